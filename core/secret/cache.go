@@ -1,0 +1,273 @@
+package secret
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"math/rand/v2"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+const (
+	// DefaultTTL is how long a fetched secret is fresh.
+	DefaultTTL = 5 * time.Minute
+
+	fetchTimeout  = 2 * time.Second  // of one fetch; a store's client would wait far longer
+	staleLimit    = 24 * time.Hour   // past the TTL, while the store is out
+	maxBackoff    = time.Minute      // between fetches that fail while a value is at hand
+	emptyBackoff  = time.Second      // the same with nothing at hand: callers are waiting
+	forceInterval = 30 * time.Second // between forced refreshes
+	readyInterval = 10 * time.Second // between fetches that a readiness check may cause
+)
+
+// Cache is a Source that remembers. Its promises:
+//
+//   - A fresh secret costs no lock and no allocation.
+//   - However many callers ask, one fetch is under way. It belongs to none of them: each may leave,
+//     the fetch goes on, for at most 2 s.
+//   - Past the TTL (±20 %, so that instances do not ask in step) one caller refreshes; the others
+//     have the value at hand meanwhile.
+//   - While the store is out, the value at hand is served for 24 h more, and the store is asked again
+//     after 1, 2, 4 … 60 s. When the store refuses for good (ErrGone), it is served until two TTLs
+//     after the last good fetch. With nothing at hand, a failure is remembered for 1 s.
+//   - Time is the wall clock's: a monotonic clock stands still in a frozen instance. A wall clock that
+//     was set back causes one refresh.
+//   - It refreshes inside of requests only, never from a background goroutine, which a frozen
+//     instance would stall.
+//
+// It is safe for concurrent use; make one with NewCache.
+type Cache struct {
+	src  Source
+	name string
+	ttl  time.Duration
+	log  *slog.Logger
+	now  func() time.Time
+
+	current atomic.Pointer[entry] // written under mu, read without
+
+	mu       sync.Mutex
+	flight   *flight
+	failures int   // fetches that failed since the last good one
+	failed   error // what the last of them said
+	failedAt int64
+	gone     bool // one of them was ErrGone
+	forcedAt int64
+}
+
+// entry is a fetched secret; times are nanoseconds of the wall clock since 1970.
+type entry struct {
+	secret     Secret
+	fetchedAt  int64
+	freshUntil int64
+}
+
+func (e *entry) fresh(now int64) bool {
+	return e != nil && e.fetchedAt <= now && now < e.freshUntil
+}
+
+// flight is a fetch under way; its outcome is set before done is closed.
+type flight struct {
+	done   chan struct{}
+	forced bool
+	secret Secret
+	err    error
+}
+
+// NewCache puts a memory in front of src. name stands for it in the log (a Ref; nothing secret); a
+// ttl of 0 or less is DefaultTTL.
+func NewCache(src Source, name string, ttl time.Duration, log *slog.Logger) *Cache {
+	if ttl <= 0 {
+		ttl = DefaultTTL
+	}
+	return &Cache{src: src, name: name, ttl: ttl, log: log, now: time.Now}
+}
+
+// Fetch makes a Cache a Source; it is Get.
+func (c *Cache) Fetch(ctx context.Context) (Secret, error) { return c.Get(ctx) }
+
+// Get is the secret at hand, fetched first where need be. Its error is ctx's own or an
+// *UnavailableError, in which errors.Is finds what the store said.
+func (c *Cache) Get(ctx context.Context) (Secret, error) {
+	if e := c.current.Load(); e.fresh(c.now().UnixNano()) {
+		return e.secret, nil
+	}
+	return c.refresh(ctx)
+}
+
+func (c *Cache) refresh(ctx context.Context) (Secret, error) {
+	c.mu.Lock()
+	now := c.now().UnixNano()
+	e, f := c.current.Load(), c.flight
+	switch usable := c.usable(now); {
+	case e.fresh(now), usable && (f != nil || c.backingOff(now)):
+		c.mu.Unlock()
+		return e.secret, nil
+	case f == nil && c.backingOff(now):
+		defer c.mu.Unlock()
+		return Secret{}, c.unavailable(now)
+	case f == nil:
+		f = c.start(ctx, false)
+	}
+	c.mu.Unlock()
+
+	var left error
+	select {
+	case <-f.done:
+		if f.err == nil {
+			return f.secret, nil
+		}
+	case <-ctx.Done():
+		left = ctx.Err()
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	now = c.now().UnixNano()
+	switch {
+	case c.usable(now):
+		return c.current.Load().secret, nil
+	case left != nil:
+		return Secret{}, left
+	}
+	return Secret{}, c.unavailable(now)
+}
+
+// Refresh is for a secret that its user refused: bad is the version that failed. It fetches anew, at
+// most once in 30 s however many callers ask; an answer that still has the version bad says that
+// there is nothing newer. Callers whose version was replaced meanwhile have the new one at once.
+func (c *Cache) Refresh(ctx context.Context, bad Version) (Secret, error) {
+	for {
+		c.mu.Lock()
+		now := c.now().UnixNano()
+		e, f := c.current.Load(), c.flight
+		switch {
+		case e != nil && e.secret.Version != bad, e != nil && f == nil && within(now, c.forcedAt, forceInterval):
+			c.mu.Unlock()
+			return e.secret, nil
+		case f == nil:
+			c.forcedAt = now
+			f = c.start(ctx, true)
+		}
+		c.mu.Unlock()
+
+		select {
+		case <-f.done:
+		case <-ctx.Done():
+			return Secret{}, ctx.Err()
+		}
+		if f.forced {
+			return f.secret, f.err
+		}
+		// An ordinary fetch was under way; it may have asked before the rotation. Look again.
+	}
+}
+
+// Ready tells whether a secret is at hand. Where none is, it asks the store, yet no more often than
+// every 10 s: a health checker must not become a load on it.
+func (c *Cache) Ready(ctx context.Context) error {
+	c.mu.Lock()
+	now := c.now().UnixNano()
+	if c.usable(now) {
+		c.mu.Unlock()
+		return nil
+	}
+	if c.flight == nil && c.failed != nil && within(now, c.failedAt, readyInterval) {
+		defer c.mu.Unlock()
+		return c.unavailable(now)
+	}
+	c.mu.Unlock()
+	_, err := c.Get(ctx)
+	return err
+}
+
+// start sends a fetch on its way, on a context that no caller can cancel. c.mu is held.
+func (c *Cache) start(ctx context.Context, forced bool) *flight {
+	f := &flight{done: make(chan struct{}), forced: forced}
+	c.flight = f
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), fetchTimeout)
+	go func() {
+		defer cancel()
+		err := errors.New("the source panicked") // unless Fetch returns
+		var s Secret
+		defer func() {
+			_ = recover() // a panic here would end the process; its text may hold the secret
+			c.settle(f, s, err)
+		}()
+		s, err = c.src.Fetch(ctx)
+	}()
+	return f
+}
+
+func (c *Cache) settle(f *flight, s Secret, err error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	now := c.now().UnixNano()
+	f.secret, f.err = s, err
+	c.flight = nil
+	close(f.done)
+	if err == nil {
+		jittered := time.Duration(float64(c.ttl) * (0.8 + 0.4*rand.Float64()))
+		if old := c.current.Load(); old != nil && old.secret.Version != s.Version {
+			c.log.Info("secret rotated", "source", c.name, "version", s.Version, "was", old.secret.Version)
+		}
+		c.current.Store(&entry{s, now, now + int64(jittered)})
+		c.failures, c.failed, c.gone = 0, nil, false
+		return
+	}
+	c.failures++
+	c.failed, c.failedAt = err, now
+	c.gone = c.gone || errors.Is(err, ErrGone)
+	c.warn(now)
+}
+
+// warn logs a failed fetch: one line a backoff window, as fetches are no more frequent.
+func (c *Cache) warn(now int64) {
+	level, serving := slog.LevelWarn, "the value at hand"
+	if c.gone {
+		level = slog.LevelError // it does not pass by itself
+	}
+	attrs := []any{"source", c.name, "cause", c.failed.Error(), "retry_in", c.window(now).String()}
+	if c.usable(now) {
+		attrs = append(attrs, "usable_until", time.Unix(0, c.usableUntil()).UTC().Format(time.RFC3339))
+	} else {
+		serving = "nothing"
+	}
+	c.log.Log(context.Background(), level, "secret fetch failed", append(attrs, "serving", serving)...)
+}
+
+// usable tells whether the value at hand may be served past its TTL. c.mu is held.
+func (c *Cache) usable(now int64) bool {
+	return c.current.Load() != nil && now < c.usableUntil()
+}
+
+func (c *Cache) usableUntil() int64 {
+	keep := c.ttl + staleLimit
+	if c.gone {
+		keep = 2 * c.ttl
+	}
+	return c.current.Load().fetchedAt + int64(keep)
+}
+
+// backingOff tells whether the last fetch failed so recently that the store is left alone.
+func (c *Cache) backingOff(now int64) bool {
+	return c.failed != nil && within(now, c.failedAt, c.window(now))
+}
+
+func (c *Cache) window(now int64) time.Duration {
+	if !c.usable(now) {
+		return emptyBackoff
+	}
+	return min(maxBackoff, time.Second<<min(c.failures-1, 10))
+}
+
+func (c *Cache) unavailable(now int64) error {
+	wait := time.Duration(c.failedAt + int64(c.window(now)) - now)
+	return &UnavailableError{RetryAfter: max(time.Second, wait), Err: fmt.Errorf("%s: %w", c.name, c.failed)}
+}
+
+// within tells whether now is less than d after then; a clock that was set back is not within.
+func within(now, then int64, d time.Duration) bool {
+	return then != 0 && then <= now && now-then < int64(d)
+}
