@@ -1,0 +1,93 @@
+package exchange
+
+import (
+	"context"
+	"crypto/rand"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"regexp"
+	"runtime"
+	"runtime/debug"
+	"sync/atomic"
+	"time"
+)
+
+// requestIDs are the incoming ids that are kept; another could forge log lines or headers.
+var requestIDs = regexp.MustCompile(`^[A-Za-z0-9._-]{1,128}$`)
+
+// Handler is the outermost layer: it gives each request its id and its record, puts the headers that
+// stand on every answer, turns a panic into a problem, and writes one log line a request.
+func Handler(next http.Handler, log *slog.Logger) http.Handler {
+	var warm atomic.Bool
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		start := time.Now()
+		x := &Exchange{RequestID: requestID(r), TraceID: traceID(r.Header), Code: "ok"}
+		r = r.WithContext(context.WithValue(r.Context(), exchangeKey{}, x))
+		out := &answer{ResponseWriter: w}
+
+		h := w.Header()
+		h.Set("Cache-Control", "no-store")
+		h.Set("CDN-Cache-Control", "no-store")
+		h.Set("Pragma", "no-cache")
+		h.Set("Vary", "Origin")
+		h.Set("X-Content-Type-Options", "nosniff")
+		h.Set("X-Request-Id", x.RequestID)
+
+		defer func() {
+			if v := recover(); v != nil {
+				log.LogAttrs(r.Context(), slog.LevelError, "panic",
+					slog.String("request_id", x.RequestID),
+					slog.String("panic", describePanic(v)),
+					slog.String("stack", string(debug.Stack())))
+				x.Code, x.cause = string(Internal), nil
+				if out.status == 0 {
+					Fail(out, r, Refuse(Internal, nil))
+				}
+			}
+			logLine(log, r, x, out.status, time.Since(start), !warm.Swap(true))
+		}()
+		next.ServeHTTP(out, r)
+	})
+}
+
+func requestID(r *http.Request) string {
+	if id := r.Header.Get("X-Request-Id"); requestIDs.MatchString(id) {
+		return id
+	}
+	if id := PlatformFrom(r.Context()).RequestID; requestIDs.MatchString(id) {
+		return id
+	}
+	return rand.Text()
+}
+
+// describePanic says what kind of panic it was. Its text is kept only where the runtime wrote it: any
+// other value may hold a secret.
+func describePanic(v any) string {
+	if err, ok := v.(runtime.Error); ok {
+		return err.Error()
+	}
+	return fmt.Sprintf("%T", v)
+}
+
+// answer remembers the status that went out.
+type answer struct {
+	http.ResponseWriter
+	status int
+}
+
+func (a *answer) WriteHeader(status int) {
+	if a.status == 0 {
+		a.status = status
+	}
+	a.ResponseWriter.WriteHeader(status)
+}
+
+func (a *answer) Write(b []byte) (int, error) {
+	if a.status == 0 {
+		a.status = http.StatusOK
+	}
+	return a.ResponseWriter.Write(b)
+}
+
+func (a *answer) Unwrap() http.ResponseWriter { return a.ResponseWriter }

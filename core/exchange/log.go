@@ -1,0 +1,85 @@
+package exchange
+
+import (
+	"log/slog"
+	"net/http"
+	"regexp"
+	"strings"
+	"time"
+)
+
+// logLine writes the one line of a request. An error line means that a person should look: the
+// settings, the key or our own code is wrong. What passes by itself is a warning at most.
+func logLine(log *slog.Logger, r *http.Request, x *Exchange, status int, took time.Duration, cold bool) {
+	level := slog.LevelInfo
+	switch {
+	case x.Code == string(Misconfigured), x.Code == string(Internal), x.Code == string(UpstreamAuthFailed):
+		level = slog.LevelError
+	case status >= 500:
+		level = slog.LevelWarn
+	case x.Quiet:
+		level = slog.LevelDebug
+	}
+	ctx := r.Context()
+	if !log.Enabled(ctx, level) {
+		return
+	}
+	attrs := make([]slog.Attr, 0, 16)
+	text := func(key, value string) {
+		if value != "" {
+			attrs = append(attrs, slog.String(key, value))
+		}
+	}
+	millis := func(key string, d time.Duration) {
+		if d > 0 {
+			attrs = append(attrs, slog.Float64(key, float64(d.Microseconds())/1000))
+		}
+	}
+	text("request_id", x.RequestID)
+	text("trace_id", x.TraceID)
+	text("method", r.Method)
+	text("tenant", x.Tenant)
+	text("subject", x.Subject)
+	text("code", x.Code)
+	attrs = append(attrs, slog.Int("status", status))
+	millis("total_ms", took)
+	millis("secret_ms", x.Secret)
+	millis("token_ms", x.Token)
+	millis("ice_ms", x.ICE)
+	if x.Attempts > 0 {
+		attrs = append(attrs, slog.Int("attempts", x.Attempts))
+	}
+	text("token_sha256", x.TokenHash)
+	if cold {
+		attrs = append(attrs, slog.Bool("cold_start", true))
+	}
+	if x.cause != nil {
+		text("cause", x.cause.Error())
+	}
+	log.LogAttrs(ctx, level, "request", attrs...)
+}
+
+// traceIDs are the shapes of a trace id that the platforms hand in: hex, with X-Ray's dashes.
+var traceIDs = regexp.MustCompile(`^[0-9a-fA-F-]{16,64}$`)
+
+// traceID finds the trace that the platform put the request in. Formats: AWS X-Ray's
+// "Root=1-…-…;Parent=…", W3C traceparent "00-TRACE-SPAN-FLAGS", Google's "TRACE/SPAN;o=1".
+func traceID(h http.Header) string {
+	candidates := make([]string, 0, 3)
+	for part := range strings.SplitSeq(h.Get("X-Amzn-Trace-Id"), ";") {
+		if root, ok := strings.CutPrefix(strings.TrimSpace(part), "Root="); ok {
+			candidates = append(candidates, root)
+		}
+	}
+	trace, _, _ := strings.Cut(h.Get("X-Cloud-Trace-Context"), "/")
+	candidates = append(candidates, trace)
+	if parts := strings.Split(h.Get("Traceparent"), "-"); len(parts) == 4 {
+		candidates = append(candidates, parts[1])
+	}
+	for _, id := range candidates {
+		if traceIDs.MatchString(id) {
+			return id
+		}
+	}
+	return ""
+}
