@@ -1,0 +1,85 @@
+package session
+
+import (
+	"context"
+	"errors"
+	"math/rand/v2"
+	"net/http"
+	"time"
+
+	"github.com/orga-session/orga-session/core/exchange"
+	"github.com/orga-session/orga-session/core/orga"
+)
+
+const (
+	maxAttempts  = 3                      // of one call
+	attemptLimit = 3 * time.Second        // of one attempt, while another could follow
+	leave        = time.Second            // what an attempt leaves to those that follow, of a small budget half
+	firstBackoff = 100 * time.Millisecond // ±50 %, three times as long before each further attempt
+	worthwhile   = 250 * time.Millisecond // less than this after a wait, and waiting is pointless
+	maxMargin    = 500 * time.Millisecond // kept of a budget for writing the answer
+)
+
+// Budget bounds a request: at most total from now, or the platform's own deadline in ctx where that
+// is nearer, less a margin (500 ms, or a quarter of a small budget) in which the answer is written.
+func Budget(ctx context.Context, total time.Duration) (context.Context, context.CancelFunc) {
+	if deadline, ok := ctx.Deadline(); ok {
+		total = min(total, time.Until(deadline))
+	}
+	return context.WithTimeout(ctx, total-min(maxMargin, total/4))
+}
+
+// retry makes a call, and makes it again where that may help and the budget allows: at most three
+// attempts, none of which may use up what the next would need.
+func retry[T any](ctx context.Context, call func(context.Context) (T, error)) (T, error) {
+	for n := 1; ; n++ {
+		exchange.From(ctx).Attempts++
+		attempt, cancel := share(ctx, n)
+		v, err := call(attempt)
+		cancel()
+		if err == nil || n == maxAttempts || ctx.Err() != nil {
+			return v, err
+		}
+		wait, again := pause(err, n)
+		if deadline, ok := ctx.Deadline(); !again || ok && time.Until(deadline) < wait+worthwhile {
+			return v, err
+		}
+		select {
+		case <-time.After(wait):
+		case <-ctx.Done():
+			return v, err
+		}
+	}
+}
+
+// share is the part of ctx's time that attempt n may use.
+func share(ctx context.Context, n int) (context.Context, context.CancelFunc) {
+	deadline, ok := ctx.Deadline()
+	if !ok || n == maxAttempts {
+		return context.WithCancel(ctx)
+	}
+	left := time.Until(deadline)
+	return context.WithTimeout(ctx, min(attemptLimit, max(left-leave, left/2)))
+}
+
+// pause says whether an error may pass, and how long to wait for that. Where Orga names a delay, that
+// is it; what it limits without naming one is not asked for again.
+func pause(err error, n int) (time.Duration, bool) {
+	e, ok := errors.AsType[*orga.Error](err)
+	if !ok {
+		return 0, false
+	}
+	switch {
+	case errors.Is(err, orga.ErrRateLimited):
+		return e.RetryAfter, e.RetryAfter > 0
+	case e.Status == http.StatusServiceUnavailable && e.RetryAfter > 0:
+		return e.RetryAfter, true
+	case errors.Is(err, orga.ErrServer), errors.Is(err, orga.ErrConnection), errors.Is(err, orga.ErrTimeout):
+		wait := firstBackoff
+		for range n - 1 {
+			wait *= 3
+		}
+		return time.Duration(float64(wait) * (0.5 + rand.Float64())), true
+	}
+	return 0, false
+}
