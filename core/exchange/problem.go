@@ -68,6 +68,7 @@ var codes = map[Code]struct {
 // cause for the log alone. It is an error; errors.Is and errors.As see the cause.
 type Problem struct {
 	Code       Code
+	HTTPStatus int           // instead of the code's own; 0 is the code's own
 	RetryAfter time.Duration // sent as Retry-After in whole seconds, rounded up; 0 sends none
 	Header     http.Header   // further headers of the answer; may be nil
 	Cause      error         // logged, never sent; may be nil
@@ -85,8 +86,13 @@ func (p *Problem) Error() string {
 
 func (p *Problem) Unwrap() error { return p.Cause }
 
-// Status is the HTTP status that the code stands for.
-func (p *Problem) Status() int { return codes[p.Code].status }
+// Status is the HTTP status of the answer.
+func (p *Problem) Status() int {
+	if p.HTTPStatus != 0 {
+		return p.HTTPStatus
+	}
+	return codes[p.Code].status
+}
 
 // Fail answers r with the Problem in err, or with Internal when there is none, and notes it in the
 // request's record. It must come before anything else is written.
@@ -98,7 +104,7 @@ func Fail(w http.ResponseWriter, r *http.Request, err error) {
 	x := From(r.Context())
 	x.Code, x.cause = string(p.Code), p.Cause
 
-	known := codes[p.Code]
+	known, status := codes[p.Code], p.Status()
 	detail := known.detail
 	h := w.Header()
 	for name, values := range p.Header {
@@ -112,7 +118,7 @@ func Fail(w http.ResponseWriter, r *http.Request, err error) {
 			detail = "Retry in 1 second."
 		}
 	}
-	WriteJSON(w, known.status, "application/problem+json", struct {
+	WriteJSON(w, status, "application/problem+json", struct {
 		Type      string `json:"type"`
 		Title     string `json:"title"`
 		Status    int    `json:"status"`
@@ -121,7 +127,7 @@ func Fail(w http.ResponseWriter, r *http.Request, err error) {
 		Code      Code   `json:"code"`
 		Retryable bool   `json:"retryable"`
 		RequestID string `json:"requestId"`
-	}{"about:blank#" + string(p.Code), http.StatusText(known.status), known.status, detail, detail, p.Code, known.retryable, x.RequestID})
+	}{"about:blank#" + string(p.Code), http.StatusText(status), status, detail, detail, p.Code, known.retryable, x.RequestID})
 }
 
 // WriteJSON writes v as the whole answer, in one piece, so that an answer is never partial.
