@@ -1,0 +1,94 @@
+# What can be done with this repository; `make` lists it. Recipes are POSIX sh, and Go is all that
+# most of them need. SAM runs build-OrgaSessionFunction from here too, with ARTIFACTS_DIR set.
+
+.DEFAULT_GOAL := help
+.PHONY: help run test lint bench verify probe build build-aws build-gcp build-netlify \
+	build-OrgaSessionFunction deploy-aws deploy-gcp deploy-netlify clean
+
+MODULE := github.com/orga-session/orga-session
+SOURCES := aws-lambda core gcp-function netlify tools
+
+# What runs on Lambda is a static binary without what only a debugger reads. No -buildvcs: the same
+# sources are the same bytes, from a checkout or from an archive.
+BUILD := go build -trimpath -buildvcs=false -tags lambda.norpc -ldflags '-s -w'
+
+LINTER_VERSION := v2.15.0
+LINTER := .cache/golangci-lint/$(LINTER_VERSION)/golangci-lint
+
+help: ## List the targets
+	@awk -F ':.*## ' '/^[a-zA-Z-]+:.*## / { printf "  %-16s %s\n", $$1, $$2 }' Makefile
+
+# A variable given to make reaches the program: make run ORGA_AUTH=hmac …
+run: ## Start the endpoint against a local Orga Cloud, with a page to talk to it
+	@cd tools && go run ./playground
+
+# Go says CGO_ENABLED=0 where it finds no C compiler, and the race detector needs one.
+test: ## Run the tests of both modules, with the race detector
+	@race=-race; \
+	if [ "$$(go env CGO_ENABLED)" != 1 ]; then \
+		echo "No C compiler here: the tests run without the race detector." >&2; \
+		if [ "$$CI" = true ]; then exit 1; fi; \
+		race=; \
+	fi; \
+	for module in . tools; do \
+		(cd $$module && go test $$race -shuffle=on ./...) || exit 1; \
+	done
+
+lint: $(LINTER) ## Check format, vet, go.mod and the linter's rules in both modules
+	@unformatted=$$(gofmt -l $(SOURCES)); \
+	if [ -n "$$unformatted" ]; then echo "gofmt -w is due on:"; echo "$$unformatted"; exit 1; fi
+	@for module in . tools; do \
+		(cd $$module && go vet ./... && go mod tidy -diff && $(CURDIR)/$(LINTER) run ./...) || exit 1; \
+	done
+
+$(LINTER):
+	@echo "Building golangci-lint $(LINTER_VERSION) into .cache; this takes about a minute, once."
+	@GOBIN=$(CURDIR)/$(dir $(LINTER)) go install github.com/golangci/golangci-lint/v2/cmd/golangci-lint@$(LINTER_VERSION)
+
+bench: ## Measure the endpoint against its Node peer
+	@cd tools && go run ./bench
+
+verify: ## Run each platform's own tools on what would be deployed
+	@cd tools && go run ./verify
+
+probe: ## Check an endpoint as a WebRTC client would: make probe URL=https://…
+	@cd tools && go run ./probe $(URL)
+
+build: build-aws build-gcp build-netlify ## Build for every platform, into dist
+
+build-aws: ## Build the Lambda binary
+	@$(MAKE) --no-print-directory build-OrgaSessionFunction ARTIFACTS_DIR=dist/aws
+
+# Named after the function in template.yaml, whose Architectures this GOARCH must match.
+build-OrgaSessionFunction:
+	@mkdir -p "$(ARTIFACTS_DIR)"
+	CGO_ENABLED=0 GOOS=linux GOARCH=arm64 $(BUILD) -o "$(ARTIFACTS_DIR)/bootstrap" ./aws-lambda
+
+# Google builds a function from the root of what is uploaded, so its package is staged there, with
+# the packages that it needs and their dependencies, and nothing else.
+build-gcp: ## Stage the source that Google Cloud builds
+	@rm -rf dist/gcp && mkdir -p dist/gcp
+	@cp go.mod go.sum gcp-function/*.go gcp-function/.gcloudignore dist/gcp
+	@for package in $$(GOOS=linux GOARCH=amd64 go list -deps -f '{{with .Module}}{{if .Main}}{{$$.ImportPath}}{{end}}{{end}}' ./gcp-function); do \
+		dir=$${package#$(MODULE)/}; \
+		if [ "$$dir" != gcp-function ]; then mkdir -p dist/gcp/$$dir && cp $$dir/*.go dist/gcp/$$dir || exit 1; fi; \
+	done
+	@find dist/gcp -name '*_test.go' -delete
+	cd dist/gcp && go mod vendor
+
+# What Netlify's own build runs; it is here to see that it passes, and how large it is.
+build-netlify: ## Build the Netlify function
+	@mkdir -p dist/netlify
+	CGO_ENABLED=0 GOOS=linux GOARCH=amd64 $(BUILD) -o dist/netlify/orga-session ./netlify/functions/orga-session
+
+deploy-aws: ## Deploy to AWS with SAM; asks first, DRY_RUN=1 only prints the commands
+	@cd tools && go run ./deploy aws
+
+deploy-gcp: ## Deploy to Google Cloud; asks first, DRY_RUN=1 only prints the commands
+	@cd tools && go run ./deploy gcp
+
+deploy-netlify: ## Deploy to Netlify; asks first, DRY_RUN=1 only prints the commands
+	@cd tools && go run ./deploy netlify
+
+clean: ## Remove what was built; .cache, with the tools, stays
+	@rm -rf dist .aws-sam .netlify
