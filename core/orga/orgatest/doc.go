@@ -1,0 +1,11 @@
+// Package orgatest is an Orga API for tests and benchmarks: it listens on 127.0.0.1, mints tokens that
+// open nothing, and misbehaves on request.
+//
+//	api := orgatest.New(t)
+//	client := &orga.Client{BaseURL: api.URL}
+//	api.Fail(orga.CallMint, orgatest.Status(503, "", "Retry-After", "1"))
+//
+// An API is an http.Handler and needs no test around it. In a testing/synctest bubble, where a real
+// socket would hold the clock still, use Pipe. MintDrifts, ICEDrifts, BadMints, BadICE and ErrorBodies
+// are tables of what the API has been seen, or must be expected, to say.
+package orgatest

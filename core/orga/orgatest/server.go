@@ -1,0 +1,106 @@
+package orgatest
+
+import (
+	"context"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"sync"
+	"sync/atomic"
+	"testing"
+)
+
+// Server is an API that listens on 127.0.0.1; its URL is the base URL for a client.
+type Server struct {
+	*API
+	*httptest.Server
+	opened atomic.Int64
+}
+
+// New starts a Server that ends with the test.
+func New(tb testing.TB) *Server {
+	tb.Helper()
+	return Start(tb, new(API), false)
+}
+
+// NewTLS is New over TLS; the Server's Client trusts it. HTTP/2 is offered.
+func NewTLS(tb testing.TB) *Server {
+	tb.Helper()
+	return Start(tb, new(API), true)
+}
+
+// Start starts a Server for an API whose fields are set.
+func Start(tb testing.TB, api *API, secure bool) *Server {
+	tb.Helper()
+	s := &Server{API: api, Server: httptest.NewUnstartedServer(api)}
+	s.EnableHTTP2 = true
+	s.Config.ConnState = func(_ net.Conn, state http.ConnState) {
+		if state == http.StateNew {
+			s.opened.Add(1)
+		}
+	}
+	if secure {
+		s.StartTLS()
+	} else {
+		s.Server.Start()
+	}
+	tb.Cleanup(func() {
+		s.CloseClientConnections() // what hangs would hold Close up
+		s.Close()
+	})
+	return s
+}
+
+// Connections is how many were opened to the Server so far.
+func (s *Server) Connections() int { return int(s.opened.Load()) }
+
+// Pipe is a client whose every connection leads to h over net.Pipe, whatever the URL and without TLS: a
+// test in a testing/synctest bubble can wait for it. It ends with the test.
+func Pipe(tb testing.TB, h http.Handler) *http.Client {
+	l := &pipes{conns: make(chan net.Conn), done: make(chan struct{})}
+	server := &http.Server{Handler: h}
+	var wg sync.WaitGroup
+	wg.Go(func() { _ = server.Serve(l) })
+	transport := &http.Transport{DialContext: l.dial, DialTLSContext: l.dial, MaxIdleConnsPerHost: 128}
+	tb.Cleanup(func() {
+		transport.CloseIdleConnections()
+		_ = server.Close()
+		wg.Wait()
+	})
+	return &http.Client{Transport: transport}
+}
+
+// pipes is a net.Listener whose connections are dialled in the same process.
+type pipes struct {
+	conns chan net.Conn
+	done  chan struct{}
+	once  sync.Once
+}
+
+func (p *pipes) dial(ctx context.Context, _, _ string) (net.Conn, error) {
+	ours, theirs := net.Pipe()
+	select {
+	case p.conns <- theirs:
+		return ours, nil
+	case <-p.done:
+		return nil, net.ErrClosed
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+}
+
+func (p *pipes) Accept() (net.Conn, error) {
+	select {
+	case conn := <-p.conns:
+		return conn, nil
+	case <-p.done:
+		return nil, net.ErrClosed
+	}
+}
+
+func (p *pipes) Close() error {
+	p.once.Do(func() { close(p.done) })
+	return nil
+}
+
+func (p *pipes) Addr() net.Addr { return &net.UnixAddr{Name: "pipe", Net: "pipe"} }
