@@ -1,0 +1,200 @@
+// Package gcpsm fetches secrets from Google Secret Manager: "gcpsm:projects/P/secrets/S", or with
+// "/versions/V" for one version; projects/P/locations/L/secrets/S is a regional secret.
+//
+// It is one GET of the REST API. The gRPC client asks the same question with several times the binary
+// (docs/secrets.md has the numbers).
+package gcpsm
+
+import (
+	"context"
+	"crypto/tls"
+	"encoding/json"
+	"fmt"
+	"hash/crc32"
+	"io"
+	"math/rand/v2"
+	"net"
+	"net/http"
+	"net/url"
+	"path"
+	"regexp"
+	"strings"
+	"time"
+	"unicode/utf8"
+
+	"github.com/orga-session/orga-session/core/secret"
+)
+
+const (
+	attempts    = 3                      // of one fetch, which has 2 s (secret.Cache)
+	backoff     = 100 * time.Millisecond // before the second, ±50 %; three times that before the third
+	dialTimeout = time.Second            // leaves time for another attempt
+
+	// maxAnswer is a payload of 64 KiB, Google's limit, in base64, and what stands around it.
+	maxAnswer = 96 << 10
+)
+
+// Open is the driver of "gcpsm:". lookup reads the environment (os.LookupEnv in a program).
+//
+// The credentials are those that GOOGLE_APPLICATION_CREDENTIALS names, else those that gcloud left in
+// the home folder, else the metadata server's, which on Google Cloud are the function's own.
+// ORGA_GCPSM_ENDPOINT is asked instead of Google; one that is http must be a loopback host, and is
+// sent no credentials.
+func Open(lookup func(string) (string, bool)) secret.Driver {
+	client := newHTTPClient()
+	return func(ref secret.Ref) (secret.Source, error) {
+		name := names.FindStringSubmatch(ref.Name)
+		if name == nil {
+			return nil, fmt.Errorf("%w: gcpsm: takes projects/P/secrets/S, with /locations/L after P for a regional secret and /versions/V at the end for one version", secret.ErrMisconfigured)
+		}
+		s := &source{http: client, endpoint: "https://secretmanager.googleapis.com", name: ref.Name}
+		if location := name[1]; location != "" {
+			s.endpoint = "https://secretmanager." + location + ".rep.googleapis.com"
+		}
+		if name[2] == "" {
+			s.name += "/versions/latest"
+		}
+		if other, _ := lookup("ORGA_GCPSM_ENDPOINT"); other != "" {
+			if !isEndpoint(other) {
+				return nil, fmt.Errorf("%w: ORGA_GCPSM_ENDPOINT is no https:// address, nor http:// of a loopback host", secret.ErrMisconfigured)
+			}
+			s.endpoint = strings.TrimSuffix(other, "/")
+		}
+		if strings.HasPrefix(s.endpoint, "https:") {
+			var err error
+			if s.token, err = findCredentials(lookup, client); err != nil {
+				return nil, err
+			}
+		}
+		return s, nil
+	}
+}
+
+// names are the resource names; the groups are the location and the version.
+var names = regexp.MustCompile(`^projects/[a-z0-9][a-z0-9.:-]*(?:/locations/([a-z0-9-]+))?/secrets/[A-Za-z0-9_-]{1,255}(?:/versions/([A-Za-z0-9_-]+))?$`)
+
+func isEndpoint(s string) bool {
+	u, err := url.Parse(s)
+	if err != nil || u.Host == "" || u.RawQuery != "" || u.Fragment != "" || u.User != nil {
+		return false
+	}
+	ip := net.ParseIP(u.Hostname())
+	return u.Scheme == "https" || u.Scheme == "http" && (u.Hostname() == "localhost" || ip != nil && ip.IsLoopback())
+}
+
+// newHTTPClient makes a client that keeps no connection: a secret is fetched every few minutes, and
+// what a frozen instance finds of a connection then is dead, maybe without a word. TLS sessions are
+// resumed instead.
+func newHTTPClient() *http.Client {
+	return &http.Client{
+		Transport: &http.Transport{
+			DialContext:       (&net.Dialer{Timeout: dialTimeout}).DialContext,
+			TLSClientConfig:   &tls.Config{MinVersion: tls.VersionTLS12, ClientSessionCache: tls.NewLRUClientSessionCache(8)},
+			DisableKeepAlives: true,
+		},
+		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+	}
+}
+
+type source struct {
+	http     *http.Client
+	endpoint string
+	name     string // projects/P/secrets/S/versions/V
+	token    tokens // nil for none
+}
+
+// Fetch asks Secret Manager for the version; where the name has none, for the latest.
+func (s *source) Fetch(ctx context.Context) (secret.Secret, error) {
+	for n, wait := 1, backoff; ; n, wait = n+1, 3*wait {
+		got, again, err := s.access(ctx)
+		if err == nil || !again || n == attempts {
+			return got, err
+		}
+		select {
+		case <-time.After(time.Duration(float64(wait) * (0.5 + rand.Float64()))):
+		case <-ctx.Done():
+			return got, err
+		}
+	}
+}
+
+// access makes one call; again says whether another may succeed where it failed.
+func (s *source) access(ctx context.Context) (got secret.Secret, again bool, err error) {
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, s.endpoint+"/v1/"+s.name+":access", nil)
+	if err != nil {
+		return got, false, fmt.Errorf("%w: the address of the secret does not parse", secret.ErrMisconfigured)
+	}
+	if s.token != nil {
+		token, err := s.token(ctx)
+		if err != nil {
+			return got, false, err // the credentials' clients have made their own attempts
+		}
+		req.Header.Set("Authorization", "Bearer "+token)
+	}
+	resp, err := s.http.Do(req)
+	if err != nil {
+		return got, ctx.Err() == nil, secret.Outage(err)
+	}
+	defer resp.Body.Close()
+	body, err := io.ReadAll(io.LimitReader(resp.Body, maxAnswer+1))
+	switch {
+	case err != nil:
+		return got, ctx.Err() == nil, secret.Outage(err)
+	case resp.StatusCode != http.StatusOK:
+		again, err = refusal(resp.StatusCode, body)
+		return got, again, err
+	case len(body) > maxAnswer:
+		return got, false, fmt.Errorf("%w: it is larger than 64 KiB", secret.ErrMalformed)
+	}
+	return read(body)
+}
+
+// read takes the secret out of an answer. A damaged one (the checksum differs) may be whole next time.
+func read(body []byte) (got secret.Secret, again bool, err error) {
+	var answer struct {
+		Name    string
+		Payload struct {
+			Data       []byte
+			DataCRC32C *int64 `json:",string"`
+		}
+	}
+	if json.Unmarshal(body, &answer) != nil || answer.Name == "" {
+		return got, false, fmt.Errorf("%w: the store's answer does not parse", secret.ErrMalformed)
+	}
+	data := answer.Payload.Data
+	if sum := answer.Payload.DataCRC32C; sum != nil && *sum != int64(crc32.Checksum(data, castagnoli)) {
+		return got, true, fmt.Errorf("%w: its checksum differs", secret.ErrMalformed)
+	}
+	if !utf8.Valid(data) {
+		return got, false, fmt.Errorf("%w: it is binary, and no UTF-8 text", secret.ErrMalformed)
+	}
+	return secret.Secret{Value: secret.NewValue(string(data)), Version: secret.Version(path.Base(answer.Name))}, false, nil
+}
+
+var castagnoli = crc32.MakeTable(crc32.Castagnoli)
+
+// refusal is the error of an answer that is not 200. It keeps the status and Google's name for it, and
+// nothing else of what the store said.
+func refusal(status int, body []byte) (again bool, err error) {
+	var answer struct {
+		Error struct{ Status string }
+	}
+	said := fmt.Sprintf("HTTP %d", status)
+	if json.Unmarshal(body, &answer) == nil && isStatus(answer.Error.Status) {
+		said += " " + answer.Error.Status
+	}
+	switch {
+	case status == http.StatusBadRequest, status == http.StatusForbidden, status == http.StatusNotFound:
+		// Bad request is FAILED_PRECONDITION: the version is disabled or destroyed.
+		return false, fmt.Errorf("%w: %s", secret.ErrGone, said)
+	case status == http.StatusTooManyRequests, status >= 500:
+		return true, fmt.Errorf("the store answered %s", said)
+	}
+	return false, fmt.Errorf("the store answered %s", said)
+}
+
+// isStatus tells whether s looks like Google's names of errors, as NOT_FOUND. Anything else is not
+// repeated.
+func isStatus(s string) bool {
+	return s != "" && len(s) <= 32 && strings.Trim(s, "ABCDEFGHIJKLMNOPQRSTUVWXYZ_") == ""
+}
