@@ -1,0 +1,96 @@
+package policy
+
+import (
+	"context"
+	"log/slog"
+	"sync"
+	"time"
+)
+
+const (
+	// patience is how long Degrade waits for the shared limiter: a request is decided within 100 ms.
+	patience = 90 * time.Millisecond
+	// maxAway bounds how long the shared limiter is left alone, and so how long after its return the
+	// instances count alone.
+	maxAway = 10 * time.Second
+)
+
+// Degrade is the limit of shared while it answers, and of own, which cannot fail, while it does not: an
+// instance then counts alone, from zero. After a failure shared is left alone for 1, 2, 4 … 10 s, so
+// that one request pays for finding out and the others do not; one request at a time tries again. An
+// outage is logged once, and so is its end.
+func Degrade(shared, own Limiter, log *slog.Logger) Limiter {
+	return &degrading{shared: shared, own: own, log: log}
+}
+
+type degrading struct {
+	shared, own Limiter
+	log         *slog.Logger
+
+	mu       sync.Mutex
+	failures int       // in a row; 0 when shared is in use
+	outSince time.Time // wall clock, as are both
+	triedAt  time.Time
+}
+
+func (d *degrading) Allow(ctx context.Context, key string, q Quota) (Decision, error) {
+	ask, probe := d.next()
+	if !ask {
+		return d.own.Allow(ctx, key, q)
+	}
+	bounded, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	decision, err := d.shared.Allow(bounded, key, q)
+	switch {
+	case err == nil:
+		if probe {
+			d.recovered()
+		}
+		return decision, nil
+	case ctx.Err() == nil: // a caller who left says nothing about the store
+		d.failed(err, probe)
+	}
+	return d.own.Allow(ctx, key, q)
+}
+
+// next tells whether to ask shared, and whether that is to find out if it is back.
+func (d *degrading) next() (ask, probe bool) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.failures == 0 {
+		return true, false
+	}
+	now := wallClock()
+	away := min(maxAway, time.Second<<min(d.failures-1, 10))
+	if since := now.Sub(d.triedAt); 0 <= since && since < away {
+		return false, false
+	}
+	d.triedAt = now // the others stay away while this one asks
+	return true, true
+}
+
+func (d *degrading) failed(err error, probe bool) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.failures > 0 && !probe { // asked before the outage was known
+		return
+	}
+	d.triedAt = wallClock()
+	if d.failures++; d.failures == 1 {
+		d.outSince = d.triedAt
+		d.log.Warn("the shared rate limit is out; this instance counts alone", "cause", err.Error())
+	}
+}
+
+func (d *degrading) recovered() {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.failures == 0 {
+		return
+	}
+	d.failures = 0
+	d.log.Info("the shared rate limit is back", "out_for", wallClock().Sub(d.outSince).Round(time.Second).String())
+}
+
+// wallClock is now without its monotonic half, which stands still in a frozen instance.
+func wallClock() time.Time { return time.Now().Round(0) }
