@@ -60,12 +60,10 @@ func (d *degrading) next() (ask, probe bool) {
 	if d.failures == 0 {
 		return true, false
 	}
-	now := wallClock()
-	away := min(maxAway, time.Second<<min(d.failures-1, 10))
-	if since := now.Sub(d.triedAt); 0 <= since && since < away {
+	if recently(d.triedAt, min(maxAway, time.Second<<min(d.failures-1, 10))) {
 		return false, false
 	}
-	d.triedAt = now // the others stay away while this one asks
+	d.triedAt = wallClock() // the others stay away while this one asks
 	return true, true
 }
 
@@ -91,6 +89,3 @@ func (d *degrading) recovered() {
 	d.failures = 0
 	d.log.Info("the shared rate limit is back", "out_for", wallClock().Sub(d.outSince).Round(time.Second).String())
 }
-
-// wallClock is now without its monotonic half, which stands still in a frozen instance.
-func wallClock() time.Time { return time.Now().Round(0) }

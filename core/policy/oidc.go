@@ -1,0 +1,214 @@
+package policy
+
+import (
+	"context"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"net/netip"
+	"net/url"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/coreos/go-oidc/v3/oidc"
+)
+
+const (
+	// maxToken bounds a token, in bytes; real ones have one or two thousand.
+	maxToken = 8 << 10
+	// leeway is how far an issuer's clock may be from ours.
+	leeway = time.Minute
+	// maxVerified bounds the tokens that are remembered: no more than a few megabytes.
+	maxVerified = 512
+)
+
+var (
+	errTokenForm     = errors.New("oidc: not a JWT that is signed with RS256 or ES256")
+	errTokenKey      = errors.New("oidc: no key of the issuer made this signature")
+	errTokenAudience = errors.New("oidc: the token is for another audience")
+	errTokenExpired  = errors.New("oidc: the token has expired, or does not say when it does")
+	errTokenEarly    = errors.New("oidc: the token is not valid yet")
+)
+
+// OIDCConfig describes an OpenID Connect issuer, and which of its tokens are for us.
+type OIDCConfig struct {
+	Issuer   string // its URL, byte for byte as its tokens have it in iss: Auth0's ends in a slash
+	Audience string // what its tokens have in aud (see NewOIDC for tokens that have none)
+	JWKSURL  string // where its keys are; "" has that discovered from the issuer
+
+	HTTP *http.Client // fetches the keys; nil is a plain one. Redirects are not followed
+	Log  *slog.Logger // hears when keys cannot be fetched; nil for nobody
+}
+
+// NewOIDC accepts callers with a JWT of an issuer, sent as Authorization: Bearer. RS256 and ES256 are
+// accepted. The token must have exp, be in time by exp and nbf with a leeway of a minute, and name the
+// audience in aud. One without any aud must name it in client_id, as Cognito's access tokens do, or in
+// azp, as Clerk's session tokens do.
+//
+// Nothing is fetched before the first token comes. The keys are kept from then on, and fetched anew when
+// a token has a key id that is unknown or a signature that does not hold: at most once in 30 s. A token
+// that keeps coming is verified once, and again when the keys were fetched anew; its times are checked
+// each time. While the issuer is out, tokens signed with the keys at hand are accepted; with none at
+// hand the refusal is AuthUnavailable.
+//
+// The error joins what is wrong with the config, without its values.
+func NewOIDC(cfg OIDCConfig) (Verifier, error) {
+	var faults []error
+	if err := checkURL(cfg.Issuer); err != nil {
+		faults = append(faults, fmt.Errorf("the issuer %w", err))
+	}
+	if cfg.JWKSURL != "" {
+		if err := checkURL(cfg.JWKSURL); err != nil {
+			faults = append(faults, fmt.Errorf("the JWKS URL %w", err))
+		}
+	}
+	if cfg.Audience == "" {
+		faults = append(faults, errors.New("the audience is missing: without it, tokens that the issuer made for others would be accepted"))
+	}
+	if len(faults) > 0 {
+		return nil, errors.Join(faults...)
+	}
+	keys := newKeySet(cfg)
+	return &oidcVerifier{
+		cfg:  cfg,
+		keys: keys,
+		jwt: oidc.NewVerifier(cfg.Issuer, keys, &oidc.Config{
+			SupportedSigningAlgs: []string{oidc.RS256, oidc.ES256},
+			SkipClientIDCheck:    true, // both are checked here: go-oidc knows aud only,
+			SkipExpiryCheck:      true, // and has leeways of 0 and 5 minutes
+		}),
+		verified: make(map[[sha256.Size]byte]*verifiedToken),
+	}, nil
+}
+
+type oidcVerifier struct {
+	cfg  OIDCConfig
+	keys *keySet
+	jwt  *oidc.IDTokenVerifier
+
+	mu       sync.Mutex
+	verified map[[sha256.Size]byte]*verifiedToken // by hash of the token
+}
+
+// verifiedToken is a token whose signature, issuer and audience hold.
+type verifiedToken struct {
+	keys      *keys // those that it was verified with
+	principal Principal
+	notBefore time.Time // the zero time when the token says nothing
+	expiry    time.Time
+}
+
+// Verify implements Verifier.
+func (v *oidcVerifier) Verify(r *http.Request) (Principal, error) {
+	token, ok := credential(r.Header, "Bearer")
+	if !ok {
+		return Principal{}, ErrNoCredential
+	}
+	if len(token) > maxToken || strings.Count(token, ".") != 2 || strings.ContainsFunc(token, notInJWT) {
+		return Principal{}, errTokenForm
+	}
+	// The same token with the same keys has the same outcome, so it is worked out once: most of what a
+	// request costs us is a signature.
+	hash := sha256.Sum256([]byte(token))
+	v.mu.Lock()
+	t := v.verified[hash]
+	v.mu.Unlock()
+	if t == nil || t.keys != v.keys.current.Load() {
+		var err error
+		if t, err = v.verify(r.Context(), token); err != nil {
+			return Principal{}, err
+		}
+		v.remember(hash, t)
+	}
+	switch now := time.Now(); {
+	case now.After(t.expiry.Add(leeway)):
+		return Principal{}, errTokenExpired
+	case now.Add(leeway).Before(t.notBefore):
+		return Principal{}, errTokenEarly
+	}
+	return t.principal, nil
+}
+
+func notInJWT(c rune) bool {
+	return !('a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || '0' <= c && c <= '9' || c == '-' || c == '_' || c == '.')
+}
+
+func (v *oidcVerifier) verify(ctx context.Context, token string) (*verifiedToken, error) {
+	var sig signature
+	id, err := v.jwt.Verify(context.WithValue(ctx, signatureKey{}, &sig), token)
+	switch {
+	case sig.err != nil: // go-oidc keeps only the text of it
+		return nil, sig.err
+	case err != nil && sig.keys == nil: // its text repeats what anybody may have written
+		return nil, errTokenForm
+	case err != nil:
+		return nil, err
+	}
+	var claims map[string]any
+	if err := id.Claims(&claims); err != nil {
+		return nil, err
+	}
+	if !v.isForUs(id.Audience, claims) {
+		return nil, errTokenAudience
+	}
+	t := &verifiedToken{
+		keys:      sig.keys,
+		principal: Principal{Subject: id.Subject, Issuer: v.cfg.Issuer, Claims: claims},
+		expiry:    id.Expiry, // the zero time, long ago, when there is none
+	}
+	switch nbf := claims["nbf"].(type) {
+	case nil:
+	case float64:
+		t.notBefore = time.Unix(int64(nbf), 0)
+	default:
+		return nil, errTokenEarly
+	}
+	return t, nil
+}
+
+// isForUs tells whether the token is for our audience. A client_id or azp counts only where there is no
+// aud: beside one they name who asked for the token, not whom it is for.
+func (v *oidcVerifier) isForUs(aud []string, claims map[string]any) bool {
+	if len(aud) > 0 {
+		return slices.Contains(aud, v.cfg.Audience)
+	}
+	return claims["aud"] == nil && (claims["client_id"] == v.cfg.Audience || claims["azp"] == v.cfg.Audience)
+}
+
+func (v *oidcVerifier) remember(hash [sha256.Size]byte, t *verifiedToken) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	if len(v.verified) >= maxVerified {
+		for other := range v.verified { // whichever comes first; it is verified anew when it comes again
+			delete(v.verified, other)
+			break
+		}
+	}
+	v.verified[hash] = t
+}
+
+// checkURL tells what keeps s from being an address that keys can be trusted from: https, or http on
+// this machine.
+func checkURL(s string) error {
+	u, err := url.Parse(s)
+	switch {
+	case s == "":
+		return errors.New("is missing")
+	case err != nil || u.Host == "":
+		return errors.New("is not a URL with a host")
+	case u.User != nil || u.Fragment != "":
+		return errors.New("has a user or a fragment in its URL")
+	case u.Scheme == "https" || u.Scheme == "http" && isLoopback(u.Hostname()):
+		return nil
+	}
+	return errors.New("is not an https URL; http is for loopback hosts only")
+}
+
+func isLoopback(host string) bool {
+	addr, err := netip.ParseAddr(host)
+	return host == "localhost" || err == nil && addr.IsLoopback()
+}

@@ -1,0 +1,279 @@
+package policy
+
+import (
+	"context"
+	"crypto/ecdsa"
+	"crypto/rsa"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/http"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/go-jose/go-jose/v4"
+
+	"github.com/orga-session/orga-session/core/exchange"
+)
+
+const (
+	keysTimeout  = 2 * time.Second  // of one fetch, discovery included
+	keysCooldown = 30 * time.Second // between fetches that tokens cause
+	keysBackoff  = time.Second      // between fetches that fail while there are no keys at all
+	maxDocument  = 256 << 10        // of a discovery document or a key set, in bytes
+	maxKeys      = 32               // of a key set; a token without a key id is tried with each
+)
+
+// keySet is an oidc.KeySet of an issuer's published keys. go-oidc's own cannot be wrapped into this
+// behaviour: it fetches for every unknown key id and every bad signature, with no deadline or bound of
+// its own, gives up the keys at hand for an empty answer, and says neither whether it had keys nor
+// whether fetching them failed, which decides between 401 and 503.
+//
+// However many requests need keys, one fetch is under way. It belongs to none of them: each may leave.
+type keySet struct {
+	issuer     string
+	configured string // the JWKS URL; "" has it discovered
+	http       http.Client
+	log        *slog.Logger
+
+	current atomic.Pointer[keys] // nil until the first good fetch; written under mu
+
+	mu         sync.Mutex
+	flight     *keysFlight
+	discovered string    // the JWKS URL, when it had to be asked for
+	cooledFrom time.Time // of the last fetch that a token caused; wall clock
+	failedAt   time.Time // of the last fetch that failed without keys at hand; wall clock
+	failed     error
+}
+
+// keys is one state of an issuer's keys; it never changes.
+type keys struct{ list []jose.JSONWebKey }
+
+// keysFlight is a fetch under way; err is set before done is closed.
+type keysFlight struct {
+	done chan struct{}
+	err  error
+}
+
+// signature is how the check of a signature came out: keys when one of them made it, else err. It
+// travels in the context, since go-oidc keeps only the text of an error.
+type signature struct {
+	keys *keys
+	err  error
+}
+
+type signatureKey struct{}
+
+func newKeySet(cfg OIDCConfig) *keySet {
+	s := &keySet{issuer: cfg.Issuer, configured: cfg.JWKSURL, log: cfg.Log}
+	if cfg.HTTP != nil {
+		s.http = *cfg.HTTP
+	}
+	s.http.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
+	if s.log == nil {
+		s.log = slog.New(slog.DiscardHandler)
+	}
+	return s
+}
+
+// VerifySignature implements oidc.KeySet; the algorithm has been checked by its caller.
+func (s *keySet) VerifySignature(ctx context.Context, token string) ([]byte, error) {
+	sig := ctx.Value(signatureKey{}).(*signature)
+	jws, err := jose.ParseSignedCompact(token, []jose.SignatureAlgorithm{jose.RS256, jose.ES256})
+	if err != nil {
+		sig.err = errTokenForm
+		return nil, sig.err
+	}
+	var payload []byte
+	payload, sig.keys, sig.err = s.verify(ctx, jws)
+	return payload, sig.err
+}
+
+func (s *keySet) verify(ctx context.Context, jws *jose.JSONWebSignature) ([]byte, *keys, error) {
+	known := s.current.Load()
+	if known != nil {
+		if payload, ok := known.verify(jws); ok {
+			return payload, known, nil
+		}
+	}
+	newer, err := s.newerThan(ctx, known)
+	if err != nil {
+		return nil, nil, err
+	}
+	if payload, ok := newer.verify(jws); ok {
+		return payload, newer, nil
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if !recently(s.cooledFrom, keysCooldown) {
+		s.cooledFrom = wallClock() // these keys came for this token, and it is a bad one
+	}
+	return nil, nil, errTokenKey
+}
+
+func (k *keys) verify(jws *jose.JSONWebSignature) ([]byte, bool) {
+	id := jws.Signatures[0].Header.KeyID
+	for _, key := range k.list {
+		if id == "" || key.KeyID == id {
+			if payload, err := jws.Verify(&key); err == nil {
+				return payload, true
+			}
+		}
+	}
+	return nil, false
+}
+
+// newerThan is the keys that replace known, which may be nil, fetched where that is allowed. The error
+// is errTokenKey when there are none, and a Problem when there are no keys at all.
+func (s *keySet) newerThan(ctx context.Context, known *keys) (*keys, error) {
+	s.mu.Lock()
+	current, f := s.current.Load(), s.flight
+	switch {
+	case current != known:
+		s.mu.Unlock()
+		return current, nil
+	case f != nil:
+	case known == nil && s.failed != nil && recently(s.failedAt, keysBackoff):
+		defer s.mu.Unlock()
+		return nil, unavailable(s.failed)
+	case known != nil && recently(s.cooledFrom, keysCooldown):
+		s.mu.Unlock()
+		return nil, errTokenKey
+	default:
+		if known != nil {
+			s.cooledFrom = wallClock()
+		}
+		f = s.start(ctx)
+	}
+	s.mu.Unlock()
+
+	select {
+	case <-f.done:
+	case <-ctx.Done():
+		return nil, exchange.Refuse(exchange.Timeout, ctx.Err())
+	}
+	switch current = s.current.Load(); {
+	case current != known:
+		return current, nil
+	case known == nil:
+		return nil, unavailable(f.err)
+	}
+	return nil, errTokenKey
+}
+
+func unavailable(cause error) error {
+	return &exchange.Problem{Code: exchange.AuthUnavailable, RetryAfter: keysBackoff, Cause: cause}
+}
+
+// start sends a fetch on its way, on a context that no request can cancel. s.mu is held.
+func (s *keySet) start(ctx context.Context) *keysFlight {
+	f := &keysFlight{done: make(chan struct{})}
+	s.flight = f
+	at := s.configured
+	if at == "" {
+		at = s.discovered
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), keysTimeout)
+	go func() {
+		defer cancel()
+		fetched, at, err := s.fetch(ctx, at)
+		if err != nil {
+			s.log.Warn("the issuer's keys could not be fetched", "issuer", s.issuer, "cause", err.Error())
+		}
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		if err != nil {
+			s.failed, s.failedAt = err, wallClock()
+			at = "" // it may have moved
+		} else {
+			s.failed = nil
+			s.current.Store(fetched)
+		}
+		s.discovered, s.flight, f.err = at, nil, err
+		close(f.done)
+	}()
+	return f
+}
+
+// fetch gets the keys from the address given, or from the one that the issuer names when it is "".
+func (s *keySet) fetch(ctx context.Context, at string) (*keys, string, error) {
+	if at == "" {
+		var issuer struct {
+			Issuer  string `json:"issuer"`
+			JWKSURL string `json:"jwks_uri"`
+		}
+		if err := s.get(ctx, strings.TrimSuffix(s.issuer, "/")+"/.well-known/openid-configuration", &issuer); err != nil {
+			return nil, "", fmt.Errorf("discovery: %w", err)
+		}
+		if issuer.Issuer != s.issuer {
+			return nil, "", fmt.Errorf("discovery: the issuer calls itself %.200q, and that is what the setting must be, byte for byte", issuer.Issuer)
+		}
+		if err := checkURL(issuer.JWKSURL); err != nil {
+			return nil, "", fmt.Errorf("discovery: jwks_uri %w", err)
+		}
+		at = issuer.JWKSURL
+	}
+	var set struct {
+		Keys []json.RawMessage `json:"keys"`
+	}
+	if err := s.get(ctx, at, &set); err != nil {
+		return nil, "", fmt.Errorf("keys: %w", err)
+	}
+	fetched := new(keys)
+	for _, raw := range set.Keys {
+		var key jose.JSONWebKey
+		// A key of a kind that is not known here says nothing about the others (RFC 7517, section 5).
+		if err := json.Unmarshal(raw, &key); err == nil && canVerify(key) && len(fetched.list) < maxKeys {
+			fetched.list = append(fetched.list, key)
+		}
+	}
+	if len(fetched.list) == 0 {
+		return nil, "", errors.New("keys: there is none for RS256 or ES256")
+	}
+	return fetched, at, nil
+}
+
+// canVerify tells whether a key is public, for signatures, and of a kind that we accept.
+func canVerify(key jose.JSONWebKey) bool {
+	if key.Use != "" && key.Use != "sig" {
+		return false
+	}
+	switch k := key.Key.(type) {
+	case *rsa.PublicKey:
+		return key.Algorithm == "" || key.Algorithm == string(jose.RS256)
+	case *ecdsa.PublicKey:
+		return k.Curve.Params().BitSize == 256 && (key.Algorithm == "" || key.Algorithm == string(jose.ES256))
+	}
+	return false
+}
+
+// get reads a JSON document. Its errors repeat nothing of what was answered.
+func (s *keySet) get(ctx context.Context, at string, v any) error {
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, at, nil)
+	if err != nil {
+		return err
+	}
+	resp, err := s.http.Do(req)
+	if err != nil {
+		return err
+	}
+	defer resp.Body.Close()
+	if resp.StatusCode != http.StatusOK {
+		return fmt.Errorf("the issuer answered %d", resp.StatusCode)
+	}
+	body, err := io.ReadAll(io.LimitReader(resp.Body, maxDocument+1))
+	switch {
+	case err != nil:
+		return fmt.Errorf("the issuer's answer broke off: %w", err)
+	case len(body) > maxDocument:
+		return fmt.Errorf("the issuer's answer is larger than %d bytes", maxDocument)
+	}
+	if err := json.Unmarshal(body, v); err != nil {
+		return errors.New("the issuer's answer is not the JSON that it should be")
+	}
+	return nil
+}
