@@ -35,8 +35,8 @@ type Client struct {
 	UserEmail string
 	// Timeout bounds each call, body included: 0 is DefaultTimeout, a negative one leaves it to ctx.
 	Timeout time.Duration
-	// HTTPClient does the calls; nil is http.DefaultClient. Its CheckRedirect is not used: a redirect
-	// is never followed, as the key would go with it.
+	// HTTPClient does the calls; nil is http.DefaultClient. Whatever its CheckRedirect says, a redirect
+	// is not followed: the key would go with it.
 	HTTPClient *http.Client
 	// Logger has one debug line a call, with no key, token or credential in it; nil logs nothing.
 	Logger *slog.Logger
@@ -59,38 +59,31 @@ func (c *Client) SessionConfig(ctx context.Context, apiKey string) (SessionConfi
 
 // MintToken exchanges the permanent key for a token (POST /v1/realtime/client-secrets). Each call may
 // cost its owner a token, even one whose answer is lost.
-func (c *Client) MintToken(ctx context.Context, apiKey string) (EphemeralToken, error) {
-	query := ""
+func (c *Client) MintToken(ctx context.Context, apiKey string) (token EphemeralToken, err error) {
+	query := url.Values{}
 	if c.UserEmail != "" {
-		query = "?email=" + url.QueryEscape(c.UserEmail)
+		query.Set("email", c.UserEmail)
 	}
-	body, err := c.do(ctx, CallMint, http.MethodPost, mintPath+query, apiKey)
-	if err != nil {
-		return EphemeralToken{}, err
-	}
-	token, err := decodeToken(body, time.Now())
-	if err != nil {
-		return EphemeralToken{}, &Error{Call: CallMint, Status: http.StatusOK, Kind: ErrMalformed, detail: err.Error()}
-	}
-	return token, nil
+	err = c.do(ctx, CallMint, http.MethodPost, mintPath, query, apiKey, func(body []byte) (err error) {
+		token, err = decodeToken(body, time.Now())
+		return err
+	})
+	return token, err
 }
 
 // ICEServers fetches the STUN and TURN servers for a token (GET /v1/realtime/ice-config). An empty
 // list is an answer; a missing one is an error.
-func (c *Client) ICEServers(ctx context.Context, token string) ([]ICEServer, error) {
-	body, err := c.do(ctx, CallICE, http.MethodGet, icePath, token)
-	if err != nil {
-		return nil, err
-	}
-	servers, err := decodeICE(body)
-	if err != nil {
-		return nil, &Error{Call: CallICE, Status: http.StatusOK, Kind: ErrMalformed, detail: err.Error()}
-	}
-	return servers, nil
+func (c *Client) ICEServers(ctx context.Context, token string) (servers []ICEServer, err error) {
+	err = c.do(ctx, CallICE, http.MethodGet, icePath, nil, token, func(body []byte) (err error) {
+		servers, err = decodeICE(body)
+		return err
+	})
+	return servers, err
 }
 
-// do makes one call and reads its whole answer.
-func (c *Client) do(ctx context.Context, call Call, method, pathAndQuery, credential string) (body []byte, err error) {
+// do makes one call, reads its whole answer and has it decoded; decode's error says what is wrong with
+// the answer in words of its own.
+func (c *Client) do(ctx context.Context, call Call, method, path string, query url.Values, credential string, decode func([]byte) error) (err error) {
 	timeout := c.Timeout
 	if timeout == 0 {
 		timeout = DefaultTimeout
@@ -100,11 +93,11 @@ func (c *Client) do(ctx context.Context, call Call, method, pathAndQuery, creden
 		ctx, cancel = context.WithTimeout(ctx, timeout)
 		defer cancel()
 	}
-	start, status := time.Now(), 0
-	if c.Logger != nil {
+	start, status, size := time.Now(), 0, 0
+	if c.Logger != nil && c.Logger.Enabled(ctx, slog.LevelDebug) {
 		defer func() {
 			attrs := []slog.Attr{slog.String("call", string(call)), slog.Int("status", status),
-				slog.Int("bytes", len(body)), slog.Duration("took", time.Since(start))}
+				slog.Int("bytes", size), slog.Duration("took", time.Since(start))}
 			if err != nil {
 				attrs = append(attrs, slog.String("error", err.Error()))
 			}
@@ -112,16 +105,17 @@ func (c *Client) do(ctx context.Context, call Call, method, pathAndQuery, creden
 		}()
 	}
 
-	base := strings.TrimSuffix(c.BaseURL, "/")
-	if base == "" {
-		base = DefaultBaseURL
-	}
-	req, err := http.NewRequestWithContext(ctx, method, base+pathAndQuery, nil)
+	target, err := c.target(path, query)
 	if err != nil {
-		return nil, &Error{Call: call, Kind: ErrRequest, detail: "the base URL does not parse"}
+		return &Error{Call: call, Kind: ErrRequest, detail: err.Error()}
 	}
-	req.Header.Set("Authorization", "Bearer "+credential)
-	req.Header.Set("Accept", "application/json")
+	if !headerSafe(credential) {
+		return &Error{Call: call, Kind: ErrRequest, detail: "the credential is empty or could not travel in a header"}
+	}
+	req := (&http.Request{Method: method, URL: target, Header: http.Header{
+		"Authorization": {"Bearer " + credential},
+		"Accept":        {"application/json"},
+	}}).WithContext(ctx)
 	if method == http.MethodPost {
 		req.Header.Set("Content-Type", "application/json")
 		// net/http resends a request whose kept-alive connection turned out to be dead only when it is
@@ -131,21 +125,48 @@ func (c *Client) do(ctx context.Context, call Call, method, pathAndQuery, creden
 
 	resp, err := c.httpClient().Do(req)
 	if err != nil {
-		return nil, transportError(ctx, call, err)
+		return transportError(ctx, call, 0, err)
 	}
 	defer resp.Body.Close()
-	status = resp.StatusCode
-	body, err = io.ReadAll(io.LimitReader(resp.Body, maxBody+1))
+	// Read to its end, the body gives the connection back for the next call.
+	body, err := io.ReadAll(io.LimitReader(resp.Body, maxBody+1))
+	status, size = resp.StatusCode, len(body)
 	switch {
 	case status/100 != 2:
 		// What of the error body did arrive may name Orga's code; the status alone is the error.
-		return nil, statusError(call, resp, body, credential)
+		return statusError(call, resp, body, credential)
 	case err != nil:
-		return nil, transportError(ctx, call, err)
-	case len(body) > maxBody:
-		return nil, &Error{Call: call, Status: status, Kind: ErrMalformed, detail: "the answer is larger than 64 KiB"}
+		return transportError(ctx, call, status, err)
+	case size > maxBody:
+		return &Error{Call: call, Status: status, Kind: ErrMalformed, detail: "it is larger than 64 KiB"}
 	}
-	return body, nil
+	if err := decode(body); err != nil {
+		return &Error{Call: call, Status: status, Kind: ErrMalformed, detail: err.Error()}
+	}
+	return nil
+}
+
+// target is the address of a call: scheme, host and path of the base URL. Its error quotes nothing.
+func (c *Client) target(path string, query url.Values) (*url.URL, error) {
+	base := c.BaseURL
+	if base == "" {
+		base = DefaultBaseURL
+	}
+	u, err := url.Parse(base)
+	if err != nil || u.Scheme != "https" && u.Scheme != "http" || u.Host == "" {
+		return nil, errors.New("the base URL is no http or https URL")
+	}
+	return &url.URL{Scheme: u.Scheme, Host: u.Host, Path: strings.TrimSuffix(u.Path, "/") + path, RawQuery: query.Encode()}, nil
+}
+
+// headerSafe tells whether a credential can stand in a header as it is.
+func headerSafe(credential string) bool {
+	for i := range len(credential) {
+		if credential[i] <= ' ' || credential[i] > '~' {
+			return false
+		}
+	}
+	return credential != ""
 }
 
 // httpClient is the caller's, except that it follows no redirect.
@@ -155,21 +176,22 @@ func (c *Client) httpClient() *http.Client {
 		client = c.HTTPClient
 	}
 	still := *client
-	still.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
+	still.Transport = stay{client.Transport}
 	return &still
 }
 
-// transportError says what happened to a call that got no whole answer.
-func transportError(ctx context.Context, call Call, err error) error {
-	if u, ok := errors.AsType[*url.Error](err); ok {
-		err = u.Err // the URL may have the user's email in it
+// stay hides from http.Client where a redirect leads to: it would follow, or fail on an address that
+// it cannot parse.
+type stay struct{ next http.RoundTripper }
+
+func (s stay) RoundTrip(r *http.Request) (*http.Response, error) {
+	next := s.next
+	if next == nil {
+		next = http.DefaultTransport
 	}
-	kind := ErrConnection
-	switch {
-	case errors.Is(ctx.Err(), context.Canceled):
-		kind = context.Canceled
-	case ctx.Err() != nil, isTimeout(err):
-		kind = ErrTimeout
+	resp, err := next.RoundTrip(r)
+	if err == nil {
+		resp.Header.Del("Location")
 	}
-	return &Error{Call: call, Kind: kind, detail: describe(err), cause: err}
+	return resp, err
 }

@@ -32,7 +32,7 @@ var (
 	ErrServer         = errors.New("the API failed")                      // 5xx
 	ErrRedirect       = errors.New("the API redirects; not followed")     // 3xx
 	ErrRequest        = errors.New("the API does not accept the request") // any other status
-	ErrMalformed      = errors.New("the answer cannot be used")
+	ErrMalformed      = errors.New("the answer cannot be used")           // 2xx, but not the JSON that was expected, and it alone
 	ErrTimeout        = errors.New("no answer in time")
 	ErrConnection     = errors.New("the connection failed")
 )
@@ -44,9 +44,9 @@ type Error struct {
 	Status     int           // of the answer; 0 when there was none
 	Kind       error         // one of the kinds above, or context.Canceled
 	Code       string        // Orga's own error code or type, "" when it gave none that is safe to print
-	RetryAfter time.Duration // what the answer's Retry-After asks for; 0 when it says nothing usable
-	detail     string
-	cause      error
+	RetryAfter time.Duration // what the answer's Retry-After asks for, at least 1 s; 0 when it says nothing usable
+	detail     string        // our own words
+	cause      error         // of a connection that failed: see known
 }
 
 func (e *Error) Error() string {
@@ -72,7 +72,7 @@ func (e *Error) Unwrap() []error {
 	return []error{e.Kind, e.cause}
 }
 
-// statusError reads what an answer other than 200 says.
+// statusError reads what an answer other than 2xx says.
 func statusError(call Call, resp *http.Response, body []byte, credential string) error {
 	e := &Error{
 		Call: call, Status: resp.StatusCode, Kind: ErrRequest,
@@ -92,8 +92,9 @@ func statusError(call Call, resp *http.Response, body []byte, credential string)
 	return e
 }
 
-// safeCode is what a code looks like; anything else might be prose, with who knows what in it.
-var safeCode = regexp.MustCompile(`^[A-Za-z][A-Za-z0-9_.-]{0,63}$`)
+// safeCode is what a code looks like: a few words. Anything else might be prose, or a credential in
+// one of its encodings.
+var safeCode = regexp.MustCompile(`^[A-Za-z]{1,32}[0-9]{0,6}([_.-][A-Za-z]{1,32}[0-9]{0,6}){0,5}$`)
 
 // errorCode finds Orga's code in an error body: {"error":{"code","type"}}, in all other shapes none.
 func errorCode(body []byte, credential string) string {
@@ -118,35 +119,52 @@ func errorCode(body []byte, credential string) string {
 }
 
 // retryAfter reads the header's two forms, seconds and a date (RFC 9110 section 10.2.3); 0 for
-// anything else and for the past.
+// anything else. Seconds are its unit: "0" and a date that has passed are a second.
 func retryAfter(header string, now time.Time) time.Duration {
-	if seconds, err := strconv.ParseUint(strings.TrimSpace(header), 10, 64); err == nil {
-		return time.Duration(min(seconds, math.MaxInt64/uint64(time.Second))) * time.Second
+	header = strings.TrimSpace(header)
+	seconds, err := strconv.ParseUint(header, 10, 64)
+	if err == nil || errors.Is(err, strconv.ErrRange) {
+		return max(time.Second, time.Duration(min(seconds, math.MaxInt64/uint64(time.Second)))*time.Second)
 	}
 	if date, err := http.ParseTime(header); err == nil {
-		return max(0, date.Sub(now))
+		return max(time.Second, date.Sub(now))
 	}
 	return 0
 }
 
-// describe says in our own words what the network said: net/http quotes what it could not parse, and
-// that is the answer's text.
-func describe(err error) string {
+// transportError says what happened to a call that got no whole answer; status is 0 when it got none
+// at all.
+func transportError(ctx context.Context, call Call, status int, err error) error {
+	e := &Error{Call: call, Status: status, Kind: ErrConnection}
+	switch {
+	case errors.Is(ctx.Err(), context.Canceled):
+		e.Kind = context.Canceled
+	case ctx.Err() != nil:
+		e.Kind, e.cause = ErrTimeout, ctx.Err()
+	case isTimeout(err):
+		e.Kind = ErrTimeout
+		e.detail, e.cause = known(err)
+	default:
+		e.detail, e.cause = known(err)
+	}
+	return e
+}
+
+// known finds in a transport's error what is fit to be printed and passed on: addresses and what the
+// system, or the check of a certificate, said of them. All else is put in our own words, and dropped:
+// url.Error quotes the URL, which may hold the user's email, and net/http quotes what it could not
+// parse, which is the answer's text.
+func known(err error) (detail string, cause error) {
 	if opErr, ok := errors.AsType[*net.OpError](err); ok {
-		return opErr.Error() // addresses and what the system said of them
+		return opErr.Error(), opErr
 	}
 	if certErr, ok := errors.AsType[*tls.CertificateVerificationError](err); ok {
-		return certErr.Error()
+		return certErr.Error(), certErr
 	}
-	switch {
-	case isTimeout(err):
-		return "timed out"
-	case errors.Is(err, context.Canceled):
-		return "cancelled"
-	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
-		return "closed before the whole answer arrived"
+	if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
+		return "closed before the whole answer arrived", io.ErrUnexpectedEOF
 	}
-	return "the exchange broke off"
+	return "the exchange broke off", nil
 }
 
 func isTimeout(err error) bool {

@@ -49,10 +49,8 @@ func decodeToken(body []byte, now time.Time) (EphemeralToken, error) {
 	if token == "" {
 		return EphemeralToken{}, errors.New("it holds no token")
 	}
-	for i := range len(token) {
-		if token[i] <= ' ' || token[i] > '~' {
-			return EphemeralToken{}, errors.New("its token could not travel in a header")
-		}
+	if !headerSafe(token) {
+		return EphemeralToken{}, errors.New("its token could not travel in a header")
 	}
 	t := EphemeralToken{reveal: func() string { return token }}
 	switch {

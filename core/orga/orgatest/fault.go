@@ -2,14 +2,17 @@ package orgatest
 
 import (
 	"bufio"
+	"bytes"
 	"compress/gzip"
 	"crypto/tls"
 	"fmt"
 	"io"
 	"net"
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
+	"sync"
 )
 
 // Status answers with a status, a body and headers (name, value, name, value …).
@@ -121,14 +124,22 @@ func Repeat(status int) http.Handler {
 	})
 }
 
-// flood is what Flood and GzipBomb hold, in bytes.
-const flood = 100 << 20
+// What Flood and GzipBomb hold: JSON with so many bytes of padding.
+const (
+	flood     = 100 << 20
+	floodHead = `{"ephemeral_token":"t","iceServers":[],"padding":"`
+	floodTail = `"}`
+)
 
-// Flood answers 200 and streams 100 MB of JSON.
+// Flood answers 200 and streams 100 MB, until the client has gone away.
 func Flood() http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Content-Type", "application/json")
-		writeFlood(w)
+		_, err := io.WriteString(w, floodHead)
+		for chunk, n := strings.Repeat("x", 64<<10), 0; err == nil && n < flood; n += len(chunk) {
+			_, err = io.WriteString(w, chunk)
+		}
+		_, _ = io.WriteString(w, floodTail)
 	})
 }
 
@@ -137,21 +148,22 @@ func GzipBomb() http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Content-Type", "application/json")
 		w.Header().Set("Content-Encoding", "gzip")
-		zip := gzip.NewWriter(w)
-		writeFlood(zip)
-		_ = zip.Close() // the client may be gone, as it should be
+		_, _ = w.Write(bomb()) // the client may be gone, as it should be
 	})
 }
 
-// writeFlood stops when the client has gone away.
-func writeFlood(w io.Writer) {
-	_, err := io.WriteString(w, `{"ephemeral_token":"t","iceServers":[],"padding":"`)
-	for chunk, n := strings.Repeat("x", 64<<10), 0; err == nil && n < flood; n += len(chunk) {
-		_, err = io.WriteString(w, chunk)
-	}
-	if err == nil {
-		_, _ = io.WriteString(w, `"}`)
-	}
+// bomb is made of gzip members, which may follow one another: the padding is compressed once.
+var bomb = sync.OnceValue(func() []byte {
+	const chunk = 1 << 20
+	return slices.Concat(zipped(floodHead), bytes.Repeat(zipped(strings.Repeat("x", chunk)), flood/chunk), zipped(floodTail))
+})
+
+func zipped(s string) []byte {
+	var out bytes.Buffer
+	zip := gzip.NewWriter(&out)
+	_, _ = io.WriteString(zip, s) // a Buffer takes all
+	_ = zip.Close()
+	return out.Bytes()
 }
 
 // Padded answers 200 with a body of exactly size bytes: JSON in front, spaces behind.

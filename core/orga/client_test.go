@@ -1,0 +1,542 @@
+package orga_test
+
+import (
+	"bytes"
+	"context"
+	"crypto/tls"
+	"encoding/base64"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"reflect"
+	"strings"
+	"sync/atomic"
+	"syscall"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/orga-session/orga-session/core/orga"
+	"github.com/orga-session/orga-session/core/orga/orgatest"
+)
+
+// Every way in which the API has written a token comes out the same.
+func TestMintDrift(t *testing.T) {
+	for _, drift := range orgatest.MintDrifts {
+		t.Run(drift.Name, func(t *testing.T) {
+			api := orgatest.Start(t, &orgatest.API{MintDrift: drift}, false)
+			client := &orga.Client{BaseURL: api.URL, HTTPClient: api.Client()}
+			token, err := client.MintToken(t.Context(), orgatest.Key)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if token.Reveal() != api.Tokens()[0] {
+				t.Error("another token than was minted")
+			}
+			left := time.Until(token.ExpiresAt)
+			switch {
+			case !drift.Expiry && !token.ExpiresAt.IsZero():
+				t.Errorf("expiry %v, want unknown", token.ExpiresAt)
+			case drift.Expiry && (left < 115*time.Second || left > 121*time.Second):
+				t.Errorf("%v left of 2 minutes", left)
+			case drift.Expiry && token.ExpiresAt.Location() != time.UTC:
+				t.Errorf("expiry in %v", token.ExpiresAt.Location())
+			}
+		})
+	}
+}
+
+// What a client is handed of an ICE answer is what Orga sent, less what a browser would refuse.
+func TestICEDrift(t *testing.T) {
+	for _, drift := range orgatest.ICEDrifts {
+		t.Run(drift.Name, func(t *testing.T) {
+			api := orgatest.Start(t, &orgatest.API{ICEDrift: drift}, false)
+			client := &orga.Client{BaseURL: api.URL, HTTPClient: api.Client()}
+			config, err := client.SessionConfig(t.Context(), orgatest.Key)
+			if err != nil {
+				t.Fatal(err)
+			}
+			username, credential := orgatest.Credential(config.Token.Reveal())
+			_, want := drift.Body(username, credential)
+			if got := marshal(t, config.ICEServers); got != want {
+				t.Errorf("\n got %s\nwant %s", got, want)
+			}
+			for _, s := range config.ICEServers {
+				u, c := s.Credential()
+				if len(s.URLs()) != 1 || strings.HasPrefix(s.URLs()[0], "turn:") && (u != username || c != credential) {
+					t.Errorf("accessors: %v, %q, %q", s.URLs(), u, c)
+				}
+			}
+		})
+	}
+}
+
+// A 2xx that cannot be used is an error, and its text is ours.
+func TestMalformed(t *testing.T) {
+	check := func(t *testing.T, call orga.Call, h http.Handler) {
+		t.Helper()
+		api := orgatest.New(t)
+		api.Fail(call, h)
+		client := &orga.Client{BaseURL: api.URL, HTTPClient: api.Client()}
+		config, err := client.SessionConfig(t.Context(), orgatest.Key)
+		e, ok := errors.AsType[*orga.Error](err)
+		if !ok || !errors.Is(err, orga.ErrMalformed) || e.Call != call || e.Status != 200 {
+			t.Errorf("%v", err)
+		}
+		if !reflect.DeepEqual(config, orga.SessionConfig{}) {
+			t.Error("an error came with half an answer")
+		}
+	}
+	for _, s := range orgatest.BadMints {
+		t.Run("mint "+s.Name, func(t *testing.T) { check(t, orga.CallMint, orgatest.Status(200, s.Body)) })
+	}
+	for _, s := range orgatest.BadICE {
+		t.Run("ICE "+s.Name, func(t *testing.T) { check(t, orga.CallICE, orgatest.Status(200, s.Body)) })
+	}
+	for _, call := range []orga.Call{orga.CallMint, orga.CallICE} {
+		t.Run("fault 43: 100 MB "+string(call), func(t *testing.T) { check(t, call, orgatest.Flood()) })
+		t.Run("fault 43: gzip bomb "+string(call), func(t *testing.T) { check(t, call, orgatest.GzipBomb()) })
+		t.Run("fault 43: HTML "+string(call), func(t *testing.T) { check(t, call, orgatest.HTML()) })
+	}
+}
+
+// 64 KiB are read of an answer, after decompression, and not one byte more is waited for.
+func TestBodyLimit(t *testing.T) {
+	const limit, body = 64 << 10, `{"ephemeral_token":"t"}`
+	for name, row := range map[string]struct {
+		size int
+		ok   bool
+	}{
+		"at the limit": {limit, true},
+		"one above":    {limit + 1, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			api := orgatest.New(t)
+			api.FailAll(orga.CallMint, orgatest.Padded(body, row.size))
+			client := &orga.Client{BaseURL: api.URL, HTTPClient: api.Client()}
+			for range 3 {
+				if _, err := client.MintToken(t.Context(), orgatest.Key); (err == nil) != row.ok {
+					t.Error(err)
+				}
+			}
+			if row.ok && api.Connections() != 1 {
+				t.Errorf("%d connections for 3 calls: the body was not read to its end", api.Connections())
+			}
+		})
+	}
+
+	t.Run("fault 43: the rest of a flood stays unread", func(t *testing.T) {
+		var sent atomic.Int64
+		server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+			for chunk, err := make([]byte, 64<<10), error(nil); err == nil && sent.Load() < 200<<20; {
+				var n int
+				n, err = w.Write(chunk)
+				sent.Add(int64(n))
+			}
+		}))
+		client := &orga.Client{BaseURL: server.URL}
+		_, err := client.MintToken(t.Context(), orgatest.Key)
+		server.Close() // waits for the handler
+		if !errors.Is(err, orga.ErrMalformed) || sent.Load() > 32<<20 {
+			t.Errorf("%v; the server could send %d bytes", err, sent.Load())
+		}
+	})
+}
+
+// A connection serves one call after another, errors and chunked answers included.
+func TestConnectionReuse(t *testing.T) {
+	api := orgatest.New(t)
+	client := &orga.Client{BaseURL: api.URL, HTTPClient: api.Client()}
+	chunked := http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		for _, part := range []string{`{"ephemeral`, `_token":"t"`, `}`} {
+			_, _ = io.WriteString(w, part)
+			_ = http.NewResponseController(w).Flush()
+		}
+	})
+	api.Fail(orga.CallMint, orgatest.Status(500, "broken"), chunked, orgatest.HTML(), orgatest.Status(204, ""), orgatest.Redirect("/"))
+	for range 8 {
+		_, _ = client.SessionConfig(t.Context(), orgatest.Key)
+	}
+	if got := api.Connections(); got != 1 {
+		t.Errorf("%d connections", got)
+	}
+}
+
+// Each failure has its kind.
+func TestKinds(t *testing.T) {
+	ours := []error{orga.ErrAuthentication, orga.ErrRateLimited, orga.ErrServer, orga.ErrRedirect, orga.ErrRequest,
+		orga.ErrMalformed, orga.ErrTimeout, orga.ErrConnection, context.Canceled}
+	for name, row := range map[string]struct {
+		fault  http.Handler
+		kind   error
+		status int
+	}{
+		"400":             {orgatest.Status(400, ""), orga.ErrRequest, 400},
+		"401":             {orgatest.Status(401, ""), orga.ErrAuthentication, 401},
+		"403":             {orgatest.Status(403, ""), orga.ErrAuthentication, 403},
+		"404":             {orgatest.Status(404, ""), orga.ErrRequest, 404},
+		"422":             {orgatest.Status(422, ""), orga.ErrRequest, 422},
+		"429":             {orgatest.Status(429, ""), orga.ErrRateLimited, 429},
+		"500":             {orgatest.Status(500, ""), orga.ErrServer, 500},
+		"503":             {orgatest.Status(503, ""), orga.ErrServer, 503},
+		"599":             {orgatest.Status(599, ""), orga.ErrServer, 599},
+		"304":             {orgatest.Status(304, ""), orga.ErrRedirect, 304},
+		"307 nowhere":     {orgatest.Status(307, ""), orga.ErrRedirect, 307},
+		"302 unparseable": {orgatest.Status(302, "", "Location", "http://[::1"), orga.ErrRedirect, 302},
+		"closed":          {orgatest.Close(), orga.ErrConnection, 0},
+		"reset":           {orgatest.Reset(), orga.ErrConnection, 0},
+		"cut off":         {orgatest.Truncate(), orga.ErrConnection, 200},
+		"no HTTP":         {orgatest.Babble(), orga.ErrConnection, 0},
+		"silent":          {orgatest.Hang(), orga.ErrTimeout, 0},
+		"silent halfway":  {orgatest.HangBody(), orga.ErrTimeout, 200},
+	} {
+		t.Run(name, func(t *testing.T) {
+			api := orgatest.New(t)
+			api.FailAll(orga.CallMint, row.fault)
+			client := &orga.Client{BaseURL: api.URL, HTTPClient: api.Client(), Timeout: 50 * time.Millisecond}
+			if row.kind != orga.ErrTimeout {
+				client.Timeout = 0
+			}
+			_, err := client.MintToken(t.Context(), orgatest.Key)
+			e, ok := errors.AsType[*orga.Error](err)
+			if !ok || e.Status != row.status {
+				t.Fatalf("%v", err)
+			}
+			for _, kind := range ours {
+				if errors.Is(err, kind) != (kind == row.kind) {
+					t.Errorf("%v: Is(%v) = %v", err, kind, errors.Is(err, kind))
+				}
+			}
+		})
+	}
+	t.Run("refused connection", func(t *testing.T) {
+		l, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		_ = l.Close() // nobody listens there now
+		_, err = (&orga.Client{BaseURL: "http://" + l.Addr().String()}).MintToken(t.Context(), orgatest.Key)
+		if !errors.Is(err, orga.ErrConnection) || !errors.Is(err, syscall.ECONNREFUSED) {
+			t.Error(err)
+		}
+	})
+	t.Run("untrusted certificate", func(t *testing.T) {
+		api := orgatest.NewTLS(t)
+		_, err := (&orga.Client{BaseURL: api.URL, HTTPClient: &http.Client{Transport: &http.Transport{}}}).MintToken(t.Context(), orgatest.Key)
+		if _, ok := errors.AsType[*tls.CertificateVerificationError](err); !ok || !errors.Is(err, orga.ErrConnection) {
+			t.Error(err)
+		}
+	})
+}
+
+// What can not be sent is not sent, and not quoted either.
+func TestUnsendable(t *testing.T) {
+	for name, row := range map[string]struct{ base, key string }{
+		"no key":            {"http://127.0.0.1:1", ""},
+		"key with a break":  {"http://127.0.0.1:1", "sk_orga_ai_test\r\nX: 1"},
+		"no scheme":         {"api.example", orgatest.Key},
+		"another scheme":    {"ftp://user:pass@api.example", orgatest.Key},
+		"no host":           {"https://", orgatest.Key},
+		"does not parse":    {"https://user:pass@[::1", orgatest.Key},
+		"control character": {"https://user:pass@a\x7f", orgatest.Key},
+	} {
+		t.Run(name, func(t *testing.T) {
+			_, err := (&orga.Client{BaseURL: row.base}).MintToken(t.Context(), row.key)
+			if !errors.Is(err, orga.ErrRequest) || strings.Contains(err.Error(), "pass") || strings.Contains(err.Error(), "sk_orga") {
+				t.Error(err)
+			}
+		})
+	}
+}
+
+// Orga's own code reaches the log when it looks like one.
+func TestErrorCode(t *testing.T) {
+	for body, want := range map[string]string{
+		orgatest.ErrorBody("invalid_api_key", "sk_orga_ai_… is wrong"):    "invalid_api_key",
+		`{"error":{"message":{"a":1},"type":"server_error","code":null}}`: "server_error",
+		`{"error":{"code":404,"type":"NotFoundError"}}`:                   "NotFoundError",
+		`{"error":{"code":"` + orgatest.Key + `"}}`:                       "",
+		`{"error":{"code":"` + orgatest.Key[:20] + `"}}`:                  "",
+		`{"error":{"code":"test0000"}}`:                                   "", // a part of the key
+		`{"error":{"code":"see https://example"}}`:                        "",
+		`{"error":{"code":"` + strings.Repeat("x", 65) + `"}}`:            "",
+		`{"error":"some_code"}`:                                           "",
+		`{"detail":"some_code"}`:                                          "",
+		`<html>`:                                                          "",
+		``:                                                                "",
+	} {
+		api := orgatest.New(t)
+		api.Fail(orga.CallMint, orgatest.Status(400, body))
+		_, err := (&orga.Client{BaseURL: api.URL, HTTPClient: api.Client()}).MintToken(t.Context(), orgatest.Key)
+		e, ok := errors.AsType[*orga.Error](err)
+		if !ok || e.Code != want {
+			t.Errorf("%s: code %q, want %q", body, e.Code, want)
+		}
+	}
+}
+
+func TestRetryAfter(t *testing.T) {
+	for header, want := range map[string][2]time.Duration{
+		"":     {0, 0},
+		"7":    {7 * time.Second, 7 * time.Second},
+		" 7 ":  {7 * time.Second, 7 * time.Second},
+		"0":    {time.Second, time.Second},
+		"-1":   {0, 0},
+		"1.5":  {0, 0},
+		"soon": {0, 0},
+		time.Now().Add(time.Hour).UTC().Format(http.TimeFormat):  {59 * time.Minute, time.Hour},
+		time.Now().Add(-time.Hour).UTC().Format(http.TimeFormat): {time.Second, time.Second},
+		"86400":                     {24 * time.Hour, 24 * time.Hour},
+		"99999999999999999999":      {24 * time.Hour, 1<<63 - 1},
+		"9223372036854775807":       {24 * time.Hour, 1<<63 - 1},
+		"Mon, 99 Jan 2026 00:00:00": {0, 0},
+	} {
+		api := orgatest.New(t)
+		api.Fail(orga.CallICE, orgatest.Status(429, "", "Retry-After", header))
+		_, err := (&orga.Client{BaseURL: api.URL, HTTPClient: api.Client()}).ICEServers(t.Context(), "t")
+		e, ok := errors.AsType[*orga.Error](err)
+		if !ok || e.RetryAfter < want[0] || e.RetryAfter > want[1] {
+			t.Errorf("%q: %v, want %v", header, e.RetryAfter, want)
+		}
+	}
+}
+
+// fault 42: the key goes to no other host, whatever the caller's client would do.
+func TestRedirect(t *testing.T) {
+	var elsewhere atomic.Int64
+	other := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { elsewhere.Add(1) }))
+	defer other.Close()
+	for name, client := range map[string]*http.Client{
+		"default":          nil,
+		"follows":          {CheckRedirect: func(*http.Request, []*http.Request) error { return nil }},
+		"own transport":    {Transport: &http.Transport{}},
+		"refuses in error": {CheckRedirect: func(*http.Request, []*http.Request) error { return errors.New("no") }},
+	} {
+		for _, status := range []string{"301", "302", "303", "307", "308"} {
+			t.Run(name+" "+status, func(t *testing.T) {
+				api := orgatest.New(t)
+				var code int
+				_, _ = fmt.Sscan(status, &code)
+				api.FailAll(orga.CallMint, orgatest.Status(code, "", "Location", other.URL))
+				api.FailAll(orga.CallICE, orgatest.Status(code, "", "Location", other.URL))
+				c := &orga.Client{BaseURL: api.URL, HTTPClient: client}
+				if _, err := c.MintToken(t.Context(), orgatest.Key); !errors.Is(err, orga.ErrRedirect) {
+					t.Error(err)
+				}
+				if _, err := c.ICEServers(t.Context(), "t"); !errors.Is(err, orga.ErrRedirect) {
+					t.Error(err)
+				}
+			})
+		}
+	}
+	if got := elsewhere.Load(); got != 0 {
+		t.Errorf("%d calls went where a redirect led", got)
+	}
+}
+
+// faults 17, 45: however the API repeats a credential, no error and no log line has it, raw or encoded.
+func TestNothingSecretInErrors(t *testing.T) {
+	faults := map[string]http.Handler{
+		"no HTTP": orgatest.Babble(), "cut off": orgatest.Truncate(), "reset": orgatest.Reset(), "silent": orgatest.Hang(),
+		"HTML": http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			w.WriteHeader(502)
+			_, _ = io.WriteString(w, "<h1>"+r.Header.Get("Authorization")+"</h1>")
+		}),
+		"encoded": http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			key := []byte(strings.TrimPrefix(r.Header.Get("Authorization"), "Bearer "))
+			w.WriteHeader(400)
+			_, _ = fmt.Fprintf(w, `{"error":{"code":%q,"type":%q}}`, base64.StdEncoding.EncodeToString(key), hex.EncodeToString(key))
+		}),
+	}
+	for _, status := range []int{200, 302, 400, 401, 403, 429, 500, 503} {
+		faults[fmt.Sprint(status)] = orgatest.Repeat(status)
+	}
+	const email = "someone@mail.example"
+	for name, fault := range faults {
+		t.Run(name, func(t *testing.T) {
+			api := orgatest.New(t)
+			api.FailAll(orga.CallMint, fault)
+			api.FailAll(orga.CallICE, fault)
+			var log bytes.Buffer
+			client := &orga.Client{BaseURL: api.URL, UserEmail: email, HTTPClient: api.Client(), Timeout: 50 * time.Millisecond,
+				Logger: slog.New(slog.NewJSONHandler(&log, &slog.HandlerOptions{Level: slog.LevelDebug}))}
+			token := "ephemeral" + strings.Repeat("t", 30)
+			_, mintErr := client.MintToken(t.Context(), orgatest.Key)
+			_, iceErr := client.ICEServers(t.Context(), token)
+			for _, err := range []error{mintErr, iceErr} {
+				if err == nil {
+					t.Fatal("no error")
+				}
+				all := log.String() + tree(err)
+				for _, secret := range []string{orgatest.Key, token, email} {
+					for _, form := range []string{secret, hex.EncodeToString([]byte(secret)), base64.StdEncoding.EncodeToString([]byte(secret)), strings.Replace(secret, "@", "%40", 1)} {
+						if strings.Contains(all, form) {
+							t.Errorf("%s has a secret in it", all)
+						}
+					}
+				}
+			}
+		})
+	}
+}
+
+// tree prints an error and all that it wraps, in every way.
+func tree(err error) string {
+	s := fmt.Sprintf("%v\n%+v\n%#v\n%q\n", err, err, err, err)
+	switch err := err.(type) {
+	case interface{ Unwrap() error }:
+		if inner := err.Unwrap(); inner != nil {
+			s += tree(inner)
+		}
+	case interface{ Unwrap() []error }:
+		for _, inner := range err.Unwrap() {
+			s += tree(inner)
+		}
+	}
+	return s
+}
+
+// A call ends with its context, or with its own timeout, and says which.
+func TestTime(t *testing.T) {
+	for name, row := range map[string]struct {
+		timeout, deadline, cancel time.Duration // 0: none
+		is                        error
+		after                     time.Duration
+	}{
+		"default timeout":             {is: orga.ErrTimeout, after: orga.DefaultTimeout},
+		"timeout":                     {timeout: time.Second, is: orga.ErrTimeout, after: time.Second},
+		"deadline before timeout":     {timeout: time.Second, deadline: time.Second / 2, is: context.DeadlineExceeded, after: time.Second / 2},
+		"a deadline is a timeout too": {deadline: time.Second, is: orga.ErrTimeout, after: time.Second},
+		"deadline alone":              {timeout: -1, deadline: time.Minute, is: context.DeadlineExceeded, after: time.Minute},
+		"cancelled":                   {cancel: time.Second, is: context.Canceled, after: time.Second},
+	} {
+		for part, fault := range map[string]http.Handler{"silent": orgatest.Hang(), "silent halfway": orgatest.HangBody()} {
+			t.Run(name+", "+part, func(t *testing.T) {
+				synctest.Test(t, func(t *testing.T) {
+					api := new(orgatest.API)
+					api.FailAll(orga.CallMint, fault)
+					client := &orga.Client{HTTPClient: orgatest.Pipe(t, api), Timeout: row.timeout}
+					ctx, cancel := context.WithCancel(t.Context())
+					defer cancel()
+					if row.deadline > 0 {
+						ctx, cancel = context.WithTimeoutCause(ctx, row.deadline, errors.New("a cause of the caller's"))
+						defer cancel()
+					}
+					if row.cancel > 0 {
+						time.AfterFunc(row.cancel, cancel)
+					}
+					start := time.Now()
+					_, err := client.MintToken(ctx, orgatest.Key)
+					if !errors.Is(err, row.is) || time.Since(start) != row.after {
+						t.Errorf("after %v: %v", time.Since(start), err)
+					}
+					if ctx.Err() != nil && !errors.Is(err, ctx.Err()) {
+						t.Errorf("%v is not the context's %v", err, ctx.Err())
+					}
+				})
+			})
+		}
+	}
+	t.Run("a caller's http.Client that gives up", func(t *testing.T) {
+		api := orgatest.New(t)
+		api.FailAll(orga.CallMint, orgatest.Hang())
+		hc := *api.Client()
+		hc.Timeout = 20 * time.Millisecond
+		if _, err := (&orga.Client{BaseURL: api.URL, HTTPClient: &hc}).MintToken(t.Context(), orgatest.Key); !errors.Is(err, orga.ErrTimeout) {
+			t.Error(err)
+		}
+	})
+}
+
+// fault 37: a POST on a kept-alive connection that died meanwhile is sent again on another, unnoticed.
+func TestDeadConnection(t *testing.T) {
+	for name, fault := range map[string]http.Handler{"closed": orgatest.Close(), "reset": orgatest.Reset()} {
+		t.Run(name, func(t *testing.T) {
+			api := orgatest.New(t)
+			client := &orga.Client{BaseURL: api.URL, HTTPClient: api.Client()}
+			api.Fail(orga.CallMint, nil, fault, nil, fault)
+			for range 2 {
+				if _, err := client.MintToken(t.Context(), orgatest.Key); err != nil {
+					t.Error(err)
+				}
+			}
+			if got := api.Calls(orga.CallMint); got != 3 {
+				t.Errorf("%d calls for 2 mints", got)
+			}
+		})
+	}
+}
+
+// What goes over the wire.
+func TestRequests(t *testing.T) {
+	var seen []string
+	api := &orgatest.API{Intercept: func(_ orga.Call, r *http.Request) http.Handler {
+		_, idempotency := r.Header["Idempotency-Key"]
+		seen = append(seen, fmt.Sprintln(r.Method, r.RequestURI, r.Header.Get("Content-Type"), r.ContentLength, idempotency, r.Header.Get("Cookie")))
+		return nil
+	}}
+	server := orgatest.Start(t, api, false)
+	for _, row := range []struct{ base, email, want string }{
+		{server.URL, "", "POST /v1/realtime/client-secrets application/json 0 false \n"},
+		{server.URL + "/", "", "POST /v1/realtime/client-secrets application/json 0 false \n"},
+		{server.URL + "?a=b#c", "", "POST /v1/realtime/client-secrets application/json 0 false \n"},
+		{server.URL, "a+b@mail.example", "POST /v1/realtime/client-secrets?email=a%2Bb%40mail.example application/json 0 false \n"},
+	} {
+		seen = nil
+		config, err := (&orga.Client{BaseURL: row.base, UserEmail: row.email, HTTPClient: server.Client()}).SessionConfig(t.Context(), orgatest.Key)
+		if err != nil || len(config.ICEServers) != 2 {
+			t.Fatal(err)
+		}
+		if want := row.want + "GET /v1/realtime/ice-config  0 false \n"; strings.Join(seen, "") != want {
+			t.Errorf("%s:\n got %swant %s", row.base, strings.Join(seen, ""), want)
+		}
+	}
+}
+
+// A debug line a call: what, how long, how it ended; no line above debug.
+func TestDebug(t *testing.T) {
+	api := orgatest.New(t)
+	api.Fail(orga.CallMint, nil, orgatest.Status(200, `{}`), orgatest.Status(503, orgatest.ErrorBody("busy", "")))
+	for level, want := range map[slog.Level]int{slog.LevelDebug: 4, slog.LevelInfo: 0} {
+		var log bytes.Buffer
+		client := &orga.Client{BaseURL: api.URL, HTTPClient: api.Client(),
+			Logger: slog.New(slog.NewJSONHandler(&log, &slog.HandlerOptions{Level: level}))}
+		var answers string
+		if level == slog.LevelDebug {
+			for range 3 {
+				config, _ := client.SessionConfig(t.Context(), orgatest.Key)
+				answers += config.Token.Reveal()
+			}
+		} else {
+			_, _ = client.SessionConfig(t.Context(), orgatest.Key)
+		}
+		if got := strings.Count(log.String(), "\n"); got != want {
+			t.Errorf("%v: %d lines:\n%s", level, got, log.String())
+		}
+		if level == slog.LevelDebug {
+			for _, has := range []string{`"call":"mint"`, `"call":"ice"`, `"status":503`, `"status":200`, `"bytes":2,`, "code busy", "it holds no token"} {
+				if !strings.Contains(log.String(), has) {
+					t.Errorf("no %s in\n%s", has, log.String())
+				}
+			}
+			if strings.Contains(log.String(), answers) {
+				t.Error("a token is in the log")
+			}
+		}
+	}
+}
+
+func marshal(t *testing.T, v any) string {
+	t.Helper()
+	out, err := json.Marshal(v)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(out)
+}

@@ -1,0 +1,152 @@
+package orga_test
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/http"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/orga-session/orga-session/core/orga"
+	"github.com/orga-session/orga-session/core/orga/orgatest"
+)
+
+// config is the session config made of two bodies.
+func config(t *testing.T, mint, ice string) orga.SessionConfig {
+	t.Helper()
+	api := new(orgatest.API)
+	api.Fail(orga.CallMint, orgatest.Status(200, mint))
+	api.Fail(orga.CallICE, orgatest.Status(200, ice))
+	c, err := (&orga.Client{HTTPClient: orgatest.Pipe(t, api)}).SessionConfig(t.Context(), orgatest.Key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return c
+}
+
+// The answer that a client gets, to the byte. In the bubble it is 2000-01-01 00:00 UTC.
+func TestMarshal(t *testing.T) {
+	for name, row := range map[string]struct{ mint, ice, want string }{
+		"all":                {`{"ephemeral_token":"t","expires_at":"2000-01-01T00:02:00"}`, `[{"urls":"stun:s"}]`, `{"ephemeralToken":"t","iceServers":[{"urls":"stun:s"}],"expiresAt":"2000-01-01T00:02:00Z","expiresIn":90}`},
+		"expiry unknown":     {`{"ephemeral_token":"t"}`, `[]`, `{"ephemeralToken":"t","iceServers":[]}`},
+		"expired meanwhile":  {`{"ephemeral_token":"t","expires_at":946684810}`, `[]`, `{"ephemeralToken":"t","iceServers":[],"expiresAt":"2000-01-01T00:00:10Z","expiresIn":0}`},
+		"zone and fraction":  {`{"ephemeral_token":"t","expires_at":"2000-01-01T02:02:00.75+02:00"}`, `[]`, `{"ephemeralToken":"t","iceServers":[],"expiresAt":"2000-01-01T00:02:00Z","expiresIn":90}`},
+		"milliseconds":       {`{"ephemeral_token":"t","expires_at":946684920000}`, `[]`, `{"ephemeralToken":"t","iceServers":[]}`},
+		"a fraction of ttl":  {`{"ephemeral_token":"t","ttl":120.9}`, `[]`, `{"ephemeralToken":"t","iceServers":[],"expiresAt":"2000-01-01T00:02:00Z","expiresIn":90}`},
+		"no ttl":             {`{"ephemeral_token":"t","ttl":-1}`, `[]`, `{"ephemeralToken":"t","iceServers":[]}`},
+		"credential as sent": {`{"ephemeral_token":"t<&>"}`, `{"iceServers":[{"credential":"<&>\u2028é","urls":["turn:t"],"username":null}]}`, `{"ephemeralToken":"t<&>","iceServers":[{"credential":"<&>\u2028é","urls":["turn:t"]}]}`},
+		"spacing dropped":    {`{"ephemeral_token":"t"}`, "[ { \"urls\" :\n[\"turn:t\"] } ]", `{"ephemeralToken":"t","iceServers":[{"urls":["turn:t"]}]}`},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				c := config(t, row.mint, row.ice)
+				time.Sleep(30 * time.Second)
+				var out bytes.Buffer
+				enc := json.NewEncoder(&out)
+				enc.SetEscapeHTML(false)
+				if err := enc.Encode(c); err != nil || out.String() != row.want+"\n" {
+					t.Errorf("%v\n got %swant %s", err, out.String(), row.want)
+				}
+			})
+		})
+	}
+}
+
+// fault 17: a token or a credential shows in no print, however it is wrapped.
+func TestRedacted(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := config(t, `{"ephemeral_token":"canary"}`, `[{"urls":"turn:t","username":"canary","credential":"canary"}]`)
+		type hidden struct {
+			config  orga.SessionConfig
+			token   orga.EphemeralToken
+			servers []orga.ICEServer
+			server  *orga.ICEServer
+		}
+		var out bytes.Buffer
+		log := slog.New(slog.NewTextHandler(&out, nil))
+		for _, v := range []any{c, &c, c.Token, &c.Token, c.ICEServers, c.ICEServers[0], hidden{c, c.Token, c.ICEServers, &c.ICEServers[0]}} {
+			for _, verb := range []string{"%v", "%+v", "%#v", "%s", "%q", "%x", "%d"} {
+				fmt.Fprintf(&out, verb, v)
+			}
+			fmt.Fprintln(&out, v)
+			log.Info("it", "v", v)
+		}
+		text, err := json.Marshal(c.Token)
+		out.Write(text)
+		if err != nil || strings.Contains(out.String(), "canary") || strings.Contains(out.String(), fmt.Sprintf("%x", "canary")) {
+			t.Errorf("%v\n%s", err, out.String())
+		}
+	})
+}
+
+// The zero values are empty and do no harm.
+func TestZero(t *testing.T) {
+	var token orga.EphemeralToken
+	var server orga.ICEServer
+	username, credential := server.Credential()
+	if token.Reveal() != "" || server.URLs() != nil || username+credential != "" {
+		t.Error("a zero value holds something")
+	}
+	if got := marshal(t, orga.SessionConfig{}); got != `{"ephemeralToken":"","iceServers":[]}` {
+		t.Error(got)
+	}
+	if _, err := json.Marshal(server); err == nil {
+		t.Error("a server that nobody sent marshals")
+	}
+}
+
+// FuzzAnswers feeds the decoders with anything: an error or a whole answer, never a panic, and what is
+// handed on is JSON that a browser takes.
+func FuzzAnswers(f *testing.F) {
+	for _, s := range orgatest.BadMints {
+		f.Add(s.Body, `[]`)
+	}
+	for _, s := range orgatest.BadICE {
+		f.Add(`{"ephemeral_token":"t"}`, s.Body)
+	}
+	for _, d := range orgatest.ICEDrifts {
+		answer, _ := d.Body("u", "c")
+		f.Add(orgatest.MintDrifts[0].Body("t", time.Unix(1e9, 0)), answer)
+	}
+	f.Fuzz(func(t *testing.T, mint, ice string) {
+		client := &orga.Client{HTTPClient: &http.Client{Transport: bodies{mint, ice}}}
+		c, err := client.SessionConfig(t.Context(), orgatest.Key)
+		if err != nil {
+			return
+		}
+		var answer struct {
+			EphemeralToken string           `json:"ephemeralToken"`
+			ICEServers     []map[string]any `json:"iceServers"`
+		}
+		out, err := json.Marshal(c)
+		if err != nil || json.Unmarshal(out, &answer) != nil || answer.EphemeralToken == "" || answer.ICEServers == nil {
+			t.Fatalf("%v: %s", err, out)
+		}
+		for _, s := range answer.ICEServers {
+			for name, v := range s {
+				if v == nil || v == "" && (name == "username" || name == "credential") {
+					t.Errorf("%s: %v in %s", name, v, out)
+				}
+			}
+			if s["urls"] == nil {
+				t.Errorf("no urls in %s", out)
+			}
+		}
+	})
+}
+
+// bodies is a transport that answers from memory.
+type bodies struct{ mint, ice string }
+
+func (b bodies) RoundTrip(r *http.Request) (*http.Response, error) {
+	body := b.mint
+	if r.Method == http.MethodGet {
+		body = b.ice
+	}
+	return &http.Response{StatusCode: http.StatusOK, Body: io.NopCloser(strings.NewReader(body))}, nil
+}
