@@ -1,0 +1,243 @@
+package core
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"slices"
+	"strings"
+
+	"github.com/orga-session/orga-session/core/orga"
+	"github.com/orga-session/orga-session/core/policy"
+	"github.com/orga-session/orga-session/core/policy/redislimit"
+	"github.com/orga-session/orga-session/core/secret"
+	"github.com/orga-session/orga-session/core/session"
+)
+
+// builder turns settings into handlers, and collects what is wrong with them on the way. What tenants
+// may share (the way to Orga, the limiter, the verifier of one issuer) it makes once.
+type builder struct {
+	cfg     Config
+	drivers Drivers
+	log     *slog.Logger
+
+	direct  *transport // to the default tenant's Orga, which may be a loopback one
+	guarded *transport // to those that tenants name: public addresses only
+	limiter policy.Limiter
+	shared  *redislimit.Limiter // nil when the limiter is the instance's own
+	hmacKey *secret.Cache       // nil when no tenant asks for hmac
+	oidc    map[policy.OIDCConfig]policy.Verifier
+
+	faults []error
+}
+
+// tenant is one tenant's chain, from CORS to the mint, and the key at the end of it.
+type tenant struct {
+	http.Handler
+	key  *secret.Cache
+	cors *policy.CORS
+	auth []policy.Verifier
+}
+
+func newBuilder(cfg Config, drivers Drivers, log *slog.Logger) *builder {
+	b := &builder{
+		cfg: cfg, drivers: drivers, log: log, faults: slices.Clone(cfg.faults),
+		direct: newTransport(nil), guarded: newTransport(publicOnly),
+		oidc: make(map[policy.OIDCConfig]policy.Verifier),
+	}
+	if b.cfg.Lookup == nil {
+		b.cfg.Lookup = func(string) (string, bool) { return "", false }
+	}
+	if b.cfg.BaseURL == "" {
+		b.cfg.BaseURL = orga.DefaultBaseURL
+	}
+	if b.cfg.Timeout <= 0 {
+		b.cfg.Timeout = DefaultTimeout
+	}
+	b.limiter = b.newLimiter()
+	return b
+}
+
+func (b *builder) newLimiter() policy.Limiter {
+	own := policy.NewMemory()
+	store := b.cfg.RateLimitStore.Reveal()
+	if store == "" || store == "memory" {
+		return own
+	}
+	shared, err := redislimit.New(store)
+	if err != nil {
+		b.fault("ORGA_RATE_LIMIT_STORE", err)
+		return own
+	}
+	b.shared = shared
+	if b.cfg.RateLimitStrict {
+		return shared
+	}
+	return policy.Degrade(shared, own, b.log)
+}
+
+// scope names the settings of one tenant in its faults: by their variables for the default tenant, by
+// the members of the tenants' JSON for all others.
+type scope struct{ tenant string }
+
+func (s scope) name(variable, member string) string {
+	if s.tenant == "" {
+		return variable
+	}
+	return fmt.Sprintf("ORGA_TENANTS_SOURCE: tenant %q: %s", s.tenant, member)
+}
+
+func (b *builder) fault(name string, err error) {
+	b.faults = append(b.faults, fmt.Errorf("%s: %w", name, err))
+}
+
+// tenant builds the chain of the tenant called name ("" for the default one).
+func (b *builder) tenant(name string, t Tenant) *tenant {
+	s := scope{name}
+	cors, err := policy.NewCORS(t.CORSOrigins)
+	if err != nil {
+		b.fault(s.name("ORGA_CORS_ORIGINS", "corsOrigins"), err)
+		cors, _ = policy.NewCORS(nil) // no origins are always right
+	}
+	built := &tenant{cors: cors, auth: b.verifiers(s, t), key: b.key(s, t)}
+	service := &session.Service{Key: built.key, Orga: b.client(s, t), Log: b.log}
+
+	h := session.Handler(service)
+	h = policy.Limit(b.limiter, t.RateLimit, name)(h)
+	h = policy.Auth(built.auth, b.cfg.TenantClaim, name)(h)
+	h = cors.Mint(h)
+	built.Handler = h
+	return built
+}
+
+// stranger answers for a tenant that does not exist: as for one that the caller may not use.
+func (b *builder) stranger(home *tenant) http.Handler {
+	h := refuse(forbiddenTenant)
+	h = policy.Auth(home.auth, "", "")(h)
+	return home.cors.Mint(h)
+}
+
+// key opens the source of a tenant's key. Nothing is fetched, but from the environment, which cannot
+// change: what is wrong there is wrong now.
+func (b *builder) key(s scope, t Tenant) *secret.Cache {
+	setting := s.name("ORGA_API_KEY_SOURCE", "apiKeySource")
+	src, err := b.drivers.Secrets.Open(t.APIKeySource, b.cfg.Lookup, secret.Key)
+	if err != nil {
+		b.fault(setting, err)
+		return nil
+	}
+	if strings.HasPrefix(t.APIKeySource, "env:") {
+		if _, err := src.Fetch(context.Background()); err != nil {
+			b.fault(setting, err)
+		}
+	}
+	return secret.NewCache(b.checkPrefix(src, t.APIKeySource), t.APIKeySource, t.APIKeyTTL, b.log)
+}
+
+// checkPrefix warns of a key that does not look like one of Orga's: a token or another vendor's key
+// in its place is a common mistake, but what keys look like is Orga's to change.
+func (b *builder) checkPrefix(src secret.Source, name string) secret.Source {
+	return secret.SourceFunc(func(ctx context.Context) (secret.Secret, error) {
+		s, err := src.Fetch(ctx)
+		if err == nil && !strings.HasPrefix(s.Value.Reveal(), orga.KeyPrefix) {
+			b.log.Warn("the API key does not start with "+orga.KeyPrefix, "source", name, "version", s.Version)
+		}
+		return s, err
+	})
+}
+
+func (b *builder) client(s scope, t Tenant) *orga.Client {
+	// A tenant that names no base URL of its own goes where the default tenant goes.
+	own := s.tenant != "" && t.BaseURL != b.cfg.BaseURL
+	if err := checkBaseURL(t.BaseURL, own); err != nil {
+		b.fault(s.name("ORGA_BASE_URL", "baseURL"), err)
+	}
+	if t.UserEmail != "" && !strings.Contains(t.UserEmail, "@") {
+		b.fault(s.name("ORGA_USER_EMAIL", "userEmail"), errors.New("is no email address"))
+	}
+	way := b.direct
+	if own {
+		way = b.guarded
+	}
+	client := &orga.Client{
+		BaseURL: t.BaseURL, UserEmail: t.UserEmail,
+		Timeout:    -1, // the request's budget bounds each call
+		HTTPClient: &http.Client{Transport: way},
+	}
+	if b.log.Enabled(context.Background(), slog.LevelDebug) {
+		client.Logger = b.log
+	}
+	return client
+}
+
+// verifiers are the ways in which a tenant's callers may show who they are.
+func (b *builder) verifiers(s scope, t Tenant) []policy.Verifier {
+	setting := s.name("ORGA_AUTH", "auth")
+	if len(t.Auth) == 0 {
+		b.fault(setting, errors.New("is not set, and without it nobody may mint; set oidc, hmac, gateway or anonymous"))
+	}
+	if len(t.Auth) > 1 && slices.Contains(t.Auth, "anonymous") {
+		b.fault(setting, errors.New("anonymous lets everybody in; beside it, no other method has a meaning"))
+	}
+	var list []policy.Verifier
+	for _, method := range t.Auth {
+		var v policy.Verifier
+		switch method {
+		case "anonymous":
+			v = policy.Anonymous()
+		case "gateway":
+			v = policy.Gateway()
+		case "hmac":
+			v = b.hmac(setting)
+		case "oidc":
+			v = b.issuer(s, t)
+		default:
+			b.fault(setting, errors.New("knows oidc, hmac, gateway and anonymous, and nothing else"))
+		}
+		if v != nil {
+			list = append(list, v)
+		}
+	}
+	return list
+}
+
+func (b *builder) hmac(setting string) policy.Verifier {
+	if b.cfg.HMACKeySource == "" {
+		b.fault(setting, errors.New("hmac needs ORGA_AUTH_HMAC_KEY_SOURCE"))
+		return nil
+	}
+	if b.hmacKey == nil {
+		src, err := b.drivers.Secrets.Open(b.cfg.HMACKeySource, b.cfg.Lookup, secret.Text)
+		if err != nil {
+			b.fault("ORGA_AUTH_HMAC_KEY_SOURCE", err)
+			return nil
+		}
+		b.hmacKey = secret.NewCache(src, b.cfg.HMACKeySource, b.cfg.APIKeyTTL, b.log)
+	}
+	keys := b.hmacKey
+	return policy.NewHMAC(func(ctx context.Context) (string, error) {
+		s, err := keys.Get(ctx)
+		if out, ok := errors.AsType[*secret.UnavailableError](err); ok {
+			return "", session.SecretProblem(out)
+		}
+		return s.Value.Reveal(), err
+	})
+}
+
+// issuer is one verifier for all tenants that have the same issuer and audience, so that they share
+// its keys.
+func (b *builder) issuer(s scope, t Tenant) policy.Verifier {
+	config := policy.OIDCConfig{Issuer: t.AuthIssuer, Audience: t.AuthAudience, JWKSURL: t.AuthJWKSURL, Log: b.log}
+	if v, ok := b.oidc[config]; ok {
+		return v
+	}
+	v, err := policy.NewOIDC(config)
+	if err != nil {
+		b.fault(s.name("ORGA_AUTH_ISSUER, ORGA_AUTH_AUDIENCE, ORGA_AUTH_JWKS_URL", "authIssuer, authAudience, authJWKSURL"), err)
+		return nil
+	}
+	b.oidc[config] = v
+	return v
+}

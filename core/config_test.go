@@ -1,0 +1,119 @@
+package core_test
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+
+	"github.com/orga-session/orga-session/core"
+	"github.com/orga-session/orga-session/core/orga/orgatest"
+)
+
+// Every fault is reported at once, by the name of its setting and without its value.
+func TestFaults(t *testing.T) {
+	const value = "s3cr3t-value"
+	for _, tt := range []struct {
+		name  string
+		set   env
+		fault string // "" for none
+	}{
+		{"a working minimum", nil, ""},
+		{"set to nothing is not set", env{"ORGA_TIMEOUT": "", "ORGA_RATE_LIMIT": " ", "ORGA_DEBUG": ""}, ""},
+		{"no auth", env{"ORGA_AUTH": ""}, "ORGA_AUTH"},
+		{"unknown auth", env{"ORGA_AUTH": value}, "ORGA_AUTH"},
+		{"anonymous beside another", env{"ORGA_AUTH": "gateway,anonymous"}, "ORGA_AUTH"},
+		{"oidc without an issuer", env{"ORGA_AUTH": "oidc", "ORGA_AUTH_AUDIENCE": value}, "ORGA_AUTH_ISSUER"},
+		{"oidc without an audience", env{"ORGA_AUTH": "oidc", "ORGA_AUTH_ISSUER": "https://issuer.example/" + value}, "ORGA_AUTH_AUDIENCE"},
+		{"oidc over http", env{"ORGA_AUTH": "oidc", "ORGA_AUTH_ISSUER": "http://issuer.example/" + value, "ORGA_AUTH_AUDIENCE": "a"}, "ORGA_AUTH_ISSUER"},
+		{"oidc on loopback", env{"ORGA_AUTH": "oidc", "ORGA_AUTH_ISSUER": "http://127.0.0.1:1", "ORGA_AUTH_AUDIENCE": "a"}, ""},
+		{"hmac without a key", env{"ORGA_AUTH": "hmac"}, "ORGA_AUTH_HMAC_KEY_SOURCE"},
+		{"hmac with an unknown source", env{"ORGA_AUTH": "hmac", "ORGA_AUTH_HMAC_KEY_SOURCE": value}, "ORGA_AUTH_HMAC_KEY_SOURCE"},
+		{"no key", env{"ORGA_API_KEY": ""}, "ORGA_API_KEY"},
+		{"key with a line break inside", env{"ORGA_API_KEY": "sk_orga_ai_a\n" + value}, "ORGA_API_KEY"},
+		{"key with another prefix is a warning", env{"ORGA_API_KEY": value}, ""},
+		{"key with a line break behind", env{"ORGA_API_KEY": orgatest.Key + "\n"}, ""},
+		{"key in place of a source", env{"ORGA_API_KEY_SOURCE": value}, "ORGA_API_KEY_SOURCE"},
+		{"source that is not linked", env{"ORGA_API_KEY_SOURCE": "awssm:" + value}, "ORGA_API_KEY_SOURCE"},
+		{"file by a relative path", env{"ORGA_API_KEY_SOURCE": "file:" + value}, "ORGA_API_KEY_SOURCE"},
+		{"TTL without a unit", env{"ORGA_API_KEY_TTL": "300"}, "ORGA_API_KEY_TTL"},
+		{"no time", env{"ORGA_TIMEOUT": "0s"}, "ORGA_TIMEOUT"},
+		{"time below zero", env{"ORGA_TIMEOUT": "-8s"}, "ORGA_TIMEOUT"},
+		{"base URL over http", env{"ORGA_BASE_URL": "http://orga.example/" + value}, "ORGA_BASE_URL"},
+		{"base URL with a password", env{"ORGA_BASE_URL": "https://u:" + value + "@orga.example"}, "ORGA_BASE_URL"},
+		{"base URL with a query", env{"ORGA_BASE_URL": "https://orga.example/?" + value}, "ORGA_BASE_URL"},
+		{"base URL of no host", env{"ORGA_BASE_URL": value}, "ORGA_BASE_URL"},
+		{"base URL on this machine", env{"ORGA_BASE_URL": "http://localhost:1"}, ""},
+		{"user email", env{"ORGA_USER_EMAIL": value}, "ORGA_USER_EMAIL"},
+		{"origin with a slash", env{"ORGA_CORS_ORIGINS": "https://" + value + "/"}, "ORGA_CORS_ORIGINS"},
+		{"origin *", env{"ORGA_CORS_ORIGINS": "*"}, "ORGA_CORS_ORIGINS"},
+		{"limit of nothing", env{"ORGA_RATE_LIMIT": "0/1m"}, "ORGA_RATE_LIMIT"},
+		{"limit without a period", env{"ORGA_RATE_LIMIT": "30"}, "ORGA_RATE_LIMIT"},
+		{"no limit", env{"ORGA_RATE_LIMIT": "off"}, ""},
+		{"limit store", env{"ORGA_RATE_LIMIT_STORE": "mysql://" + value}, "ORGA_RATE_LIMIT_STORE"},
+		{"limit store with a password", env{"ORGA_RATE_LIMIT_STORE": "redis://:" + value + "@127.0.0.1:port"}, "ORGA_RATE_LIMIT_STORE"},
+		{"strictness", env{"ORGA_RATE_LIMIT_STRICT": value}, "ORGA_RATE_LIMIT_STRICT"},
+		{"hops", env{"ORGA_TRUSTED_HOPS": "-1"}, "ORGA_TRUSTED_HOPS"},
+		{"Google's IAM", env{"ORGA_GCP_IAM_REQUIRED": value}, "ORGA_GCP_IAM_REQUIRED"},
+		{"debug", env{"ORGA_DEBUG": value}, "ORGA_DEBUG"},
+		{"log level", env{"ORGA_LOG_LEVEL": value}, "ORGA_LOG_LEVEL"},
+		{"tenants' source", env{"ORGA_TENANTS_SOURCE": value}, "ORGA_TENANTS_SOURCE"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			d := deploy(t, tt.set, nil)
+			switch {
+			case tt.fault == "" && d.fault != nil:
+				t.Errorf("fault: %v", d.fault)
+			case tt.fault != "" && (d.fault == nil || !strings.Contains(d.fault.Error(), tt.fault)):
+				t.Errorf("%s is not named by: %v", tt.fault, d.fault)
+			case tt.fault != "" && !strings.Contains(d.log.String(), tt.fault):
+				t.Errorf("%s is not in the log", tt.fault)
+			}
+			if strings.Contains(d.log.String(), value) || d.fault != nil && strings.Contains(d.fault.Error(), value) {
+				t.Errorf("the value is printed: %v\n%s", d.fault, d.log)
+			}
+		})
+	}
+}
+
+func TestAllFaultsAtOnce(t *testing.T) {
+	d := deploy(t, env{"ORGA_AUTH": "", "ORGA_TIMEOUT": "x", "ORGA_RATE_LIMIT": "x", "ORGA_CORS_ORIGINS": "x", "ORGA_API_KEY": ""}, nil)
+	for _, name := range []string{"ORGA_AUTH", "ORGA_TIMEOUT", "ORGA_RATE_LIMIT", "ORGA_CORS_ORIGINS", "ORGA_API_KEY"} {
+		if !strings.Contains(d.fault.Error(), name) {
+			t.Errorf("%s is not among the faults: %v", name, d.fault)
+		}
+	}
+}
+
+// The zero Config is closed.
+func TestZeroConfigMintsForNobody(t *testing.T) {
+	h, err := core.New(t.Context(), core.Config{}, core.Drivers{})
+	if err == nil {
+		t.Error("no fault")
+	}
+	d := deployment{handler: h}
+	if a := d.ask("GET", mintPath); a.StatusCode != 500 || a.json.Code != "misconfigured" {
+		t.Errorf("%d %s", a.StatusCode, a.body)
+	}
+}
+
+// TestDefaults says each default of CONTRACT section 4: to set it is to leave it out.
+func TestDefaults(t *testing.T) {
+	unset := core.ConfigFromEnv(env{}.lookup)
+	for name, value := range map[string]string{
+		"ORGA_API_KEY_SOURCE": "env:ORGA_API_KEY", "ORGA_API_KEY_TTL": "5m", "ORGA_BASE_URL": "https://api.orga-ai.com",
+		"ORGA_TIMEOUT": "8s", "ORGA_RATE_LIMIT": "30/1m", "ORGA_RATE_LIMIT_STORE": "memory",
+		"ORGA_RATE_LIMIT_STRICT": "false", "ORGA_TRUSTED_HOPS": "0", "ORGA_DEBUG": "false", "ORGA_LOG_LEVEL": "info",
+	} {
+		set := core.ConfigFromEnv(env{name: value}.lookup)
+		if a, b := describe(set), describe(unset); a != b {
+			t.Errorf("%s=%s differs from the default:\n%s\n%s", name, value, a, b)
+		}
+	}
+}
+
+// describe is a Config in words; its functions differ from one to the next.
+func describe(c core.Config) string {
+	store := c.RateLimitStore.Reveal()
+	c.Lookup = nil
+	return fmt.Sprintf("%+v %s", c, store)
+}

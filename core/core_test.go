@@ -1,0 +1,369 @@
+package core_test
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"io"
+	"log/slog"
+	"maps"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/orga-session/orga-session/core"
+	"github.com/orga-session/orga-session/core/orga/orgatest"
+	"github.com/orga-session/orga-session/core/secret"
+)
+
+const mintPath = "/api/orga-client-secrets"
+
+// deployment is an endpoint in front of an Orga API of its own.
+type deployment struct {
+	handler http.Handler
+	fault   error
+	orga    *orgatest.Server
+	log     *logBuffer
+}
+
+type env map[string]string
+
+// deploy starts an endpoint with a working minimum of settings, changed by set; "" unsets one.
+func deploy(t testing.TB, set env, drivers secret.Drivers) *deployment {
+	t.Helper()
+	d := &deployment{orga: orgatest.New(t), log: new(logBuffer)}
+	vars := env{"ORGA_API_KEY": orgatest.Key, "ORGA_BASE_URL": d.orga.URL, "ORGA_AUTH": "anonymous"}
+	maps.Copy(vars, set)
+	cfg := core.ConfigFromEnv(vars.lookup)
+	level := slog.LevelInfo
+	if cfg.Debug {
+		level = slog.LevelDebug
+	}
+	log := slog.New(slog.NewJSONHandler(d.log, &slog.HandlerOptions{Level: level}))
+	d.handler, d.fault = core.New(t.Context(), cfg, core.Drivers{Secrets: drivers, Log: log})
+	return d
+}
+
+func (e env) lookup(name string) (string, bool) {
+	v, ok := e[name]
+	return v, ok
+}
+
+// ask makes one request; headers are name, value, name, value ….
+func (d *deployment) ask(method, target string, headers ...string) *answer {
+	return d.send(httptest.NewRequest(method, target, nil), headers...)
+}
+
+func (d *deployment) send(r *http.Request, headers ...string) *answer {
+	for i := 0; i < len(headers); i += 2 {
+		r.Header.Add(headers[i], headers[i+1])
+	}
+	w := httptest.NewRecorder()
+	d.handler.ServeHTTP(w, r)
+	resp := w.Result()
+	body, _ := io.ReadAll(resp.Body)
+	a := &answer{Response: resp, body: string(body)}
+	_ = json.Unmarshal(body, &a.json) // not every answer has a body
+	return a
+}
+
+type answer struct {
+	*http.Response
+	body string
+	json struct {
+		Code           string
+		EphemeralToken string
+		ICEServers     []any `json:"iceServers"`
+		RequestID      string
+	}
+}
+
+// logBuffer is what the endpoint logged; it may log from several goroutines.
+type logBuffer struct {
+	mu  sync.Mutex
+	buf bytes.Buffer
+}
+
+func (b *logBuffer) Write(p []byte) (int, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.buf.Write(p)
+}
+
+func (b *logBuffer) String() string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.buf.String()
+}
+
+func TestMint(t *testing.T) {
+	for _, path := range []string{mintPath, "/api/orga-session"} {
+		for _, method := range []string{"GET", "POST"} {
+			t.Run(method+" "+path, func(t *testing.T) {
+				d := deploy(t, nil, nil)
+				if d.fault != nil {
+					t.Fatal(d.fault)
+				}
+				a := d.ask(method, path)
+				if a.StatusCode != 200 || a.json.EphemeralToken != d.orga.Tokens()[0] || len(a.json.ICEServers) == 0 {
+					t.Fatalf("%d %s", a.StatusCode, a.body)
+				}
+				if strings.Contains(a.body, orgatest.Key) { // fault 46
+					t.Error("the permanent key is in the answer")
+				}
+			})
+		}
+	}
+}
+
+// A token is for one session: no answer is ever given twice.
+func TestEachMintIsNew(t *testing.T) {
+	d := deploy(t, env{"ORGA_RATE_LIMIT": "off"}, nil)
+	seen := make(map[string]bool)
+	for range 40 {
+		seen[d.ask("GET", mintPath).json.EphemeralToken] = true
+	}
+	if len(seen) != 40 {
+		t.Errorf("%d different tokens in 40 answers", len(seen))
+	}
+}
+
+func TestRoutes(t *testing.T) {
+	d := deploy(t, nil, nil)
+	for _, tt := range []struct {
+		method, target string
+		status         int
+		code, allow    string
+	}{
+		{"GET", "/healthz", 200, "", ""},
+		{"HEAD", "/healthz", 200, "", ""},
+		{"POST", "/healthz", 405, "method_not_allowed", "GET, HEAD"},
+		{"OPTIONS", "/healthz", 405, "method_not_allowed", "GET, HEAD"},
+		{"GET", "/readyz", 200, "", ""},
+		{"HEAD", "/readyz", 200, "", ""},
+		{"DELETE", "/readyz", 405, "method_not_allowed", "GET, HEAD"},
+
+		{"OPTIONS", mintPath, 204, "", ""},
+		{"HEAD", mintPath, 405, "method_not_allowed", "GET, POST, OPTIONS"},
+		{"PUT", mintPath, 405, "method_not_allowed", "GET, POST, OPTIONS"},
+		{"DELETE", mintPath + "/acme", 405, "method_not_allowed", "GET, POST, OPTIONS"},
+		{"GET", mintPath + "?x=%zz;y", 200, "", ""},
+
+		{"GET", "/", 404, "not_found", ""},
+		{"GET", "/api", 404, "not_found", ""},
+		{"GET", "/healthz/", 404, "not_found", ""},
+		{"GET", mintPath + "/", 404, "not_found", ""},
+		{"GET", mintPath + "//", 404, "not_found", ""},
+		{"GET", mintPath + "x", 404, "not_found", ""},
+		{"GET", "/" + mintPath, 404, "not_found", ""},
+		{"GET", "/api/../api/orga-session", 404, "not_found", ""},
+		{"GET", "/api/./orga-session", 404, "not_found", ""},
+		{"GET", "/api%2Forga-session", 404, "not_found", ""},
+		{"GET", "/API/orga-session", 404, "not_found", ""},
+
+		// Without tenants, every tenant is unknown; what is no tenant's name is no route.
+		{"GET", mintPath + "/acme", 403, "forbidden", ""},
+		{"GET", "/api/orga-session/acme", 403, "forbidden", ""},
+		{"GET", mintPath + "/" + strings.Repeat("a", 63), 403, "forbidden", ""},
+		{"GET", mintPath + "/" + strings.Repeat("a", 64), 404, "not_found", ""},
+		{"GET", mintPath + "/-acme", 404, "not_found", ""},
+		{"GET", mintPath + "/Acme", 404, "not_found", ""},
+		{"GET", mintPath + "/ac%6De", 404, "not_found", ""},
+		{"GET", mintPath + "/acme/", 404, "not_found", ""},
+		{"GET", mintPath + "/acme/x", 404, "not_found", ""},
+		{"PUT", mintPath + "/Acme", 404, "not_found", ""},
+	} {
+		t.Run(tt.method+" "+tt.target, func(t *testing.T) {
+			a := d.ask(tt.method, tt.target)
+			if a.StatusCode != tt.status || a.json.Code != tt.code || a.Header.Get("Allow") != tt.allow {
+				t.Errorf("%d %q, Allow %q; want %d %q, %q", a.StatusCode, a.json.Code, a.Header.Get("Allow"), tt.status, tt.code, tt.allow)
+			}
+			if a.Header.Get("Location") != "" {
+				t.Error("a redirect")
+			}
+		})
+	}
+}
+
+// The headers of CONTRACT section 3, whatever the answer is.
+func TestHeadersOnEveryAnswer(t *testing.T) {
+	d := deploy(t, env{"ORGA_CORS_ORIGINS": "https://app.example", "ORGA_RATE_LIMIT": "1/1h"}, nil)
+	broken := deploy(t, env{"ORGA_AUTH": "", "ORGA_CORS_ORIGINS": "https://app.example"}, nil)
+	for _, a := range []*answer{
+		d.ask("GET", "/healthz"), d.ask("GET", "/readyz"), d.ask("GET", "/nowhere"), d.ask("PUT", mintPath),
+		d.ask("OPTIONS", mintPath), d.ask("GET", mintPath), d.ask("GET", mintPath),
+		d.ask("GET", mintPath, "Origin", "https://evil.example"), broken.ask("GET", mintPath), broken.ask("GET", "/readyz"),
+	} {
+		h := a.Header
+		h.Del("Date")
+		for name, want := range map[string]string{
+			"Cache-Control": "no-store", "CDN-Cache-Control": "no-store", "Pragma": "no-cache",
+			"X-Content-Type-Options": "nosniff", "Vary": "Origin",
+		} {
+			if got := h.Values(name); len(got) != 1 || got[0] != want {
+				t.Errorf("%d: %s is %q", a.StatusCode, name, got)
+			}
+		}
+		if id := h.Get("X-Request-Id"); id == "" || a.StatusCode >= 400 && a.json.RequestID != id {
+			t.Errorf("%d: request id %q, in the body %q", a.StatusCode, id, a.json.RequestID)
+		}
+	}
+}
+
+// Fault 35: errors before a tenant is known have the default tenant's CORS headers.
+func TestEarlyErrorsHaveCORS(t *testing.T) {
+	const listed = "https://app.example"
+	d := deploy(t, env{"ORGA_CORS_ORIGINS": listed}, nil)
+	broken := deploy(t, env{"ORGA_CORS_ORIGINS": listed, "ORGA_AUTH": ""}, nil)
+	for _, tt := range []struct {
+		d              *deployment
+		method, target string
+		status         int
+	}{
+		{d, "GET", "/nowhere", 404},
+		{d, "PUT", mintPath, 405},
+		{d, "GET", mintPath + "/acme", 403},
+		{broken, "GET", mintPath, 500},
+	} {
+		a := tt.d.ask(tt.method, tt.target, "Origin", listed)
+		if got := a.Header.Values("Access-Control-Allow-Origin"); a.StatusCode != tt.status || len(got) != 1 || got[0] != listed {
+			t.Errorf("%s %s: %d, Access-Control-Allow-Origin %q", tt.method, tt.target, a.StatusCode, got)
+		}
+		a = tt.d.ask(tt.method, tt.target, "Origin", "https://evil.example")
+		if got := a.Header.Values("Access-Control-Allow-Origin"); a.StatusCode != tt.status || len(got) != 0 {
+			t.Errorf("%s %s from elsewhere: %d, Access-Control-Allow-Origin %q", tt.method, tt.target, a.StatusCode, got)
+		}
+	}
+}
+
+// Faulty settings never end the process: health stays good, readiness tells, nothing is minted, and
+// the answer says nothing of what is wrong.
+func TestMisconfigured(t *testing.T) {
+	d := deploy(t, env{"ORGA_AUTH": "", "ORGA_TIMEOUT": "soon"}, nil)
+	if d.fault == nil {
+		t.Fatal("no fault")
+	}
+	for _, tt := range []struct {
+		method, target string
+		status         int
+		code           string
+	}{
+		{"GET", "/healthz", 200, ""},
+		{"GET", "/readyz", 503, "misconfigured"},
+		{"GET", mintPath, 500, "misconfigured"},
+		{"POST", mintPath, 500, "misconfigured"},
+		{"OPTIONS", mintPath, 500, "misconfigured"},
+		{"GET", mintPath + "/acme", 500, "misconfigured"},
+		{"PUT", mintPath, 405, "method_not_allowed"},
+		{"GET", "/nowhere", 404, "not_found"},
+	} {
+		a := d.ask(tt.method, tt.target)
+		if a.StatusCode != tt.status || a.json.Code != tt.code || strings.Contains(a.body, "ORGA_") {
+			t.Errorf("%s %s: %d %s", tt.method, tt.target, a.StatusCode, a.body)
+		}
+	}
+	if n := d.orga.Calls("mint"); n != 0 {
+		t.Errorf("%d mints", n)
+	}
+	for _, name := range []string{"ORGA_AUTH", "ORGA_TIMEOUT"} {
+		if !strings.Contains(d.log.String(), name) {
+			t.Errorf("the log does not name %s", name)
+		}
+	}
+}
+
+func TestReadiness(t *testing.T) {
+	fetches, fail := 0, true
+	var mu sync.Mutex
+	store := secret.Drivers{"store": func(secret.Ref) (secret.Source, error) {
+		return secret.SourceFunc(func(context.Context) (secret.Secret, error) {
+			mu.Lock()
+			defer mu.Unlock()
+			fetches++
+			if fail {
+				return secret.Secret{}, io.ErrUnexpectedEOF
+			}
+			return secret.Secret{Value: secret.NewValue(orgatest.Key), Version: "1"}, nil
+		}), nil
+	}}
+	t.Run("store down: at most one fetch however often", func(t *testing.T) {
+		fetches, fail = 0, true
+		d := deploy(t, env{"ORGA_API_KEY_SOURCE": "store:key"}, store)
+		for range 50 {
+			if a := d.ask("GET", "/readyz"); a.StatusCode != 503 || a.json.Code != "secret_unavailable" || a.Header.Get("Retry-After") == "" {
+				t.Fatalf("%d %s", a.StatusCode, a.body)
+			}
+		}
+		if fetches != 1 {
+			t.Errorf("%d fetches", fetches)
+		}
+	})
+	t.Run("key at hand", func(t *testing.T) {
+		fetches, fail = 0, false
+		d := deploy(t, env{"ORGA_API_KEY_SOURCE": "store:key"}, store)
+		for range 50 {
+			if a := d.ask("GET", "/readyz"); a.StatusCode != 200 {
+				t.Fatalf("%d %s", a.StatusCode, a.body)
+			}
+		}
+		if fetches != 1 || d.orga.Calls("mint") != 0 {
+			t.Errorf("%d fetches, %d mints", fetches, d.orga.Calls("mint"))
+		}
+	})
+	t.Run("a file that settings must mend", func(t *testing.T) {
+		d := deploy(t, env{"ORGA_API_KEY_SOURCE": "file:" + t.TempDir() + "/key"}, nil)
+		if a := d.ask("GET", "/readyz"); a.StatusCode != 503 || a.json.Code != "misconfigured" {
+			t.Errorf("%d %s", a.StatusCode, a.body)
+		}
+		if a := d.ask("GET", mintPath); a.StatusCode != 500 || a.json.Code != "misconfigured" {
+			t.Errorf("%d %s", a.StatusCode, a.body)
+		}
+	})
+}
+
+// Fault 33: what is refused costs no call, neither upstream nor to the secret store.
+func TestRefusedCostsNothing(t *testing.T) {
+	d := deploy(t, env{"ORGA_CORS_ORIGINS": "https://app.example", "ORGA_RATE_LIMIT": "1/1h"}, nil)
+	d.ask("GET", mintPath)
+	for _, tt := range []struct {
+		name   string
+		status int
+		a      *answer
+	}{
+		{"limited", 429, d.ask("GET", mintPath)},
+		{"another origin", 403, d.ask("GET", mintPath, "Origin", "https://evil.example")},
+		{"cross-site navigation", 403, d.ask("GET", mintPath, "Sec-Fetch-Site", "cross-site", "Sec-Fetch-Mode", "navigate")},
+		{"unknown tenant", 403, d.ask("GET", mintPath+"/acme")},
+		{"preflight", 204, d.ask("OPTIONS", mintPath, "Origin", "https://app.example", "Access-Control-Request-Method", "GET")},
+	} {
+		if tt.a.StatusCode != tt.status {
+			t.Errorf("%s: %d %s", tt.name, tt.a.StatusCode, tt.a.body)
+		}
+	}
+	if n := d.orga.Calls("mint"); n != 1 {
+		t.Errorf("%d mints", n)
+	}
+}
+
+// One log line a request, with what whoever is on call needs and nothing secret.
+func TestLogLine(t *testing.T) {
+	d := deploy(t, nil, nil)
+	d.ask("GET", mintPath, "X-Request-Id", "abc")
+	var line map[string]any
+	lines := strings.Split(strings.TrimSpace(d.log.String()), "\n")
+	if err := json.Unmarshal([]byte(lines[len(lines)-1]), &line); err != nil || len(lines) != 1 {
+		t.Fatalf("%d lines: %s", len(lines), d.log)
+	}
+	for name, want := range map[string]any{"level": "INFO", "msg": "request", "request_id": "abc", "code": "ok", "status": 200.0, "attempts": 2.0, "cold_start": true} {
+		if line[name] != want {
+			t.Errorf("%s is %v", name, line[name])
+		}
+	}
+	for _, name := range []string{"total_ms", "token_ms", "ice_ms", "token_sha256"} {
+		if line[name] == nil {
+			t.Errorf("no %s", name)
+		}
+	}
+}

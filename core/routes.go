@@ -1,0 +1,153 @@
+package core
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"regexp"
+	"strings"
+	"time"
+
+	"github.com/orga-session/orga-session/core/exchange"
+	"github.com/orga-session/orga-session/core/secret"
+	"github.com/orga-session/orga-session/core/session"
+)
+
+// mintRoutes are the two names of the mint route; a tenant's name may follow each.
+var mintRoutes = []string{"/api/orga-client-secrets", "/api/orga-session"}
+
+var tenantName = regexp.MustCompile(`^[a-z0-9][a-z0-9-]{0,62}$`)
+
+// endpoint finds the chain that answers a request. The checks come in the order of the contract:
+// route, method, settings; all others belong to a tenant.
+type endpoint struct {
+	fault     error // the settings are wrong: nothing is minted
+	home      *tenant
+	directory *directory // nil when there are no tenants but the default one
+	stranger  http.Handler
+	timeout   time.Duration // of a whole mint, whatever it waits for
+
+	// What is answered before a tenant is known, with the default tenant's CORS headers.
+	notFound, mintMethod, healthMethod, misconfigured http.Handler
+}
+
+func (b *builder) endpoint() *endpoint {
+	home := b.tenant("", b.cfg.Tenant)
+	early := func(p *exchange.Problem) http.Handler { return home.cors.Headers(refuse(p)) }
+	e := &endpoint{
+		home:          home,
+		stranger:      b.stranger(home),
+		timeout:       b.cfg.Timeout,
+		notFound:      early(exchange.Refuse(exchange.NotFound, nil)),
+		mintMethod:    early(methods("GET, POST, OPTIONS")),
+		healthMethod:  early(methods("GET, HEAD")),
+		misconfigured: early(exchange.Refuse(exchange.Misconfigured, errFaulty)),
+	}
+	if b.cfg.TenantsSource != "" {
+		e.directory = b.directory()
+	}
+	return e
+}
+
+func (e *endpoint) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	// The path as it was sent: an encoded slash is no slash, and an unclean path is nowhere.
+	path := r.URL.EscapedPath()
+	if path == "/healthz" || path == "/readyz" {
+		exchange.From(r.Context()).Quiet = true
+		switch {
+		case r.Method != http.MethodGet && r.Method != http.MethodHead:
+			e.healthMethod.ServeHTTP(w, r)
+		case path == "/healthz":
+			exchange.WriteJSON(w, http.StatusOK, "application/json", state{"ok"})
+		default:
+			e.ready(w, r)
+		}
+		return
+	}
+	name, ok := mintRoute(path)
+	switch {
+	case !ok:
+		e.notFound.ServeHTTP(w, r)
+	case r.Method != http.MethodGet && r.Method != http.MethodPost && r.Method != http.MethodOptions:
+		e.mintMethod.ServeHTTP(w, r)
+	case e.fault != nil:
+		e.misconfigured.ServeHTTP(w, r)
+	default:
+		ctx, cancel := session.Budget(r.Context(), e.timeout)
+		defer cancel()
+		exchange.From(ctx).Tenant = name
+		e.tenant(ctx, name).ServeHTTP(w, r.WithContext(ctx))
+	}
+}
+
+// tenant is the chain that answers for a tenant, be there one of that name or not.
+func (e *endpoint) tenant(ctx context.Context, name string) http.Handler {
+	if name == "" {
+		return e.home
+	}
+	if e.directory == nil {
+		return e.stranger
+	}
+	tenants, err := e.directory.tenants(ctx)
+	if err != nil {
+		return e.home.cors.Headers(refuse(err))
+	}
+	if t, ok := tenants[name]; ok {
+		return t
+	}
+	return e.stranger
+}
+
+// mintRoute is the tenant that a mint path names, "" for the default one; false for any other path.
+func mintRoute(path string) (name string, ok bool) {
+	for _, route := range mintRoutes {
+		rest, found := strings.CutPrefix(path, route)
+		if !found {
+			continue
+		}
+		if rest == "" {
+			return "", true
+		}
+		if name, found = strings.CutPrefix(rest, "/"); found && tenantName.MatchString(name) {
+			return name, true
+		}
+	}
+	return "", false
+}
+
+// state is the body of a health or readiness answer.
+type state struct {
+	Status string `json:"status"`
+}
+
+// ready answers 200 once the default tenant's key is at hand.
+func (e *endpoint) ready(w http.ResponseWriter, r *http.Request) {
+	problem := exchange.Refuse(exchange.Misconfigured, errFaulty)
+	if e.fault == nil {
+		err := e.home.key.Ready(r.Context())
+		if err == nil {
+			exchange.WriteJSON(w, http.StatusOK, "application/json", state{"ready"})
+			return
+		}
+		problem = exchange.Refuse(exchange.SecretUnavailable, err) // the checker went away
+		if out, ok := errors.AsType[*secret.UnavailableError](err); ok {
+			problem = session.SecretProblem(out)
+		}
+	}
+	problem.HTTPStatus = http.StatusServiceUnavailable // whatever the reason, not ready is 503
+	exchange.Fail(w, r, problem)
+}
+
+func methods(allow string) *exchange.Problem {
+	return &exchange.Problem{Code: exchange.MethodNotAllowed, Header: http.Header{"Allow": {allow}}}
+}
+
+var (
+	errFaulty       = errors.New("the settings are wrong; the log of the start names each")
+	forbiddenTenant = exchange.Refuse(exchange.Forbidden, errors.New("there is no such tenant"))
+)
+
+// refuse answers every request with one problem.
+func refuse(err error) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { exchange.Fail(w, r, err) })
+}

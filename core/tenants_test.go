@@ -1,0 +1,252 @@
+package core_test
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"maps"
+	"net/http"
+	"os"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/orga-session/orga-session/core/orga"
+	"github.com/orga-session/orga-session/core/orga/orgatest"
+	"github.com/orga-session/orga-session/core/secret"
+)
+
+const acmeKey, otherKey = orga.KeyPrefix + "acme", orga.KeyPrefix + "other"
+
+// withTenants deploys with a tenants' document, beside the settings of set.
+func withTenants(t testing.TB, document string, set env, drivers secret.Drivers) *deployment {
+	t.Helper()
+	vars := env{"ORGA_TENANTS_SOURCE": "env:TENANTS", "TENANTS": document, "ACME_KEY": acmeKey, "OTHER_KEY": otherKey}
+	maps.Copy(vars, set)
+	return deploy(t, vars, drivers)
+}
+
+// keysUsed collects the keys that mints came with, so that a test sees whose they were.
+func (d *deployment) keysUsed() *[]string {
+	var mu sync.Mutex
+	keys := new([]string)
+	d.orga.Intercept = func(call orga.Call, r *http.Request) http.Handler {
+		if call == orga.CallMint {
+			mu.Lock()
+			defer mu.Unlock()
+			*keys = append(*keys, strings.TrimPrefix(r.Header.Get("Authorization"), "Bearer "))
+		}
+		return nil
+	}
+	return keys
+}
+
+func TestTenants(t *testing.T) {
+	d := withTenants(t, `{"tenants":{
+		"acme":{"apiKeySource":"env:ACME_KEY","corsOrigins":["https://acme.example"],"rateLimit":"1/1h"},
+		"other":{"apiKeySource":"env:OTHER_KEY"}}}`,
+		env{"ORGA_CORS_ORIGINS": "https://home.example"}, nil)
+	if d.fault != nil {
+		t.Fatal(d.fault)
+	}
+	keys := d.keysUsed()
+	for _, tt := range []struct {
+		name, tenant, origin string
+		status               int
+		key                  string // that the mint was made with
+	}{
+		{"its own key and origin", "/acme", "https://acme.example", 200, acmeKey},
+		{"its own limit", "/acme", "https://acme.example", 429, ""},
+		{"another's limit is another's", "/other", "", 200, otherKey},
+		{"inherited origin", "/other", "https://home.example", 200, otherKey},
+		{"the default tenant's origin is not inherited beside its own", "/acme", "https://home.example", 403, ""},
+		{"another tenant's origin", "/other", "https://acme.example", 403, ""},
+		{"the default tenant", "", "", 200, orgatest.Key},
+		{"unknown tenant", "/nobody", "", 403, ""},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			*keys = nil
+			headers := []string{}
+			if tt.origin != "" {
+				headers = []string{"Origin", tt.origin}
+			}
+			a := d.ask("GET", mintPath+tt.tenant, headers...)
+			if got := strings.Join(*keys, " "); a.StatusCode != tt.status || got != tt.key {
+				t.Errorf("%d with key …%s; want %d, …%s: %s", a.StatusCode, got[max(0, len(got)-5):], tt.status, tt.key[max(0, len(tt.key)-5):], a.body)
+			}
+		})
+	}
+}
+
+// Fault 25: an unknown tenant is answered as one that is forbidden, and no secret is looked up.
+func TestUnknownTenant(t *testing.T) {
+	fetches := 0
+	drivers := secret.Drivers{"store": func(secret.Ref) (secret.Source, error) {
+		return secret.SourceFunc(func(context.Context) (secret.Secret, error) {
+			fetches++
+			return secret.Secret{Value: secret.NewValue(acmeKey)}, nil
+		}), nil
+	}}
+	d := withTenants(t, `{"tenants":{"acme":{"apiKeySource":"store:acme","corsOrigins":[]}}}`, nil, drivers)
+	unknown := d.ask("GET", mintPath+"/nobody", "X-Request-Id", "same")
+	foreign := d.ask("GET", mintPath+"/acme", "X-Request-Id", "same", "Origin", "https://evil.example")
+	if unknown.StatusCode != 403 || unknown.body != foreign.body {
+		t.Errorf("unknown: %d %s\nforbidden: %d %s", unknown.StatusCode, unknown.body, foreign.StatusCode, foreign.body)
+	}
+	if fetches != 0 {
+		t.Errorf("%d secrets looked up", fetches)
+	}
+	if a := d.ask("GET", mintPath+"/acme"); a.StatusCode != 200 || fetches != 1 {
+		t.Errorf("acme: %d after %d fetches", a.StatusCode, fetches)
+	}
+}
+
+// Fault 26: tenants that are used at once never share a key.
+func TestTenantsAtOnce(t *testing.T) {
+	document := make(map[string]map[string]string)
+	vars := env{"ORGA_RATE_LIMIT": "off"}
+	for n := range 10 {
+		name := fmt.Sprintf("t%d", n)
+		document[name] = map[string]string{"apiKeySource": "env:KEY_" + name, "userEmail": name + "@example.com"}
+		vars["KEY_"+name] = orga.KeyPrefix + name
+	}
+	text, _ := json.Marshal(map[string]any{"tenants": document})
+	d := withTenants(t, string(text), vars, nil)
+	d.orga.Intercept = func(call orga.Call, r *http.Request) http.Handler {
+		name, _, _ := strings.Cut(r.URL.Query().Get("email"), "@")
+		if call == orga.CallMint && r.Header.Get("Authorization") != "Bearer "+orga.KeyPrefix+name {
+			t.Errorf("a mint for %s with another's key", name)
+		}
+		return nil
+	}
+	var wg sync.WaitGroup
+	for n := range 100 {
+		wg.Go(func() {
+			if a := d.ask("GET", fmt.Sprintf("%s/t%d", mintPath, n%10)); a.StatusCode != 200 {
+				t.Errorf("%d %s", a.StatusCode, a.body)
+			}
+		})
+	}
+	wg.Wait()
+}
+
+// A tenant's faults are the settings' faults: all at once, by name, without values.
+func TestTenantFaults(t *testing.T) {
+	const value = "s3cr3t-value"
+	for _, tt := range []struct{ name, document, fault string }{
+		{"not JSON", value, "JSON"},
+		{"a list", `["` + value + `"]`, "JSON"},
+		{"something behind", `{"tenants":{}} {}`, "JSON"},
+		{"no tenants", `{}`, `{"tenants":`},
+		{"something beside", `{"tenants":{},"version":"` + value + `"}`, `{"tenants":`},
+		{"name", `{"tenants":{"Acme":{"apiKeySource":"env:ACME_KEY"}}}`, "name"},
+		{"twice", `{"tenants":{"acme":{"apiKeySource":"env:ACME_KEY"},"acme":{"apiKeySource":"env:OTHER_KEY"}}}`, "twice"},
+		{"no key", `{"tenants":{"acme":{}}}`, "apiKeySource"},
+		{"unknown member", `{"tenants":{"acme":{"apiKeySource":"env:ACME_KEY","apikey":"` + value + `"}}}`, "apikey"},
+		{"member in other case", `{"tenants":{"acme":{"apikeysource":"env:ACME_KEY"}}}`, "apikeysource"},
+		{"wrong type", `{"tenants":{"acme":{"apiKeySource":7}}}`, "apiKeySource"},
+		{"null", `{"tenants":{"acme":{"apiKeySource":null}}}`, "apiKeySource"},
+		{"unknown source", `{"tenants":{"acme":{"apiKeySource":"` + value + `"}}}`, "apiKeySource"},
+		{"key that is not set", `{"tenants":{"acme":{"apiKeySource":"env:NOBODY"}}}`, "apiKeySource"},
+		{"TTL", `{"tenants":{"acme":{"apiKeySource":"env:ACME_KEY","apiKeyTTL":"` + value + `"}}}`, "apiKeyTTL"},
+		{"limit", `{"tenants":{"acme":{"apiKeySource":"env:ACME_KEY","rateLimit":"0/1m"}}}`, "rateLimit"},
+		{"origins", `{"tenants":{"acme":{"apiKeySource":"env:ACME_KEY","corsOrigins":"https://a.example"}}}`, "corsOrigins"},
+		{"origin", `{"tenants":{"acme":{"apiKeySource":"env:ACME_KEY","corsOrigins":["https://` + value + `/"]}}}`, "corsOrigins"},
+		{"auth", `{"tenants":{"acme":{"apiKeySource":"env:ACME_KEY","auth":"` + value + `"}}}`, "auth"},
+		{"oidc without an audience", `{"tenants":{"acme":{"apiKeySource":"env:ACME_KEY","auth":"oidc","authIssuer":"https://a.example"}}}`, "authAudience"},
+
+		// Fault 44: where a tenant's key may go.
+		{"base URL over http", `{"tenants":{"acme":{"apiKeySource":"env:ACME_KEY","baseURL":"http://orga.example"}}}`, "baseURL"},
+		{"loopback", `{"tenants":{"acme":{"apiKeySource":"env:ACME_KEY","baseURL":"https://127.0.0.1"}}}`, "baseURL"},
+		{"localhost", `{"tenants":{"acme":{"apiKeySource":"env:ACME_KEY","baseURL":"https://localhost."}}}`, "baseURL"},
+		{"loopback, IPv6", `{"tenants":{"acme":{"apiKeySource":"env:ACME_KEY","baseURL":"https://[::1]"}}}`, "baseURL"},
+		{"loopback, mapped", `{"tenants":{"acme":{"apiKeySource":"env:ACME_KEY","baseURL":"https://[::ffff:127.0.0.1]"}}}`, "baseURL"},
+		{"link-local", `{"tenants":{"acme":{"apiKeySource":"env:ACME_KEY","baseURL":"https://169.254.169.254"}}}`, "baseURL"},
+		{"private", `{"tenants":{"acme":{"apiKeySource":"env:ACME_KEY","baseURL":"https://10.0.0.1:8443"}}}`, "baseURL"},
+		{"private, IPv6", `{"tenants":{"acme":{"apiKeySource":"env:ACME_KEY","baseURL":"https://[fd00:ec2::254]"}}}`, "baseURL"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			d := withTenants(t, tt.document, nil, nil)
+			if d.fault == nil || !strings.Contains(d.fault.Error(), tt.fault) || !strings.Contains(d.fault.Error(), "ORGA_TENANTS_SOURCE") {
+				t.Fatalf("%q is not named by: %v", tt.fault, d.fault)
+			}
+			if text := d.fault.Error() + d.log.String(); strings.Contains(text, value) || strings.Contains(text, "acme.example") {
+				t.Errorf("a value is printed: %s", text)
+			}
+			if a := d.ask("GET", "/readyz"); a.StatusCode != 503 || a.json.Code != "misconfigured" {
+				t.Errorf("%d %s", a.StatusCode, a.body)
+			}
+		})
+	}
+}
+
+// Fault 44, at the dial: a name that resolves to an address of this machine is not followed.
+func TestTenantBaseURLAtDial(t *testing.T) {
+	d := withTenants(t, `{"tenants":{"acme":{"apiKeySource":"env:ACME_KEY","baseURL":"https://localhost.localdomain"}}}`,
+		env{"ORGA_TIMEOUT": "1s"}, nil)
+	if d.fault != nil {
+		t.Fatal(d.fault)
+	}
+	if a := d.ask("GET", mintPath+"/acme"); a.StatusCode != 502 && a.StatusCode != 504 {
+		t.Errorf("%d %s", a.StatusCode, a.body)
+	}
+}
+
+// A source that is out of reach at the start is asked again by who needs it; the default tenant
+// serves on.
+func TestTenantsSourceDown(t *testing.T) {
+	down := errors.New("down")
+	drivers := secret.Drivers{"store": func(secret.Ref) (secret.Source, error) {
+		return secret.SourceFunc(func(context.Context) (secret.Secret, error) { return secret.Secret{}, down }), nil
+	}}
+	d := withTenants(t, "", env{"ORGA_TENANTS_SOURCE": "store:tenants"}, drivers)
+	if a := d.ask("GET", mintPath+"/acme"); a.StatusCode != 503 || a.json.Code != "secret_unavailable" {
+		t.Errorf("tenant: %d %s", a.StatusCode, a.body)
+	}
+	if a := d.ask("GET", mintPath); a.StatusCode != 200 {
+		t.Errorf("default: %d %s", a.StatusCode, a.body)
+	}
+}
+
+// The JSON Schema and the code know the same members.
+func TestTenantsSchema(t *testing.T) {
+	text, err := os.ReadFile("../docs/tenants.schema.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var schema struct {
+		Defs struct {
+			Tenant struct {
+				Properties           map[string]struct{ Examples []json.RawMessage }
+				Required             []string
+				AdditionalProperties bool
+			}
+		} `json:"$defs"`
+	}
+	if err := json.Unmarshal(text, &schema); err != nil {
+		t.Fatal(err)
+	}
+	tenant := schema.Defs.Tenant
+	if tenant.AdditionalProperties || strings.Join(tenant.Required, " ") != "apiKeySource" {
+		t.Errorf("additional %v, required %v", tenant.AdditionalProperties, tenant.Required)
+	}
+	for member, property := range tenant.Properties {
+		for _, example := range property.Examples {
+			entry := map[string]json.RawMessage{"apiKeySource": json.RawMessage(`"env:ACME_KEY"`)}
+			entry[member] = example
+			document, _ := json.Marshal(map[string]any{"tenants": map[string]any{"acme": entry}})
+			if d := withTenants(t, string(document), env{"ORGA_AUTH_ISSUER": "https://i.example", "ORGA_AUTH_AUDIENCE": "a"}, nil); d.fault != nil {
+				t.Errorf("%s: the schema's example %s: %v", member, example, d.fault)
+			}
+		}
+		if len(property.Examples) == 0 {
+			t.Errorf("%s has no example", member)
+		}
+	}
+	for _, member := range []string{"apiKeySource", "apiKeyTTL", "baseURL", "userEmail", "auth", "authIssuer", "authAudience", "authJWKSURL", "corsOrigins", "rateLimit"} {
+		if _, ok := tenant.Properties[member]; !ok {
+			t.Errorf("%s is not in the schema", member)
+		}
+	}
+}
