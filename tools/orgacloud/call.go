@@ -1,0 +1,302 @@
+package orgacloud
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/pion/webrtc/v4"
+)
+
+const (
+	// eventsLabel is the label of the data channel, which the client opens.
+	eventsLabel = "orga-realtime-client-events"
+
+	maxCalls = 32
+	// maxCall bounds a call; a tab that was forgotten should not play for a week.
+	maxCall = 30 * time.Minute
+	// setupTime is how long an offer may take to become an answer. pion gives the answer as long again to
+	// become a connection.
+	setupTime = 30 * time.Second
+	// heard is how much sound of the client's is answered with a transcript, in packets of 20 ms.
+	heard = 50
+)
+
+// offer is the body of a call request.
+type offer struct {
+	Offer struct {
+		SDP        string                    `json:"sdp"`
+		Type       string                    `json:"type"`
+		Candidates []webrtc.ICECandidateInit `json:"candidates"`
+	} `json:"offer"`
+	Params struct {
+		ReturnTranscription bool `json:"return_transcription"`
+	} `json:"params"`
+}
+
+// answer is what a call is answered with.
+type answer struct {
+	ConversationID string                    `json:"conversation_id"`
+	Answer         webrtc.SessionDescription `json:"answer"`
+}
+
+// The ways in which an offer is refused, for its sender to read.
+var (
+	errOffer    = errors.New("the offer cannot be answered")
+	errTooMany  = fmt.Errorf("%d calls are open", maxCalls)
+	errShutDown = errors.New("the cloud is closing")
+)
+
+// switchboard answers calls. All of them share one UDP port.
+type switchboard struct {
+	api     *webrtc.API
+	socket  net.PacketConn
+	closeMu func() error
+	tone    [][]byte
+
+	wg     sync.WaitGroup
+	mu     sync.Mutex
+	calls  map[*call]struct{}
+	closed bool
+}
+
+// call is one that was answered.
+type call struct {
+	board      *switchboard
+	pc         *webrtc.PeerConnection
+	track      *webrtc.TrackLocalStaticSample
+	id         string
+	transcribe bool
+	silent     bool
+	ctx        context.Context
+	hangUp     context.CancelFunc
+	speaking   sync.Once
+
+	mu     sync.Mutex
+	events *webrtc.DataChannel // nil until it is open
+}
+
+func openSwitchboard() (*switchboard, error) {
+	tone, err := tonePackets()
+	if err != nil {
+		return nil, err
+	}
+	codecs := new(webrtc.MediaEngine)
+	if err := codecs.RegisterDefaultCodecs(); err != nil {
+		return nil, err
+	}
+	socket, err := net.ListenPacket("udp4", loopback)
+	if err != nil {
+		return nil, err
+	}
+	mux := webrtc.NewICEUDPMux(silent.NewLogger("ice"), socket)
+	settings := webrtc.SettingEngine{LoggerFactory: silent}
+	settings.SetICEUDPMux(mux)
+	settings.SetIncludeLoopbackCandidate(true)
+	settings.SetNetworkTypes([]webrtc.NetworkType{webrtc.NetworkTypeUDP4})
+	return &switchboard{
+		api:     webrtc.NewAPI(webrtc.WithMediaEngine(codecs), webrtc.WithSettingEngine(settings)),
+		socket:  socket,
+		closeMu: mux.Close,
+		tone:    tone,
+		calls:   map[*call]struct{}{},
+	}, nil
+}
+
+// Close hangs up on everybody and waits until nothing of it runs.
+func (s *switchboard) Close() error {
+	s.mu.Lock()
+	s.closed = true
+	for c := range s.calls {
+		c.hangUp()
+	}
+	s.mu.Unlock()
+	s.wg.Wait()
+	return errors.Join(s.closeMu(), ignoreClosed(s.socket.Close()))
+}
+
+func ignoreClosed(err error) error {
+	if errors.Is(err, net.ErrClosed) {
+		return nil
+	}
+	return err
+}
+
+func (s *switchboard) count() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return len(s.calls)
+}
+
+// answer opens a call. The answer's SDP has all candidates in it: nothing trickles. With silent, the
+// call connects and carries nothing.
+func (s *switchboard) answer(ctx context.Context, in offer, silent bool) (answer, error) {
+	c, err := s.open(in.Params.ReturnTranscription, silent)
+	if err != nil {
+		return answer{}, err
+	}
+	ctx, cancel := context.WithTimeout(ctx, setupTime)
+	defer cancel()
+	description, err := c.accept(ctx, in)
+	if err != nil {
+		c.hangUp()
+		return answer{}, err
+	}
+	return answer{c.id, description}, nil
+}
+
+// open makes room for a call, and has it cleared away when it is over.
+func (s *switchboard) open(transcribe, silent bool) (*call, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	switch {
+	case s.closed:
+		return nil, errShutDown
+	case len(s.calls) >= maxCalls:
+		return nil, errTooMany
+	}
+	pc, err := s.api.NewPeerConnection(webrtc.Configuration{})
+	if err != nil {
+		return nil, err
+	}
+	c := &call{board: s, pc: pc, id: "conv_" + rand.Text()[:16], transcribe: transcribe, silent: silent}
+	c.ctx, c.hangUp = context.WithTimeout(context.Background(), maxCall)
+	s.calls[c] = struct{}{}
+	s.wg.Go(func() {
+		<-c.ctx.Done()
+		_ = pc.GracefulClose() // there is nobody left to tell
+		s.mu.Lock()
+		delete(s.calls, c)
+		s.mu.Unlock()
+	})
+	return c, nil
+}
+
+func (c *call) accept(ctx context.Context, in offer) (description webrtc.SessionDescription, err error) {
+	if in.Offer.Type != "offer" || in.Offer.SDP == "" {
+		return description, fmt.Errorf("%w: it has no SDP of the type offer", errOffer)
+	}
+	c.pc.OnConnectionStateChange(c.onState)
+	c.pc.OnDataChannel(c.onDataChannel)
+	c.pc.OnTrack(func(track *webrtc.TrackRemote, _ *webrtc.RTPReceiver) { c.listen(track) })
+
+	// The stream's id goes into the SDP: clients play the stream, not the track.
+	c.track, err = webrtc.NewTrackLocalStaticSample(webrtc.RTPCodecCapability{MimeType: webrtc.MimeTypeOpus}, "audio", "orga")
+	if err != nil {
+		return description, err
+	}
+	if err := c.pc.SetRemoteDescription(webrtc.SessionDescription{Type: webrtc.SDPTypeOffer, SDP: in.Offer.SDP}); err != nil {
+		return description, fmt.Errorf("%w: %w", errOffer, err)
+	}
+	if _, err := c.pc.AddTrack(c.track); err != nil {
+		return description, err
+	}
+	for _, candidate := range in.Offer.Candidates {
+		// What the SDP has already is no harm; a name under .local cannot be reached from here, but its
+		// owner can reach us.
+		if candidate.Candidate == "" || strings.Contains(candidate.Candidate, ".local ") {
+			continue
+		}
+		if err := c.pc.AddICECandidate(candidate); err != nil {
+			return description, fmt.Errorf("%w: a candidate: %w", errOffer, err)
+		}
+	}
+	reply, err := c.pc.CreateAnswer(nil)
+	if err != nil {
+		return description, fmt.Errorf("%w: %w", errOffer, err)
+	}
+	gathered := webrtc.GatheringCompletePromise(c.pc)
+	if err := c.pc.SetLocalDescription(reply); err != nil {
+		return description, err
+	}
+	select {
+	case <-gathered:
+	case <-ctx.Done():
+		return description, ctx.Err()
+	}
+	return *c.pc.LocalDescription(), nil
+}
+
+func (c *call) onState(state webrtc.PeerConnectionState) {
+	switch state {
+	case webrtc.PeerConnectionStateConnected:
+		if !c.silent {
+			c.speaking.Do(func() { c.board.wg.Go(func() { speak(c.ctx, c.track, c.board.tone) }) })
+		}
+	case webrtc.PeerConnectionStateFailed, webrtc.PeerConnectionStateClosed:
+		c.hangUp()
+	}
+}
+
+// onDataChannel greets on the channel of the right label and lets others be.
+func (c *call) onDataChannel(channel *webrtc.DataChannel) {
+	if channel.Label() != eventsLabel || c.silent {
+		return
+	}
+	channel.OnMessage(func(m webrtc.DataChannelMessage) { c.onEvent(m.Data) })
+	channel.OnOpen(func() {
+		c.mu.Lock()
+		c.events = channel
+		c.mu.Unlock()
+		c.send("session.created", map[string]any{"session": map[string]any{
+			"id": "sess_" + rand.Text()[:16], "object": "realtime.session", "model": "orga-cloud-local",
+			"return_transcription": c.transcribe,
+		}})
+		c.send("conversation.created", map[string]any{"conversation": map[string]any{"id": c.id}})
+		c.send("response.output_item.done", map[string]any{
+			"text": fmt.Sprintf("This is the local Orga Cloud. The tone you hear is %d Hz.", Tone),
+		})
+	})
+}
+
+// onEvent understands session.update, in the shape that Orga's client sends and in that of the other
+// events.
+func (c *call) onEvent(message []byte) {
+	var event struct {
+		Event string          `json:"event"`
+		Type  string          `json:"type"`
+		Data  json.RawMessage `json:"data"`
+	}
+	if json.Unmarshal(message, &event) != nil || event.Event != "session.update" && event.Type != "session.update" {
+		return
+	}
+	if len(event.Data) == 0 {
+		event.Data = json.RawMessage(`{}`)
+	}
+	c.send("session.updated", map[string]any{"session": event.Data})
+}
+
+// listen takes in what the client sends, and writes once that it was heard: a cloud that knows no words
+// can still tell sound from none. It returns when the track ends.
+func (c *call) listen(track *webrtc.TrackRemote) {
+	told := !c.transcribe || c.silent || track.Kind() != webrtc.RTPCodecTypeAudio
+	for n := 1; ; n++ {
+		if _, _, err := track.ReadRTP(); err != nil {
+			return
+		}
+		if !told && n >= heard {
+			told = c.send("conversation.item.input_audio_transcription.completed", map[string]any{
+				"transcript": fmt.Sprintf("(%.1f s of your sound reached the cloud)", (heard * packet).Seconds()),
+			}) && c.send("response.output_item.done", map[string]any{"text": "I can hear you."})
+		}
+	}
+}
+
+// send writes an event. It tells whether somebody may read it: not before the channel is open.
+func (c *call) send(kind string, members map[string]any) bool {
+	c.mu.Lock()
+	channel := c.events
+	c.mu.Unlock()
+	if channel == nil {
+		return false
+	}
+	members["type"] = kind
+	text, _ := json.Marshal(members) // made of strings and valid JSON
+	return channel.SendText(string(text)) == nil
+}

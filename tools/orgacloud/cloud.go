@@ -1,0 +1,109 @@
+package orgacloud
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"time"
+)
+
+// Config is what a cloud is started with.
+type Config struct {
+	// APIKey is the permanent key that mints. It is required.
+	APIKey string
+	// Addr is where the API listens; "" is any free port of 127.0.0.1.
+	Addr string
+	// TURNOverTLS adds a TURN server over TLS, with a certificate of its own making (see RootCAs), which
+	// no browser trusts.
+	TURNOverTLS bool
+	// Knobs are how the cloud misbehaves from the start.
+	Knobs Knobs
+}
+
+// Cloud is a running Orga Cloud. Its methods are safe for concurrent use.
+type Cloud struct {
+	key     string
+	started time.Time
+	panel   panel
+	tokens  *tokens
+	tally   tally
+	relay   *relay
+	board   *switchboard
+	roots   *x509.CertPool
+
+	url      string
+	http     *http.Server
+	stopping context.CancelFunc
+	served   chan struct{}
+}
+
+// Start starts a cloud; Close ends it.
+func Start(config Config) (*Cloud, error) {
+	if config.APIKey == "" {
+		return nil, errors.New("orgacloud: Config.APIKey is empty")
+	}
+	c := &Cloud{key: config.APIKey, started: time.Now(), tokens: newTokens(), served: make(chan struct{})}
+	if err := c.panel.set(config.Knobs); err != nil {
+		return nil, fmt.Errorf("orgacloud: %w", err)
+	}
+	var certificate *tls.Certificate
+	if config.TURNOverTLS {
+		var err error
+		if certificate, c.roots, err = selfSigned(); err != nil {
+			return nil, fmt.Errorf("orgacloud: %w", err)
+		}
+	}
+	addr := config.Addr
+	if addr == "" {
+		addr = loopback
+	}
+	listener, err := net.Listen("tcp", addr)
+	if err != nil {
+		return nil, fmt.Errorf("orgacloud: %w", err)
+	}
+	c.url = "http://" + listener.Addr().String()
+	if c.relay, err = startRelay(certificate); err != nil {
+		return nil, fmt.Errorf("orgacloud: TURN: %w", errors.Join(err, listener.Close()))
+	}
+	if c.board, err = openSwitchboard(); err != nil {
+		return nil, fmt.Errorf("orgacloud: WebRTC: %w", errors.Join(err, c.relay.Close(), listener.Close()))
+	}
+	ctx, stop := context.WithCancel(context.Background())
+	c.stopping = stop
+	c.http = &http.Server{
+		Handler:           c.routes(),
+		ReadHeaderTimeout: 10 * time.Second,
+		IdleTimeout:       time.Minute,
+		BaseContext:       func(net.Listener) context.Context { return ctx }, // what hangs ends with the cloud
+	}
+	go func() {
+		defer close(c.served)
+		_ = c.http.Serve(listener) // it ends with Close, and with nothing else
+	}()
+	return c, nil
+}
+
+// URL is the base URL for a client, without a slash at the end.
+func (c *Cloud) URL() string { return c.url }
+
+// Knobs are the knobs as they stand: a fault that met its number of requests is gone from them.
+func (c *Cloud) Knobs() Knobs { return c.panel.get() }
+
+// Set replaces the knobs, or says what is wrong with the new ones.
+func (c *Cloud) Set(k Knobs) error { return c.panel.set(k) }
+
+// RootCAs trusts TURN over TLS; nil without Config.TURNOverTLS.
+func (c *Cloud) RootCAs() *x509.CertPool { return c.roots }
+
+// Close hangs up, ends every request and frees every port. Nothing runs any more when it returns, but for
+// what the TURN server still puts away.
+func (c *Cloud) Close() error {
+	c.stopping()
+	err := c.http.Close()
+	<-c.served
+	return errors.Join(err, c.board.Close(), c.relay.Close())
+}

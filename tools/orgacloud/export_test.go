@@ -1,0 +1,4 @@
+package orgacloud
+
+// TonePackets are what a call plays.
+var TonePackets = tonePackets
