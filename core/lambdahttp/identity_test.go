@@ -1,0 +1,89 @@
+package lambdahttp_test
+
+import (
+	"context"
+	"encoding/base64"
+	"encoding/json"
+	"testing"
+
+	"github.com/aws/aws-lambda-go/lambdacontext"
+
+	"github.com/orga-session/orga-session/core/exchange"
+)
+
+// identity is what the handler is told of the caller, as JSON; "null" when the platform verified nobody.
+func identity(t *testing.T, ctx context.Context, kind, patch string) string {
+	t.Helper()
+	r := seen(t, ctx, kind, read(t, kind, patch))
+	b, err := json.Marshal(exchange.PlatformFrom(r.Context()).Identity)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(b)
+}
+
+// authorizer is a patch that sets requestContext.authorizer.
+func authorizer(json string) string { return `{"requestContext":{"authorizer":` + json + `}}` }
+
+func TestIdentity(t *testing.T) {
+	const claims = `{"sub":"ada","iss":"https://issuer.example","tenant":"acme"}`
+	const fromClaims = `{"Subject":"ada","Issuer":"https://issuer.example","Claims":{"iss":"https://issuer.example","sub":"ada","tenant":"acme"}}`
+	tests := []struct{ name, kind, patch, want string }{
+		{"HTTP API: JWT authorizer", "httpapi", authorizer(`{"jwt":{"claims":` + claims + `,"scopes":null}}`), fromClaims},
+		{"HTTP API: Lambda authorizer", "httpapi", authorizer(`{"lambda":{"sub":"ada","tenant":"acme"}}`), `{"Subject":"ada","Issuer":"","Claims":{"sub":"ada","tenant":"acme"}}`},
+		{"HTTP API: Lambda authorizer that names nobody", "httpapi", authorizer(`{"lambda":{"plan":7}}`), `{"Subject":"","Issuer":"","Claims":{"plan":7}}`},
+		{"HTTP API: IAM", "httpapi", authorizer(`{"iam":{"accountId":"000000000000","userArn":"arn:aws:iam::000000000000:user/ada","cognitoIdentity":null}}`), `{"Subject":"arn:aws:iam::000000000000:user/ada","Issuer":"","Claims":null}`},
+		{"HTTP API: no authorizer", "httpapi", ``, `null`},
+		{"HTTP API: empty objects", "httpapi", authorizer(`{"jwt":{"claims":{}},"lambda":{},"iam":{}}`), `null`},
+		{"HTTP API: no objects", "httpapi", authorizer(`{"jwt":{"claims":[]},"lambda":[],"iam":0}`), `null`},
+		{"HTTP API: principalId is a REST API's", "httpapi", authorizer(`{"principalId":"ada"}`), `null`},
+		{"Function URL: IAM", "functionurl", authorizer(`{"iam":{"userId":"AIDAEXAMPLE","userArn":""}}`), `{"Subject":"AIDAEXAMPLE","Issuer":"","Claims":null}`},
+		{"Function URL: none", "functionurl", ``, `null`},
+		{"REST API: claims", "restapi", authorizer(`{"claims":` + claims + `}`), fromClaims},
+		{"REST API: Lambda authorizer", "restapi", authorizer(`{"principalId":"ada","tenant":"acme","integrationLatency":3}`), `{"Subject":"ada","Issuer":"","Claims":{"integrationLatency":3,"principalId":"ada","tenant":"acme"}}`},
+		{"REST API: an HTTP API in format 1.0", "restapi", authorizer(`{"claims":` + claims + `,"scopes":["mint"]}`), fromClaims},
+		{"REST API: an empty object", "restapi", authorizer(`{}`), `null`},
+		{"REST API: neither claims nor a principal", "restapi", authorizer(`{"claims":{},"principalId":"","integrationLatency":3}`), `null`},
+		{"REST API: jwt is an HTTP API's", "restapi", authorizer(`{"jwt":{"claims":` + claims + `}}`), `null`},
+		{"no object", "restapi", authorizer(`"admin"`), `null`},
+		{"ALB: none ever", "alb", authorizer(`{"principalId":"ada","claims":` + claims + `}`), `null`},
+		{"Netlify: not from the event", "netlify", `{"requestContext":{"authorizer":{"principalId":"ada"},"identity":{"url":"u"},"user":{"sub":"ada"},"custom":{"netlify":"e30="}}}`, `null`},
+		{"fault 24: headers make none (ALB)", "alb", `{"headers":{"x-amzn-oidc-identity":"ada","x-amzn-oidc-data":"a.b.c","x-authorizer":"ada"}}`, `null`},
+		{"fault 24: headers make none (HTTP API)", "httpapi", `{"headers":{"x-amzn-oidc-identity":"ada","lambda-runtime-client-context":"{}","x-amz-client-context":"e30="}}`, `null`},
+		{"fault 24: headers make none (Netlify)", "netlify", `{"multiValueHeaders":{"authorization":["Bearer a.b.c"],"x-amz-client-context":["e30="],"x-nf-user":["ada"]}}`, `null`},
+	}
+	for _, tt := range tests {
+		if got := identity(t, t.Context(), tt.kind, tt.patch); got != tt.want {
+			t.Errorf("%s: got %s, want %s", tt.name, got, tt.want)
+		}
+	}
+}
+
+func TestNetlifyIdentity(t *testing.T) {
+	const instance = `"identity":{"url":"https://site.example/.netlify/identity","token":"an admin's, not the user's"}`
+	tests := []struct{ name, custom, want string }{
+		{"a verified user", `{` + instance + `,"user":{"sub":"ada","email":"ada@site.example"}}`, `{"Subject":"ada","Issuer":"https://site.example/.netlify/identity","Claims":{"email":"ada@site.example","sub":"ada"}}`},
+		{"nobody, or a token that does not hold", `{` + instance + `,"site_url":"https://site.example"}`, `null`},
+		{"an empty user", `{` + instance + `,"user":{}}`, `null`},
+		{"a user without a subject", `{` + instance + `,"user":{"email":"ada@site.example"}}`, `null`},
+		{"no object", `"ada"`, `null`},
+		{"nothing", ``, `null`},
+	}
+	for _, tt := range tests {
+		ctx := lambdacontext.NewContext(t.Context(), &lambdacontext.LambdaContext{ClientContext: lambdacontext.ClientContext{
+			Custom: map[string]string{"netlify": base64.StdEncoding.EncodeToString([]byte(tt.custom))},
+		}})
+		if got := identity(t, ctx, "netlify", ""); got != tt.want {
+			t.Errorf("%s: got %s, want %s", tt.name, got, tt.want)
+		}
+		if got := identity(t, ctx, "httpapi", ""); got != "null" {
+			t.Errorf("%s: on AWS, where whoever may invoke the function writes the client context, got %s", tt.name, got)
+		}
+	}
+	ctx := lambdacontext.NewContext(t.Context(), &lambdacontext.LambdaContext{ClientContext: lambdacontext.ClientContext{
+		Custom: map[string]string{"netlify": "no base64"},
+	}})
+	if got := identity(t, ctx, "netlify", ""); got != "null" {
+		t.Errorf("no base64: got %s", got)
+	}
+}

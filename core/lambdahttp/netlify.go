@@ -1,0 +1,49 @@
+package lambdahttp
+
+import (
+	"context"
+	"net/http"
+	"net/url"
+	"strings"
+
+	"github.com/orga-session/orga-session/core/exchange"
+)
+
+// readNetlify reads Netlify's event: the shape of a REST API's, with the raw query beside it, and the
+// client's address in a header that Netlify's edge writes over whatever a client sends. Its
+// requestContext is not looked at: locally it holds what the client claims to be.
+func readNetlify(ctx context.Context, e *event) (*http.Request, encoder) {
+	if e.HTTPMethod == "" || e.Type != "" {
+		return nil, nil
+	}
+	h := header(e.Headers, e.MultiValueHeaders)
+	return newRequest(ctx, e, request{
+		method: e.HTTPMethod, sent: e.Path, path: cutFunction(e.Path), query: netlifyQuery(e),
+		header: h, addr: exchange.ParseAddr(h.Get("X-Nf-Client-Connection-Ip")),
+		platform: exchange.Platform{Identity: identityNetlify(ctx)},
+	}), encodeNetlify
+}
+
+// cutFunction maps a direct call of the function to the route that it means. Calls that come by way of
+// a redirect have that route as their path already.
+func cutFunction(path string) string {
+	rest, ok := strings.CutPrefix(path, "/.netlify/functions/")
+	if !ok {
+		return path
+	}
+	_, rest, _ = strings.Cut(rest, "/")
+	if rest == "healthz" || rest == "readyz" {
+		return "/" + rest
+	}
+	return "/api/" + rest
+}
+
+func netlifyQuery(e *event) string {
+	if e.RawQuery != nil {
+		return *e.RawQuery
+	}
+	if _, query, ok := strings.Cut(e.RawURL, "?"); ok {
+		return query
+	}
+	return encodeQuery(e, url.QueryEscape)
+}
