@@ -96,21 +96,6 @@ func TestZeroConfigMintsForNobody(t *testing.T) {
 	}
 }
 
-// TestDefaults says each default of CONTRACT section 4: to set it is to leave it out.
-func TestDefaults(t *testing.T) {
-	unset := core.ConfigFromEnv(env{}.lookup)
-	for name, value := range map[string]string{
-		"ORGA_API_KEY_SOURCE": "env:ORGA_API_KEY", "ORGA_API_KEY_TTL": "5m", "ORGA_BASE_URL": "https://api.orga-ai.com",
-		"ORGA_TIMEOUT": "8s", "ORGA_RATE_LIMIT": "30/1m", "ORGA_RATE_LIMIT_STORE": "memory",
-		"ORGA_RATE_LIMIT_STRICT": "false", "ORGA_TRUSTED_HOPS": "0", "ORGA_DEBUG": "false", "ORGA_LOG_LEVEL": "info",
-	} {
-		set := core.ConfigFromEnv(env{name: value}.lookup)
-		if a, b := describe(set), describe(unset); a != b {
-			t.Errorf("%s=%s differs from the default:\n%s\n%s", name, value, a, b)
-		}
-	}
-}
-
 // describe is a Config in words; its functions differ from one to the next.
 func describe(c core.Config) string {
 	store := c.RateLimitStore.Reveal()
