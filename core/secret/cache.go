@@ -70,17 +70,21 @@ func (e *entry) fresh(now int64) bool {
 
 // flight is a fetch under way; its outcome is set before done is closed.
 type flight struct {
-	done   chan struct{}
-	forced bool
-	secret Secret
-	err    error
+	done    chan struct{}
+	started int64 // nanoseconds of the wall clock
+	forced  bool
+	secret  Secret
+	err     error
 }
 
 // NewCache puts a memory in front of src. name stands for it in the log (a Ref; nothing secret); a
-// ttl of 0 or less is DefaultTTL.
+// ttl of 0 or less is DefaultTTL, a nil log is silent.
 func NewCache(src Source, name string, ttl time.Duration, log *slog.Logger) *Cache {
 	if ttl <= 0 {
 		ttl = DefaultTTL
+	}
+	if log == nil {
+		log = slog.New(slog.DiscardHandler)
 	}
 	return &Cache{src: src, name: name, ttl: ttl, log: log, now: time.Now}
 }
@@ -109,7 +113,7 @@ func (c *Cache) refresh(ctx context.Context) (Secret, error) {
 		defer c.mu.Unlock()
 		return Secret{}, c.unavailable(now)
 	case f == nil:
-		f = c.start(ctx, false)
+		f = c.start(ctx, now, false)
 	}
 	c.mu.Unlock()
 
@@ -136,19 +140,23 @@ func (c *Cache) refresh(ctx context.Context) (Secret, error) {
 
 // Refresh is for a secret that its user refused: bad is the version that failed. It fetches anew, at
 // most once in 30 s however many callers ask; an answer that still has the version bad says that
-// there is nothing newer. Callers whose version was replaced meanwhile have the new one at once.
+// there is nothing newer. Callers whose version was replaced meanwhile have the new one at once. Its
+// error is ctx's own, or what the source said; with nothing at hand it is Get.
 func (c *Cache) Refresh(ctx context.Context, bad Version) (Secret, error) {
 	for {
 		c.mu.Lock()
 		now := c.now().UnixNano()
 		e, f := c.current.Load(), c.flight
 		switch {
-		case e != nil && e.secret.Version != bad, e != nil && f == nil && within(now, c.forcedAt, forceInterval):
+		case !c.usable(now):
+			c.mu.Unlock()
+			return c.refresh(ctx)
+		case e.secret.Version != bad, f == nil && within(now, c.forcedAt, forceInterval):
 			c.mu.Unlock()
 			return e.secret, nil
 		case f == nil:
 			c.forcedAt = now
-			f = c.start(ctx, true)
+			f = c.start(ctx, now, true)
 		}
 		c.mu.Unlock()
 
@@ -183,8 +191,8 @@ func (c *Cache) Ready(ctx context.Context) error {
 }
 
 // start sends a fetch on its way, on a context that no caller can cancel. c.mu is held.
-func (c *Cache) start(ctx context.Context, forced bool) *flight {
-	f := &flight{done: make(chan struct{}), forced: forced}
+func (c *Cache) start(ctx context.Context, now int64, forced bool) *flight {
+	f := &flight{done: make(chan struct{}), started: now, forced: forced}
 	c.flight = f
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), fetchTimeout)
 	go func() {
@@ -203,23 +211,34 @@ func (c *Cache) start(ctx context.Context, forced bool) *flight {
 func (c *Cache) settle(f *flight, s Secret, err error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	now := c.now().UnixNano()
 	f.secret, f.err = s, err
 	c.flight = nil
 	close(f.done)
-	if err == nil {
-		jittered := time.Duration(float64(c.ttl) * (0.8 + 0.4*rand.Float64()))
-		if old := c.current.Load(); old != nil && old.secret.Version != s.Version {
-			c.log.Info("secret rotated", "source", c.name, "version", s.Version, "was", old.secret.Version)
-		}
-		c.current.Store(&entry{s, now, now + int64(jittered)})
-		c.failures, c.failed, c.gone = 0, nil, false
+	if err != nil {
+		now := c.now().UnixNano()
+		c.failures++
+		c.failed, c.failedAt = err, now
+		c.gone = c.gone || errors.Is(err, ErrGone)
+		c.warn(now)
 		return
 	}
-	c.failures++
-	c.failed, c.failedAt = err, now
-	c.gone = c.gone || errors.Is(err, ErrGone)
-	c.warn(now)
+	c.tell(s)
+	// The answer is as old as the question, at most: a freeze may lie between them.
+	jittered := time.Duration(float64(c.ttl) * (0.8 + 0.4*rand.Float64()))
+	c.current.Store(&entry{s, f.started, f.started + int64(jittered)})
+	c.failures, c.failed, c.gone = 0, nil, false
+}
+
+// tell logs a fetch that succeeded, before it replaces what is at hand.
+func (c *Cache) tell(s Secret) {
+	switch old := c.current.Load(); {
+	case old != nil && old.secret.Version != s.Version:
+		c.log.Info("secret rotated", "source", c.name, "version", s.Version, "was", old.secret.Version)
+	case c.failures > 0:
+		c.log.Info("secret fetched again", "source", c.name, "version", s.Version, "failures", c.failures)
+	default:
+		c.log.Debug("secret fetched", "source", c.name, "version", s.Version)
+	}
 }
 
 // warn logs a failed fetch: one line a backoff window, as fetches are no more frequent.

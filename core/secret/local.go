@@ -12,6 +12,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"syscall"
 )
 
 // maxFile bounds what is read of a file: a path to the wrong one must not fill the memory.
@@ -29,37 +30,67 @@ func Env(name string, lookup func(string) (string, bool)) Source {
 }
 
 // File is the file at an absolute path, read anew at each Fetch: a mounted secret follows a rotation
-// when its file is replaced.
+// when its file is replaced. A read that hangs, as one of a mount whose server is away, is left behind
+// when ctx ends; until it returns, each further Fetch fails.
 func File(path string) (Source, error) {
 	if !filepath.IsAbs(path) {
 		return nil, fmt.Errorf("%w: file: takes an absolute path", ErrMisconfigured)
 	}
-	return SourceFunc(func(context.Context) (Secret, error) {
-		v, err := readFile(path)
-		if err != nil {
-			return Secret{}, fmt.Errorf("%w: %s: %w", ErrMisconfigured, path, err)
+	turn := make(chan struct{}, 1) // full while a read is under way
+	return SourceFunc(func(ctx context.Context) (Secret, error) {
+		type outcome struct {
+			text string
+			err  error
 		}
-		return Secret{NewValue(v), Fingerprint(v)}, nil
+		select {
+		case turn <- struct{}{}:
+		case <-ctx.Done():
+			return Secret{}, Outage(ctx.Err())
+		}
+		read := make(chan outcome, 1)
+		go func() {
+			text, err := readFile(path)
+			<-turn
+			read <- outcome{text, err}
+		}()
+		select {
+		case o := <-read:
+			if o.err != nil {
+				return Secret{}, fmt.Errorf("%s: %w", path, o.err)
+			}
+			return Secret{NewValue(o.text), Fingerprint(o.text)}, nil
+		case <-ctx.Done():
+			return Secret{}, Outage(ctx.Err())
+		}
 	}), nil
 }
 
+// readFile reads a small file. Its errors are ErrMisconfigured, but for an I/O error: a mount that
+// fetches its files has that for a server that is away.
 func readFile(path string) (string, error) {
 	f, err := os.Open(path)
 	if err != nil {
-		if p, ok := errors.AsType[*fs.PathError](err); ok {
-			err = p.Err // the path is named once, by the caller
-		}
-		return "", err
+		return "", fileError(err)
 	}
 	defer f.Close()
 	b, err := io.ReadAll(io.LimitReader(f, maxFile+1))
 	if err != nil {
-		return "", err
+		return "", fileError(err)
 	}
 	if len(b) > maxFile {
-		return "", fmt.Errorf("larger than %d bytes", maxFile)
+		return "", fmt.Errorf("%w: it is larger than %d bytes", ErrMisconfigured, maxFile)
 	}
 	return string(b), nil
+}
+
+func fileError(err error) error {
+	if e, ok := errors.AsType[*fs.PathError](err); ok {
+		err = e.Err // the caller names the path
+	}
+	if errors.Is(err, syscall.EIO) {
+		return err
+	}
+	return fmt.Errorf("%w: %w", ErrMisconfigured, err)
 }
 
 // fingerprintKey makes fingerprints useless outside this process: nobody can test guesses of a secret

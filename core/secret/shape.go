@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"io"
 	"strings"
 )
 
@@ -96,7 +97,10 @@ func member(text, field string) (string, error) {
 		}
 		members[name.(string)] = value
 	}
-	if _, err := dec.Token(); err != nil || dec.More() {
+	if _, err := dec.Token(); err != nil {
+		return "", broken
+	}
+	if _, err := dec.Token(); err != io.EOF {
 		return "", broken
 	}
 	raw, ok := members[field]

@@ -33,6 +33,9 @@ const (
 	maxBackoff  = 300 * time.Millisecond // between them; the SDK's own is 20 s
 	dialTimeout = time.Second            // leaves time for another attempt
 
+	// maxAnswer has room for a secret of 64 KiB, AWS's limit, every byte of it escaped in JSON.
+	maxAnswer = 512 << 10
+
 	current = "AWSCURRENT" // never AWSPREVIOUS, never AWSPENDING
 )
 
@@ -46,11 +49,11 @@ const (
 func Open(lookup func(string) (string, bool), ambient bool) secret.Driver {
 	client := newHTTPClient()
 	return func(ref secret.Ref) (secret.Source, error) {
-		env, err := chooseEnvironment(lookup, ambient)
+		id, err := identify(lookup, ambient)
 		if err != nil {
 			return nil, err
 		}
-		place, err := regionOf(ref.Name, env)
+		region, err := regionOf(ref.Name, id)
 		if err != nil {
 			return nil, err
 		}
@@ -59,11 +62,11 @@ func Open(lookup func(string) (string, bool), ambient bool) secret.Driver {
 			return nil, err
 		}
 		return &source{
-			id: ref.Name,
+			name: ref.Name,
 			api: secretsmanager.New(secretsmanager.Options{
-				Region:       place,
+				Region:       region,
 				BaseEndpoint: endpoint,
-				Credentials:  env,
+				Credentials:  id,
 				HTTPClient:   client,
 				Retryer: retry.NewStandard(func(o *retry.StandardOptions) {
 					o.MaxAttempts, o.MaxBackoff = attempts, maxBackoff
@@ -78,13 +81,24 @@ func Open(lookup func(string) (string, bool), ambient bool) secret.Driver {
 // resumed instead.
 func newHTTPClient() *http.Client {
 	return &http.Client{
-		Transport: &http.Transport{
+		Transport: bounded{&http.Transport{
 			DialContext:       (&net.Dialer{Timeout: dialTimeout}).DialContext,
 			TLSClientConfig:   &tls.Config{MinVersion: tls.VersionTLS12, ClientSessionCache: tls.NewLRUClientSessionCache(8)},
 			DisableKeepAlives: true,
-		},
+		}},
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 	}
+}
+
+// bounded is a transport whose answers end at maxAnswer bytes, with an error: the SDK reads what comes.
+type bounded struct{ http.RoundTripper }
+
+func (b bounded) RoundTrip(r *http.Request) (*http.Response, error) {
+	resp, err := b.RoundTripper.RoundTrip(r)
+	if err == nil {
+		resp.Body = http.MaxBytesReader(nil, resp.Body, maxAnswer)
+	}
+	return resp, err
 }
 
 // endpointIn is the address that stands in for AWS's own, nil for none.
@@ -102,8 +116,8 @@ func endpointIn(lookup func(string) (string, bool)) (*string, error) {
 	return nil, nil
 }
 
-// regionOf is the region an ARN names, or the environment's for a plain name.
-func regionOf(name string, env environment) (string, error) {
+// regionOf is the region an ARN names, or that of id for a plain name.
+func regionOf(name string, id identity) (string, error) {
 	if strings.HasPrefix(name, "arn:") {
 		// arn:aws:secretsmanager:eu-central-1:123456789012:secret:orga-6RandC
 		parts := strings.Split(name, ":")
@@ -112,32 +126,34 @@ func regionOf(name string, env environment) (string, error) {
 		}
 		return parts[3], nil
 	}
-	if env.value(region) == "" {
-		return "", fmt.Errorf("%w: awssm: needs %s, or an ARN", secret.ErrMisconfigured, env.prefix+region)
+	if id.region == "" {
+		return "", fmt.Errorf("%w: awssm: lacks AWS_REGION, or an ARN", secret.ErrMisconfigured)
 	}
-	return env.value(region), nil
+	return id.region, nil
 }
 
 type source struct {
-	id  string
-	api *secretsmanager.Client
+	name string // or ARN
+	api  *secretsmanager.Client
 }
 
 // Fetch asks Secrets Manager for the current version.
 func (s *source) Fetch(ctx context.Context) (secret.Secret, error) {
 	out, err := s.api.GetSecretValue(ctx, &secretsmanager.GetSecretValueInput{
-		SecretId:     &s.id,
+		SecretId:     &s.name,
 		VersionStage: aws.String(current),
 	})
 	if err != nil {
 		return secret.Secret{}, kind(err)
 	}
 	text := aws.ToString(out.SecretString)
-	if out.SecretString == nil {
-		text = string(out.SecretBinary)
-	}
-	if !utf8.ValidString(text) {
+	switch {
+	case out.SecretString == nil && out.SecretBinary == nil:
+		return secret.Secret{}, fmt.Errorf("%w: the store's answer has no value", secret.ErrMalformed)
+	case out.SecretString == nil && !utf8.Valid(out.SecretBinary):
 		return secret.Secret{}, fmt.Errorf("%w: it is binary, and no UTF-8 text", secret.ErrMalformed)
+	case out.SecretString == nil:
+		text = string(out.SecretBinary)
 	}
 	version := secret.Version(aws.ToString(out.VersionId))
 	if version == "" {
@@ -167,11 +183,11 @@ func kind(err error) error {
 		switch code := e.ErrorCode(); {
 		case final[code]:
 			return fmt.Errorf("%w: %s", secret.ErrGone, code)
-		case isCode(code):
+		case isCode(code) && code != "UnknownError": // the SDK's word for an answer that names none
 			return fmt.Errorf("the store answered %s", code)
 		}
 	}
-	if e, ok := errors.AsType[*smithyhttp.ResponseError](err); ok {
+	if e, ok := errors.AsType[*smithyhttp.ResponseError](err); ok && e.HTTPStatusCode() != 0 {
 		return fmt.Errorf("the store answered HTTP %d", e.HTTPStatusCode())
 	}
 	return secret.Outage(err)

@@ -1,0 +1,311 @@
+package awssm_test
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/orga-session/orga-session/core/secret"
+	"github.com/orga-session/orga-session/core/secret/awssm"
+	"github.com/orga-session/orga-session/core/secret/secrettest"
+)
+
+// env is an environment; with returns another that has more, and "" takes away.
+type env map[string]string
+
+func (e env) lookup(name string) (string, bool) { v, ok := e[name]; return v, ok }
+
+func (e env) with(more env) env {
+	e = maps.Clone(e)
+	maps.Copy(e, more)
+	return e
+}
+
+var (
+	ambient = env{"AWS_REGION": "eu-west-1", "AWS_ACCESS_KEY_ID": "AKIATHEPLATFORM", "AWS_SECRET_ACCESS_KEY": "not-a-secret", "AWS_SESSION_TOKEN": "token"}
+	owner   = env{"ORGA_AWS_REGION": "eu-central-1", "ORGA_AWS_ACCESS_KEY_ID": "AKIATHEOWNER", "ORGA_AWS_SECRET_ACCESS_KEY": "not-a-secret"}
+)
+
+// serve starts a double; its address is in the environment that comes back.
+func serve(t *testing.T, double http.Handler) env {
+	srv := httptest.NewServer(double)
+	t.Cleanup(srv.Close)
+	return env{"AWS_ENDPOINT_URL_SECRETS_MANAGER": srv.URL}
+}
+
+func open(t *testing.T, e env, name string) secret.Source {
+	t.Helper()
+	src, err := awssm.Open(e.lookup, true)(secret.Ref{Scheme: "awssm", Name: name})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return src
+}
+
+type store struct {
+	aws  *secrettest.AWS
+	open func() secret.Source
+}
+
+func (s store) Source() secret.Source            { return s.open() }
+func (s store) Put(_ testing.TB, content string) { s.aws.Put("orga/key", content) }
+func (s store) Delete(testing.TB)                { s.aws.Delete("orga/key") }
+
+func TestConformance(t *testing.T) {
+	secrettest.Conformance(t, func(t *testing.T) secrettest.Store {
+		double := &secrettest.AWS{}
+		e := ambient.with(serve(t, double))
+		return store{double, func() secret.Source { return open(t, e, "orga/key") }}
+	})
+}
+
+func TestWhoseCredentials(t *testing.T) {
+	arn := (&secrettest.AWS{}).ARN("ap-southeast-2", "orga/key")
+	for _, tt := range []struct {
+		name    string
+		env     env
+		ambient bool
+		secret  string
+		key     string // that the store must see; "" where nothing is to be opened
+		region  string
+		fault   string // what the error names
+	}{
+		{name: "the platform's", env: ambient, ambient: true, secret: "orga/key", key: "AKIATHEPLATFORM", region: "eu-west-1"},
+		{name: "the owner's", env: owner, ambient: false, secret: "orga/key", key: "AKIATHEOWNER", region: "eu-central-1"},
+		{name: "the owner's win where both are there", env: ambient.with(owner), ambient: true, secret: "orga/key", key: "AKIATHEOWNER", region: "eu-central-1"},
+		{name: "the owner's, temporary", env: owner.with(env{"ORGA_AWS_SESSION_TOKEN": "token"}), secret: "orga/key", key: "AKIATHEOWNER", region: "eu-central-1"},
+		{name: "an ARN names another region", env: ambient, ambient: true, secret: arn, key: "AKIATHEPLATFORM", region: "ap-southeast-2"},
+		{name: "an ARN and the owner's", env: owner, secret: arn, key: "AKIATHEOWNER", region: "ap-southeast-2"},
+		{name: "an ARN needs no region", env: ambient.with(env{"AWS_REGION": ""}), ambient: true, secret: arn, key: "AKIATHEPLATFORM", region: "ap-southeast-2"},
+		{name: "fault 16: on Netlify without ORGA_AWS_*", env: ambient, secret: "orga/key", fault: "lacks ORGA_AWS_ACCESS_KEY_ID, ORGA_AWS_SECRET_ACCESS_KEY, ORGA_AWS_REGION"},
+		{name: "fault 16: on Netlify with an ARN", env: ambient, secret: arn, fault: "ORGA_AWS_ACCESS_KEY_ID"},
+		{name: "the owner's region alone", env: ambient.with(env{"ORGA_AWS_REGION": "eu-central-1"}), ambient: true, secret: "orga/key", fault: "ORGA_AWS_ACCESS_KEY_ID, ORGA_AWS_SECRET_ACCESS_KEY"},
+		{name: "the owner's session token alone", env: ambient.with(env{"ORGA_AWS_SESSION_TOKEN": "token"}), ambient: true, secret: "orga/key", fault: "ORGA_AWS_REGION"},
+		{name: "the owner's without the secret", env: owner.with(env{"ORGA_AWS_SECRET_ACCESS_KEY": ""}), secret: "orga/key", fault: "lacks ORGA_AWS_SECRET_ACCESS_KEY"},
+		{name: "the owner's without the region", env: ambient.with(owner).with(env{"ORGA_AWS_REGION": ""}), ambient: true, secret: "orga/key", fault: "lacks ORGA_AWS_REGION"},
+		{name: "the platform has none in its environment", env: ambient.with(env{"AWS_ACCESS_KEY_ID": "", "AWS_SECRET_ACCESS_KEY": ""}), ambient: true, secret: "orga/key", fault: "lacks AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY"},
+		{name: "the platform's without a region", env: ambient.with(env{"AWS_REGION": ""}), ambient: true, secret: "orga/key", fault: "AWS_REGION"},
+		{name: "an ARN of another service", env: ambient, ambient: true, secret: "arn:aws:ssm:eu-west-1:123456789012:parameter/orga", fault: "ARN"},
+		{name: "half an ARN", env: ambient, ambient: true, secret: "arn:aws:secretsmanager:eu-west-1", fault: "ARN"},
+		{name: "an address that is none", env: ambient.with(env{"AWS_ENDPOINT_URL": "localhost:4566"}), ambient: true, secret: "orga/key", fault: "AWS_ENDPOINT_URL"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			double := &secrettest.AWS{AccessKeyID: tt.key, Region: tt.region}
+			double.Put("orga/key", "content")
+			e := tt.env
+			if tt.key != "" {
+				e = e.with(serve(t, double))
+			}
+			src, err := awssm.Open(e.lookup, tt.ambient)(secret.Ref{Scheme: "awssm", Name: tt.secret})
+			if tt.fault != "" {
+				if !errors.Is(err, secret.ErrMisconfigured) || !strings.Contains(err.Error(), tt.fault) {
+					t.Fatalf("the error is %v; want ErrMisconfigured that names %s", err, tt.fault)
+				}
+				return
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+			if got, err := src.Fetch(t.Context()); err != nil || got.Value.Reveal() != "content" {
+				t.Fatalf("Fetch: %v", err)
+			}
+		})
+	}
+}
+
+func TestEndpointOfTheService(t *testing.T) {
+	double := &secrettest.AWS{}
+	double.Put("orga/key", "content")
+	e := ambient.with(serve(t, double))
+	e["AWS_ENDPOINT_URL"] = "http://127.0.0.1:1" // of all services: the service's own wins
+	if _, err := open(t, e, "orga/key").Fetch(t.Context()); err != nil {
+		t.Error(err)
+	}
+	e["AWS_ENDPOINT_URL"], e["AWS_ENDPOINT_URL_SECRETS_MANAGER"] = e["AWS_ENDPOINT_URL_SECRETS_MANAGER"], ""
+	if _, err := open(t, e, "orga/key").Fetch(t.Context()); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestWhatASecretMayHold(t *testing.T) {
+	double := &secrettest.AWS{}
+	src := open(t, ambient.with(serve(t, double)), "orga/key")
+	want := func(what, content string, version string) {
+		t.Helper()
+		got, err := src.Fetch(t.Context())
+		if err != nil || got.Value.Reveal() != content || string(got.Version) != version {
+			t.Errorf("%s: another content, or version %s rather than %s; %v", what, got.Version, version, err)
+		}
+	}
+	want("a text", "content", double.Put("orga/key", "content"))
+	want("fault 13: binary that is UTF-8", "contént", double.PutBinary("orga/key", []byte("contént")))
+	version := double.Put("orga/key", "current")
+	double.PutPending("orga/key", "pending")
+	want("only ever AWSCURRENT", "current", version)
+	double.PutBinary("orga/key", []byte{0xff, 0xfe, 0x00})
+	if _, err := src.Fetch(t.Context()); !errors.Is(err, secret.ErrMalformed) {
+		t.Errorf("fault 13: binary that is no text: the error is %v", err)
+	}
+}
+
+// endless answers with a secret that does not end as long as somebody reads it.
+func endless(w http.ResponseWriter, _ *http.Request) {
+	_, err := io.WriteString(w, `{"SecretString":"`)
+	for err == nil {
+		_, err = w.Write(bytes.Repeat([]byte("x"), 64<<10))
+	}
+}
+
+func TestFaults(t *testing.T) {
+	const key = "sk_orga_ai_test_canary_of_awssm"
+	answer := func(status int, body string) http.HandlerFunc {
+		return func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(status); _, _ = io.WriteString(w, body) }
+	}
+	said := func(status int, code string) http.HandlerFunc {
+		return answer(status, fmt.Sprintf(`{"__type":%q,"Message":"the key is %s"}`, code, key))
+	}
+	for _, tt := range []struct {
+		name  string
+		store http.Handler
+		gone  bool
+		says  string
+	}{
+		{"fault 1: 500", said(500, "InternalServiceError"), false, "InternalServiceError"},
+		{"throttled", said(400, "ThrottlingException"), false, "ThrottlingException"},
+		{"fault 6: denied", said(400, "AccessDeniedException"), true, "AccessDeniedException"},
+		{"fault 6: not found", said(400, "com.amazonaws.secretsmanager#ResourceNotFoundException"), true, "ResourceNotFoundException"},
+		{"fault 6: marked for deletion", said(400, "InvalidRequestException"), true, "InvalidRequestException"},
+		{"fault 6: the KMS key is disabled", said(400, "DecryptionFailure"), true, "DecryptionFailure"},
+		{"fault 6: the access key is inactive", said(400, "UnrecognizedClientException"), true, "UnrecognizedClientException"},
+		{"expired credentials pass", said(400, "ExpiredTokenException"), false, "ExpiredTokenException"},
+		{"a code that repeats the key", said(400, key), false, "HTTP 400"},
+		{"a proxy's page", answer(502, "<html>"+key), false, "HTTP 502"},
+		{"a redirect", http.RedirectHandler("http://127.0.0.1:1/"+key, 302), false, "HTTP 302"},
+		{"half of an answer", answer(200, `{"SecretString":"`+key), false, ""},
+		{"an answer without an end", http.HandlerFunc(endless), false, ""},
+		{"an answer without a value", answer(200, `{"Name":"`+key+`"}`), false, ""},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			_, err := open(t, ambient.with(serve(t, tt.store)), "orga/key").Fetch(t.Context())
+			if err == nil {
+				t.Fatal("no error")
+			}
+			if gone := errors.Is(err, secret.ErrGone); gone != tt.gone || !strings.Contains(err.Error(), tt.says) {
+				t.Errorf("the error is %v (ErrGone: %v)", err, gone)
+			}
+			for _, verb := range []string{"%v", "%+v", "%#v"} {
+				if how := secrettest.Leak(fmt.Sprintf(verb, err), key); how != "" {
+					t.Errorf("fault 17: the error holds the key in %s", how)
+				}
+			}
+		})
+	}
+}
+
+func TestAttempts(t *testing.T) {
+	for _, tt := range []struct {
+		name  string
+		fault secrettest.Fault
+		times int
+		calls int
+		ok    bool
+	}{
+		{"healthy", secrettest.Healthy, 0, 1, true},
+		{"one 500 is mended by the next attempt", secrettest.Down, 1, 2, true},
+		{"a store that is down is asked three times", secrettest.Down, 0, 3, false},
+		{"as is one that throttles", secrettest.Throttling, 0, 3, false},
+		{"a refusal is final", secrettest.Denied, 0, 1, false},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			double := &secrettest.AWS{}
+			double.Put("orga/key", "content")
+			double.Fail(tt.fault, tt.times)
+			start := time.Now()
+			_, err := open(t, ambient.with(serve(t, double)), "orga/key").Fetch(t.Context())
+			if ok := err == nil; ok != tt.ok || double.Calls() != tt.calls {
+				t.Errorf("%d calls, %v", double.Calls(), err)
+			}
+			if took := time.Since(start); took > time.Second {
+				t.Errorf("it took %v of the two seconds", took)
+			}
+		})
+	}
+}
+
+func TestUnreachable(t *testing.T) {
+	silent, err := net.Listen("tcp", "127.0.0.1:0") // accepts, and never answers
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer silent.Close()
+	closed, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	closed.Close()
+	for _, tt := range []struct{ name, address, says string }{
+		{"fault 3: the store hangs", silent.Addr().String(), "did not answer in time"},
+		{"nobody listens", closed.Addr().String(), "connection refused"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			ctx, cancel := context.WithTimeout(t.Context(), 700*time.Millisecond)
+			defer cancel()
+			start := time.Now()
+			_, err := open(t, ambient.with(env{"AWS_ENDPOINT_URL": "http://" + tt.address}), "orga/key").Fetch(ctx)
+			if err == nil || !strings.Contains(err.Error(), tt.says) || errors.Is(err, secret.ErrGone) {
+				t.Errorf("the error is %v", err)
+			}
+			if took := time.Since(start); took > time.Second {
+				t.Errorf("it took %v", took)
+			}
+		})
+	}
+}
+
+func TestConnectionsAreNotKept(t *testing.T) {
+	double := &secrettest.AWS{}
+	double.Put("orga/key", "content")
+	var callers []string
+	src := open(t, ambient.with(serve(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		callers = append(callers, r.RemoteAddr)
+		double.ServeHTTP(w, r)
+	}))), "orga/key")
+	for range 3 {
+		if _, err := src.Fetch(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if slices.Sort(callers); len(slices.Compact(callers)) != 3 {
+		t.Errorf("three fetches came over the connections %v: one that froze in between would be dead", callers)
+	}
+}
+
+func ExampleOpen() {
+	double := &secrettest.AWS{} // stands in for AWS
+	double.Put("orga", `{"apiKey": "sk_orga_ai_test"}`)
+	srv := httptest.NewServer(double)
+	defer srv.Close()
+	environment := owner.with(env{"AWS_ENDPOINT_URL_SECRETS_MANAGER": srv.URL})
+
+	stores := secret.Drivers{"awssm": awssm.Open(environment.lookup, true)}
+	src, err := stores.Open("awssm:orga#apiKey", environment.lookup, secret.Key)
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	key, err := src.Fetch(context.Background())
+	fmt.Println(key.Value, len(key.Value.Reveal()), err)
+	// Output: [redacted] 15 <nil>
+}
