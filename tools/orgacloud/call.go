@@ -231,6 +231,7 @@ func (c *call) onState(state webrtc.PeerConnectionState) {
 		}
 	case webrtc.PeerConnectionStateFailed, webrtc.PeerConnectionStateClosed:
 		c.hangUp()
+	default: // on the way, or a moment without the network
 	}
 }
 

@@ -1,6 +1,7 @@
 package orgacloud
 
 import (
+	"errors"
 	"net/http/httptest"
 	"testing"
 	"testing/synctest"
@@ -21,7 +22,7 @@ func TestTokenTTL(t *testing.T) {
 			t.Errorf("in its last moment: %v, %d alive", err, tokens.count())
 		}
 		time.Sleep(time.Nanosecond)
-		if _, err := tokens.spend(r); err != errExpired || tokens.count() != 0 {
+		if _, err := tokens.spend(r); !errors.Is(err, errExpired) || tokens.count() != 0 {
 			t.Errorf("past its TTL: %v, %d alive; want %v, none", err, tokens.count(), errExpired)
 		}
 	})

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	_ "embed"
+	"errors"
 	"io"
 	"time"
 
@@ -33,7 +34,7 @@ func tonePackets() ([][]byte, error) {
 	for {
 		payload, page, err := ogg.ParseNextPage()
 		switch {
-		case err == io.EOF:
+		case errors.Is(err, io.EOF):
 			return packets, nil
 		case err != nil:
 			return nil, err
