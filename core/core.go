@@ -12,6 +12,9 @@ import (
 	"github.com/orga-session/orga-session/core/secret"
 )
 
+// Version is the bundle's, as the newest entry of CHANGELOG.md has it.
+const Version = "0.1.0"
+
 // Drivers are the parts that differ from one platform to the next.
 type Drivers struct {
 	// Secrets are the stores that the program links, beside env: and file:.
@@ -41,6 +44,7 @@ func New(ctx context.Context, cfg Config, drivers Drivers) (http.Handler, error)
 	}
 	b.warm(ctx, e)
 	e.fault = errors.Join(b.faults...)
+	log.Info("started", "version", Version)
 	return exchange.Handler(e, log), e.fault
 }
 

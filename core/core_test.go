@@ -9,6 +9,8 @@ import (
 	"maps"
 	"net/http"
 	"net/http/httptest"
+	"os"
+	"regexp"
 	"strings"
 	"sync"
 	"testing"
@@ -353,7 +355,7 @@ func TestLogLine(t *testing.T) {
 	d.ask("GET", mintPath, "X-Request-Id", "abc")
 	var line map[string]any
 	lines := strings.Split(strings.TrimSpace(d.log.String()), "\n")
-	if err := json.Unmarshal([]byte(lines[len(lines)-1]), &line); err != nil || len(lines) != 1 {
+	if err := json.Unmarshal([]byte(lines[len(lines)-1]), &line); err != nil || len(lines) != 2 { // the other is the start's
 		t.Fatalf("%d lines: %s", len(lines), d.log)
 	}
 	for name, want := range map[string]any{"level": "INFO", "msg": "request", "request_id": "abc", "code": "ok", "status": 200.0, "attempts": 2.0, "cold_start": true} {
@@ -364,6 +366,23 @@ func TestLogLine(t *testing.T) {
 	for _, name := range []string{"total_ms", "token_ms", "ice_ms", "token_sha256"} {
 		if line[name] == nil {
 			t.Errorf("no %s", name)
+		}
+	}
+}
+
+// The version stands in the health answer, in the log of the start and at the top of the changes.
+func TestVersion(t *testing.T) {
+	changes, err := os.ReadFile("../CHANGELOG.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if newest := regexp.MustCompile(`(?m)^## (\S+)`).FindSubmatch(changes); newest == nil || string(newest[1]) != core.Version {
+		t.Errorf("the newest entry of CHANGELOG.md is %s", newest)
+	}
+	d := deploy(t, nil, nil)
+	for name, text := range map[string]string{"health": d.ask("GET", "/healthz").body, "log": d.log.String()} {
+		if !strings.Contains(text, `"version":"`+core.Version+`"`) {
+			t.Errorf("no version in the %s: %s", name, text)
 		}
 	}
 }

@@ -58,7 +58,7 @@ func (e *endpoint) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		case r.Method != http.MethodGet && r.Method != http.MethodHead:
 			e.healthMethod.ServeHTTP(w, r)
 		case path == "/healthz":
-			exchange.WriteJSON(w, http.StatusOK, "application/json", state{"ok"})
+			exchange.WriteJSON(w, http.StatusOK, "application/json", state{"ok", Version})
 		default:
 			e.ready(w, r)
 		}
@@ -117,7 +117,8 @@ func mintRoute(path string) (name string, ok bool) {
 
 // state is the body of a health or readiness answer.
 type state struct {
-	Status string `json:"status"`
+	Status  string `json:"status"`
+	Version string `json:"version"`
 }
 
 // ready answers 200 once the default tenant's key is at hand.
@@ -126,7 +127,7 @@ func (e *endpoint) ready(w http.ResponseWriter, r *http.Request) {
 	if e.fault == nil {
 		err := e.home.key.Ready(r.Context())
 		if err == nil {
-			exchange.WriteJSON(w, http.StatusOK, "application/json", state{"ready"})
+			exchange.WriteJSON(w, http.StatusOK, "application/json", state{"ready", Version})
 			return
 		}
 		problem = exchange.Refuse(exchange.SecretUnavailable, err) // the checker went away
