@@ -1,0 +1,104 @@
+package probe
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"mime"
+	"net/http"
+	"net/url"
+	"regexp"
+	"strconv"
+	"strings"
+)
+
+// problem is what the endpoint says of a refusal, as far as it is its own and safe to repeat.
+type problem struct {
+	Code      string `json:"code"`
+	RequestID string `json:"requestId"`
+}
+
+var (
+	codes      = regexp.MustCompile(`^[a-z_]{1,40}$`)
+	requestIDs = regexp.MustCompile(`^[A-Za-z0-9._-]{1,128}$`)
+)
+
+// answered checks the status, and names what answers instead of the endpoint. False: the endpoint itself
+// has not answered, so nothing else can be said of it.
+func (p *prober) answered(a answer) bool {
+	switch pr, own := problemOf(a); {
+	case timedOut(a.err):
+		p.report.fail("status", fmt.Sprintf("it hangs: no whole answer within %s", patient(a.limit)),
+			"look at the function's log and at ORGA_TIMEOUT; clients give up after 10 s")
+		return false
+	case a.err != nil:
+		p.report.fail("status", "the connection closed without a whole answer",
+			"look whether the function crashes, and whether a proxy in front speaks https to it")
+		return false
+	case a.status/100 == 3:
+		p.report.fail("status", fmt.Sprintf("%d, a redirect%s", a.status, destination(a, p.browser.target)),
+			"use the address it leads to: a redirect costs time and, across origins, the CORS headers and the credential")
+		return false
+	case isHTML(a):
+		p.report.fail("status", fmt.Sprintf("%d with HTML instead of JSON: a page answers, not the endpoint", a.status),
+			"check the path ("+DefaultPath+"), and that the host's routes send it to the function before a page")
+		return false
+	case a.status/100 == 2:
+		p.report.ok("status", fmt.Sprintf("%d %s", a.status, http.StatusText(a.status)))
+		return true
+	case own:
+		p.report.add(Check{
+			ID: "status", Status: Fail, Code: pr.Code, RequestID: pr.RequestID,
+			Detail: fmt.Sprintf("%d %s%s", a.status, pr.Code, retryAfter(a.header)),
+			Remedy: remedy(pr.Code),
+		})
+		return true
+	default:
+		p.report.fail("status", fmt.Sprintf("%d%s, but not from the endpoint: its refusals are problem+json with a code",
+			a.status, retryAfter(a.header)), strangersRemedy(a.status))
+		return false
+	}
+}
+
+// problemOf is the endpoint's own problem; false for anything else.
+func problemOf(a answer) (problem, bool) {
+	var pr problem
+	if mediaType(a.header) != "application/problem+json" || json.Unmarshal(a.body, &pr) != nil || !codes.MatchString(pr.Code) {
+		return problem{}, false
+	}
+	if !requestIDs.MatchString(pr.RequestID) {
+		pr.RequestID = ""
+	}
+	return pr, true
+}
+
+func mediaType(h http.Header) string {
+	media, _, _ := mime.ParseMediaType(h.Get("Content-Type"))
+	return media
+}
+
+func isHTML(a answer) bool {
+	return mediaType(a.header) == "text/html" || bytes.HasPrefix(bytes.TrimSpace(a.body), []byte("<"))
+}
+
+// retryAfter repeats a Retry-After that is a number, as ours are.
+func retryAfter(h http.Header) string {
+	seconds, err := strconv.ParseUint(h.Get("Retry-After"), 10, 32)
+	if err != nil {
+		return ""
+	}
+	return fmt.Sprintf(", retry in %d s", seconds)
+}
+
+// destination is where a redirect leads, without the parts of an address that may hold a secret.
+func destination(a answer, from *url.URL) string {
+	to, err := from.Parse(a.header.Get("Location"))
+	if err != nil || a.header.Get("Location") == "" {
+		return ""
+	}
+	hint := ""
+	if strings.Contains(strings.ToLower(to.Path), "login") || strings.Contains(strings.ToLower(to.Path), "auth") {
+		hint = ", which looks like a login"
+	}
+	return " to " + display(to) + hint
+}

@@ -1,0 +1,127 @@
+package probe
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"io"
+	"net/http"
+	"net/http/httptrace"
+	"net/url"
+	"strings"
+	"syscall"
+	"time"
+)
+
+// maxBody bounds what is read of an answer, in bytes; a session config has a few thousand.
+const maxBody = 256 << 10
+
+// browser asks the endpoint with the headers that a page's fetch would send.
+type browser struct {
+	client *http.Client
+	target *url.URL
+	header http.Header
+}
+
+func newBrowser(target *url.URL, o Options) *browser {
+	return &browser{
+		target: target,
+		header: o.Header,
+		client: &http.Client{
+			Transport: &http.Transport{
+				Proxy:             http.ProxyFromEnvironment,
+				TLSClientConfig:   &tls.Config{RootCAs: o.RootCAs, MinVersion: tls.VersionTLS12},
+				ForceAttemptHTTP2: true,
+			},
+			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+		},
+	}
+}
+
+// answer is what came back, or err and how far it got.
+type answer struct {
+	err      error
+	status   int
+	header   http.Header
+	body     []byte
+	cut      bool // the body is longer than maxBody
+	received time.Time
+	limit    time.Duration // how long it was waited for at most
+	timing   Timing
+	remote   string // the address of the connection, "" when there was none
+	tls      *tls.ConnectionState
+}
+
+// get is a bare fetch(url) with the caller's headers; origin "" is a page at the endpoint's own.
+func (b *browser) get(ctx context.Context, origin string) answer {
+	h := b.header.Clone()
+	if h == nil {
+		h = http.Header{}
+	}
+	h.Set("Sec-Fetch-Site", "same-origin")
+	if origin != "" {
+		h.Set("Origin", origin)
+		h.Set("Sec-Fetch-Site", "cross-site")
+	}
+	return b.send(ctx, http.MethodGet, h)
+}
+
+// preflight is what a browser sends ahead of a request that carries the caller's headers. A browser
+// never sends a credential with it.
+func (b *browser) preflight(ctx context.Context, origin string, asked []string) answer {
+	return b.send(ctx, http.MethodOptions, http.Header{
+		"Origin":                         {origin},
+		"Access-Control-Request-Method":  {http.MethodGet},
+		"Access-Control-Request-Headers": {strings.Join(asked, ",")},
+		"Sec-Fetch-Site":                 {"cross-site"},
+	})
+}
+
+func (b *browser) send(ctx context.Context, method string, h http.Header) (a answer) {
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	h.Set("Accept", "*/*")
+	h.Set("Sec-Fetch-Mode", "cors")
+	h.Set("Sec-Fetch-Dest", "empty")
+	if h.Get("User-Agent") == "" {
+		h.Set("User-Agent", "orga-session-probe")
+	}
+	start := time.Now()
+	deadline, _ := ctx.Deadline()
+	a.limit = deadline.Sub(start)
+	var way phases
+	defer func() {
+		a.timing, a.remote = way.seen()
+		a.timing.Total = millis(time.Since(start))
+		a.timing.Server = serverTiming(a.header)
+	}()
+	req := (&http.Request{Method: method, URL: b.target, Header: h}).
+		WithContext(httptrace.WithClientTrace(ctx, way.trace()))
+	res, err := b.client.Do(req)
+	if err != nil {
+		a.err = cause(err)
+		return a
+	}
+	defer func() { _ = res.Body.Close() }() // what was needed has been read
+	a.received = time.Now()
+	a.status, a.header, a.tls = res.StatusCode, res.Header, res.TLS
+	a.body, a.err = io.ReadAll(io.LimitReader(res.Body, maxBody+1))
+	if len(a.body) > maxBody {
+		a.body, a.cut = a.body[:maxBody], true
+	}
+	return a
+}
+
+// cause is err without the address that net/http puts around it: the address may hold a secret.
+func cause(err error) error {
+	if wrapped, ok := errors.AsType[*url.Error](err); ok {
+		return wrapped.Err
+	}
+	return err
+}
+
+func timedOut(err error) bool { return errors.Is(err, context.DeadlineExceeded) }
+
+func noNetwork(err error) bool {
+	return errors.Is(err, syscall.ENETUNREACH) || errors.Is(err, syscall.ENETDOWN)
+}

@@ -1,0 +1,225 @@
+package probe
+
+import (
+	"net"
+	"net/http"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+)
+
+// TestFaults seeds one fault at a time: the probe names that one, and none besides.
+func TestFaults(t *testing.T) {
+	tests := []struct {
+		name   string
+		fault  func(t *testing.T, e *endpoint)
+		fails  []string
+		detail string // of the first check that fails
+		o      Options
+	}{
+		{name: "no CORS", fails: []string{"cors.preflight", "cors.request"}, detail: "no Access-Control-Allow-Origin",
+			fault: func(_ *testing.T, e *endpoint) { e.after = func(h http.Header) { h.Del(allowOrigin) } }},
+		{name: "wrong origin", fails: []string{"cors.preflight", "cors.request"}, detail: "no Access-Control-Allow-Origin",
+			fault: func(_ *testing.T, e *endpoint) { e.origins = []string{"https://other.example"} }},
+		{name: "another origin is allowed", fails: []string{"cors.preflight", "cors.request", "cors.foreign"}, detail: "another origin is allowed",
+			fault: func(_ *testing.T, e *endpoint) {
+				e.after = func(h http.Header) { h.Set(allowOrigin, "https://other.example") }
+			}},
+		{name: "CORS twice", fails: []string{"cors.preflight", "cors.request"}, detail: "2 Access-Control-Allow-Origin",
+			fault: func(_ *testing.T, e *endpoint) {
+				e.after = func(h http.Header) {
+					if h.Get(allowOrigin) != "" {
+						h.Add(allowOrigin, page)
+					}
+				}
+			}},
+		{name: "CORS for everybody", fails: []string{"cors.foreign"}, detail: "any origin may mint",
+			fault: func(_ *testing.T, e *endpoint) { e.after = func(h http.Header) { h.Set(allowOrigin, "*") } }},
+		{name: "mints for everybody", fails: []string{"cors.foreign"}, detail: "the owner pays",
+			fault: func(_ *testing.T, e *endpoint) {
+				e.origins = append(e.origins, foreignOrigin)
+				e.after = func(h http.Header) {
+					if h.Get(allowOrigin) == foreignOrigin {
+						h.Del(allowOrigin)
+					}
+				}
+			}},
+		{name: "preflight wants a credential", fails: []string{"cors.preflight"}, detail: "OPTIONS is answered 401",
+			fault: func(_ *testing.T, e *endpoint) {
+				e.before = func(w http.ResponseWriter, r *http.Request) bool {
+					if r.Method == http.MethodOptions {
+						refuse(w, 401, "unauthenticated")
+					}
+					return r.Method == http.MethodOptions
+				}
+			}},
+		{name: "a header that CORS does not allow", fails: []string{"cors.preflight"}, detail: "x-odd",
+			fault: func(*testing.T, *endpoint) {}, o: Options{Header: http.Header{"X-Odd": {"1"}}}},
+		{name: "cached token", fails: []string{"fresh"}, detail: "cached",
+			fault: func(_ *testing.T, e *endpoint) {
+				e.config = func(c map[string]any, _ int) { c["ephemeralToken"] = token(1, 2*time.Minute) }
+			}},
+		{name: "no burst of two", fails: []string{"fresh"}, detail: "429 rate_limited",
+			fault: func(_ *testing.T, e *endpoint) {
+				e.before = func(w http.ResponseWriter, r *http.Request) bool {
+					if e.mints.Load() == 0 || r.Method == http.MethodOptions {
+						return false
+					}
+					refuse(w, 429, "rate_limited")
+					return true
+				}
+			}},
+		{name: "expired token, by the answer", fails: []string{"expiry"}, detail: "expired 5s ago",
+			fault: func(_ *testing.T, e *endpoint) {
+				e.config = func(c map[string]any, _ int) { c["expiresIn"] = -5; delete(c, "expiresAt") }
+			}},
+		{name: "expired token, by the token", fails: []string{"expiry"}, detail: "expired",
+			fault: func(_ *testing.T, e *endpoint) {
+				e.config = func(c map[string]any, n int) { c["ephemeralToken"] = token(n, -time.Minute) }
+			}},
+		{name: "token too short-lived", fails: []string{"expiry"}, detail: "lives 9s more",
+			fault: func(_ *testing.T, e *endpoint) {
+				e.config = func(c map[string]any, _ int) { c["expiresIn"] = 9; delete(c, "expiresAt") }
+			}},
+		{name: "STUN dead", fails: []string{"stun stun"}, detail: "no answer over UDP",
+			fault: func(t *testing.T, e *endpoint) {
+				dead := &turnServer{port: freePort(t)}
+				dead.swallow(t)
+				e.config = func(c map[string]any, _ int) {
+					c["iceServers"] = []any{map[string]any{"urls": dead.stunURL()}, e.turn.entry(strings.Replace(e.turn.tcpURL(), "127.0.0.1", "localhost", 1))}
+				}
+			}},
+		{name: "STUN not there", fails: []string{"stun stun"}, detail: "nothing listens there over UDP",
+			fault: func(t *testing.T, e *endpoint) {
+				gone := &turnServer{port: freePort(t)}
+				e.config = func(c map[string]any, _ int) {
+					c["iceServers"] = []any{map[string]any{"urls": gone.stunURL()}}
+				}
+			}},
+		{name: "TURN credential wrong", fails: []string{"turn turn udp", "turn turn tcp", "turn turns tcp"}, detail: "refuses the credential",
+			fault: func(_ *testing.T, e *endpoint) { e.turn.credential = "stale" }},
+		{name: "TURN over UDP blocked, TCP fine", fails: []string{"turn turn udp"}, detail: "UDP to port",
+			fault: func(t *testing.T, e *endpoint) {
+				s := withoutUDP(t)
+				e.config = func(c map[string]any, _ int) { c["iceServers"] = []any{s.entry(s.udpURL(), s.tcpURL())} }
+			}},
+		{name: "TURN down", fails: []string{"turn turn tcp"}, detail: "nothing listens there over TCP",
+			fault: func(t *testing.T, e *endpoint) {
+				s := &turnServer{port: freePort(t), credential: turnPass}
+				e.config = func(c map[string]any, _ int) { c["iceServers"] = []any{s.entry(s.tcpURL())} }
+			}},
+		{name: "turns: where there is no TLS", fails: []string{"turn turns tcp"}, detail: "does not speak TLS",
+			fault: func(_ *testing.T, e *endpoint) {
+				e.config = func(c map[string]any, _ int) {
+					c["iceServers"] = []any{e.turn.entry(strings.Replace(e.turn.tcpURL(), "turn:", "turns:", 1))}
+				}
+			}},
+		{name: "turns: with another name's certificate", fails: []string{"turn turns tcp"}, detail: "another name",
+			fault: func(_ *testing.T, e *endpoint) {
+				e.config = func(c map[string]any, _ int) {
+					c["iceServers"] = []any{e.turn.entry(strings.Replace(e.turn.tlsURL(), "127.0.0.1", "localhost", 1))}
+				}
+			}},
+		{name: "a TURN entry without a credential", fails: []string{"ice"}, detail: "entry 2 of 2: it is a TURN server without a credential",
+			fault: func(_ *testing.T, e *endpoint) {
+				e.config = func(c map[string]any, _ int) { c["iceServers"].([]any)[1].(map[string]any)["credential"] = nil }
+			}},
+		{name: "an entry without urls", fails: []string{"ice"}, detail: "urls is missing",
+			fault: func(_ *testing.T, e *endpoint) {
+				e.config = func(c map[string]any, _ int) { c["iceServers"] = []any{map[string]any{"url": "stun:a"}} }
+			}},
+		{name: "no iceServers", fails: []string{"config"}, detail: "iceServers is missing",
+			fault: func(_ *testing.T, e *endpoint) {
+				e.config = func(c map[string]any, _ int) { delete(c, "iceServers") }
+			}},
+		{name: "no token", fails: []string{"config"}, detail: "ephemeralToken is missing",
+			fault: func(_ *testing.T, e *endpoint) { e.config = func(c map[string]any, _ int) { c["ephemeralToken"] = "" } }},
+		{name: "no JSON", fails: []string{"config"}, detail: "no JSON object",
+			fault: func(_ *testing.T, e *endpoint) { e.before = answers(200, "application/json", "ok") }},
+		{name: "a body without an end", fails: []string{"config"}, detail: "longer than",
+			fault: func(_ *testing.T, e *endpoint) {
+				e.before = answers(200, "application/json", strings.Repeat(" ", maxBody+1))
+			}},
+		{name: "HTML instead of JSON", fails: []string{"status"}, detail: "HTML instead of JSON",
+			fault: func(_ *testing.T, e *endpoint) { e.before = answers(200, "text/html", "<!doctype html>") }},
+		{name: "401", fails: []string{"status"}, detail: "401 unauthenticated",
+			fault: func(_ *testing.T, e *endpoint) {
+				e.before = answers(401, "application/problem+json", `{"code":"unauthenticated","requestId":"r1"}`)
+			}},
+		{name: "429", fails: []string{"status"}, detail: "429 rate_limited, retry in 7 s",
+			fault: func(_ *testing.T, e *endpoint) {
+				e.before = answers(429, "application/problem+json", `{"code":"rate_limited","requestId":"r1"}`, "Retry-After", "7")
+			}},
+		{name: "a gateway's 403", fails: []string{"status"}, detail: "not from the endpoint",
+			fault: func(_ *testing.T, e *endpoint) {
+				e.before = answers(403, "application/json", `{"message":"Forbidden"}`)
+			}},
+		{name: "redirect", fails: []string{"status"}, detail: "302, a redirect to https://elsewhere.example/login, which looks like a login",
+			fault: func(_ *testing.T, e *endpoint) {
+				e.before = answers(302, "text/html", "", "Location", "https://elsewhere.example/login?state=x")
+			}},
+		{name: "clock off by an hour", fails: []string{"clock"}, detail: "1h0m0s ahead",
+			fault: func(_ *testing.T, e *endpoint) {
+				e.after = func(h http.Header) { h.Set("Date", time.Now().Add(time.Hour).UTC().Format(http.TimeFormat)) }
+				e.config = func(c map[string]any, _ int) { c["expiresIn"] = 120 - 3600 }
+			}},
+		{name: "expiresAt and expiresIn apart", fails: []string{"clock"}, detail: "expiresAt and expiresIn are",
+			fault: func(_ *testing.T, e *endpoint) { e.config = func(c map[string]any, _ int) { c["expiresIn"] = 60 } }},
+		{name: "hanging", fails: []string{"status"}, detail: "hangs: no whole answer within 200ms", o: Options{Timeout: 200 * time.Millisecond},
+			fault: func(_ *testing.T, e *endpoint) {
+				e.before = func(_ http.ResponseWriter, r *http.Request) bool { <-r.Context().Done(); return true }
+			}},
+		{name: "closes without an answer", fails: []string{"status"}, detail: "closed without",
+			fault: func(_ *testing.T, e *endpoint) {
+				e.before = func(http.ResponseWriter, *http.Request) bool { panic(http.ErrAbortHandler) }
+			}},
+		{name: "no no-store", fails: []string{"headers"}, detail: "no Cache-Control: no-store",
+			fault: func(_ *testing.T, e *endpoint) { e.after = func(h http.Header) { h.Set("Cache-Control", "public") } }},
+		{name: "the permanent key in the answer", fails: []string{"secret"}, detail: "a permanent key",
+			fault: func(_ *testing.T, e *endpoint) {
+				e.config = func(c map[string]any, _ int) { c["debug"] = "sk_orga_ai_" + "test" }
+			}},
+		{name: "another name's certificate", fails: []string{"tls"}, detail: "another name", o: Options{URL: "localhost"},
+			fault: func(*testing.T, *endpoint) {}},
+		{name: "not there", fails: []string{"reach"}, detail: "connection refused",
+			fault: func(_ *testing.T, e *endpoint) { e.Close() }},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			t.Parallel()
+			e := newEndpoint(t)
+			test.fault(t, e)
+			if test.o.URL != "" {
+				test.o.URL = strings.Replace(e.URL, "127.0.0.1", test.o.URL, 1)
+			}
+			test.o.Origin = page
+			r := e.probe(t, test.o)
+			if got := problems(r, Fail); r.Outcome != Broken || !slices.Equal(got, test.fails) {
+				t.Fatalf("%s, fails %q, want %q\n%+v", r.Outcome, got, test.fails, r.Checks)
+			}
+			for _, c := range r.Checks {
+				if c.Status != Fail {
+					continue
+				}
+				if !strings.Contains(c.Detail, test.detail) {
+					t.Errorf("%s: %q, want %q in it", c.ID, c.Detail, test.detail)
+				}
+				if c.Remedy == "" {
+					t.Errorf("%s: no remedy", c.ID)
+				}
+				break
+			}
+			if n := int(e.mints.Load()); n > 3 {
+				t.Errorf("%d mints", n)
+			}
+		})
+	}
+}
+
+// freePort is a port on which nothing listens.
+func freePort(t *testing.T) int {
+	l := listen(t)
+	_ = l.Close() // its being open is all that can go wrong
+	return l.Addr().(*net.TCPAddr).Port
+}

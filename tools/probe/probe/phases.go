@@ -1,0 +1,64 @@
+package probe
+
+import (
+	"crypto/tls"
+	"net/http"
+	"net/http/httptrace"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+)
+
+// phases notes where the time of a request goes. Its hooks are called side by side where two addresses
+// are tried at once, and may be called when the request has long been given up.
+type phases struct {
+	mu     sync.Mutex
+	timing Timing
+	remote string
+
+	dns, connect, handshake, written time.Time
+}
+
+func (p *phases) seen() (Timing, string) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.timing, p.remote
+}
+
+func (p *phases) trace() *httptrace.ClientTrace {
+	note := func(f func()) {
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		f()
+	}
+	begin := func(t *time.Time) { note(func() { *t = time.Now() }) }
+	end := func(ms *float64, t *time.Time) { note(func() { *ms = millis(time.Since(*t)) }) }
+	return &httptrace.ClientTrace{
+		DNSStart:             func(httptrace.DNSStartInfo) { begin(&p.dns) },
+		DNSDone:              func(httptrace.DNSDoneInfo) { end(&p.timing.DNS, &p.dns) },
+		ConnectStart:         func(string, string) { begin(&p.connect) },
+		ConnectDone:          func(string, string, error) { end(&p.timing.Connect, &p.connect) },
+		TLSHandshakeStart:    func() { begin(&p.handshake) },
+		TLSHandshakeDone:     func(tls.ConnectionState, error) { end(&p.timing.TLS, &p.handshake) },
+		GotConn:              func(i httptrace.GotConnInfo) { note(func() { p.remote = i.Conn.RemoteAddr().String() }) },
+		WroteRequest:         func(httptrace.WroteRequestInfo) { begin(&p.written) },
+		GotFirstResponseByte: func() { end(&p.timing.FirstByte, &p.written) },
+	}
+}
+
+// serverTiming reads the endpoint's own account (W3C Server-Timing): name → milliseconds. Only the names
+// that the endpoint documents are taken; anything else is a stranger's text.
+func serverTiming(h http.Header) map[string]float64 {
+	out := map[string]float64{}
+	for metric := range strings.SplitSeq(strings.Join(h.Values("Server-Timing"), ","), ",") {
+		name, rest, _ := strings.Cut(metric, ";")
+		_, dur, _ := strings.Cut(rest, "dur=")
+		ms, err := strconv.ParseFloat(strings.TrimSpace(dur), 64)
+		if name = strings.TrimSpace(name); err == nil && slices.Contains([]string{"secret", "token", "ice"}, name) {
+			out[name] = ms
+		}
+	}
+	return out
+}

@@ -1,0 +1,93 @@
+package probe
+
+import (
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"net"
+	"time"
+)
+
+// reached checks the way to the endpoint. False: there is no connection, or none that a browser takes.
+func (p *prober) reached(a answer) bool {
+	host := p.browser.target.Hostname()
+	if untrusted, why := certificateFault(a.err); untrusted {
+		p.report.ok("reach", "a connection opens")
+		p.report.fail("tls", "the certificate is not accepted: "+why,
+			"serve a certificate of a public authority for this name, with its whole chain")
+		return false
+	}
+	if a.remote == "" {
+		p.report.fail("reach", "no connection: "+unreachable(a),
+			"check the address, the deployment, and a firewall between here and there")
+		return false
+	}
+	p.report.ok("reach", fmt.Sprintf("%s in %s", a.remote, spell(a.timing.DNS+a.timing.Connect)))
+	switch {
+	case p.browser.target.Scheme == "http" && isLoopback(host):
+		p.report.ok("tls", "none, as on this machine none is needed")
+	case p.browser.target.Scheme == "http":
+		p.report.fail("tls", "none: a page on https may not call it, and a page on http gets no microphone",
+			"serve the endpoint on https")
+	case a.tls != nil:
+		p.certificate(a.tls)
+	default:
+		p.report.skip("tls", "no answer came over it")
+	}
+	return true
+}
+
+func (p *prober) certificate(s *tls.ConnectionState) {
+	const soon = 14 * 24 * time.Hour
+	leaf := s.PeerCertificates[0]
+	left := time.Until(leaf.NotAfter)
+	detail := fmt.Sprintf("%s, certificate until %s", tls.VersionName(s.Version), leaf.NotAfter.UTC().Format(time.DateOnly))
+	if left < soon {
+		p.report.warn("tls", fmt.Sprintf("%s: %d days left", detail, int(left.Hours()/24)), "renew the certificate")
+		return
+	}
+	p.report.ok("tls", detail)
+}
+
+// certificateFault says in our words what a browser would refuse about a certificate.
+func certificateFault(err error) (untrusted bool, why string) {
+	if _, ok := errors.AsType[x509.HostnameError](err); ok {
+		return true, "it is for another name"
+	}
+	if _, ok := errors.AsType[x509.UnknownAuthorityError](err); ok {
+		return true, "nobody known vouches for it"
+	}
+	if invalid, ok := errors.AsType[x509.CertificateInvalidError](err); ok {
+		if invalid.Reason == x509.Expired {
+			return true, "it has expired or is not valid yet by this machine's clock"
+		}
+		return true, "it is not valid for a server"
+	}
+	if _, ok := errors.AsType[*tls.CertificateVerificationError](err); ok {
+		return true, "it does not verify"
+	}
+	return false, ""
+}
+
+// unreachable says what became of an attempt to connect.
+func unreachable(a answer) string {
+	if timedOut(a.err) {
+		return "nothing answered within " + patient(a.limit)
+	}
+	if op, ok := errors.AsType[*net.OpError](a.err); ok && op.Op == "dial" {
+		return op.Err.Error()
+	}
+	return "the connection broke off before the request was out"
+}
+
+// patient writes how long something was waited for.
+func patient(d time.Duration) string { return d.Round(10 * time.Millisecond).String() }
+
+// spell writes milliseconds as a person reads them.
+func spell(ms float64) string {
+	if ms >= 1000 {
+		return fmt.Sprintf("%.1f s", ms/1000)
+	}
+	return fmt.Sprintf("%.0f ms", ms)
+}
