@@ -1,0 +1,52 @@
+// Package function is the endpoint on Google Cloud: an HTTP function called OrgaSession, for Cloud Run
+// functions. Google's build reads a function from the root of what is uploaded, so `make build-gcp`
+// stages it there; the package is not called main because that build writes a main of its own.
+package function
+
+import (
+	"context"
+	"log/slog"
+	"net/http"
+	"net/netip"
+	"os"
+
+	"github.com/GoogleCloudPlatform/functions-framework-go/functions"
+
+	"github.com/orga-session/orga-session/core"
+	"github.com/orga-session/orga-session/core/exchange"
+	"github.com/orga-session/orga-session/core/secret"
+	"github.com/orga-session/orga-session/core/secret/gcpsm"
+)
+
+// An instance starts with init: what is done here, no caller waits for.
+func init() {
+	cfg := core.ConfigFromEnv(os.LookupEnv)
+	project, _ := os.LookupEnv("GOOGLE_CLOUD_PROJECT")
+	log := cfg.Logger(cloudLogging(project))
+	slog.SetDefault(log)
+	// New logs what is wrong with the settings, and what it gives answers all the same. It waits for 2 s
+	// at most.
+	h, _ := core.New(context.Background(), cfg, core.Drivers{
+		Secrets: secret.Drivers{"gcpsm": gcpsm.Open(os.LookupEnv)},
+		Log:     log,
+	})
+	functions.HTTP("OrgaSession", behindGoogle(h, cfg))
+}
+
+// behindGoogle tells h what Google's front end says of a request: the client's address, and that IAM
+// has let the caller through, where the owner says that the service requires it. Which caller that is
+// only a header would say.
+func behindGoogle(h http.Handler, cfg core.Config) func(http.ResponseWriter, *http.Request) {
+	var platform exchange.Platform
+	if cfg.GoogleIAM {
+		platform.Identity = &exchange.Identity{Issuer: "https://accounts.google.com"}
+	}
+	return func(w http.ResponseWriter, r *http.Request) {
+		r = r.WithContext(exchange.WithPlatform(r.Context(), platform))
+		r.RemoteAddr = ""
+		if addr := exchange.ForwardedAddr(r.Header, cfg.TrustedHops); addr.IsValid() {
+			r.RemoteAddr = netip.AddrPortFrom(addr, 0).String()
+		}
+		h.ServeHTTP(w, r)
+	}
+}

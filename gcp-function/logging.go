@@ -1,0 +1,27 @@
+package function
+
+import "log/slog"
+
+// cloudLogging names attributes as Cloud Logging reads them, so that a line has its severity and its
+// text there. Traces are linked when the project is known; Google sets it for nobody, the deploy may.
+func cloudLogging(project string) func([]string, slog.Attr) slog.Attr {
+	return func(groups []string, a slog.Attr) slog.Attr {
+		if len(groups) > 0 {
+			return a
+		}
+		switch a.Key {
+		case slog.LevelKey:
+			a.Key = "severity"
+			if level, ok := a.Value.Any().(slog.Level); ok && level == slog.LevelWarn {
+				a.Value = slog.StringValue("WARNING")
+			}
+		case slog.MessageKey:
+			a.Key = "message"
+		case "trace_id":
+			if project != "" {
+				return slog.String("logging.googleapis.com/trace", "projects/"+project+"/traces/"+a.Value.String())
+			}
+		}
+		return a
+	}
+}

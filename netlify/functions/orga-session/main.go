@@ -1,0 +1,29 @@
+// Command orga-session is the endpoint as a Netlify function. It lies where Netlify's own build looks.
+package main
+
+import (
+	"context"
+	"log/slog"
+	"os"
+
+	"github.com/aws/aws-lambda-go/lambda"
+
+	"github.com/orga-session/orga-session/core"
+	"github.com/orga-session/orga-session/core/lambdahttp"
+	"github.com/orga-session/orga-session/core/secret"
+	"github.com/orga-session/orga-session/core/secret/awssm"
+)
+
+func main() {
+	cfg := core.ConfigFromEnv(os.LookupEnv)
+	log := cfg.Logger(nil)
+	slog.SetDefault(log)
+	// New logs what is wrong with the settings, and what it gives answers all the same. It waits for 2 s
+	// at most.
+	h, _ := core.New(context.Background(), cfg, core.Drivers{
+		// The AWS credentials in this environment are Netlify's: only ORGA_AWS_* are the owner's.
+		Secrets: secret.Drivers{"awssm": awssm.Open(os.LookupEnv, false)},
+		Log:     log,
+	})
+	lambda.StartWithOptions(lambdahttp.Netlify(h))
+}
