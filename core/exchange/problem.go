@@ -35,6 +35,7 @@ const (
 	LimiterUnavailable   Code = "limiter_unavailable"
 	AuthUnavailable      Code = "auth_unavailable"
 	Timeout              Code = "timeout"
+	ClientGone           Code = "client_gone" // for the log: nobody reads this answer
 )
 
 // codes gives each code its status, whether the same request may succeed later, and the sentence
@@ -62,6 +63,7 @@ var codes = map[Code]struct {
 	LimiterUnavailable:   {http.StatusServiceUnavailable, true, "Requests can not be counted right now."},
 	AuthUnavailable:      {http.StatusServiceUnavailable, true, "Credentials can not be verified right now."},
 	Timeout:              {http.StatusGatewayTimeout, true, "The request ran out of time."},
+	ClientGone:           {499, true, "The client went away."}, // nginx's number; HTTP has none
 }
 
 // Problem is a refusal: a public half (code, delay) that becomes an RFC 9457 body, and a private

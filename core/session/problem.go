@@ -17,19 +17,19 @@ func problem(ctx context.Context, err error) *exchange.Problem {
 	}
 	e, ok := errors.AsType[*orga.Error](err)
 	switch {
+	case errors.Is(ctx.Err(), context.Canceled):
+		return exchange.Refuse(exchange.ClientGone, err)
 	case ctx.Err() != nil, errors.Is(err, orga.ErrTimeout), !ok:
 		return exchange.Refuse(exchange.Timeout, err)
-	case e.Call == orga.CallMint && errors.Is(err, orga.ErrAuthentication):
+	case keyRefused(err):
 		return exchange.Refuse(exchange.UpstreamAuthFailed, err)
-	case errors.Is(err, orga.ErrRateLimited):
+	case comeBack(e):
 		const unsaid = 5 * time.Second
 		delay := e.RetryAfter
 		if delay == 0 {
 			delay = unsaid
 		}
 		return &exchange.Problem{Code: exchange.UpstreamRateLimited, RetryAfter: capped(delay), Cause: err}
-	case e.RetryAfter > 0:
-		return &exchange.Problem{Code: exchange.UpstreamError, RetryAfter: capped(e.RetryAfter), Cause: err}
 	}
 	return exchange.Refuse(exchange.UpstreamError, err)
 }

@@ -14,14 +14,19 @@ import (
 const (
 	maxAttempts  = 3                      // of one call
 	attemptLimit = 3 * time.Second        // of one attempt, while another could follow
-	leave        = time.Second            // what an attempt leaves to those that follow, of a small budget half
 	firstBackoff = 100 * time.Millisecond // ±50 %, three times as long before each further attempt
 	worthwhile   = 250 * time.Millisecond // less than this after a wait, and waiting is pointless
-	maxMargin    = 500 * time.Millisecond // kept of a budget for writing the answer
+
+	// leave is what an attempt leaves to those that follow, of a small budget half: a new connection
+	// (two round trips), the mint and the ICE call, from far away.
+	leave = 1500 * time.Millisecond
+	// maxMargin is kept of a budget, so that a caller has its answer 500 ms before the time is up: the
+	// 50 on top are for writing it and the way back.
+	maxMargin = 550 * time.Millisecond
 )
 
 // Budget bounds a request: at most total from now, or the platform's own deadline in ctx where that
-// is nearer, less a margin (500 ms, or a quarter of a small budget) in which the answer is written.
+// is nearer, less a margin (550 ms, or a quarter of a small budget) in which the answer is written.
 func Budget(ctx context.Context, total time.Duration) (context.Context, context.CancelFunc) {
 	if deadline, ok := ctx.Deadline(); ok {
 		total = min(total, time.Until(deadline))
@@ -63,17 +68,15 @@ func share(ctx context.Context, n int) (context.Context, context.CancelFunc) {
 }
 
 // pause says whether an error may pass, and how long to wait for that. Where Orga names a delay, that
-// is it; what it limits without naming one is not asked for again.
+// is it; what it limits without naming one is not asked for again, while a bare 503 is like a 500.
 func pause(err error, n int) (time.Duration, bool) {
 	e, ok := errors.AsType[*orga.Error](err)
 	if !ok {
 		return 0, false
 	}
 	switch {
-	case errors.Is(err, orga.ErrRateLimited):
+	case comeBack(e):
 		return e.RetryAfter, e.RetryAfter > 0
-	case e.Status == http.StatusServiceUnavailable && e.RetryAfter > 0:
-		return e.RetryAfter, true
 	case errors.Is(err, orga.ErrServer), errors.Is(err, orga.ErrConnection), errors.Is(err, orga.ErrTimeout):
 		wait := firstBackoff
 		for range n - 1 {
@@ -82,4 +85,9 @@ func pause(err error, n int) (time.Duration, bool) {
 		return time.Duration(float64(wait) * (0.5 + rand.Float64())), true
 	}
 	return 0, false
+}
+
+// comeBack tells whether Orga asks to come back later: 429, or 503 with a delay.
+func comeBack(e *orga.Error) bool {
+	return e.Status == http.StatusTooManyRequests || e.Status == http.StatusServiceUnavailable && e.RetryAfter > 0
 }

@@ -26,15 +26,16 @@ type Service struct {
 // Where the time went, and the number of calls, are noted in ctx's exchange.
 //
 // It may mint more than once and return only the last token: after an answer that was lost (5xx, a
-// dead or silent connection) and when the ICE call refuses the token. What it does not return expires
-// by itself, unused.
+// dead or silent connection, one that broke off) and when the ICE call refuses the token. What it does
+// not return expires by itself, unused.
 func (s *Service) Mint(ctx context.Context) (orga.SessionConfig, error) {
 	config, err := s.mint(ctx)
 	if err != nil {
 		return orga.SessionConfig{}, problem(ctx, err)
 	}
 	if len(config.ICEServers) == 0 {
-		s.Log.WarnContext(ctx, "Orga sent no ICE servers: clients behind a NAT will not connect")
+		s.Log.WarnContext(ctx, "Orga sent no ICE servers: clients behind a NAT will not connect",
+			"request_id", exchange.From(ctx).RequestID)
 	}
 	return config, nil
 }
@@ -49,7 +50,7 @@ func (s *Service) mint(ctx context.Context) (config orga.SessionConfig, err erro
 		return config, err
 	}
 	config.ICEServers, err = s.ice(ctx, config.Token)
-	if refused(err) {
+	if tokenRefused(err) {
 		// The token died between the two calls; a new one has its own chance, once.
 		if config.Token, _, err = s.token(ctx, key); err != nil {
 			return config, err
@@ -59,8 +60,8 @@ func (s *Service) mint(ctx context.Context) (config orga.SessionConfig, err erro
 	return config, err
 }
 
-// token mints with key. When Orga refuses it, the key may have been rotated: the store is asked, and a
-// newer key (returned beside the token) has one try.
+// token mints with key. When Orga refuses it, be it as unknown (401) or as not allowed (403), the key
+// may have been replaced: the store is asked, and a newer key (returned beside the token) has one try.
 func (s *Service) token(ctx context.Context, key secret.Secret) (orga.EphemeralToken, secret.Secret, error) {
 	x := exchange.From(ctx)
 	mint := func() (orga.EphemeralToken, error) {
@@ -69,7 +70,7 @@ func (s *Service) token(ctx context.Context, key secret.Secret) (orga.EphemeralT
 		})
 	}
 	token, err := timed(&x.Token, mint)
-	if !refused(err) {
+	if !keyRefused(err) {
 		return token, key, err
 	}
 	newer, rerr := timed(&x.Secret, func() (secret.Secret, error) { return s.Key.Refresh(ctx, key.Version) })
@@ -89,10 +90,16 @@ func (s *Service) ice(ctx context.Context, token orga.EphemeralToken) ([]orga.IC
 	})
 }
 
-// refused tells whether Orga answered 401.
-func refused(err error) bool {
+// keyRefused tells whether Orga refused the key itself: 401 and 403 on the mint.
+func keyRefused(err error) bool {
 	e, ok := errors.AsType[*orga.Error](err)
-	return ok && e.Status == http.StatusUnauthorized
+	return ok && e.Call == orga.CallMint && errors.Is(e, orga.ErrAuthentication)
+}
+
+// tokenRefused tells whether Orga does not know the token: 401 on the ICE call.
+func tokenRefused(err error) bool {
+	e, ok := errors.AsType[*orga.Error](err)
+	return ok && e.Call == orga.CallICE && e.Status == http.StatusUnauthorized
 }
 
 // timed adds what do took to spent.
