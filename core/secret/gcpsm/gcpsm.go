@@ -26,7 +26,9 @@ import (
 )
 
 const (
-	attempts    = 3                      // of one fetch, which has 2 s (secret.Cache)
+	attempts    = 3                      // of one fetch, which has 2 s (secret.Cache), while the store is out
+	damaged     = 2                      // of one fetch, while checksums differ
+	final       = 1                      // after which another would end the same
 	backoff     = 100 * time.Millisecond // before the second, ±50 %; three times that before the third
 	dialTimeout = time.Second            // leaves time for another attempt
 
@@ -41,7 +43,10 @@ const (
 // ORGA_GCPSM_ENDPOINT is asked instead of Google; one that is http must be a loopback host, and is
 // sent no credentials.
 func Open(lookup func(string) (string, bool)) secret.Driver {
-	client := newHTTPClient()
+	return open(lookup, newHTTPClient())
+}
+
+func open(lookup func(string) (string, bool), client *http.Client) secret.Driver {
 	return func(ref secret.Ref) (secret.Source, error) {
 		name := names.FindStringSubmatch(ref.Name)
 		if name == nil {
@@ -106,8 +111,8 @@ type source struct {
 // Fetch asks Secret Manager for the version; where the name has none, for the latest.
 func (s *source) Fetch(ctx context.Context) (secret.Secret, error) {
 	for n, wait := 1, backoff; ; n, wait = n+1, 3*wait {
-		got, again, err := s.access(ctx)
-		if err == nil || !again || n == attempts {
+		got, worth, err := s.access(ctx)
+		if err == nil || n >= worth {
 			return got, err
 		}
 		select {
@@ -118,64 +123,65 @@ func (s *source) Fetch(ctx context.Context) (secret.Secret, error) {
 	}
 }
 
-// access makes one call; again says whether another may succeed where it failed.
-func (s *source) access(ctx context.Context) (got secret.Secret, again bool, err error) {
+// access makes one call. Where it fails, worth is how many attempts the failure is worth, this one among
+// them.
+func (s *source) access(ctx context.Context) (got secret.Secret, worth int, err error) {
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, s.endpoint+"/v1/"+s.name+":access", nil)
 	if err != nil {
-		return got, false, fmt.Errorf("%w: the address of the secret does not parse", secret.ErrMisconfigured)
+		return got, final, fmt.Errorf("%w: the address of the secret does not parse", secret.ErrMisconfigured)
 	}
 	if s.token != nil {
 		token, err := s.token(ctx)
 		if err != nil {
-			return got, false, err // the credentials' clients have made their own attempts
+			return got, final, err // the credentials' clients have made their own attempts
 		}
 		req.Header.Set("Authorization", "Bearer "+token)
 	}
 	resp, err := s.http.Do(req)
 	if err != nil {
-		return got, ctx.Err() == nil, secret.Outage(err)
+		return got, attempts, secret.Outage(err)
 	}
 	defer resp.Body.Close()
 	body, err := io.ReadAll(io.LimitReader(resp.Body, maxAnswer+1))
 	switch {
 	case err != nil:
-		return got, ctx.Err() == nil, secret.Outage(err)
+		return got, attempts, secret.Outage(err)
 	case resp.StatusCode != http.StatusOK:
-		again, err = refusal(resp.StatusCode, body)
-		return got, again, err
+		worth, err = refusal(resp.StatusCode, body)
+		return got, worth, err
 	case len(body) > maxAnswer:
-		return got, false, fmt.Errorf("%w: it is larger than 64 KiB", secret.ErrMalformed)
+		return got, final, fmt.Errorf("%w: it is larger than 64 KiB", secret.ErrMalformed)
 	}
 	return read(body)
 }
 
 // read takes the secret out of an answer. A damaged one (the checksum differs) may be whole next time.
-func read(body []byte) (got secret.Secret, again bool, err error) {
+func read(body []byte) (got secret.Secret, worth int, err error) {
 	var answer struct {
 		Name    string
-		Payload struct {
+		Payload *struct {
 			Data       []byte
 			DataCRC32C *int64 `json:",string"`
 		}
 	}
-	if json.Unmarshal(body, &answer) != nil || answer.Name == "" {
-		return got, false, fmt.Errorf("%w: the store's answer does not parse", secret.ErrMalformed)
+	if json.Unmarshal(body, &answer) != nil || answer.Name == "" || answer.Payload == nil {
+		return got, final, fmt.Errorf("%w: the store's answer does not parse", secret.ErrMalformed)
 	}
 	data := answer.Payload.Data
 	if sum := answer.Payload.DataCRC32C; sum != nil && *sum != int64(crc32.Checksum(data, castagnoli)) {
-		return got, true, fmt.Errorf("%w: its checksum differs", secret.ErrMalformed)
+		return got, damaged, fmt.Errorf("%w: its checksum differs", secret.ErrMalformed)
 	}
 	if !utf8.Valid(data) {
-		return got, false, fmt.Errorf("%w: it is binary, and no UTF-8 text", secret.ErrMalformed)
+		return got, final, fmt.Errorf("%w: it is binary, and no UTF-8 text", secret.ErrMalformed)
 	}
-	return secret.Secret{Value: secret.NewValue(string(data)), Version: secret.Version(path.Base(answer.Name))}, false, nil
+	return secret.Secret{Value: secret.NewValue(string(data)), Version: secret.Version(path.Base(answer.Name))}, final, nil
 }
 
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
 // refusal is the error of an answer that is not 200. It keeps the status and Google's name for it, and
 // nothing else of what the store said.
-func refusal(status int, body []byte) (again bool, err error) {
+func refusal(status int, body []byte) (worth int, err error) {
 	var answer struct {
 		Error struct{ Status string }
 	}
@@ -186,11 +192,11 @@ func refusal(status int, body []byte) (again bool, err error) {
 	switch {
 	case status == http.StatusBadRequest, status == http.StatusForbidden, status == http.StatusNotFound:
 		// Bad request is FAILED_PRECONDITION: the version is disabled or destroyed.
-		return false, fmt.Errorf("%w: %s", secret.ErrGone, said)
+		return final, fmt.Errorf("%w: %s", secret.ErrGone, said)
 	case status == http.StatusTooManyRequests, status >= 500:
-		return true, fmt.Errorf("the store answered %s", said)
+		return attempts, fmt.Errorf("the store answered %s", said)
 	}
-	return false, fmt.Errorf("the store answered %s", said)
+	return final, fmt.Errorf("the store answered %s", said)
 }
 
 // isStatus tells whether s looks like Google's names of errors, as NOT_FOUND. Anything else is not
