@@ -45,7 +45,11 @@ func (m *Memory) Allow(_ context.Context, key string, q Quota) (Decision, error)
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	fullAt, known := m.fullAt[hash]
-	used := min(max(fullAt-now, 0), burst) // no more than all of it, whatever the clock did
+	used := max(fullAt-now, 0)
+	if used > burst { // the clock was set back
+		used = burst
+		m.fullAt[hash] = now + used
+	}
 	if used+share > burst {
 		return Decision{Retry: time.Duration(used + share - burst), Reset: time.Duration(used)}, nil
 	}

@@ -5,6 +5,7 @@ import (
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
+	"runtime"
 	"testing"
 
 	"github.com/orga-session/orga-session/core/exchange"
@@ -54,4 +55,12 @@ func problem(t testing.TB, w *httptest.ResponseRecorder) string {
 func whole(vs ...policy.Verifier) (http.Handler, *minted) {
 	m := new(minted)
 	return policy.Auth(vs, "", "")(m), m
+}
+
+// heap is how many bytes are in use.
+func heap() uint64 {
+	runtime.GC()
+	var stats runtime.MemStats
+	runtime.ReadMemStats(&stats)
+	return stats.HeapAlloc
 }
