@@ -87,7 +87,7 @@ func TestFaults(t *testing.T) {
 				dead := &turnServer{port: freePort(t)}
 				dead.swallow(t)
 				e.config = func(c map[string]any, _ int) {
-					c["iceServers"] = []any{map[string]any{"urls": dead.stunURL()}, e.turn.entry(strings.Replace(e.turn.tcpURL(), "127.0.0.1", "localhost", 1))}
+					c["iceServers"] = []any{map[string]any{"urls": dead.stunURL()}, e.turn.entry(e.turn.udpURL(), e.turn.tcpURL())}
 				}
 			}},
 		{name: "STUN not there", fails: []string{"stun stun"}, detail: "nothing listens there over UDP",

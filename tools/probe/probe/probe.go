@@ -94,7 +94,7 @@ func (p *prober) all(ctx context.Context) error {
 	}
 	p.headers(mint)
 	p.permanentKey(first, mint)
-	p.preflight(ctx)
+	p.preflight(ctx, mint)
 	p.readable(first, mint)
 	if mint.status/100 != 2 {
 		return nil

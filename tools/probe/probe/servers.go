@@ -38,7 +38,7 @@ func (p *prober) iceServers(ctx context.Context, c sessionConfig) {
 
 	count := map[string]int{}
 	for i, o := range outcomes {
-		if o.unreachable && servers[i].uri.Proto == stun.ProtoTypeUDP && otherWay(servers, outcomes, servers[i].uri.Host) {
+		if o.unreachable && servers[i].uri.Proto == stun.ProtoTypeUDP && onlyTCP(servers, outcomes, servers[i].uri.Host) {
 			o.check.Detail = fmt.Sprintf("UDP to port %d is blocked on the way, TCP to the same server works", servers[i].uri.Port)
 			o.check.Remedy = "let UDP out to it; until then calls go over TCP, start up to 5 s later and stutter on a poor line"
 		}
@@ -55,14 +55,15 @@ func (p *prober) iceServers(ctx context.Context, c sessionConfig) {
 	}
 }
 
-// otherWay says whether the host was reached over TCP or TLS.
-func otherWay(servers []iceServer, outcomes []outcome, host string) bool {
+// onlyTCP says whether the host was reached, and over TCP or TLS alone.
+func onlyTCP(servers []iceServer, outcomes []outcome, host string) bool {
+	reached := map[stun.ProtoType]bool{}
 	for i, s := range servers {
-		if s.uri.Host == host && s.uri.Proto == stun.ProtoTypeTCP && outcomes[i].check.Status != Fail {
-			return true
+		if s.uri.Host == host && outcomes[i].check.Status != Fail {
+			reached[s.uri.Proto] = true
 		}
 	}
-	return false
+	return reached[stun.ProtoTypeTCP] && !reached[stun.ProtoTypeUDP]
 }
 
 // iceServer asks one server: for a binding, or for a relay when it is TURN.
@@ -82,7 +83,6 @@ func (p *prober) iceServer(ctx context.Context, s iceServer) outcome {
 		check.Detail = fmt.Sprintf("%s, in %s", detail, spell(millis(time.Since(start))))
 		return outcome{check: check}
 	}
-	check.Status = Fail
 	var silent bool
 	check.Status, check.Detail, check.Remedy, silent = describe(err, s, time.Since(start))
 	return outcome{check: check, unreachable: silent}
