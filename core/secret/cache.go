@@ -211,9 +211,9 @@ func (c *Cache) start(ctx context.Context, now int64, forced bool) *flight {
 func (c *Cache) settle(f *flight, s Secret, err error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	defer close(f.done) // last: who waits may be answered, and the instance frozen, before another line
 	f.secret, f.err = s, err
 	c.flight = nil
-	close(f.done)
 	if err != nil {
 		now := c.now().UnixNano()
 		c.failures++

@@ -1,0 +1,528 @@
+package secret_test
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/orga-session/orga-session/core/secret"
+)
+
+const (
+	ttl  = 5 * time.Minute
+	past = ttl*12/10 + time.Second // the jitter is over, whichever it was
+)
+
+var errOut = errors.New("the store answered InternalServiceError")
+
+// store is a Source whose owner can do anything to it. Its fetches take a tenth of a second.
+type store struct {
+	mu      sync.Mutex
+	version string
+	err     error
+	hangs   bool
+	fetches int
+}
+
+func (s *store) Fetch(ctx context.Context) (secret.Secret, error) {
+	s.mu.Lock()
+	s.fetches++
+	version, err, hangs := s.version, s.err, s.hangs
+	s.mu.Unlock()
+	took := 100 * time.Millisecond
+	if hangs {
+		took = time.Hour
+	}
+	select {
+	case <-time.After(took):
+	case <-ctx.Done():
+		return secret.Secret{}, secret.Outage(ctx.Err())
+	}
+	if err != nil {
+		return secret.Secret{}, err
+	}
+	return secret.Secret{Value: secret.NewValue("key of " + version), Version: secret.Version(version)}, nil
+}
+
+func (s *store) set(change func(*store)) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	change(s)
+}
+
+func (s *store) rotate(version string) { s.set(func(s *store) { s.version = version }) }
+func (s *store) fail(err error)        { s.set(func(s *store) { s.err = err }) }
+
+func (s *store) count() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.fetches
+}
+
+// bench is a cache in front of a store, with its log, inside of a synctest bubble.
+type bench struct {
+	*testing.T
+	*secret.Cache
+	store *store
+	log   *bytes.Buffer
+}
+
+// run tests a cache whose store holds v1, which is not fetched yet.
+func run(t *testing.T, name string, test func(b bench)) {
+	t.Run(name, func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			b := bench{t, nil, &store{version: "v1"}, new(bytes.Buffer)}
+			log := slog.New(slog.NewTextHandler(b.log, &slog.HandlerOptions{
+				Level: slog.LevelDebug,
+				ReplaceAttr: func(_ []string, a slog.Attr) slog.Attr {
+					if a.Key == slog.TimeKey {
+						return slog.Attr{}
+					}
+					return a
+				},
+			}))
+			b.Cache = secret.NewCache(b.store, "awssm:orga", ttl, log)
+			test(b)
+		})
+	})
+}
+
+// want is what one caller must get: a version, or with "" an *UnavailableError.
+func (b bench) want(when, version string) {
+	b.Helper()
+	got, err := b.Get(b.Context())
+	if out, ok := errors.AsType[*secret.UnavailableError](err); version == "" {
+		if !ok || out.RetryAfter < time.Second || out.RetryAfter > 20*time.Second {
+			b.Errorf("%s: the error is %v; want an UnavailableError with a small RetryAfter", when, err)
+		}
+		return
+	}
+	if err != nil || string(got.Version) != version || got.Value.Reveal() != "key of "+version {
+		b.Errorf("%s: version %q, %v; want %q", when, got.Version, err, version)
+	}
+}
+
+// fetched is how many fetches there must have been since the beginning.
+func (b bench) fetched(when string, n int) {
+	b.Helper()
+	if got := b.store.count(); got != n {
+		b.Errorf("%s: %d fetches, want %d", when, got, n)
+	}
+}
+
+// logged is how many lines of the log must have a text.
+func (b bench) logged(when, text string, n int) {
+	b.Helper()
+	if got := strings.Count(b.log.String(), text); got != n {
+		b.Errorf("%s: %d lines with %q, want %d, in\n%s", when, got, text, n, b.log)
+	}
+}
+
+// all has n callers at once, and waits for them.
+func all(n int, call func(int)) {
+	var wg sync.WaitGroup
+	for i := range n {
+		wg.Go(func() { call(i) })
+	}
+	wg.Wait()
+}
+
+func TestCacheWarm(t *testing.T) {
+	run(t, "a fresh secret is fetched once", func(b bench) {
+		for range 1000 {
+			b.want("warm", "v1")
+		}
+		b.fetched("after 1,000 calls", 1)
+	})
+	run(t, "instances do not ask in step", func(b bench) {
+		var earliest, latest time.Duration = time.Hour, 0
+		for range 200 {
+			s := &store{version: "v1"}
+			c := secret.NewCache(s, "awssm:orga", ttl, nil)
+			_, _ = c.Get(b.Context())
+			start := time.Now()
+			for s.count() == 1 {
+				time.Sleep(time.Second)
+				_, _ = c.Get(b.Context())
+			}
+			earliest, latest = min(earliest, time.Since(start)), max(latest, time.Since(start))
+		}
+		if earliest < ttl*8/10-time.Second || latest > past || latest-earliest < ttl*3/10 {
+			b.Errorf("of 200 caches the first refreshed after %v, the last after %v", earliest, latest)
+		}
+	})
+	run(t, "no TTL is the default one", func(b bench) {
+		c := secret.NewCache(b.store, "awssm:orga", 0, nil)
+		_, _ = c.Get(b.Context())
+		time.Sleep(secret.DefaultTTL * 7 / 10)
+		_, _ = c.Get(b.Context())
+		b.fetched("before the TTL", 1)
+		time.Sleep(secret.DefaultTTL / 2)
+		_, _ = c.Get(b.Context())
+		b.fetched("after the TTL", 2)
+	})
+}
+
+func TestCacheRotation(t *testing.T) {
+	run(t, "a new version is there after the TTL", func(b bench) {
+		b.want("at first", "v1")
+		b.store.rotate("v2")
+		b.want("within the TTL", "v1")
+		time.Sleep(past)
+		b.want("past the TTL", "v2")
+		b.logged("rotated", `level=INFO msg="secret rotated" source=awssm:orga version=v2 was=v1`, 1)
+	})
+	run(t, "fault 5: 100 callers at expiry, one fetch", func(b bench) {
+		b.want("at first", "v1")
+		b.store.rotate("v2")
+		time.Sleep(past)
+		var old, fresh atomic.Int32
+		start := time.Now()
+		all(100, func(int) {
+			got, err := b.Get(b.Context())
+			switch {
+			case err == nil && got.Version == "v1" && time.Since(start) == 0:
+				old.Add(1)
+			case err == nil && got.Version == "v2":
+				fresh.Add(1)
+			}
+		})
+		if old.Load() != 99 || fresh.Load() != 1 {
+			b.Errorf("%d callers had the old value at once and %d the new one, want 99 and 1", old.Load(), fresh.Load())
+		}
+		b.fetched("at expiry", 2)
+	})
+	run(t, "fault 8: frozen for an hour", func(b bench) {
+		b.want("at first", "v1")
+		b.store.rotate("v2")
+		time.Sleep(time.Hour)
+		b.want("thawed", "v2")
+		b.fetched("thawed", 2)
+	})
+	run(t, "fault 8: the wall clock steps back", func(b bench) {
+		var back atomic.Int64
+		b.SetClock(func() time.Time { return time.Now().Add(-time.Duration(back.Load())) })
+		b.want("at first", "v1")
+		back.Store(int64(3 * time.Hour))
+		for range 10 {
+			b.want("set back", "v1")
+			time.Sleep(time.Second)
+		}
+		b.fetched("set back", 2)
+		time.Sleep(past)
+		b.want("past the TTL", "v1")
+		b.fetched("past the TTL", 3)
+	})
+	run(t, "fault 8: the wall clock steps back while the store is out", func(b bench) {
+		var back atomic.Int64
+		b.SetClock(func() time.Time { return time.Now().Add(-time.Duration(back.Load())) })
+		b.want("at first", "v1")
+		b.store.fail(errOut)
+		back.Store(int64(3 * time.Hour))
+		for range 100 {
+			b.want("set back", "v1")
+		}
+		b.fetched("set back", 2)
+	})
+	run(t, "a fetch that a freeze interrupted is as old as its question", func(b bench) {
+		var ahead atomic.Int64
+		b.SetClock(func() time.Time { return time.Now().Add(time.Duration(ahead.Load())) })
+		done := make(chan struct{})
+		go func() { b.want("the caller that was frozen", "v1"); close(done) }()
+		synctest.Wait()
+		ahead.Store(int64(time.Hour)) // the freeze; timers stand still
+		<-done
+		b.store.rotate("v2")
+		b.want("the next caller", "v2")
+	})
+}
+
+func TestCacheOutage(t *testing.T) {
+	run(t, "fault 1: the store is out, a key at hand", func(b bench) {
+		b.want("at first", "v1")
+		b.store.fail(errOut)
+		time.Sleep(past)
+		b.want("past the TTL", "v1")
+		var gaps []time.Duration // from one fetch to the next
+		start, last := time.Now(), time.Now()
+		for time.Since(start) < 5*time.Minute {
+			time.Sleep(100 * time.Millisecond)
+			known := b.store.count()
+			b.want("while the store is out", "v1")
+			if b.store.count() > known {
+				gaps = append(gaps, time.Since(last).Round(time.Second))
+				last = time.Now()
+			}
+		}
+		if want := "[1s 2s 4s 8s 16s 32s 1m0s 1m0s 1m0s]"; fmt.Sprint(gaps) != want {
+			b.Errorf("fetched %v after one another, want %s", gaps, want)
+		}
+		b.logged("one line a backoff window", "level=WARN", 1+len(gaps))
+		b.logged("while the store is out", "level=ERROR", 0)
+		b.logged("the first", `level=WARN msg="secret fetch failed" source=awssm:orga cause="the store answered InternalServiceError" retry_in=1s usable_until=2000-01-02T00:05:00Z serving="the value at hand"`, 1)
+		b.store.fail(nil)
+		time.Sleep(time.Minute)
+		b.want("when the store is back", "v1")
+		b.logged("when the store is back", `level=INFO msg="secret fetched again" source=awssm:orga version=v1 failures=10`, 1)
+	})
+	run(t, "fault 2: the store is out, nothing at hand, 100 callers", func(b bench) {
+		b.store.fail(errOut)
+		all(100, func(int) { b.want("nothing at hand", "") })
+		b.fetched("100 callers", 1)
+		b.logged("100 callers", "level=WARN", 1)
+		time.Sleep(900 * time.Millisecond)
+		b.want("within a second", "")
+		b.fetched("within a second", 1)
+		b.store.fail(nil)
+		time.Sleep(200 * time.Millisecond)
+		b.want("a second later", "v1")
+		b.fetched("a second later", 2)
+	})
+	run(t, "fault 3: the store hangs", func(b bench) {
+		b.store.set(func(s *store) { s.hangs = true })
+		start := time.Now()
+		b.want("nothing at hand", "")
+		if took := time.Since(start); took != 2*time.Second {
+			b.Errorf("it took %v, want 2s", took)
+		}
+		b.logged("it hung", `cause="the store did not answer in time: context deadline exceeded"`, 1)
+	})
+	run(t, "fault 3: the store hangs, a key at hand", func(b bench) {
+		b.want("at first", "v1")
+		b.store.set(func(s *store) { s.hangs = true })
+		time.Sleep(past)
+		start := time.Now()
+		all(100, func(int) { b.want("past the TTL", "v1") })
+		if took := time.Since(start); took != 2*time.Second {
+			b.Errorf("it took %v, want 2s", took)
+		}
+		start = time.Now()
+		all(100, func(int) { b.want("in the backoff window", "v1") })
+		if took := time.Since(start); took != 0 {
+			b.Errorf("it took %v, want no time", took)
+		}
+	})
+	run(t, "fault 4: the caller that started the fetch goes away", func(b bench) {
+		ctx, leave := context.WithCancel(b.Context())
+		all(100, func(i int) {
+			if i > 0 {
+				time.Sleep(time.Millisecond)
+				b.want("the other 99", "v1")
+				return
+			}
+			go func() { time.Sleep(50 * time.Millisecond); leave() }()
+			start := time.Now()
+			if _, err := b.Get(ctx); !errors.Is(err, context.Canceled) || time.Since(start) != 50*time.Millisecond {
+				b.Errorf("who left got %v after %v", err, time.Since(start))
+			}
+		})
+		b.fetched("in all", 1)
+	})
+	run(t, "fault 6: refused at a refresh", func(b bench) {
+		start := time.Now()
+		b.want("at first", "v1")
+		b.store.fail(fmt.Errorf("%w: AccessDeniedException", secret.ErrGone))
+		time.Sleep(past)
+		b.want("refused", "v1")
+		b.logged("refused", `level=ERROR msg="secret fetch failed" source=awssm:orga cause="the store refuses to hand it out: AccessDeniedException" retry_in=1s usable_until=2000-01-01T00:10:00Z serving="the value at hand"`, 1)
+		b.store.fail(errOut) // refused is refused, even if nothing is heard any more
+		time.Sleep(2*ttl - time.Since(start) - time.Second)
+		b.want("before two TTLs are over", "v1")
+		time.Sleep(time.Second)
+		b.want("after two TTLs", "")
+		b.logged("after two TTLs", `serving=nothing`, 1)
+		b.store.fail(nil)
+		time.Sleep(time.Second)
+		b.want("granted again", "v1")
+	})
+	run(t, "fault 7: an outage longer than the stale limit", func(b bench) {
+		start := time.Now()
+		b.want("at first", "v1")
+		b.store.fail(errOut)
+		time.Sleep(past)
+		b.want("past the TTL", "v1")
+		time.Sleep(24*time.Hour + ttl - time.Since(start) - time.Second)
+		b.want("before the limit", "v1")
+		time.Sleep(time.Second)
+		b.want("after the limit", "")
+	})
+	run(t, "fault 11: the new version is not usable", func(b bench) {
+		b.want("at first", "v1")
+		b.store.fail(fmt.Errorf("%w: its JSON has no member %q", secret.ErrMalformed, "apiKey"))
+		time.Sleep(past)
+		b.want("past the TTL", "v1")
+		b.logged("past the TTL", "level=WARN", 1)
+		time.Sleep(12 * time.Hour)
+		b.want("half a day later", "v1")
+	})
+	run(t, "a source that panics is an outage that says nothing", func(b bench) {
+		src := secret.SourceFunc(func(context.Context) (secret.Secret, error) { panic("sk_orga_ai_test") })
+		c := secret.NewCache(src, "awssm:orga", ttl, slog.New(slog.NewTextHandler(b.log, nil)))
+		_, err := c.Get(b.Context())
+		if _, ok := errors.AsType[*secret.UnavailableError](err); !ok || strings.Contains(err.Error(), "sk_") {
+			b.Errorf("the error is %v", err)
+		}
+		b.logged("the panic", "the source panicked", 1)
+		b.logged("its text", "sk_", 0)
+	})
+}
+
+func TestCacheRefresh(t *testing.T) {
+	// refresh is what one caller must get whose version was refused.
+	refresh := func(b bench, when string, bad secret.Version, version string) {
+		b.Helper()
+		got, err := b.Refresh(b.Context(), bad)
+		if string(got.Version) != version || (err == nil) != (version != "") {
+			b.Errorf("%s: version %q, %v; want %q", when, got.Version, err, version)
+		}
+	}
+	run(t, "fault 9: rotated, 100 callers, one fetch", func(b bench) {
+		b.want("at first", "v1")
+		b.store.rotate("v2")
+		all(100, func(int) { refresh(b, "refused", "v1", "v2") })
+		b.fetched("refused", 2)
+		b.want("from now on", "v2")
+		refresh(b, "a straggler", "v1", "v2")
+		b.fetched("from now on", 2)
+	})
+	run(t, "fault 10: the store still has the same key", func(b bench) {
+		b.want("at first", "v1")
+		all(100, func(int) { refresh(b, "refused", "v1", "v1") })
+		b.fetched("refused", 2)
+		time.Sleep(29 * time.Second)
+		refresh(b, "29 s later", "v1", "v1")
+		b.fetched("29 s later", 2)
+		b.store.rotate("v2")
+		time.Sleep(time.Second)
+		refresh(b, "30 s later", "v1", "v2")
+		b.fetched("30 s later", 3)
+	})
+	run(t, "fault 10: a second rotation within 30 s waits for their end", func(b bench) {
+		b.want("at first", "v1")
+		b.store.rotate("v2")
+		refresh(b, "the first", "v1", "v2")
+		b.store.rotate("v3")
+		refresh(b, "the second, at once", "v2", "v2")
+		time.Sleep(30 * time.Second)
+		refresh(b, "the second, later", "v2", "v3")
+	})
+	run(t, "a forced refresh that fails is not repeated, and the key stays", func(b bench) {
+		b.want("at first", "v1")
+		b.store.fail(errOut)
+		all(100, func(int) { refresh(b, "refused", "v1", "") })
+		refresh(b, "again", "v1", "v1")
+		b.fetched("refused", 2)
+		b.want("other callers", "v1")
+	})
+	run(t, "a fetch under way may have asked before the rotation", func(b bench) {
+		b.want("at first", "v1")
+		time.Sleep(past)
+		go b.want("an ordinary caller", "v1")
+		synctest.Wait()
+		b.store.rotate("v2")
+		refresh(b, "refused meanwhile", "v1", "v2")
+		b.fetched("in all", 3)
+	})
+	run(t, "its caller may leave", func(b bench) {
+		b.want("at first", "v1")
+		b.store.rotate("v2")
+		ctx, leave := context.WithTimeout(b.Context(), time.Millisecond)
+		defer leave()
+		if _, err := b.Refresh(ctx, "v1"); !errors.Is(err, context.DeadlineExceeded) {
+			b.Errorf("who left got %v", err)
+		}
+		time.Sleep(time.Second)
+		b.want("the others", "v2")
+	})
+	run(t, "past its limit a key is not handed out", func(b bench) {
+		b.want("at first", "v1")
+		b.store.fail(secret.ErrGone)
+		time.Sleep(past)
+		b.want("refused", "v1")
+		time.Sleep(ttl)
+		if got, err := b.Refresh(b.Context(), "v0"); err == nil {
+			b.Errorf("got version %q after two TTLs", got.Version)
+		}
+	})
+	run(t, "with nothing at hand it is Get", func(b bench) {
+		refresh(b, "nothing at hand", "", "v1")
+		b.fetched("nothing at hand", 1)
+	})
+}
+
+func TestCacheReady(t *testing.T) {
+	run(t, "with a key at hand it asks nobody", func(b bench) {
+		b.want("at first", "v1")
+		b.store.fail(errOut)
+		time.Sleep(past)
+		for range 100 {
+			if err := b.Ready(b.Context()); err != nil {
+				b.Error(err)
+			}
+		}
+		b.fetched("ready", 1)
+	})
+	run(t, "with none it asks once, for all", func(b bench) {
+		b.store.fail(errOut)
+		all(100, func(int) {
+			if err := b.Ready(b.Context()); err == nil {
+				b.Error("ready with nothing at hand")
+			}
+		})
+		b.fetched("at once", 1)
+		for range 90 {
+			_ = b.Ready(b.Context())
+			time.Sleep(100 * time.Millisecond)
+		}
+		b.fetched("within 10 s", 1)
+		b.store.fail(nil)
+		time.Sleep(2 * time.Second)
+		if err := b.Ready(b.Context()); err != nil {
+			b.Error(err)
+		}
+		b.fetched("after 10 s", 2)
+	})
+}
+
+func TestCacheIsASource(t *testing.T) {
+	run(t, "a cache of a cache", func(b bench) {
+		outer := secret.NewCache(b.Cache, "outer", ttl, nil)
+		if got, err := outer.Get(b.Context()); err != nil || got.Version != "v1" {
+			b.Errorf("version %q, %v", got.Version, err)
+		}
+	})
+}
+
+func BenchmarkCacheGet(b *testing.B) {
+	c := secret.NewCache(secret.SourceFunc(func(context.Context) (secret.Secret, error) {
+		return secret.Secret{Value: secret.NewValue("sk_orga_ai_test"), Version: "v1"}, nil
+	}), "env:ORGA_API_KEY", time.Hour, nil)
+	if _, err := c.Get(b.Context()); err != nil {
+		b.Fatal(err)
+	}
+	ctx := b.Context()
+	b.Run("1", func(b *testing.B) {
+		b.ReportAllocs()
+		for b.Loop() {
+			_, _ = c.Get(ctx)
+		}
+	})
+	for _, n := range []int{2, 4, 8, 16} {
+		b.Run(fmt.Sprint(n), func(b *testing.B) {
+			b.ReportAllocs()
+			all(n, func(int) {
+				for range (b.N + n - 1) / n {
+					_, _ = c.Get(ctx)
+				}
+			})
+		})
+	}
+}

@@ -1,0 +1,6 @@
+package secret
+
+import "time"
+
+// SetClock replaces the wall clock, for tests in which it is set back.
+func (c *Cache) SetClock(now func() time.Time) { c.now = now }
