@@ -13,8 +13,12 @@ import (
 	"time"
 )
 
-// requestIDs are the incoming ids that are kept; another could forge log lines or headers.
-var requestIDs = regexp.MustCompile(`^[A-Za-z0-9._-]{1,128}$`)
+// The ids that are kept: another, from a client, could forge log lines or headers. API Gateway's own
+// are base64.
+var (
+	requestIDs  = regexp.MustCompile(`^[A-Za-z0-9._-]{1,128}$`)
+	platformIDs = regexp.MustCompile(`^[A-Za-z0-9._+/=-]{1,128}$`)
+)
 
 // Handler is the outermost layer: it gives each request its id and its record, puts the headers that
 // stand on every answer, turns a panic into a problem, and writes one log line a request.
@@ -55,7 +59,7 @@ func requestID(r *http.Request) string {
 	if id := r.Header.Get("X-Request-Id"); requestIDs.MatchString(id) {
 		return id
 	}
-	if id := PlatformFrom(r.Context()).RequestID; requestIDs.MatchString(id) {
+	if id := PlatformFrom(r.Context()).RequestID; platformIDs.MatchString(id) {
 		return id
 	}
 	return rand.Text()
