@@ -8,6 +8,7 @@ import (
 	"os"
 
 	"github.com/aws/aws-lambda-go/lambda"
+	"github.com/aws/aws-lambda-go/lambdacontext"
 
 	"github.com/orga-session/orga-session/core"
 	"github.com/orga-session/orga-session/core/lambdahttp"
@@ -17,7 +18,7 @@ import (
 
 func main() {
 	cfg := core.ConfigFromEnv(os.LookupEnv)
-	log := cfg.Logger(nil)
+	log := slog.New(metrics{cfg.Logger(nil).Handler(), lambdacontext.FunctionName})
 	slog.SetDefault(log)
 	// New logs what is wrong with the settings, and what it gives answers all the same: a process that
 	// ended would be started again and again, and a client would see a bare 502. It waits for 2 s at
