@@ -1,0 +1,176 @@
+// Package entrypoints tests what is deployed, from outside: the Lambda and Netlify binaries behind a
+// Runtime API, the Google function under the functions framework, each a process of its own.
+package entrypoints
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/orga-session/orga-session/core/secret/secrettest"
+	"github.com/orga-session/orga-session/tools/lambdaruntime"
+)
+
+// programs is the folder with the binaries: aws-lambda, orga-session (Netlify's) and gcp.
+var programs string
+
+func TestMain(m *testing.M) {
+	dir, err := os.MkdirTemp("", "entrypoints")
+	if err == nil {
+		programs = dir
+		err = build()
+	}
+	code := 1
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+	} else {
+		code = m.Run()
+	}
+	_ = os.RemoveAll(dir)
+	os.Exit(code)
+}
+
+// build builds for this machine, otherwise as the Makefile does.
+func build() error {
+	for module, packages := range map[string][]string{
+		"../..": {"./aws-lambda", "./netlify/functions/orga-session"},
+		"..":    {"./entrypoints/gcp"},
+	} {
+		cmd := exec.Command("go", append([]string{"build", "-tags", "lambda.norpc", "-o", programs + string(filepath.Separator)}, packages...)...)
+		cmd.Dir = module
+		cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
+		if out, err := cmd.CombinedOutput(); err != nil {
+			return fmt.Errorf("%s: %w\n%s", cmd, err, out)
+		}
+	}
+	return nil
+}
+
+// start runs a program with the given environment, and nothing else of it, until the test ends. The
+// program must live that long, and must not write canary, its key, in any form; "" when it has none.
+func start(t *testing.T, program, canary string, env ...string) {
+	t.Helper()
+	ctx, cancel := context.WithCancel(context.Background())
+	cmd := exec.CommandContext(ctx, filepath.Join(programs, program))
+	cmd.Env = env
+	var output bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &output, &output
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	ended := make(chan error, 1)
+	go func() { ended <- cmd.Wait() }()
+	t.Cleanup(func() {
+		select {
+		case err := <-ended:
+			t.Errorf("%s ended by itself: %v", program, err)
+		default:
+			cancel()
+			<-ended
+		}
+		if canary != "" && secrettest.Leak(output.String(), canary) != "" {
+			t.Errorf("fault 17: %s wrote its key as %s", program, secrettest.Leak(output.String(), canary))
+		} else if t.Failed() {
+			t.Logf("%s wrote:\n%s", program, output.String())
+		}
+	})
+}
+
+// startLambda runs a program behind a Runtime API.
+func startLambda(t *testing.T, program, canary string, env ...string) *lambdaruntime.API {
+	t.Helper()
+	api, err := lambdaruntime.Start("127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = api.Close() })
+	start(t, program, canary, append(api.Env(), env...)...) // ends before the API does
+	return api
+}
+
+// startGoogle runs the function under the functions framework; it comes back when that answers.
+func startGoogle(t *testing.T, canary string, env ...string) (base string) {
+	t.Helper()
+	listener, err := net.Listen("tcp", "127.0.0.1:0") // the framework chooses no port itself
+	if err != nil {
+		t.Fatal(err)
+	}
+	addr := listener.Addr().String()
+	if err := listener.Close(); err != nil {
+		t.Fatal(err)
+	}
+	_, port, _ := net.SplitHostPort(addr)
+	start(t, "gcp", canary, append([]string{"PORT=" + port}, env...)...)
+
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	defer cancel()
+	again := time.NewTicker(10 * time.Millisecond)
+	defer again.Stop()
+	for {
+		if conn, err := net.Dial("tcp", addr); err == nil {
+			_ = conn.Close()
+			return "http://" + addr
+		}
+		select {
+		case <-again.C:
+		case <-ctx.Done():
+			t.Fatal("the function does not listen")
+		}
+	}
+}
+
+// request is what a client sends, whatever the platform.
+type request struct {
+	method, path string // the path with its query
+	header       map[string]string
+	body         string
+}
+
+// answer is what a client gets.
+type answer struct {
+	status int
+	header http.Header
+	body   string
+}
+
+// entrypoint carries a request to one platform's program and its answer back.
+type entrypoint func(t *testing.T, r request) answer
+
+// overHTTP is the way to the Google function, with what Google's front end adds.
+func overHTTP(base string) entrypoint {
+	client := &http.Client{
+		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+		Transport:     &http.Transport{DisableCompression: true},
+	}
+	return func(t *testing.T, r request) answer {
+		t.Helper()
+		req, err := http.NewRequestWithContext(t.Context(), r.method, base+r.path, bytes.NewReader([]byte(r.body)))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for name, value := range r.header {
+			req.Header.Set(name, value)
+		}
+		req.Header.Set("X-Forwarded-For", clientAddr)
+		req.Header.Set("X-Forwarded-Proto", "https")
+		req.Host = host
+		resp, err := client.Do(req)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer func() { _ = resp.Body.Close() }()
+		body, err := io.ReadAll(resp.Body)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return answer{resp.StatusCode, resp.Header, string(body)}
+	}
+}
