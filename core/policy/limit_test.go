@@ -330,7 +330,6 @@ func BenchmarkMemory(b *testing.B) {
 	})
 }
 
-
 // To a limiter, a clock that was set back looks like this: a quota that will be whole again later than
 // a whole period from now.
 func TestMemoryForgivesWhenTheClockIsSetBack(t *testing.T) {
