@@ -27,9 +27,9 @@ const (
 	// credentialTTL is how long a TURN credential outlives its token: an allocation is refreshed with it
 	// for as long as the call lasts.
 	credentialTTL = time.Hour
-	// A browser allocates once for each TURN URL and network interface.
-	maxAllocations       = 128
-	maxAllocationsAToken = 16
+	// A browser allocates once for each TURN URL, network interface and kind of media.
+	maxAllocations       = 512
+	maxAllocationsAToken = 64
 	maxRelayConns        = 64
 )
 

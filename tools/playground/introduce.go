@@ -1,0 +1,107 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"time"
+)
+
+// introduce says where everything is, and shows one answer of the endpoint.
+func introduce(ctx context.Context, out io.Writer, home string, p *playground) {
+	fmt.Fprintf(out, "\n  Page      %s/\n  Endpoint  %s%s\n", home, home, endpoint)
+	if p.cloud != nil {
+		fmt.Fprintf(out, "  Orga      %s/ (a local Orga Cloud; open it to see what it counts)\n", p.orga)
+	} else {
+		fmt.Fprintf(out, "  Orga      %s (not the local cloud: real tokens are minted)\n", p.orga)
+	}
+	fmt.Fprintf(out, "\n  curl -i %s%s\n\n", home, endpoint)
+
+	ctx, cancel := context.WithTimeout(ctx, 15*time.Second)
+	defer cancel()
+	answer, err := ask(ctx, home+endpoint)
+	if err != nil {
+		fmt.Fprintf(out, "Asked once, it does not answer: %v\n", err)
+	} else {
+		fmt.Fprintf(out, "Asked once, it answers (credentials shortened):\n\n%s\n", answer)
+	}
+	fmt.Fprintln(out, "\nOpen the page and press Start. Ctrl-C ends it.")
+}
+
+// ask makes one request and renders its answer without a credential in full.
+func ask(ctx context.Context, url string) (string, error) {
+	r, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
+	if err != nil {
+		return "", err
+	}
+	client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
+	resp, err := client.Do(r)
+	if err != nil {
+		return "", err
+	}
+	defer resp.Body.Close()
+	body, err := io.ReadAll(io.LimitReader(resp.Body, 128<<10))
+	if err != nil {
+		return "", err
+	}
+	var b bytes.Buffer
+	fmt.Fprintf(&b, "HTTP %s\n", resp.Status)
+	if t := resp.Header.Get("Server-Timing"); t != "" {
+		fmt.Fprintf(&b, "Server-Timing: %s\n", t)
+	}
+	shown, err := shorten(body)
+	if err != nil {
+		return "", fmt.Errorf("%s, and no JSON", resp.Status)
+	}
+	b.Write(shown)
+	return b.String(), nil
+}
+
+// answer is the endpoint's, in the order it writes it.
+type answer struct {
+	EphemeralToken string      `json:"ephemeralToken,omitempty"`
+	ICEServers     []iceServer `json:"iceServers,omitempty"`
+	ExpiresAt      string      `json:"expiresAt,omitempty"`
+	ExpiresIn      *int        `json:"expiresIn,omitempty"`
+	Status         int         `json:"status,omitempty"` // and so on: of a problem
+	Code           string      `json:"code,omitempty"`
+	Detail         string      `json:"detail,omitempty"`
+	RequestID      string      `json:"requestId,omitempty"`
+}
+
+type iceServer struct {
+	URLs       json.RawMessage `json:"urls"`
+	Username   string          `json:"username,omitempty"`
+	Credential string          `json:"credential,omitempty"`
+}
+
+// shorten cuts the credentials of an answer to what tells two apart.
+func shorten(body []byte) ([]byte, error) {
+	var a answer
+	if err := json.Unmarshal(body, &a); err != nil {
+		return nil, err
+	}
+	cut := func(s string) string {
+		if len(s) < 24 {
+			return s[:min(len(s), 4)] + "…"
+		}
+		return fmt.Sprintf("%s…%s (%d characters)", s[:6], s[len(s)-4:], len(s))
+	}
+	if a.EphemeralToken != "" {
+		a.EphemeralToken = cut(a.EphemeralToken)
+	}
+	for i := range a.ICEServers {
+		if a.ICEServers[i].Credential != "" {
+			a.ICEServers[i].Credential = cut(a.ICEServers[i].Credential)
+		}
+	}
+	var b bytes.Buffer
+	out := json.NewEncoder(&b)
+	out.SetIndent("", "  ")
+	out.SetEscapeHTML(false)
+	err := out.Encode(a)
+	return bytes.TrimRight(b.Bytes(), "\n"), err
+}

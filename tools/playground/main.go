@@ -1,0 +1,29 @@
+// Command playground is the endpoint on this machine, with everything around it: a local Orga Cloud behind
+// it, and a page in front of it that opens a session as Orga's client does and shows each step.
+//
+//	go run ./playground
+//
+// Given an API key, it stands in front of the real Orga instead (see -help).
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"os"
+	"os/signal"
+	"syscall"
+)
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	err := run(ctx, os.Args[1:], os.LookupEnv, os.Stdout)
+	stop()
+	switch {
+	case errors.Is(err, flag.ErrHelp):
+	case err != nil:
+		fmt.Fprintln(os.Stderr, "playground:", err)
+		os.Exit(1)
+	}
+}

@@ -1,0 +1,130 @@
+package main
+
+import (
+	"embed"
+	"encoding/json"
+	"io/fs"
+	"net"
+	"net/http"
+	"net/url"
+	"path"
+	"strings"
+
+	"github.com/orga-session/orga-session/tools/orgacloud"
+)
+
+//go:embed static
+var static embed.FS
+
+// playground serves the page, the endpoint on the same origin, and what the page needs to know.
+type playground struct {
+	endpoint http.Handler
+	orga     string           // the base URL of Orga, local or real
+	cloud    *orgacloud.Cloud // nil in front of the real Orga
+}
+
+// handler is all of it, for a server at addr.
+func (p *playground) handler(addr string) (http.Handler, error) {
+	files, err := fs.Sub(static, "static")
+	if err != nil {
+		return nil, err
+	}
+	own := http.NewServeMux()
+	own.HandleFunc("GET /{$}", func(w http.ResponseWriter, r *http.Request) { http.ServeFileFS(w, r, files, "index.html") })
+	own.Handle("GET /static/", http.StripPrefix("/static/", noListing(http.FileServerFS(files))))
+	own.HandleFunc("GET /playground/settings", p.settings)
+	if p.cloud != nil {
+		own.HandleFunc("GET /playground/stats", p.stats)
+		own.HandleFunc("POST /playground/knobs", p.knobs)
+	}
+	page := p.pageHeaders(http.NewCrossOriginProtection().Handler(own))
+
+	mux := http.NewServeMux()
+	mux.Handle("/{$}", page)
+	mux.Handle("/static/", page)
+	mux.Handle("/playground/", page)
+	mux.Handle("/", p.endpoint)
+	return localHosts(addr, mux), nil
+}
+
+// pageHeaders lets the page load what is its own, and talk to Orga.
+func (p *playground) pageHeaders(next http.Handler) http.Handler {
+	talk := "'self'"
+	if u, err := url.Parse(p.orga); err == nil && u.Host != "" {
+		talk += " " + u.Scheme + "://" + u.Host
+	}
+	policy := "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; media-src 'self' blob: mediastream:; " +
+		"connect-src " + talk + "; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		h := w.Header()
+		h.Set("Content-Security-Policy", policy)
+		h.Set("X-Content-Type-Options", "nosniff")
+		h.Set("Referrer-Policy", "no-referrer")
+		h.Set("Cache-Control", "no-cache")
+		next.ServeHTTP(w, r)
+	})
+}
+
+func noListing(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == "" || strings.HasSuffix(r.URL.Path, "/") || path.Ext(r.URL.Path) == "" {
+			http.NotFound(w, r)
+			return
+		}
+		next.ServeHTTP(w, r)
+	})
+}
+
+// localHosts refuses requests under another name than this machine's: a web page can have its own name
+// resolve to 127.0.0.1, and would then count as the endpoint's own origin.
+func localHosts(addr string, next http.Handler) http.Handler {
+	_, port, _ := net.SplitHostPort(addr)
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.Host != addr && r.Host != net.JoinHostPort("localhost", port) {
+			http.Error(w, "The playground answers to 127.0.0.1 and localhost only.", http.StatusMisdirectedRequest)
+			return
+		}
+		next.ServeHTTP(w, r)
+	})
+}
+
+func (p *playground) settings(w http.ResponseWriter, _ *http.Request) {
+	s := struct {
+		Endpoint string             `json:"endpoint"`
+		Orga     string             `json:"orga"`
+		Local    bool               `json:"local"`
+		Choices  *orgacloud.Choices `json:"choices,omitempty"`
+		Knobs    *orgacloud.Knobs   `json:"knobs,omitempty"`
+	}{Endpoint: endpoint, Orga: p.orga, Local: p.cloud != nil}
+	if p.cloud != nil {
+		s.Choices, s.Knobs = new(orgacloud.AllChoices()), new(p.cloud.Knobs())
+	}
+	writeJSON(w, http.StatusOK, s)
+}
+
+func (p *playground) stats(w http.ResponseWriter, _ *http.Request) {
+	writeJSON(w, http.StatusOK, struct {
+		Stats orgacloud.Stats `json:"stats"`
+		Knobs orgacloud.Knobs `json:"knobs"`
+	}{p.cloud.Stats(), p.cloud.Knobs()})
+}
+
+// knobs replaces the cloud's knobs by those of the body.
+func (p *playground) knobs(w http.ResponseWriter, r *http.Request) {
+	var k orgacloud.Knobs
+	err := json.NewDecoder(http.MaxBytesReader(w, r.Body, 16<<10)).Decode(&k)
+	if err == nil {
+		err = p.cloud.Set(k)
+	}
+	if err != nil {
+		writeJSON(w, http.StatusBadRequest, map[string]string{"error": err.Error()})
+		return
+	}
+	writeJSON(w, http.StatusOK, map[string]any{"knobs": p.cloud.Knobs()})
+}
+
+func writeJSON(w http.ResponseWriter, status int, v any) {
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(status)
+	_ = json.NewEncoder(w).Encode(v) // the client may be gone
+}

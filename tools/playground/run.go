@@ -1,0 +1,123 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/orga-session/orga-session/core"
+	"github.com/orga-session/orga-session/core/secret"
+	"github.com/orga-session/orga-session/core/secret/awssm"
+	"github.com/orga-session/orga-session/core/secret/gcpsm"
+	"github.com/orga-session/orga-session/tools/orgacloud"
+)
+
+const (
+	defaultPort = 8787
+	endpoint    = "/api/orga-client-secrets"
+	goodbye     = 2 * time.Second // for requests that are under way at the end
+)
+
+const help = `The endpoint on this machine, with a local Orga Cloud behind it and a page to talk to it.
+
+  make run                                     the local cloud; no account, no network
+  make run ORGA_RATE_LIMIT=5/1m                any setting of the endpoint
+  make run ORGA_API_KEY_SOURCE=file:/path/key  the real Orga: real tokens are minted
+  go run ./playground -port 9000               on another port (in tools/)
+
+With ORGA_API_KEY, ORGA_API_KEY_SOURCE or ORGA_BASE_URL set, the endpoint talks to the real Orga and no
+local cloud is started. ORGA_AUTH is anonymous here unless it is set: only this machine can connect.
+ORGA_LOG_LEVEL=info shows the endpoint's log line for each request.
+
+Flags:
+`
+
+// run starts the playground and returns when ctx has ended and everything is put away.
+func run(ctx context.Context, args []string, env lookup, out io.Writer) error {
+	flags := flag.NewFlagSet("playground", flag.ContinueOnError)
+	flags.SetOutput(out)
+	port := flags.Int("port", defaultPort, "where the page and the endpoint listen; taken, another is used unless this one was asked for; 0 is any")
+	cloudPort := flags.Int("cloud-port", 0, "where the local cloud listens; 0 is any")
+	flags.Usage = func() {
+		fmt.Fprint(out, help)
+		flags.PrintDefaults()
+	}
+	if err := flags.Parse(args); err != nil {
+		return err
+	}
+	if flags.NArg() > 0 {
+		return fmt.Errorf("%q is no flag; see -help", flags.Arg(0))
+	}
+	asked := false
+	flags.Visit(func(f *flag.Flag) { asked = asked || f.Name == "port" })
+
+	listener, err := listen(*port, !asked)
+	if err != nil {
+		return err
+	}
+	defer listener.Close()
+	p := &playground{}
+	overrides := map[string]string{}
+	if !withReal(env) {
+		key := newKey()
+		if p.cloud, err = orgacloud.Start(orgacloud.Config{APIKey: key, Addr: loopback(*cloudPort)}); err != nil {
+			return err
+		}
+		defer p.cloud.Close()
+		overrides = map[string]string{"ORGA_API_KEY": key, "ORGA_BASE_URL": p.cloud.URL()}
+	}
+	settings := withDefaults(env, overrides)
+	config := core.ConfigFromEnv(settings)
+	p.orga = strings.TrimRight(config.BaseURL, "/")
+	p.endpoint, err = core.New(ctx, config, core.Drivers{Secrets: secret.Drivers{
+		"awssm": awssm.Open(settings, true),
+		"gcpsm": gcpsm.Open(settings),
+	}})
+	if err != nil {
+		return fmt.Errorf("the settings are wrong:\n%w", err)
+	}
+
+	handler, err := p.handler(listener.Addr().String())
+	if err != nil {
+		return err
+	}
+	server := &http.Server{Handler: handler, ReadHeaderTimeout: 10 * time.Second, IdleTimeout: time.Minute}
+	served := make(chan error, 1)
+	go func() { served <- server.Serve(listener) }()
+	introduce(ctx, out, "http://"+listener.Addr().String(), p)
+
+	select {
+	case err := <-served:
+		return err
+	case <-ctx.Done():
+	}
+	fmt.Fprintln(out, "\nEnded.")
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), goodbye)
+	defer cancel()
+	if server.Shutdown(ctx) != nil {
+		_ = server.Close() // what is left has had its time
+	}
+	if err := <-served; !errors.Is(err, http.ErrServerClosed) {
+		return err
+	}
+	return nil
+}
+
+// listen listens on the port, or on a free one where it is taken and another will do.
+func listen(port int, another bool) (net.Listener, error) {
+	listener, err := net.Listen("tcp4", loopback(port))
+	if another && errors.Is(err, syscall.EADDRINUSE) {
+		return net.Listen("tcp4", loopback(0))
+	}
+	return listener, err
+}
+
+func loopback(port int) string { return net.JoinHostPort("127.0.0.1", strconv.Itoa(port)) }
