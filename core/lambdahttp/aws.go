@@ -3,6 +3,7 @@ package lambdahttp
 import (
 	"cmp"
 	"context"
+	"maps"
 	"net/http"
 	"net/netip"
 	"net/url"
@@ -97,16 +98,9 @@ func encodeQuery(e *event, escape func(string) string) string {
 	for name, value := range e.Query {
 		query[name] = []*string{value}
 	}
-	for name, values := range e.MultiValueQuery {
-		query[name] = values
-	}
-	names := make([]string, 0, len(query))
-	for name := range query {
-		names = append(names, name)
-	}
-	slices.Sort(names)
+	maps.Copy(query, e.MultiValueQuery)
 	var b strings.Builder
-	for _, name := range names {
+	for _, name := range slices.Sorted(maps.Keys(query)) {
 		for _, value := range query[name] {
 			if value == nil {
 				continue

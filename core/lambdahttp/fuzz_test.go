@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"io"
 	"log/slog"
+	"maps"
 	"net/http"
 	"strings"
 	"testing"
@@ -31,9 +32,7 @@ func FuzzInvoke(f *testing.F) {
 			if r.RemoteAddr != "" && !strings.HasSuffix(r.RemoteAddr, ":0") {
 				t.Errorf("RemoteAddr %q", r.RemoteAddr)
 			}
-			for name, values := range r.Header {
-				w.Header()[name] = values
-			}
+			maps.Copy(w.Header(), r.Header)
 			w.Header()["Set-Cookie"] = []string{"a=b", "c=d"}
 			_, _ = io.Copy(w, io.LimitReader(r.Body, 1<<10)) // broken base64 ends it early
 			_, _ = io.WriteString(w, r.RequestURI+r.URL.String())

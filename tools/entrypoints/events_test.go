@@ -3,6 +3,7 @@ package entrypoints
 import (
 	"encoding/base64"
 	"encoding/json"
+	"maps"
 	"net/http"
 	"net/url"
 	"strings"
@@ -151,9 +152,7 @@ func invoke(t *testing.T, api *lambdaruntime.API, event []byte) answer {
 	for name, value := range r.Headers {
 		got.header.Set(name, value)
 	}
-	for name, values := range r.MultiValueHeaders {
-		got.header[name] = values
-	}
+	maps.Copy(got.header, r.MultiValueHeaders)
 	if r.IsBase64Encoded {
 		t.Errorf("text came as base64: %s", b)
 	}
