@@ -133,7 +133,7 @@ func (i *issuer) claims(changes map[string]any) map[string]any {
 
 // token signs claims as a compact JWT.
 func token(alg jose.SignatureAlgorithm, kid string, key any, claims map[string]any) string {
-	var signing any = key
+	signing := key
 	if kid != "" {
 		signing = jose.JSONWebKey{Key: key, KeyID: kid}
 	}

@@ -70,6 +70,7 @@ type signatureKey struct{}
 
 func newKeySet(cfg OIDCConfig) *keySet {
 	s := &keySet{issuer: cfg.Issuer, configured: cfg.JWKSURL, log: cfg.Log}
+	s.http.Transport = &http.Transport{ForceAttemptHTTP2: true}
 	if cfg.HTTP != nil {
 		s.http = *cfg.HTTP
 	}
@@ -201,6 +202,9 @@ func (s *keySet) start(ctx context.Context) *keysFlight {
 
 // fetch gets the keys from the address given, or from the one that the issuer names when it is "".
 func (s *keySet) fetch(ctx context.Context, at string) (*keys, string, error) {
+	// The next fetch is minutes or days away. A connection that is kept for it may be dead by then, and
+	// swallow it.
+	defer s.http.CloseIdleConnections()
 	if at == "" {
 		var issuer struct {
 			Issuer  string `json:"issuer"`

@@ -20,10 +20,11 @@ func checkOrigin(s string) error {
 	if strings.ContainsAny(authority, "/?#") {
 		return errors.New("goes on after its host, if only with a slash")
 	}
-	host, port := authority, ""
+	host := authority
 	// A colon inside of brackets belongs to an IPv6 address.
 	if colon := strings.LastIndexByte(authority, ':'); colon > strings.LastIndexByte(authority, ']') {
-		host, port = authority[:colon], authority[colon+1:]
+		port := authority[colon+1:]
+		host = authority[:colon]
 		n, err := strconv.ParseUint(port, 10, 16)
 		if err != nil || n == 0 || strconv.FormatUint(n, 10) != port {
 			return errors.New("has a port that is no number from 1 to 65535")
