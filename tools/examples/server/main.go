@@ -1,0 +1,38 @@
+// Command server is the endpoint as a plain HTTP server on $PORT, for Cloud Run or any container.
+package main
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"log"
+	"net/http"
+	"os"
+	"os/signal"
+	"syscall"
+	"time"
+
+	"github.com/orga-session/orga-session/core"
+	"github.com/orga-session/orga-session/core/secret"
+	"github.com/orga-session/orga-session/core/secret/awssm"
+	"github.com/orga-session/orga-session/core/secret/gcpsm"
+)
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	// New logs what is wrong with the settings; /healthz and /readyz tell it apart from a crash.
+	h, _ := core.New(ctx, core.ConfigFromEnv(os.LookupEnv), core.Drivers{
+		Secrets: secret.Drivers{"awssm": awssm.Open(os.LookupEnv, true), "gcpsm": gcpsm.Open(os.LookupEnv)},
+	})
+	server := &http.Server{Addr: ":" + cmp.Or(os.Getenv("PORT"), "8080"), Handler: h, ReadHeaderTimeout: 5 * time.Second}
+	go func() {
+		<-ctx.Done()
+		ending, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+		defer cancel()
+		_ = server.Shutdown(ending) // what is left after that has run out of its own time
+	}()
+	if err := server.ListenAndServe(); !errors.Is(err, http.ErrServerClosed) {
+		log.Print(err)
+	}
+}

@@ -1,0 +1,34 @@
+// Package handler is the endpoint as a Go function on Vercel, beside a Next.js app.
+package handler
+
+import (
+	"context"
+	"net"
+	"net/http"
+	"os"
+	"sync"
+
+	"github.com/orga-session/orga-session/core"
+	"github.com/orga-session/orga-session/core/exchange"
+	"github.com/orga-session/orga-session/core/secret"
+	"github.com/orga-session/orga-session/core/secret/awssm"
+)
+
+// endpoint is made once an instance. New logs what is wrong with the settings, and the handler says so.
+var endpoint = sync.OnceValue(func() http.Handler {
+	h, _ := core.New(context.Background(), core.ConfigFromEnv(os.LookupEnv), core.Drivers{
+		// The AWS credentials in this environment are Vercel's: only ORGA_AWS_* are yours.
+		Secrets: secret.Drivers{"awssm": awssm.Open(os.LookupEnv, false)},
+	})
+	return h
+})
+
+// Handler serves api/orga-client-secrets.
+func Handler(w http.ResponseWriter, r *http.Request) {
+	// Vercel writes this header over whatever a client sends.
+	r.RemoteAddr = ""
+	if addr := exchange.ParseAddr(r.Header.Get("X-Vercel-Forwarded-For")); addr.IsValid() {
+		r.RemoteAddr = net.JoinHostPort(addr.String(), "0")
+	}
+	endpoint().ServeHTTP(w, r)
+}
