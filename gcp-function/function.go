@@ -1,6 +1,10 @@
 // Package function is the endpoint on Google Cloud: an HTTP function called OrgaSession, for Cloud Run
 // functions. Google's build reads a function from the root of what is uploaded, so `make build-gcp`
 // stages it there; the package is not called main because that build writes a main of its own.
+//
+// The functions framework stands before it, and does two things by itself: it redirects a path that is
+// not clean (//, /./, /../) to the clean one, where the endpoint would answer 404, and it ends a
+// request's context after CLOUD_RUN_TIMEOUT_SECONDS where that is set.
 package function
 
 import (

@@ -44,7 +44,7 @@ func build() error {
 		"../..": {"./aws-lambda", "./netlify/functions/orga-session"},
 		"..":    {"./entrypoints/gcp"},
 	} {
-		cmd := exec.Command("go", append([]string{"build", "-tags", "lambda.norpc", "-o", programs + string(filepath.Separator)}, packages...)...)
+		cmd := exec.Command("go", append([]string{"build", "-tags", "lambda.norpc", "-ldflags", "-s -w", "-o", programs + string(filepath.Separator)}, packages...)...)
 		cmd.Dir = module
 		cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
 		if out, err := cmd.CombinedOutput(); err != nil {

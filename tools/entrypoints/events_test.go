@@ -122,19 +122,23 @@ func text(body string) any {
 
 // overLambda is the way to a binary behind a Runtime API.
 func overLambda(api *lambdaruntime.API, event func(request) object) entrypoint {
+	return overLambdaWith(api, event, lambdaruntime.Options{})
+}
+
+func overLambdaWith(api *lambdaruntime.API, event func(request) object, options lambdaruntime.Options) entrypoint {
 	return func(t *testing.T, r request) answer {
 		t.Helper()
 		b, err := json.Marshal(event(r))
 		if err != nil {
 			t.Fatal(err)
 		}
-		return invoke(t, api, b)
+		return invoke(t, api, b, options)
 	}
 }
 
-func invoke(t *testing.T, api *lambdaruntime.API, event []byte) answer {
+func invoke(t *testing.T, api *lambdaruntime.API, event []byte, options lambdaruntime.Options) answer {
 	t.Helper()
-	b, err := api.Invoke(t.Context(), event, lambdaruntime.Options{})
+	b, err := api.Invoke(t.Context(), event, options)
 	if err != nil {
 		t.Fatalf("an invocation error: %v", err)
 	}

@@ -1,6 +1,7 @@
 package entrypoints
 
 import (
+	"cmp"
 	"crypto/rand"
 	"encoding/json"
 	"maps"
@@ -14,6 +15,7 @@ import (
 	"github.com/orga-session/orga-session/core/orga"
 	"github.com/orga-session/orga-session/core/orga/orgatest"
 	"github.com/orga-session/orga-session/core/secret/secrettest"
+	"github.com/orga-session/orga-session/tools/lambdaruntime"
 )
 
 // canary is a fresh key, which must show nowhere.
@@ -45,7 +47,6 @@ func TestSameAnswerEverywhere(t *testing.T) {
 
 	page := func(origin string) map[string]string { return map[string]string{"Origin": origin} }
 	body := func(contentType string) map[string]string { return map[string]string{"Content-Type": contentType} }
-	const mint = "/api/orga-client-secrets"
 	tests := []struct {
 		name string
 		request
@@ -101,6 +102,25 @@ func TestSameAnswerEverywhere(t *testing.T) {
 				first, want = name, got
 			} else if !reflect.DeepEqual(got, want) {
 				t.Errorf("%s: %s answers\n%+v\n%s answers\n%+v", tt.name, name, got, first, want)
+			}
+		}
+	}
+}
+
+// TestUncleanPath: such a path is nowhere. On Google the functions framework's own mux redirects it
+// before the function is asked.
+func TestUncleanPath(t *testing.T) {
+	t.Parallel()
+	want := map[string]int{"Google": http.StatusTemporaryRedirect}
+	entrypoints := map[string]entrypoint{
+		"Google":  overHTTP(startGoogle(t, "")),
+		"AWS":     overLambda(startLambda(t, "aws-lambda", ""), triggers["Function URL"]),
+		"Netlify": overLambda(startLambda(t, "orga-session", ""), triggers["Netlify"]),
+	}
+	for name, do := range entrypoints {
+		for _, path := range []string{"//api/orga-session", "/api//orga-session", "/api/./orga-session", "/api/x/../orga-session"} {
+			if got := do(t, request{method: "GET", path: path}); got.status != cmp.Or(want[name], http.StatusNotFound) {
+				t.Errorf("%s: %s answers %d %s", name, path, got.status, got.body)
 			}
 		}
 	}
@@ -182,7 +202,7 @@ func TestNoHTTP(t *testing.T) {
 	for _, program := range []string{"aws-lambda", "orga-session"} {
 		api := startLambda(t, program, "")
 		for _, event := range []string{`{"Records":[{"eventSource":"aws:sqs","body":"{}"}]}`, `{}`, `null`, `{"httpMethod":`} {
-			got := invoke(t, api, []byte(event))
+			got := invoke(t, api, []byte(event), lambdaruntime.Options{})
 			if got.status != http.StatusBadRequest || !strings.Contains(got.body, `"code":"bad_request"`) ||
 				got.header.Get("Content-Type") != "application/problem+json" || got.header.Get("Cache-Control") != "no-store" {
 				t.Errorf("%s, %s: got %+v", program, event, got)

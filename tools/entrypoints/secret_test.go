@@ -32,7 +32,7 @@ func deploy(t *testing.T, key string, env ...string) deployment {
 	}, env...)...)
 	do := overLambda(api, triggers["Function URL"])
 	return deployment{store, upstream, func() int {
-		return do(t, request{method: "GET", path: "/api/orga-client-secrets"}).status
+		return do(t, request{method: "GET", path: mint}).status
 	}}
 }
 
@@ -99,4 +99,29 @@ func TestStoreOutageFailsNobody(t *testing.T) {
 	d.store.Fail(secrettest.Healthy, 0)
 	tried = d.store.Calls()
 	call(func() bool { return d.store.Calls() > tried })
+}
+
+// A store that does not answer holds up the start of an instance for seconds, far less than the 10 s
+// after which Lambda ends it.
+func TestStartIsBounded(t *testing.T) {
+	t.Parallel()
+	store := new(secrettest.AWS)
+	store.Fail(secrettest.Hanging, 0)
+	server := httptest.NewServer(store)
+	t.Cleanup(server.Close)
+	begun := time.Now()
+	api := startLambda(t, "aws-lambda", "",
+		"AWS_REGION=eu-central-1", "AWS_ACCESS_KEY_ID=lambdas", "AWS_SECRET_ACCESS_KEY=lambdas",
+		"AWS_ENDPOINT_URL_SECRETS_MANAGER="+server.URL, "ORGA_API_KEY_SOURCE=awssm:orga/key", "ORGA_AUTH=anonymous",
+		"ORGA_BASE_URL=http://127.0.0.1:9")
+	do := overLambda(api, triggers["HTTP API"])
+	if got := do(t, request{method: "GET", path: "/healthz"}); got.status != 200 {
+		t.Errorf("health answers %d", got.status)
+	}
+	if took := time.Since(begun); took > 5*time.Second {
+		t.Errorf("the start took %v", took)
+	}
+	if got := do(t, request{method: "GET", path: mint}); got.status != 503 || got.header.Get("Retry-After") == "" {
+		t.Errorf("fault 2: a mint answers %d %s", got.status, got.body)
+	}
 }
