@@ -25,14 +25,22 @@ func main() {
 	h, _ := core.New(ctx, core.ConfigFromEnv(os.LookupEnv), core.Drivers{
 		Secrets: secret.Drivers{"awssm": awssm.Open(os.LookupEnv, true), "gcpsm": gcpsm.Open(os.LookupEnv)},
 	})
+	h, flush, err := traced(ctx, h)
+	if err != nil {
+		log.Fatal(err)
+	}
 	server := &http.Server{Addr: ":" + cmp.Or(os.Getenv("PORT"), "8080"), Handler: h, ReadHeaderTimeout: 5 * time.Second}
+	ended := make(chan struct{})
 	go func() {
+		defer close(ended)
 		<-ctx.Done()
 		ending, cancel := context.WithTimeout(context.Background(), 10*time.Second)
 		defer cancel()
 		_ = server.Shutdown(ending) // what is left after that has run out of its own time
+		_ = flush(ending)           // likewise the last spans
 	}()
 	if err := server.ListenAndServe(); !errors.Is(err, http.ErrServerClosed) {
-		log.Print(err)
+		log.Fatal(err)
 	}
+	<-ended
 }
