@@ -74,6 +74,14 @@ func TestHMAC(t *testing.T) {
 		})
 	}
 
+	t.Run("POST", func(t *testing.T) {
+		h, m := whole(policy.NewHMAC(keysOf(first)))
+		r := request("Authorization", sign(first, "POST", mintPath, now))
+		r.Method = http.MethodPost
+		if serve(h, r); m.n != 1 {
+			t.Error("refused")
+		}
+	})
 	t.Run("two headers", func(t *testing.T) {
 		h, _ := whole(policy.NewHMAC(keysOf(first)))
 		if got := problem(t, serve(h, request("Authorization", good, "Authorization", good))); got != "unauthenticated" {

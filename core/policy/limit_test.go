@@ -284,9 +284,9 @@ func TestMemoryUnderRace(t *testing.T) {
 // A caller who is limited, and brings a million new callers along to be forgotten, stays limited.
 func TestMemoryIsBounded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		const callers, most = 1_000_000, 64 << 20
+		const callers, most, more = 1_000_000, 64 << 20, 2 << 20
 		q := policy.Quota{N: 30, Per: time.Minute}
-		before := heap()
+		before, halfway := heap(), uint64(0)
 		m := policy.NewMemory()
 		for range q.N {
 			_, _ = m.Allow(t.Context(), "limited", q)
@@ -295,6 +295,12 @@ func TestMemoryIsBounded(t *testing.T) {
 			if d, _ := m.Allow(t.Context(), strconv.Itoa(i), q); !d.Allowed {
 				t.Fatal("a new caller is refused")
 			}
+			if i == callers/2 {
+				halfway = heap()
+			}
+		}
+		if grown := int64(heap()) - int64(halfway); grown > more {
+			t.Errorf("fault 32: the second half million takes %d MB more", grown>>20)
 		}
 		if grown := int64(heap()) - int64(before); grown > most {
 			t.Errorf("fault 32: %d callers take %d MB", callers, grown>>20)

@@ -189,7 +189,6 @@ func (s *keySet) start(ctx context.Context) *keysFlight {
 		defer s.mu.Unlock()
 		if err != nil {
 			s.failed, s.failedAt = err, wallClock()
-			at = "" // it may have moved
 		} else {
 			s.failed = nil
 			s.current.Store(fetched)
@@ -200,7 +199,8 @@ func (s *keySet) start(ctx context.Context) *keysFlight {
 	return f
 }
 
-// fetch gets the keys from the address given, or from the one that the issuer names when it is "".
+// fetch gets the keys from the address given, or from the one that the issuer names when it is "", and
+// tells which that was. With an error it is "": they may have moved.
 func (s *keySet) fetch(ctx context.Context, at string) (*keys, string, error) {
 	// The next fetch is minutes or days away. A connection that is kept for it may be dead by then, and
 	// swallow it.
