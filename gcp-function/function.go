@@ -9,7 +9,6 @@ package function
 
 import (
 	"context"
-	"log/slog"
 	"net/http"
 	"net/netip"
 	"os"
@@ -27,7 +26,6 @@ func init() {
 	cfg := core.ConfigFromEnv(os.LookupEnv)
 	project, _ := os.LookupEnv("GOOGLE_CLOUD_PROJECT")
 	log := cfg.Logger(cloudLogging(project))
-	slog.SetDefault(log)
 	// New logs what is wrong with the settings, and what it gives answers all the same. It waits for 2 s
 	// at most.
 	h, _ := core.New(context.Background(), cfg, core.Drivers{

@@ -2,7 +2,6 @@ package lambdahttp_test
 
 import (
 	"bytes"
-	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -13,8 +12,6 @@ import (
 	"slices"
 	"strings"
 	"testing"
-
-	"github.com/orga-session/orga-session/core/lambdahttp"
 )
 
 func TestResponse(t *testing.T) {
@@ -217,19 +214,4 @@ func TestNoHTTP(t *testing.T) {
 			checkProblem(t, name+", multiValueHeaders", answer{r.StatusCode, r.MultiValueHeaders, r.Body}, 400, "bad_request")
 		}
 	}
-}
-
-func Example() {
-	h := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		w.Header().Set("Content-Type", "text/plain")
-		fmt.Fprintf(w, "%s %s from %s", r.Method, r.URL.Path, r.RemoteAddr)
-	})
-	// A program hands this to lambda.StartWithOptions.
-	handler := lambdahttp.AWS(h, 0)
-
-	event := `{"version":"2.0","rawPath":"/hello","requestContext":{"http":{"method":"GET","sourceIp":"192.0.2.1"}}}`
-	response, err := handler.Invoke(context.Background(), []byte(event))
-	fmt.Println(string(response), err)
-	// Output:
-	// {"statusCode":200,"headers":{"Content-Type":"text/plain"},"body":"GET /hello from 192.0.2.1:0","isBase64Encoded":false} <nil>
 }

@@ -17,11 +17,12 @@ import (
 func main() {
 	cfg := core.ConfigFromEnv(os.LookupEnv)
 	log := cfg.Logger(nil)
-	slog.SetDefault(log)
+	slog.SetDefault(log) // for what never reaches the endpoint: events that are no request
 	// New logs what is wrong with the settings, and what it gives answers all the same. It waits for 2 s
 	// at most.
 	h, _ := core.New(context.Background(), cfg, core.Drivers{
-		// The AWS credentials in this environment are Netlify's: only ORGA_AWS_* are the owner's.
+		// The AWS credentials in this environment are Netlify's: only ORGA_AWS_* are the owner's. Google's
+		// store is not linked: it is 1.1 MB more, and there are no credentials of Google's here.
 		Secrets: secret.Drivers{"awssm": awssm.Open(os.LookupEnv, false)},
 		Log:     log,
 	})
