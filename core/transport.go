@@ -8,7 +8,8 @@ import (
 	"net/http"
 	"net/netip"
 	"net/url"
-	"sync"
+	"os"
+	"slices"
 	"sync/atomic"
 	"syscall"
 	"time"
@@ -16,55 +17,71 @@ import (
 
 const (
 	// idleTimeout is how long an unused connection to Orga is kept: less than the 60 s after which
-	// load balancers drop one without a word.
+	// load balancers drop one without a word. net/http counts it by the wall clock, which runs on
+	// while an instance is frozen.
 	idleTimeout = 25 * time.Second
-	dialTimeout = 2 * time.Second
+	// connectTimeout bounds a new connection, TLS included: of an attempt's 3 s it leaves time to say
+	// that it failed.
+	connectTimeout = 2 * time.Second
 	// maxIdle is how many connections are kept for one host: as many as an instance serves requests
 	// at once (Cloud Run's default is 80), or each request above it would pay a TLS handshake.
 	maxIdle = 128
+	// maxHeader bounds the header of an answer, as orga bounds its body.
+	maxHeader = 64 << 10
 )
 
-// transport is the way to Orga. It speaks HTTP/1.1: there, a connection on which a call was given up
-// is closed, while over HTTP/2 the next call would go into the same black hole.
+// transport is the way to Orga: an http.Transport that knows what a function instance goes through.
 //
-// Two things it adds to http.Transport. After a freeze, or when a call ran out of time, idle
-// connections are not trusted any more: whatever swallowed one has likely swallowed all. And one
-// connection can be opened ahead, by warm, with nothing sent on it.
+// It speaks HTTP/1.1. There, a call that is given up closes its connection and no other call was on
+// it; over HTTP/2 all calls of an instance share one connection, and when that is swallowed they all
+// wait for it. What HTTP/2 saves, handshakes at a burst, idle connections save as well. See
+// docs/architecture.md for the numbers.
+//
+// Beside that it does two things. When a call ran out of time and no other was answered meanwhile,
+// the idle connections are dropped: what swallowed one has swallowed all. And one connection can be
+// opened ahead, by warm, with nothing sent on it.
+//
+// No proxy is used, whatever HTTPS_PROXY says: the environment is read in one place, and a proxy
+// would resolve the names that a guard must see.
 type transport struct {
-	http   *http.Transport
-	dialer net.Dialer
-	tls    *tls.Config
-	last   atomic.Int64 // when it was last used, nanoseconds of the wall clock
+	http    *http.Transport
+	dialer  net.Dialer
+	tls     *tls.Config
+	answers atomic.Uint64 // calls that were answered
+	ahead   atomic.Pointer[connection]
+}
 
-	mu      sync.Mutex
-	ahead   net.Conn // opened by warm, not yet used
-	aheadTo string
-	aheadAt time.Time
+// connection is one that was opened ahead and has not been used yet.
+type connection struct {
+	net.Conn
+	to string // scheme and address
+	at time.Time
 }
 
 // newTransport makes a transport; guard, where given, sees each resolved address before it is dialled.
 func newTransport(guard func(network, address string, c syscall.RawConn) error) *transport {
 	t := &transport{
-		dialer: net.Dialer{Timeout: dialTimeout, Control: guard},
+		dialer: net.Dialer{Control: guard},
 		tls:    &tls.Config{MinVersion: tls.VersionTLS12, ClientSessionCache: tls.NewLRUClientSessionCache(64)},
 	}
 	t.http = &http.Transport{
-		DialContext:         func(ctx context.Context, _, addr string) (net.Conn, error) { return t.dial(ctx, "http", addr) },
-		DialTLSContext:      func(ctx context.Context, _, addr string) (net.Conn, error) { return t.dial(ctx, "https", addr) },
-		MaxIdleConns:        0, // bounded for each host
-		MaxIdleConnsPerHost: maxIdle,
-		IdleConnTimeout:     idleTimeout,
+		DialContext:            func(ctx context.Context, _, addr string) (net.Conn, error) { return t.dial(ctx, "http", addr) },
+		DialTLSContext:         func(ctx context.Context, _, addr string) (net.Conn, error) { return t.dial(ctx, "https", addr) },
+		MaxIdleConns:           0, // bounded for each host
+		MaxIdleConnsPerHost:    maxIdle,
+		IdleConnTimeout:        idleTimeout,
+		MaxResponseHeaderBytes: maxHeader,
 	}
 	return t
 }
 
 func (t *transport) RoundTrip(r *http.Request) (*http.Response, error) {
-	now := time.Now().UnixNano()
-	if last := t.last.Swap(now); now < last || now-last > int64(idleTimeout) {
-		t.http.CloseIdleConnections()
-	}
+	before := t.answers.Load()
 	resp, err := t.http.RoundTrip(r)
-	if err != nil && errors.Is(r.Context().Err(), context.DeadlineExceeded) {
+	switch {
+	case err == nil:
+		t.answers.Add(1)
+	case errors.Is(r.Context().Err(), context.DeadlineExceeded) && t.answers.Load() == before:
 		t.http.CloseIdleConnections()
 	}
 	return resp, err
@@ -81,33 +98,36 @@ func (t *transport) warm(ctx context.Context, base string) {
 	if u.Port() == "" {
 		addr = net.JoinHostPort(u.Hostname(), map[string]string{"http": "80", "https": "443"}[u.Scheme])
 	}
-	ctx, cancel := context.WithTimeout(ctx, dialTimeout)
-	defer cancel()
 	conn, err := t.open(ctx, u.Scheme, addr)
 	if err != nil {
 		return
 	}
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	t.ahead, t.aheadTo, t.aheadAt = conn, u.Scheme+addr, time.Now().Round(0) // the wall clock: it runs on in a freeze
+	t.ahead.Store(&connection{conn, u.Scheme + addr, time.Now().Round(0)}) // the wall clock, as above
 }
 
-// dial hands out the connection that was opened ahead, if it is young enough, or opens one.
+// dial hands out the connection that was opened ahead, if it is still good, or opens one.
 func (t *transport) dial(ctx context.Context, scheme, addr string) (net.Conn, error) {
-	t.mu.Lock()
-	conn, to, age := t.ahead, t.aheadTo, time.Since(t.aheadAt)
-	t.ahead = nil
-	t.mu.Unlock()
-	if conn != nil {
-		if to == scheme+addr && age >= 0 && age < idleTimeout {
-			return conn, nil
+	if c := t.ahead.Swap(nil); c != nil {
+		if age := time.Since(c.at); c.to == scheme+addr && age >= 0 && age < idleTimeout && quiet(c.Conn) {
+			return c.Conn, nil
 		}
-		_ = conn.Close() // it was never used
+		_ = c.Close() // nothing was sent on it
 	}
 	return t.open(ctx, scheme, addr)
 }
 
+// quiet tells whether nothing has come on a connection on which nothing was asked: neither its end,
+// nor anything else. It takes a millisecond. net/http resends a call whose connection turns out to be
+// dead when that had served a call before; of this one it would think that it was new.
+func quiet(conn net.Conn) bool {
+	_ = conn.SetReadDeadline(time.Now().Add(time.Millisecond)) // what fails here, fails in Read
+	_, err := conn.Read(make([]byte, 1))
+	return errors.Is(err, os.ErrDeadlineExceeded) && conn.SetReadDeadline(time.Time{}) == nil
+}
+
 func (t *transport) open(ctx context.Context, scheme, addr string) (net.Conn, error) {
+	ctx, cancel := context.WithTimeout(ctx, connectTimeout)
+	defer cancel()
 	conn, err := t.dialer.DialContext(ctx, "tcp", addr)
 	if err != nil || scheme == "http" {
 		return conn, err
@@ -115,8 +135,6 @@ func (t *transport) open(ctx context.Context, scheme, addr string) (net.Conn, er
 	config := t.tls.Clone()
 	config.ServerName, _, _ = net.SplitHostPort(addr)
 	secure := tls.Client(conn, config)
-	ctx, cancel := context.WithTimeout(ctx, dialTimeout)
-	defer cancel()
 	if err := secure.HandshakeContext(ctx); err != nil {
 		_ = conn.Close() // the handshake's error is the one to report
 		return nil, err
@@ -138,32 +156,36 @@ func publicOnly(_, address string, _ syscall.RawConn) error {
 }
 
 // reserved are the special-purpose blocks (IANA's registries, RFC 6890) that netip has no name for.
+// Of IPv6, the internet is 2000::/3, and all that is reserved there is listed.
 var reserved = []netip.Prefix{
 	netip.MustParsePrefix("0.0.0.0/8"),
 	netip.MustParsePrefix("100.64.0.0/10"),   // carrier-grade NAT
 	netip.MustParsePrefix("192.0.0.0/24"),    // protocol assignments
 	netip.MustParsePrefix("192.0.2.0/24"),    // documentation
+	netip.MustParsePrefix("192.88.99.0/24"),  // 6to4 relays
 	netip.MustParsePrefix("198.18.0.0/15"),   // benchmarks
 	netip.MustParsePrefix("198.51.100.0/24"), // documentation
 	netip.MustParsePrefix("203.0.113.0/24"),  // documentation
 	netip.MustParsePrefix("240.0.0.0/4"),     // reserved, broadcast
-	netip.MustParsePrefix("64:ff9b::/96"),    // IPv4 translated: any of the above in other clothes
-	netip.MustParsePrefix("64:ff9b:1::/48"),
-	netip.MustParsePrefix("2002::/16"),     // 6to4, likewise
-	netip.MustParsePrefix("2001::/23"),     // protocol assignments, Teredo among them
-	netip.MustParsePrefix("2001:db8::/32"), // documentation
-	netip.MustParsePrefix("fec0::/10"),     // site-local, deprecated
+	netip.MustParsePrefix("2001::/23"),       // protocol assignments, Teredo among them
+	netip.MustParsePrefix("2001:db8::/32"),   // documentation
+	netip.MustParsePrefix("2002::/16"),       // 6to4: an IPv4 address in other clothes
+	netip.MustParsePrefix("3fff::/20"),       // documentation
 }
+
+var (
+	ipv6Internet = netip.MustParsePrefix("2000::/3")
+	nat64        = netip.MustParsePrefix("64:ff9b::/96") // how an IPv6-only network names an IPv4 address
+)
 
 func isPublic(addr netip.Addr) bool {
 	addr = addr.Unmap().WithZone("")
-	if !addr.IsGlobalUnicast() || addr.IsPrivate() || addr.IsLoopback() {
+	if nat64.Contains(addr) {
+		bytes := addr.As16()
+		addr = netip.AddrFrom4([4]byte(bytes[12:]))
+	}
+	if !addr.IsGlobalUnicast() || addr.IsPrivate() || addr.Is6() && !ipv6Internet.Contains(addr) {
 		return false
 	}
-	for _, block := range reserved {
-		if block.Contains(addr) {
-			return false
-		}
-	}
-	return true
+	return !slices.ContainsFunc(reserved, func(block netip.Prefix) bool { return block.Contains(addr) })
 }

@@ -2,6 +2,8 @@ package orgatest
 
 import (
 	"context"
+	"io"
+	"log"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -34,6 +36,7 @@ func Start(tb testing.TB, api *API, secure bool) *Server {
 	tb.Helper()
 	s := &Server{API: api, Server: httptest.NewUnstartedServer(api)}
 	s.EnableHTTP2 = true
+	s.Config.ErrorLog = log.New(io.Discard, "", 0) // what clients break off is no news in a test
 	s.Config.ConnState = func(_ net.Conn, state http.ConnState) {
 		if state == http.StateNew {
 			s.opened.Add(1)
