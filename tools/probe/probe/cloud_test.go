@@ -6,7 +6,6 @@ import (
 	"net/http/httptest"
 	"slices"
 	"testing"
-	"time"
 
 	"github.com/orga-session/orga-session/core"
 	"github.com/orga-session/orga-session/core/orga/orgatest"
@@ -49,7 +48,7 @@ func TestRealEndpoint(t *testing.T) {
 			h, _ := core.New(t.Context(), cfg, core.Drivers{Log: slog.New(slog.DiscardHandler)}) // faults are served
 			s := httptest.NewServer(h)
 			t.Cleanup(s.Close)
-			r := Run(t.Context(), Options{URL: s.URL, Origin: page, Timeout: 2 * time.Second, RootCAs: cloud.RootCAs()})
+			r := Run(t.Context(), Options{URL: s.URL, Origin: page, Timeout: silence, RootCAs: cloud.RootCAs()})
 			if got := problems(r, Fail); !slices.Equal(got, test.fails) {
 				t.Errorf("fails %q, want %q\n%+v", got, test.fails, r.Checks)
 			}

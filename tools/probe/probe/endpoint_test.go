@@ -101,7 +101,7 @@ func (e *endpoint) probe(t *testing.T, o Options) Report {
 		o.URL = e.URL
 	}
 	if o.Timeout == 0 {
-		o.Timeout = time.Second
+		o.Timeout = 5 * time.Second
 	}
 	o.RootCAs = e.Client().Transport.(*http.Transport).TLSClientConfig.RootCAs
 	return Run(t.Context(), o)

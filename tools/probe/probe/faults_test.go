@@ -1,13 +1,15 @@
 package probe
 
 import (
-	"net"
 	"net/http"
 	"slices"
 	"strings"
 	"testing"
 	"time"
 )
+
+// silence is how long a test waits for a server that says nothing: enough for all else of a run.
+const silence = time.Second
 
 // TestFaults seeds one fault at a time: the probe names that one, and none besides.
 func TestFaults(t *testing.T) {
@@ -58,7 +60,8 @@ func TestFaults(t *testing.T) {
 			fault: func(*testing.T, *endpoint) {}, o: Options{Header: http.Header{"X-Odd": {"1"}}}},
 		{name: "cached token", fails: []string{"fresh"}, detail: "cached",
 			fault: func(_ *testing.T, e *endpoint) {
-				e.config = func(c map[string]any, _ int) { c["ephemeralToken"] = token(1, 2*time.Minute) }
+				cached := token(1, 2*time.Minute)
+				e.config = func(c map[string]any, _ int) { c["ephemeralToken"] = cached }
 			}},
 		{name: "no burst of two", fails: []string{"fresh"}, detail: "429 rate_limited",
 			fault: func(_ *testing.T, e *endpoint) {
@@ -82,31 +85,37 @@ func TestFaults(t *testing.T) {
 			fault: func(_ *testing.T, e *endpoint) {
 				e.config = func(c map[string]any, _ int) { c["expiresIn"] = 9; delete(c, "expiresAt") }
 			}},
-		{name: "STUN dead", fails: []string{"stun stun"}, detail: "no answer over UDP",
+		{name: "STUN dead", fails: []string{"stun stun"}, detail: "no answer over UDP", o: Options{Timeout: silence},
 			fault: func(t *testing.T, e *endpoint) {
-				dead := &turnServer{port: freePort(t)}
-				dead.swallow(t)
+				dead := silent(t)
 				e.config = func(c map[string]any, _ int) {
 					c["iceServers"] = []any{map[string]any{"urls": dead.stunURL()}, e.turn.entry(e.turn.udpURL(), e.turn.tcpURL())}
 				}
 			}},
 		{name: "STUN not there", fails: []string{"stun stun"}, detail: "nothing listens there over UDP",
 			fault: func(t *testing.T, e *endpoint) {
-				gone := &turnServer{port: freePort(t)}
+				s := gone(t)
 				e.config = func(c map[string]any, _ int) {
-					c["iceServers"] = []any{map[string]any{"urls": gone.stunURL()}}
+					c["iceServers"] = []any{map[string]any{"urls": s.stunURL()}}
 				}
 			}},
 		{name: "TURN credential wrong", fails: []string{"turn turn udp", "turn turn tcp", "turn turns tcp"}, detail: "refuses the credential",
 			fault: func(_ *testing.T, e *endpoint) { e.turn.credential = "stale" }},
-		{name: "TURN over UDP blocked, TCP fine", fails: []string{"turn turn udp"}, detail: "UDP to port",
+		{name: "TURN over UDP blocked, TCP fine", fails: []string{"turn turn udp"}, detail: "UDP is blocked", o: Options{Timeout: silence},
 			fault: func(t *testing.T, e *endpoint) {
 				s := withoutUDP(t)
 				e.config = func(c map[string]any, _ int) { c["iceServers"] = []any{s.entry(s.udpURL(), s.tcpURL())} }
 			}},
+		{name: "TURN over UDP blocked, STUN and TCP fine", fails: []string{"turn turn udp"}, detail: "UDP is blocked", o: Options{Timeout: silence},
+			fault: func(t *testing.T, e *endpoint) {
+				s := withoutUDP(t)
+				e.config = func(c map[string]any, _ int) {
+					c["iceServers"] = []any{map[string]any{"urls": e.turn.stunURL()}, s.entry(s.udpURL(), s.tcpURL())}
+				}
+			}},
 		{name: "TURN down", fails: []string{"turn turn tcp"}, detail: "nothing listens there over TCP",
 			fault: func(t *testing.T, e *endpoint) {
-				s := &turnServer{port: freePort(t), credential: turnPass}
+				s := gone(t)
 				e.config = func(c map[string]any, _ int) { c["iceServers"] = []any{s.entry(s.tcpURL())} }
 			}},
 		{name: "turns: where there is no TLS", fails: []string{"turn turns tcp"}, detail: "does not speak TLS",
@@ -215,11 +224,4 @@ func TestFaults(t *testing.T) {
 			}
 		})
 	}
-}
-
-// freePort is a port on which nothing listens.
-func freePort(t *testing.T) int {
-	l := listen(t)
-	_ = l.Close() // its being open is all that can go wrong
-	return l.Addr().(*net.TCPAddr).Port
 }

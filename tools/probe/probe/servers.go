@@ -38,9 +38,9 @@ func (p *prober) iceServers(ctx context.Context, c sessionConfig) {
 
 	count := map[string]int{}
 	for i, o := range outcomes {
-		if o.unreachable && servers[i].uri.Proto == stun.ProtoTypeUDP && onlyTCP(servers, outcomes, servers[i].uri.Host) {
-			o.check.Detail = fmt.Sprintf("UDP to port %d is blocked on the way, TCP to the same server works", servers[i].uri.Port)
-			o.check.Remedy = "let UDP out to it; until then calls go over TCP, start up to 5 s later and stutter on a poor line"
+		if o.unreachable && onlyTCP(servers, outcomes, servers[i]) {
+			o.check.Detail = "nothing comes back over UDP, while TURN over TCP works: UDP is blocked on the way, or not served"
+			o.check.Remedy = fmt.Sprintf("let UDP out to port %d; until then calls go over TCP, start up to 5 s later and stutter on a poor line", servers[i].uri.Port)
 		}
 		count[o.check.ID]++
 		p.report.add(o.check)
@@ -55,15 +55,16 @@ func (p *prober) iceServers(ctx context.Context, c sessionConfig) {
 	}
 }
 
-// onlyTCP says whether the host was reached, and over TCP or TLS alone.
-func onlyTCP(servers []iceServer, outcomes []outcome, host string) bool {
+// onlyTCP says whether a server that was not reached over UDP shares that with all others like it, while
+// TCP gets through. For TURN, STUN does not count: it may be on another port, or of another owner.
+func onlyTCP(servers []iceServer, outcomes []outcome, failed iceServer) bool {
 	reached := map[stun.ProtoType]bool{}
 	for i, s := range servers {
-		if s.uri.Host == host && outcomes[i].check.Status != Fail {
+		if outcomes[i].check.Status != Fail && (s.relays() || !failed.relays()) {
 			reached[s.uri.Proto] = true
 		}
 	}
-	return reached[stun.ProtoTypeTCP] && !reached[stun.ProtoTypeUDP]
+	return failed.uri.Proto == stun.ProtoTypeUDP && reached[stun.ProtoTypeTCP] && !reached[stun.ProtoTypeUDP]
 }
 
 // iceServer asks one server: for a binding, or for a relay when it is TURN.

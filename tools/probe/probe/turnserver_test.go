@@ -2,10 +2,12 @@ package probe
 
 import (
 	"crypto/tls"
+	"errors"
 	"fmt"
 	"io"
 	"log"
 	"net"
+	"syscall"
 	"testing"
 
 	"github.com/pion/logging"
@@ -29,12 +31,8 @@ type turnServer struct {
 
 func newTURNServer(t *testing.T, certificate *tls.Config) *turnServer {
 	s := &turnServer{credential: turnPass}
-	tcp := listen(t)
+	tcp, udp := listenBoth(t)
 	s.port = tcp.Addr().(*net.TCPAddr).Port
-	udp, err := net.ListenPacket("udp", tcp.Addr().String())
-	if err != nil {
-		t.Fatal(err)
-	}
 	secure := listen(t)
 	s.tlsPort = secure.Addr().(*net.TCPAddr).Port
 	s.serve(t, []net.PacketConn{udp}, []net.Listener{tcp, tls.NewListener(secure, certificate)})
@@ -71,21 +69,23 @@ func (s *turnServer) serve(t *testing.T, packets []net.PacketConn, streams []net
 
 // withoutUDP is a server behind a firewall that swallows UDP: the port is open, and nothing answers.
 func withoutUDP(t *testing.T) *turnServer {
-	s := &turnServer{credential: turnPass}
-	tcp := listen(t)
-	s.port = tcp.Addr().(*net.TCPAddr).Port
-	s.swallow(t)
+	tcp, _ := listenBoth(t)
+	s := &turnServer{port: tcp.Addr().(*net.TCPAddr).Port, credential: turnPass}
 	s.serve(t, nil, []net.Listener{tcp})
 	return s
 }
 
-// swallow opens the server's UDP port, and answers nothing there.
-func (s *turnServer) swallow(t *testing.T) {
-	udp, err := net.ListenPacket("udp", fmt.Sprintf("127.0.0.1:%d", s.port))
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = udp.Close() })
+// silent is a server that takes every packet and answers none.
+func silent(t *testing.T) *turnServer {
+	_, udp := listenBoth(t)
+	return &turnServer{port: udp.LocalAddr().(*net.UDPAddr).Port}
+}
+
+// gone is a server whose port is closed.
+func gone(t *testing.T) *turnServer {
+	tcp, udp := listenBoth(t)
+	_, _ = tcp.Close(), udp.Close() // their being open is all that can go wrong
+	return &turnServer{port: tcp.Addr().(*net.TCPAddr).Port, credential: turnPass}
 }
 
 func (s *turnServer) stunURL() string { return fmt.Sprintf("stun:127.0.0.1:%d", s.port) }
@@ -105,6 +105,21 @@ func (s *turnServer) iceServers() []any {
 
 func (s *turnServer) entry(urls ...string) map[string]any {
 	return map[string]any{"urls": urls, "username": turnUser, "credential": s.credential}
+}
+
+// listenBoth opens a TCP and a UDP port of the same number.
+func listenBoth(t *testing.T) (net.Listener, net.PacketConn) {
+	for {
+		tcp := listen(t)
+		udp, err := net.ListenPacket("udp", tcp.Addr().String())
+		if err == nil {
+			t.Cleanup(func() { _ = udp.Close() })
+			return tcp, udp
+		}
+		if !errors.Is(err, syscall.EADDRINUSE) { // as a relay of another test may have it
+			t.Fatal(err)
+		}
+	}
 }
 
 func listen(t *testing.T) net.Listener {
