@@ -122,3 +122,58 @@ func ExampleVerifier() {
 	// turnstile: the token does not hold
 	// no credential of a kind that is accepted
 }
+
+// identify hands callers whom v accepts on to an endpoint with ORGA_AUTH=gateway. The others go on as
+// they are, and are refused there.
+func identify(v policy.Verifier, endpoint http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if p, err := v.Verify(r); err == nil {
+			platform := exchange.PlatformFrom(r.Context())
+			platform.Identity = &exchange.Identity{Subject: p.Subject, Issuer: p.Issuer, Claims: p.Claims}
+			r = r.WithContext(exchange.WithPlatform(r.Context(), platform))
+		}
+		endpoint.ServeHTTP(w, r)
+	})
+}
+
+// userOfApp asks for a user's token as Bearer, and for an App Check token in Firebase's own header,
+// which apps and pages of the endpoint's own origin can send. Limits count by user.
+func userOfApp(user, app policy.Verifier) policy.Verifier {
+	return policy.VerifierFunc(func(r *http.Request) (policy.Principal, error) {
+		check := r.Clone(r.Context())
+		check.Header.Set("Authorization", "Bearer "+r.Header.Get("X-Firebase-AppCheck"))
+		if _, err := app.Verify(check); err != nil {
+			return policy.Principal{}, err
+		}
+		return user.Verify(r)
+	})
+}
+
+// Two verifiers that must both accept, in front of an endpoint that takes the platform's word.
+func ExampleGateway() {
+	tokens := func(good string) policy.Verifier {
+		return policy.VerifierFunc(func(r *http.Request) (policy.Principal, error) {
+			if r.Header.Get("Authorization") != "Bearer "+good {
+				return policy.Principal{}, errors.New("another token")
+			}
+			return policy.Principal{Subject: "ada"}, nil
+		})
+	}
+	endpoint := policy.Auth([]policy.Verifier{policy.Gateway()}, "", "")(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		p, _ := policy.PrincipalFrom(r.Context())
+		fmt.Fprint(w, "minted for ", p.Subject)
+	}))
+	h := identify(userOfApp(tokens("of-a-user"), tokens("of-an-app")), exchange.Handler(endpoint, slog.New(slog.DiscardHandler)))
+
+	for _, app := range []string{"of-an-app", "made-up"} {
+		r := httptest.NewRequest(http.MethodGet, "/api/orga-client-secrets", nil)
+		r.Header.Set("Authorization", "Bearer of-a-user")
+		r.Header.Set("X-Firebase-AppCheck", app)
+		w := httptest.NewRecorder()
+		h.ServeHTTP(w, r)
+		fmt.Println(w.Code)
+	}
+	// Output:
+	// 200
+	// 401
+}

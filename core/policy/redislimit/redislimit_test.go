@@ -298,6 +298,17 @@ func TestPasswords(t *testing.T) {
 	}
 }
 
+// The rights that docs/policy.md asks for are enough.
+func TestLeastRights(t *testing.T) {
+	s := startServer(t, "--user", "orga on >"+canary+" ~rate:orga-session:* +eval +evalsha +get +set +time +ping")
+	l := open(t, "redis://orga:"+canary+"@"+s.addr)
+	for range 2 { // EVAL, then EVALSHA
+		if _, err := l.Allow(t.Context(), "acme:ada", policy.Quota{N: 2, Per: time.Minute}); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
 // Some servers repeat in their error what they did not understand: fault 17 for the password.
 func TestServersThatRepeatThePassword(t *testing.T) {
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
