@@ -300,7 +300,7 @@ func TestPasswords(t *testing.T) {
 
 // The rights that docs/policy.md asks for are enough.
 func TestLeastRights(t *testing.T) {
-	s := startServer(t, "--user", "orga on >"+canary+" ~rate:orga-session:* +eval +evalsha +get +set +time +ping")
+	s := startServer(t, strings.Fields("--user orga on >"+canary+" ~rate:orga-session:* +eval +evalsha +get +set +time +ping")...)
 	l := open(t, "redis://orga:"+canary+"@"+s.addr)
 	for range 2 { // EVAL, then EVALSHA
 		if _, err := l.Allow(t.Context(), "acme:ada", policy.Quota{N: 2, Per: time.Minute}); err != nil {
