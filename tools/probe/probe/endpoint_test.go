@@ -76,7 +76,7 @@ func (e *endpoint) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 			e.config(c, n)
 		}
 		h.Set("Content-Type", "application/json")
-		h.Set("Server-Timing", "secret;dur=0.1, token;dur=20.5, ice;dur=10.0")
+		h.Add("Server-Timing", "secret;dur=0.1, token;dur=20.5, ice;dur=10.0")
 		_ = json.NewEncoder(w).Encode(c)
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"fmt"
+	"math"
 	"net/http"
 	"slices"
 	"strings"
@@ -40,7 +41,7 @@ func (p *prober) clock(a answer, c sessionConfig) {
 		return
 	}
 	if c.expiresIn != nil && !c.expiresAt.IsZero() {
-		told := time.Duration(*c.expiresIn * float64(time.Second))
+		told := seconds(*c.expiresIn)
 		if apart := c.expiresAt.Sub(a.received.Add(ahead)) - told; apart.Abs() > clockNoise {
 			p.report.fail("clock", "expiresAt and expiresIn are "+apart.Abs().Round(time.Second).String()+" apart",
 				"look for a cache that serves old answers")
@@ -70,7 +71,7 @@ func (p *prober) expiry(a answer, c sessionConfig) {
 		}
 	}
 	if c.expiresIn != nil {
-		lives = append(lives, time.Duration(*c.expiresIn*float64(time.Second)))
+		lives = append(lives, seconds(*c.expiresIn))
 	}
 	if !c.expiresAt.IsZero() {
 		until(c.expiresAt)
@@ -113,5 +114,11 @@ func jwtExpiry(token string) (time.Time, bool) {
 	if json.Unmarshal(raw, &claims) != nil || claims.Exp <= 0 {
 		return time.Time{}, false
 	}
-	return time.Unix(int64(claims.Exp), 0), true
+	return time.Unix(0, 0).Add(seconds(claims.Exp)), true
+}
+
+// seconds is s of them, at most what a Duration holds.
+func seconds(s float64) time.Duration {
+	const most = math.MaxInt64 / float64(time.Second) / 2
+	return time.Duration(max(-most, min(s, most)) * float64(time.Second))
 }

@@ -56,7 +56,8 @@ func serverTiming(h http.Header) map[string]float64 {
 		name, rest, _ := strings.Cut(metric, ";")
 		_, dur, _ := strings.Cut(rest, "dur=")
 		ms, err := strconv.ParseFloat(strings.TrimSpace(dur), 64)
-		if name = strings.TrimSpace(name); err == nil && slices.Contains([]string{"secret", "token", "ice"}, name) {
+		told := err == nil && ms >= 0 && ms < 1e9 // neither NaN nor infinite, which JSON cannot hold
+		if name = strings.TrimSpace(name); told && slices.Contains([]string{"secret", "token", "ice"}, name) {
 			out[name] = ms
 		}
 	}

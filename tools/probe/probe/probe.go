@@ -2,8 +2,8 @@
 // tells an endpoint that answers from one that works. Each check names one thing, says what was seen,
 // and, when that is wrong, what to do about it.
 //
-// Nothing it reports holds a token beyond its first six characters, a credential, a header that was
-// handed in, or a text that a server chose.
+// Nothing it reports holds a token beyond its first six characters, a credential, or a header that was
+// handed in; of what a server wrote, it repeats only codes, request ids and addresses.
 package probe
 
 import (

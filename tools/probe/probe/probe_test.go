@@ -3,6 +3,7 @@ package probe
 import (
 	"bytes"
 	"encoding/json"
+	"net/http"
 	"slices"
 	"strings"
 	"testing"
@@ -88,6 +89,23 @@ func TestJSONIsStable(t *testing.T) {
 	}
 	if !slices.Equal(ids, IDs()) {
 		t.Errorf("checks %q, want %q", ids, IDs())
+	}
+}
+
+// An endpoint may answer what it likes: the report stays JSON, and no number wraps around.
+func TestAbsurdNumbers(t *testing.T) {
+	e := newEndpoint(t)
+	e.config = func(c map[string]any, _ int) { c["expiresIn"] = 1e300; delete(c, "expiresAt") }
+	e.before = func(w http.ResponseWriter, _ *http.Request) bool {
+		w.Header().Add("Server-Timing", "token;dur=NaN, ice;dur=Inf, secret;dur=-1")
+		return false
+	}
+	r := e.probe(t, Options{})
+	if r.Outcome != Works {
+		t.Errorf("%s: %q", r.Outcome, problems(r, Fail))
+	}
+	if _, err := json.Marshal(r); err != nil {
+		t.Error(err)
 	}
 }
 
