@@ -90,5 +90,5 @@ deploy-gcp: ## Deploy to Google Cloud; asks first, DRY_RUN=1 only prints the com
 deploy-netlify: ## Deploy to Netlify; asks first, DRY_RUN=1 only prints the commands
 	@cd tools && go run ./deploy netlify
 
-clean: ## Remove what was built; .cache, with the tools, stays
-	@rm -rf dist .aws-sam .netlify
+clean: ## Remove what was built; the tools in .cache and the link to a Netlify site stay
+	@rm -rf dist .aws-sam .netlify/functions*

@@ -1,0 +1,108 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+)
+
+var awsTools = map[string]string{
+	"sam": "The SAM CLI: https://docs.aws.amazon.com/serverless-application-model/latest/developerguide/install-sam-cli.html",
+	"aws": "The AWS CLI: https://docs.aws.amazon.com/cli/latest/userguide/getting-started-install.html",
+}
+
+func (d *deploy) aws(ctx context.Context) (plan, error) {
+	stack, secret := d.value("STACK", "orga-session"), d.value("SECRET", "orga-api-key")
+	parameters, err := d.awsParameters()
+	faults := []error{err, need(awsTools)}
+
+	region := d.value("REGION", d.value("AWS_REGION", d.value("AWS_DEFAULT_REGION", "")))
+	if region == "" {
+		region, _ = d.ask(ctx, "aws", "configure", "get", "region")
+	}
+	who, arn := "", "ARN-OF-"+secret
+	switch {
+	case faults[1] != nil:
+	case region == "":
+		faults = append(faults, missing{"No region is set.", "make deploy-aws REGION=eu-central-1"})
+	default:
+		var in bool
+		if who, in = d.ask(ctx, "aws", "sts", "get-caller-identity", "--query", "Arn", "--output", "text"); !in {
+			faults = append(faults, missing{"The AWS CLI is not logged in.", "aws configure sso    (or AWS_PROFILE, or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY)"})
+			break
+		}
+		found, ok := d.ask(ctx, "aws", "secretsmanager", "describe-secret", "--secret-id", secret, "--region", region, "--query", "ARN", "--output", "text")
+		if !ok {
+			faults = append(faults, missing{
+				fmt.Sprintf("There is no secret %s in %s (or it may not be seen).", secret, region),
+				fmt.Sprintf("aws secretsmanager create-secret --region %s --name %s --secret-string file:///dev/stdin\nthen type the key and end with Enter and Ctrl-D. For another secret: make deploy-aws SECRET=name", region, secret),
+			})
+			break
+		}
+		arn = found
+	}
+	if region == "" {
+		region = "REGION"
+	}
+	overrides := append([]string{`ApiKeySecretArn="` + arn + `"`}, parameters...)
+	return plan{
+		says: compact(
+			fmt.Sprintf("AWS: build the function and deploy it as the stack %s in %s%s.", stack, region, as(who)),
+			"The stack has an HTTP API, a Lambda function with its role and log group, and reads the secret "+secret+".",
+			d.noAuth()),
+		steps: [][]string{
+			{"sam", "build"},
+			append([]string{
+				"sam", "deploy", "--stack-name", stack, "--region", region, "--resolve-s3", "--capabilities", "CAPABILITY_IAM",
+				"--no-confirm-changeset", "--no-fail-on-empty-changeset", "--parameter-overrides",
+			}, overrides...),
+		},
+		after: "Endpoint, above, is the address for your app; Ready answers 200 once the key is at hand. make probe URL=… checks it.",
+	}, errors.Join(faults...)
+}
+
+// awsParameters are the template's parameters for the settings that were given, and for what the
+// template has besides.
+func (d *deploy) awsParameters() ([]string, error) {
+	const own = "the template sets it; see docs/deploy-aws.md"
+	settings, err := d.settings(map[string]string{
+		"ORGA_API_KEY":              "put the key into a secret",
+		"ORGA_API_KEY_SOURCE":       own + " (SECRET=name)",
+		"ORGA_AUTH_HMAC_KEY_SOURCE": own + " (AuthHmacSecretArn=arn)",
+		"ORGA_TENANTS_SOURCE":       own + " (TenantsSecretArn=arn TenantKeySecretArns=arns)",
+	})
+	var list []string
+	add := func(name, value string) {
+		list = append(list, fmt.Sprintf(`%s="%s"`, name, strings.ReplaceAll(value, `"`, `\"`)))
+	}
+	for _, s := range settings {
+		add(parameterName(s.name), s.value)
+	}
+	for _, name := range []string{
+		"ApiKeySecretField", "SecretsKmsKeyArn", "AuthHmacSecretArn", "TenantsSecretArn", "TenantKeySecretArns",
+		"ReservedConcurrency", "MemorySize", "LogRetentionDays", "Tracing", "AlarmEmail", "AlarmTopicArn", "Dashboard",
+	} {
+		if value, ok := d.lookup(name); ok {
+			add(name, value)
+		}
+	}
+	return list, err
+}
+
+// parameterName is the template's parameter for a setting: ORGA_CORS_ORIGINS is CorsOrigins.
+func parameterName(setting string) string {
+	var b strings.Builder
+	for word := range strings.SplitSeq(strings.TrimPrefix(setting, "ORGA_"), "_") {
+		b.WriteString(word[:1] + strings.ToLower(word[1:]))
+	}
+	return b.String()
+}
+
+// as says who does it, where that is known.
+func as(who string) string {
+	if who == "" {
+		return ""
+	}
+	return ", as " + who
+}

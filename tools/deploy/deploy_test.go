@@ -1,0 +1,190 @@
+package main
+
+import (
+	"bytes"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+const arn = "arn:aws:secretsmanager:eu-central-1:123456789012:secret:orga-api-key-AbCdEf"
+
+// Stand-ins for the platforms' tools, in sh: each notes that it was called, and with what.
+var (
+	loggedInAWS = map[string]string{
+		"sam": `true`,
+		"aws": `case "$*" in
+			"sts get-caller-identity"*) echo arn:aws:iam::123456789012:user/me;;
+			"secretsmanager describe-secret"*) echo ` + arn + `;;
+			*) exit 1;; esac`,
+	}
+	loggedInGCP = map[string]string{
+		"make": `true`,
+		"gcloud": `case "$*" in
+			"auth list"*) echo me@example.com;;
+			"config get-value project"*) echo my-project;;
+			"config get-value functions/region"*) echo europe-west1;;
+			"iam service-accounts describe"*) exit 1;;
+			*) true;; esac`,
+	}
+	loggedInNetlify = map[string]string{
+		"go": `true`,
+		"netlify": `case "$*" in
+			"env:list"*) echo '{"ORGA_API_KEY":"hidden"}';;
+			*) true;; esac`,
+	}
+)
+
+// but is tools with one of them replaced; "" takes it away.
+func but(tools map[string]string, name, script string) map[string]string {
+	changed := make(map[string]string)
+	for n, s := range tools {
+		changed[n] = s
+	}
+	if changed[name] = script; script == "" {
+		delete(changed, name)
+	}
+	return changed
+}
+
+// run deploys with stand-ins for the tools; it gives what was printed, and the calls that were made.
+func run(t *testing.T, platform string, tools map[string]string, answer string, dry bool, env ...string) (out, calls string, err error) {
+	t.Helper()
+	bin, root := t.TempDir(), t.TempDir()
+	journal := filepath.Join(root, "calls")
+	for name, script := range tools {
+		script = "#!/bin/sh\necho \"" + name + " $*\" >>" + journal + "\n" + script + "\n"
+		if err := os.WriteFile(filepath.Join(bin, name), []byte(script), 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	t.Setenv("PATH", bin)
+	var printed bytes.Buffer
+	d := &deploy{environ: env, root: root, dry: dry, in: strings.NewReader(answer), out: &printed}
+	err = d.to(t.Context(), platform)
+	made, _ := os.ReadFile(journal) // no call, no journal
+	return printed.String(), string(made), err
+}
+
+func TestPrerequisites(t *testing.T) {
+	notLoggedIn := `case "$*" in "auth list"*) ;; *) echo x;; esac`
+	for _, tt := range []struct {
+		name, platform string
+		tools          map[string]string
+		env            []string
+		says           string
+	}{
+		{"no SAM CLI", "aws", but(loggedInAWS, "sam", ""), []string{"REGION=eu-central-1"}, "install-sam-cli"},
+		{"no AWS CLI", "aws", but(loggedInAWS, "aws", ""), []string{"REGION=eu-central-1"}, "getting-started-install"},
+		{"no region", "aws", loggedInAWS, nil, "REGION=eu-central-1"},
+		{"not logged in at AWS", "aws", but(loggedInAWS, "aws", `exit 1`), []string{"REGION=eu-central-1"}, "aws configure sso"},
+		{"no secret at AWS", "aws", but(loggedInAWS, "aws", `[ "$1" = sts ] && echo me`), []string{"REGION=eu-central-1"}, "aws secretsmanager create-secret --region eu-central-1 --name orga-api-key"},
+		{"the key in the environment", "aws", loggedInAWS, []string{"REGION=eu-central-1", "ORGA_API_KEY=sk_orga_ai_test"}, "ORGA_API_KEY is not deployed"},
+		{"no gcloud", "gcp", but(loggedInGCP, "gcloud", ""), nil, "cloud.google.com/sdk"},
+		{"no project", "gcp", but(loggedInGCP, "gcloud", `case "$*" in *project*) ;; *) echo x;; esac`), nil, "PROJECT=my-project"},
+		{"not logged in at Google", "gcp", but(loggedInGCP, "gcloud", notLoggedIn), nil, "gcloud auth login"},
+		{"no secret at Google", "gcp", but(loggedInGCP, "gcloud", `case "$*" in secrets*) exit 1;; *) echo x;; esac`), nil, "gcloud secrets create orga-api-key"},
+		{"no netlify", "netlify", but(loggedInNetlify, "netlify", ""), nil, "npm install --global netlify-cli"},
+		{"not logged in at Netlify", "netlify", but(loggedInNetlify, "netlify", `exit 1`), nil, "netlify login"},
+		{"no site", "netlify", loggedInNetlify, nil, "netlify link"},
+		{"no key at Netlify", "netlify", but(loggedInNetlify, "netlify", `[ "$1" = env:list ] && echo '{}'; true`), []string{"NETLIFY_SITE_ID=site"}, "netlify env:set ORGA_API_KEY"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			_, calls, err := run(t, tt.platform, tt.tools, "y\n", false, tt.env...)
+			if err == nil || !strings.Contains(err.Error(), tt.says) {
+				t.Errorf("it says %v, and not how: %s", err, tt.says)
+			}
+			if changes(calls) {
+				t.Errorf("something was changed:\n%s", calls)
+			}
+			if err != nil && strings.Contains(err.Error(), "sk_orga_ai_test") {
+				t.Errorf("the key is in %v", err)
+			}
+		})
+	}
+}
+
+// changes tells whether a call did more than look.
+func changes(calls string) bool {
+	for _, sign := range []string{"sam deploy", "functions deploy", "netlify deploy", "env:set", "services enable", "accounts create", "add-iam"} {
+		if strings.Contains(calls, sign) {
+			return true
+		}
+	}
+	return false
+}
+
+func TestDeploy(t *testing.T) {
+	aws := []string{"REGION=eu-central-1", "ORGA_AUTH=hmac", "ORGA_CORS_ORIGINS=https://a.example,https://b.example", "ORGA_DEBUG=", "ORGA_RATE_LIMIT_STORE=rediss://:hunter2@r.example", "AlarmEmail=me@example.com"}
+	for _, tt := range []struct {
+		name, platform string
+		tools          map[string]string
+		env            []string
+		calls          []string
+	}{
+		{"AWS", "aws", loggedInAWS, aws, []string{
+			"sam build", "sam deploy --stack-name orga-session --region eu-central-1",
+			`ApiKeySecretArn="` + arn + `"`, `Auth="hmac"`, `CorsOrigins="https://a.example,https://b.example"`, `Debug=""`, `AlarmEmail="me@example.com"`,
+			`RateLimitStore="rediss://:hunter2@r.example"`,
+		}},
+		{"Google", "gcp", loggedInGCP, aws, []string{
+			"gcloud iam service-accounts create orga-session", "gcloud secrets add-iam-policy-binding orga-api-key", "make build-gcp",
+			"gcloud functions deploy orga-session --gen2 --runtime=go126 --region=eu-central-1",
+			"|ORGA_CORS_ORIGINS=https://a.example,https://b.example|", "--allow-unauthenticated",
+		}},
+		{"Google with IAM", "gcp", loggedInGCP, []string{"ORGA_GCP_IAM_REQUIRED=true", "ORGA_AUTH=gateway"}, []string{"--no-allow-unauthenticated"}},
+		{"Netlify", "netlify", loggedInNetlify, append([]string{"NETLIFY_SITE_ID=site"}, aws...), []string{
+			"netlify env:set ORGA_AUTH hmac --context production", "netlify env:unset ORGA_DEBUG",
+			"netlify env:set ORGA_RATE_LIMIT_STORE rediss://:hunter2@r.example --context production --force --secret",
+			"netlify deploy --prod",
+		}},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			out, calls, err := run(t, tt.platform, tt.tools, "y\n", false, tt.env...)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, want := range tt.calls {
+				if !strings.Contains(calls, want) {
+					t.Errorf("no call has %s:\n%s", want, calls)
+				}
+			}
+			if strings.Contains(out, "hunter2") {
+				t.Errorf("a password is shown:\n%s", out)
+			}
+
+			for name, answer := range map[string]string{"no": "n\n", "nothing": ""} {
+				if _, calls, err := run(t, tt.platform, tt.tools, answer, false, tt.env...); err == nil || changes(calls) {
+					t.Errorf("%s was said, and it went on: %v\n%s", name, err, calls)
+				}
+			}
+			out, calls, err = run(t, tt.platform, tt.tools, "y\n", true, tt.env...)
+			if err != nil || changes(calls) || !strings.Contains(out, "deploy") || strings.Contains(out, "hunter2") {
+				t.Errorf("a dry run: %v\n%s\n%s", err, calls, out)
+			}
+		})
+	}
+}
+
+// A dry run needs neither tools nor a login: it says what is missing, and the commands.
+func TestDryRunAlone(t *testing.T) {
+	for _, platform := range []string{"aws", "gcp", "netlify"} {
+		out, _, err := run(t, platform, nil, "", true)
+		if err != nil || !strings.Contains(out, "is not installed") || !strings.Contains(out, "+ ") {
+			t.Errorf("%s: %v\n%s", platform, err, out)
+		}
+	}
+}
+
+func TestParameterNames(t *testing.T) {
+	template, err := os.ReadFile("../../template.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, setting := range []string{"ORGA_API_KEY_TTL", "ORGA_AUTH", "ORGA_AUTH_JWKS_URL", "ORGA_CORS_ORIGINS", "ORGA_RATE_LIMIT_STORE", "ORGA_BASE_URL"} {
+		if name := parameterName(setting); !strings.Contains(string(template), "\n  "+name+":\n") || !strings.Contains(string(template), setting+": !Ref "+name+"\n") {
+			t.Errorf("template.yaml does not make %s of %s", setting, name)
+		}
+	}
+}

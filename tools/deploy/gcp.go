@@ -1,0 +1,117 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+)
+
+var gcpTools = map[string]string{
+	"gcloud": "The gcloud CLI: https://cloud.google.com/sdk/docs/install",
+	"make":   "On Debian: apt-get install make; on macOS: xcode-select --install",
+}
+
+// gcpServices are the APIs of a project that a function is built and run with.
+var gcpServices = []string{
+	"cloudfunctions.googleapis.com", "run.googleapis.com", "cloudbuild.googleapis.com",
+	"artifactregistry.googleapis.com", "secretmanager.googleapis.com",
+}
+
+// mounted is where the API key is in the function: a file, in which a rotation arrives by itself.
+const mounted = "/etc/orga/api-key"
+
+func (d *deploy) gcp(ctx context.Context) (plan, error) {
+	name, secret := d.value("FUNCTION", "orga-session"), d.value("SECRET", "orga-api-key")
+	variables, err := d.gcpVariables()
+	faults := []error{err, need(gcpTools)}
+	region, project := d.value("REGION", ""), d.value("PROJECT", "")
+	who := ""
+	if faults[1] == nil {
+		if region == "" {
+			region, _ = d.ask(ctx, "gcloud", "config", "get-value", "functions/region", "--quiet")
+		}
+		if project == "" {
+			project, _ = d.ask(ctx, "gcloud", "config", "get-value", "project", "--quiet")
+		}
+	}
+	if region == "" {
+		faults = append(faults, missing{"No region is set.", "make deploy-gcp REGION=europe-west1"})
+		region = "REGION"
+	}
+	if project == "" {
+		faults = append(faults, missing{"No project is set.", "make deploy-gcp PROJECT=my-project    (or: gcloud config set project my-project)"})
+		project = "PROJECT"
+	}
+	account := "orga-session@" + project + ".iam.gserviceaccount.com"
+	hasAccount := false
+	if errors.Join(faults...) == nil {
+		if who, _ = d.ask(ctx, "gcloud", "auth", "list", "--filter=status:ACTIVE", "--format=value(account)"); who == "" {
+			faults = append(faults, missing{"gcloud is not logged in.", "gcloud auth login"})
+		} else if _, ok := d.ask(ctx, "gcloud", "secrets", "describe", secret, "--project="+project, "--quiet"); !ok {
+			faults = append(faults, missing{
+				fmt.Sprintf("There is no secret %s in %s (or it may not be seen).", secret, project),
+				fmt.Sprintf("gcloud services enable secretmanager.googleapis.com --project=%s\ngcloud secrets create %s --project=%s --replication-policy=automatic --data-file=-\nthen type the key and end with Enter and Ctrl-D. For another secret: make deploy-gcp SECRET=name", project, secret, project),
+			})
+		} else {
+			_, hasAccount = d.ask(ctx, "gcloud", "iam", "service-accounts", "describe", account, "--project="+project, "--quiet")
+		}
+	}
+
+	in := "--project=" + project
+	open, access := "--allow-unauthenticated", "Anybody may call it; ORGA_AUTH decides who gets a session."
+	if slices.Contains([]string{"true", "1"}, d.value("ORGA_GCP_IAM_REQUIRED", "")) {
+		open, access = "--no-allow-unauthenticated", "Only who has roles/run.invoker on it may call it."
+	}
+	steps := [][]string{append([]string{"gcloud", "services", "enable"}, append(gcpServices, in)...)}
+	if !hasAccount {
+		steps = append(steps, []string{"gcloud", "iam", "service-accounts", "create", "orga-session", "--display-name=orga-session", in})
+	}
+	return plan{
+		says: compact(
+			fmt.Sprintf("Google Cloud: stage the source and deploy it as the function %s in %s of %s%s.", name, region, project, as(who)),
+			"It runs as a service account of its own, "+account+", which may read the secret "+secret+" and nothing else.",
+			access, d.noAuth()),
+		steps: append(steps,
+			[]string{
+				"gcloud", "secrets", "add-iam-policy-binding", secret, "--member=serviceAccount:" + account,
+				"--role=roles/secretmanager.secretAccessor", "--condition=None", in, "--quiet",
+			},
+			[]string{"make", "build-gcp"},
+			[]string{
+				"gcloud", "functions", "deploy", name, "--gen2", "--runtime=go126", "--region=" + region, "--source=dist/gcp",
+				"--entry-point=OrgaSession", "--trigger-http", open, "--memory=256Mi", "--cpu=1", "--timeout=15s", "--concurrency=80",
+				"--service-account=" + account, "--update-secrets=" + mounted + "=" + secret + ":latest",
+				"--update-env-vars=" + gcpList(append(variables, setting{"GOOGLE_CLOUD_PROJECT", project}, setting{"ORGA_API_KEY_SOURCE", "file:" + mounted})),
+				in, "--quiet",
+			},
+			[]string{"gcloud", "functions", "describe", name, "--gen2", "--region=" + region, "--format=value(serviceConfig.uri)", in},
+		),
+		after: "The address for your app is the one above, with /api/orga-client-secrets; /readyz answers 200 once the key is at hand. make probe URL=… checks it.",
+	}, errors.Join(faults...)
+}
+
+func (d *deploy) gcpVariables() ([]setting, error) {
+	return d.settings(map[string]string{
+		"ORGA_API_KEY":        "put the key into a secret",
+		"ORGA_API_KEY_SOURCE": "the secret is mounted as a file (SECRET=name); see docs/deploy-gcp.md",
+	})
+}
+
+// gcpList writes variables with a separator that none of their values has (gcloud topic escaping).
+func gcpList(list []setting) string {
+	entries := make([]string, len(list))
+	for i, s := range list {
+		entries[i] = s.name + "=" + s.value
+	}
+	for _, separator := range []string{",", "|", "~", "#", "%", ";"} {
+		if !slices.ContainsFunc(entries, func(e string) bool { return strings.Contains(e, separator) }) {
+			if separator == "," {
+				return strings.Join(entries, ",")
+			}
+			return "^" + separator + "^" + strings.Join(entries, separator)
+		}
+	}
+	return "^::^" + strings.Join(entries, "::")
+}

@@ -1,0 +1,89 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+)
+
+var netlifyTools = map[string]string{
+	"netlify": "The Netlify CLI: npm install --global netlify-cli",
+	"go":      "Go 1.26: https://go.dev/dl/",
+}
+
+func (d *deploy) netlify(ctx context.Context) (plan, error) {
+	settings, err := d.settings(map[string]string{"ORGA_API_KEY": "it goes into the site once: " + netlifyKey})
+	faults := []error{err, need(netlifyTools)}
+	site := d.value("NETLIFY_SITE_ID", "")
+	if site == "" {
+		state, _ := os.ReadFile(filepath.Join(d.root, ".netlify", "state.json")) // a site that is not linked has none
+		var linked struct {
+			SiteID string `json:"siteId"`
+		}
+		_ = json.Unmarshal(state, &linked)
+		site = linked.SiteID
+	}
+	if faults[1] == nil {
+		faults = append(faults, d.netlifySite(ctx, site, settings))
+	}
+	var steps [][]string
+	for _, s := range settings {
+		if s.value == "" {
+			steps = append(steps, []string{"netlify", "env:unset", s.name, "--context", "production"})
+		} else {
+			step := []string{"netlify", "env:set", s.name, s.value, "--context", "production", "--force"}
+			if slices.Contains(private, s.name) {
+				step = append(step, "--secret")
+			}
+			steps = append(steps, step)
+		}
+	}
+	return plan{
+		says: compact(
+			"Netlify: build the function and deploy it to production of the site "+site+".",
+			names(settings), d.noAuth()),
+		steps: append(steps, []string{"netlify", "deploy", "--prod", "--context", "production"}),
+		after: "The address for your app is the site's, with /api/orga-client-secrets; /readyz answers 200 once the key is at hand. make probe URL=… checks it.",
+	}, errors.Join(faults...)
+}
+
+const netlifyKey = `read -rs KEY && netlify env:set ORGA_API_KEY "$KEY" --secret --context production; unset KEY`
+
+// netlifySite looks for the login, the site and its key. The key's value is not looked at.
+func (d *deploy) netlifySite(ctx context.Context, site string, settings []setting) error {
+	if _, ok := d.ask(ctx, "netlify", "api", "getCurrentUser"); !ok {
+		return missing{"The Netlify CLI is not logged in.", "netlify login    (or NETLIFY_AUTH_TOKEN)"}
+	}
+	if site == "" {
+		return missing{"This checkout is linked to no site.", "netlify link    (or, for a new one: netlify sites:create; or NETLIFY_SITE_ID)"}
+	}
+	said, ok := d.ask(ctx, "netlify", "env:list", "--json", "--context", "production")
+	var variables map[string]json.RawMessage
+	if !ok || json.Unmarshal([]byte(said), &variables) != nil {
+		return missing{"The site's environment variables can not be read.", "netlify env:list --context production    says why"}
+	}
+	for _, s := range settings {
+		variables[s.name] = nil
+	}
+	_, key := variables["ORGA_API_KEY"]
+	_, source := variables["ORGA_API_KEY_SOURCE"]
+	if !key && !source {
+		return missing{"The site has no ORGA_API_KEY.", "Type the key and Enter after:\n" + netlifyKey}
+	}
+	return nil
+}
+
+func names(settings []setting) string {
+	if len(settings) == 0 {
+		return ""
+	}
+	list := make([]string, len(settings))
+	for i, s := range settings {
+		list[i] = s.name
+	}
+	return "It sets these of the site's environment variables: " + strings.Join(list, ", ") + "."
+}

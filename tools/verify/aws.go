@@ -1,0 +1,286 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"debug/elf"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"net/http"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+)
+
+// aws checks the SAM bundle, and starts its function under Lambda's own emulator, in front of moto.
+func (s *site) aws(ctx context.Context) []*endpoint {
+	if s.sam == "" {
+		return nil
+	}
+	s.table.check(aws, accepted, "sam validate --lint", func() error {
+		_, err := s.run(ctx, s.source, nil, s.sam, "validate", "--lint", "--region", region)
+		return err
+	})
+	for _, where := range []string{"--build-in-source", "--no-build-in-source"} { // as samconfig.toml has it, and SAM's default
+		s.table.check(aws, built, "sam build "+where, func() error {
+			if _, err := s.run(ctx, s.source, nil, s.sam, "build", where); err != nil {
+				return err
+			}
+			path := filepath.Join(s.source, ".aws-sam", "build", "OrgaSessionFunction", "bootstrap")
+			if err := isStatic(path, elf.EM_AARCH64); err != nil {
+				return err
+			}
+			return onlyFile(filepath.Dir(path))
+		})
+	}
+
+	d := s.deployment(aws)
+	arns, err := s.fillStore(ctx, d)
+	if err == nil {
+		err = s.templateHolds(ctx, arns)
+	}
+	s.table.check(aws, holds, "least privilege, no CORS at the gateway, one architecture, every setting", func() error { return err })
+
+	var invoke func(context.Context, []byte) ([]byte, error)
+	if !s.table.check(aws, store, "the emulator starts the function, with its settings from the template", func() error {
+		invoke, err = s.startLambda(ctx, d, arns)
+		return err
+	}) {
+		return nil
+	}
+	s.table.check(aws, store, "awssm passes the conformance suite against moto", func() error {
+		_, err := s.run(ctx, filepath.Join(s.source, "tools"), []string{"VERIFY_MOTO=" + s.back.moto.URL}, "go", "test", "-count=1", "-run", "TestMoto", "./verify")
+		return err
+	})
+	front := func(name string, event func(*http.Request, string, bool) any) *endpoint {
+		return &endpoint{name: name, orga: d.orga, way: trigger{event: event, invoke: invoke}}
+	}
+	overHTTP := front(httpAPI, eventV2(addrHTTP, "verify.execute-api."+region+".amazonaws.com"))
+	s.table.check(aws, store, "20 mints: Secrets Manager was asked once for each secret", func() error { return s.askedOnce(ctx, overHTTP) })
+	return []*endpoint{
+		overHTTP,
+		front(restAPI, eventV1),
+		front(functionURL, eventV2(addrURL, "verify.lambda-url."+region+".on.aws")),
+		front(alb, eventALB(addrALB, false)),
+		front(albMulti, eventALB(addrALB2, true)),
+	}
+}
+
+// isStatic holds a binary to what Lambda starts without anything beside it.
+func isStatic(path string, machine elf.Machine) error {
+	f, err := elf.Open(path)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	if f.Machine != machine {
+		return fmt.Errorf("%s is built for %s, not %s", filepath.Base(path), f.Machine, machine)
+	}
+	for _, p := range f.Progs {
+		if p.Type == elf.PT_INTERP || p.Type == elf.PT_DYNAMIC {
+			return fmt.Errorf("%s is linked dynamically", filepath.Base(path))
+		}
+	}
+	return nil
+}
+
+func onlyFile(dir string) error {
+	entries, err := os.ReadDir(dir)
+	if err == nil && len(entries) != 1 {
+		err = fmt.Errorf("%d files would be deployed, not one", len(entries))
+	}
+	return err
+}
+
+// arns are the secrets of the deployment, as moto names them.
+type arns struct{ key, tenantKey, tenants, hmac string }
+
+func (s *site) fillStore(ctx context.Context, d *deployment) (arns, error) {
+	var a arns
+	var faults [4]error
+	a.key, faults[0] = s.putSecret(ctx, "orga/api-key", d.key)
+	a.tenantKey, faults[1] = s.putSecret(ctx, "orga/tenant-key", d.tenantKey)
+	a.hmac, faults[2] = s.putSecret(ctx, "orga/hmac", hmacKey)
+	a.tenants, faults[3] = s.putSecret(ctx, "orga/tenants", s.tenants("awssm:"+a.tenantKey, "awssm:orga/nowhere"))
+	return a, errors.Join(faults[:]...)
+}
+
+// transformed is the template after SAM's own transform.
+func (s *site) transformed(ctx context.Context, parameters map[string]string) (*template, error) {
+	given, err := json.Marshal(parameters)
+	if err != nil {
+		return nil, err
+	}
+	text, err := s.run(ctx, s.source, nil, s.python, filepath.Join(s.source, "tools", "verify", "transform.py"), "template.yaml", string(given))
+	if err != nil {
+		return nil, err
+	}
+	return parseTemplate(text, parameters)
+}
+
+var goarch = regexp.MustCompile(`GOARCH=(\S+)`)
+
+// elsewhere are settings that have no meaning behind an HTTP API in its owner's account.
+var elsewhere = []string{
+	"ORGA_API_KEY", "ORGA_TRUSTED_HOPS", "ORGA_GCP_IAM_REQUIRED", "ORGA_GCPSM_ENDPOINT",
+	"ORGA_AWS_REGION", "ORGA_AWS_ACCESS_KEY_ID", "ORGA_AWS_SECRET_ACCESS_KEY", "ORGA_AWS_SESSION_TOKEN",
+}
+
+var settingInTable = regexp.MustCompile("(?m)^\\| `(ORGA_[A-Z_]+)`")
+
+func (s *site) templateHolds(ctx context.Context, a arns) error {
+	t, err := s.transformed(ctx, map[string]string{"ApiKeySecretArn": a.key})
+	if err != nil {
+		return err
+	}
+	var faults []error
+	fault := func(format string, args ...any) { faults = append(faults, fmt.Errorf(format, args...)) }
+
+	grants, err := t.grants()
+	if err != nil {
+		faults = append(faults, err)
+	}
+	want := []grant{
+		{"logs:CreateLogStream", "<[LogGroup Arn]>"},
+		{"logs:PutLogEvents", "<[LogGroup Arn]>"},
+		{"secretsmanager:GetSecretValue", a.key},
+	}
+	if !slices.Equal(grants, want) {
+		fault("the function may do %v, not just %v", grants, want)
+	}
+	for _, name := range sorted(t.Resources) {
+		r := t.Resources[name]
+		all, err := json.Marshal(r.Properties)
+		if err != nil {
+			return err
+		}
+		if strings.HasPrefix(r.Type, "AWS::ApiGateway") && strings.Contains(strings.ToLower(string(all)), "cors") {
+			fault("%s has CORS of its own", name)
+		}
+	}
+	makefile, err := os.ReadFile(filepath.Join(s.source, "Makefile"))
+	if err != nil {
+		return err
+	}
+	_, recipe, _ := strings.Cut(string(makefile), "\nbuild-OrgaSessionFunction:")
+	builds := goarch.FindStringSubmatch(recipe)
+	if runs := fmt.Sprint(t.Resources["OrgaSessionFunction"].Properties["Architectures"]); builds == nil || runs != "["+builds[1]+"]" {
+		fault("the template runs %s, the Makefile builds %v", runs, builds)
+	}
+	env, err := t.environment()
+	if err != nil {
+		return err
+	}
+	readme, err := os.ReadFile(filepath.Join(s.source, "README.md"))
+	if err != nil {
+		return err
+	}
+	for _, m := range settingInTable.FindAllStringSubmatch(string(readme), -1) {
+		if _, ok := env[m[1]]; !ok && !slices.Contains(elsewhere, m[1]) {
+			fault("no parameter sets %s", m[1])
+		}
+	}
+	return errors.Join(faults...)
+}
+
+// startLambda builds the function for this machine, starts it under the emulator with the environment
+// that the template gives it, and tells how to invoke it.
+func (s *site) startLambda(ctx context.Context, d *deployment, a arns) (func(context.Context, []byte) ([]byte, error), error) {
+	dir := filepath.Join(s.scratch, "lambda")
+	recipe, err := s.run(ctx, s.source, nil, "make", "-n", "build-OrgaSessionFunction", "ARTIFACTS_DIR="+dir)
+	if err != nil {
+		return nil, err
+	}
+	recipe = strings.ReplaceAll(recipe, "GOARCH=arm64", "GOARCH=amd64") // the emulator runs on this machine
+	if _, err := s.run(ctx, s.source, nil, "sh", "-ec", recipe); err != nil {
+		return nil, err
+	}
+	t, err := s.transformed(ctx, map[string]string{
+		"ApiKeySecretArn": a.key, "TenantsSecretArn": a.tenants, "TenantKeySecretArns": a.tenantKey, "AuthHmacSecretArn": a.hmac,
+		"Auth": d.env["ORGA_AUTH"], "AuthIssuer": d.env["ORGA_AUTH_ISSUER"], "AuthAudience": d.env["ORGA_AUTH_AUDIENCE"],
+		"BaseUrl": d.env["ORGA_BASE_URL"], "CorsOrigins": d.env["ORGA_CORS_ORIGINS"], "Timeout": d.env["ORGA_TIMEOUT"],
+		"RateLimit": d.env["ORGA_RATE_LIMIT"], "RateLimitStore": d.env["ORGA_RATE_LIMIT_STORE"], "RateLimitStrict": d.env["ORGA_RATE_LIMIT_STRICT"],
+		"LogLevel": d.env["ORGA_LOG_LEVEL"],
+	})
+	if err != nil {
+		return nil, err
+	}
+	env, err := t.environment()
+	if err != nil {
+		return nil, err
+	}
+	maps.Copy(env, map[string]string{ // what Lambda sets, and where AWS is here
+		"AWS_REGION": region, "AWS_ACCESS_KEY_ID": "verify", "AWS_SECRET_ACCESS_KEY": "none", "AWS_SESSION_TOKEN": "none",
+		"AWS_LAMBDA_FUNCTION_TIMEOUT":      fmt.Sprint(t.Resources["OrgaSessionFunction"].Properties["Timeout"]),
+		"AWS_LAMBDA_FUNCTION_MEMORY_SIZE":  "256",
+		"AWS_ENDPOINT_URL_SECRETS_MANAGER": s.back.moto.URL,
+	})
+	port, err := freePort()
+	if err != nil {
+		return nil, err
+	}
+	runtimePort, err := freePort()
+	if err != nil {
+		return nil, err
+	}
+	found, err := filepath.Glob(filepath.Join(s.cache, "venv", "lib", "python3*", "site-packages", "samcli", "local", "rapid", "aws-lambda-rie-x86_64"))
+	if err != nil || len(found) != 1 {
+		return nil, errors.New("aws-sam-cli brings no aws-lambda-rie-x86_64")
+	}
+	emulator := filepath.Join(s.scratch, "aws-lambda-rie")
+	program, err := os.ReadFile(found[0])
+	if err != nil {
+		return nil, err
+	}
+	if err := os.WriteFile(emulator, program, 0o755); err != nil {
+		return nil, err
+	}
+	addr := fmt.Sprintf("127.0.0.1:%d", port)
+	if _, err := s.start(ctx, listens(addr), dir, environ(env), emulator,
+		"--runtime-interface-emulator-address", addr, "--runtime-api-address", fmt.Sprintf("127.0.0.1:%d", runtimePort), "./bootstrap"); err != nil {
+		return nil, err
+	}
+	return func(ctx context.Context, event []byte) ([]byte, error) {
+		req, err := http.NewRequestWithContext(ctx, http.MethodPost, "http://"+addr+"/2015-03-31/functions/function/invocations", bytes.NewReader(event))
+		if err != nil {
+			return nil, err
+		}
+		resp, err := http.DefaultClient.Do(req)
+		if err != nil {
+			return nil, err
+		}
+		defer resp.Body.Close()
+		return io.ReadAll(resp.Body)
+	}, nil
+}
+
+// askedOnce mints on a function that has just started, and holds it to one call for each secret.
+func (s *site) askedOnce(ctx context.Context, e *endpoint) error {
+	for _, path := range []string{mintPath, mintPath + "/acme"} {
+		for range 10 {
+			if _, err := s.put(ctx, e, row{method: http.MethodGet, path: path, status: http.StatusOK}); err != nil {
+				return err
+			}
+		}
+	}
+	s.back.mu.Lock()
+	defer s.back.mu.Unlock()
+	var faults []error
+	for _, name := range []string{"orga/api-key", "orga/tenant-key", "orga/tenants", "orga/hmac"} {
+		calls := 0
+		for id, n := range s.back.asked {
+			if strings.Contains(id, ":secret:"+name+"-") {
+				calls += n
+			}
+		}
+		if calls != 1 {
+			faults = append(faults, fmt.Errorf("%d calls for %s", calls, name))
+		}
+	}
+	return errors.Join(faults...)
+}

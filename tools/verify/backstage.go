@@ -1,0 +1,226 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"log/slog"
+	"maps"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"net/http/httputil"
+	"net/url"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+
+	"github.com/orga-session/orga-session/core"
+	"github.com/orga-session/orga-session/core/orga"
+	"github.com/orga-session/orga-session/core/orga/orgatest"
+	"github.com/orga-session/orga-session/core/secret"
+	"github.com/orga-session/orga-session/core/secret/awssm"
+	"github.com/orga-session/orga-session/core/secret/secrettest"
+)
+
+const (
+	region  = "eu-central-1"
+	account = "123456789012"
+	hmacKey = "a key that only this verification has"
+)
+
+// backstage is what stands behind all endpoints: a page that may ask them, the limits' store, the
+// secret stores. Each deployment has an Orga API of its own.
+type backstage struct {
+	page       net.Listener
+	origin     string // of the page, the only one that is listed
+	redis      *process
+	redisAddr  string
+	moto       *httptest.Server // counts, in front of moto
+	google     secrettest.Google
+	googleAt   *httptest.Server
+	emptyFile  string
+	closedPort int
+	databases  int
+
+	mu    sync.Mutex
+	asked map[string]int // secret → GetSecretValue calls that moto saw
+}
+
+func (s *site) shared(ctx context.Context) error {
+	var err error
+	if s.back.page, err = net.Listen("tcp", "127.0.0.1:0"); err != nil {
+		return err
+	}
+	s.back.origin = fmt.Sprintf("http://localhost:%d", s.back.page.Addr().(*net.TCPAddr).Port)
+	s.back.emptyFile = filepath.Join(s.scratch, "empty")
+	if err = os.WriteFile(s.back.emptyFile, nil, 0o600); err != nil {
+		return err
+	}
+	if s.back.closedPort, err = freePort(); err != nil {
+		return err
+	}
+	port, err := freePort()
+	if err != nil {
+		return err
+	}
+	s.back.redisAddr = fmt.Sprintf("127.0.0.1:%d", port)
+	s.back.redis, err = s.start(ctx, listens(s.back.redisAddr), s.scratch, nil, "redis-server",
+		"--bind", "127.0.0.1", "--port", fmt.Sprint(port), "--save", "", "--appendonly", "no")
+	if err != nil {
+		return err
+	}
+	s.back.googleAt = httptest.NewServer(&s.back.google)
+	return s.startMoto(ctx)
+}
+
+func (s *site) startMoto(ctx context.Context) error {
+	s.back.asked = make(map[string]int)
+	port, err := freePort()
+	if err != nil {
+		return err
+	}
+	base := &url.URL{Scheme: "http", Host: fmt.Sprintf("127.0.0.1:%d", port)}
+	if _, err := s.start(ctx, listens(base.Host), s.scratch, nil, filepath.Join(filepath.Dir(s.python), "moto_server"),
+		"-H", "127.0.0.1", "-p", fmt.Sprint(port)); err != nil {
+		return err
+	}
+	proxy := httputil.NewSingleHostReverseProxy(base)
+	s.back.moto = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		body, _ := io.ReadAll(r.Body) // what is cut off moto refuses
+		if strings.HasSuffix(r.Header.Get("X-Amz-Target"), ".GetSecretValue") {
+			var call struct {
+				SecretID string `json:"SecretId"`
+			}
+			_ = json.Unmarshal(body, &call)
+			s.back.mu.Lock()
+			s.back.asked[call.SecretID]++
+			s.back.mu.Unlock()
+		}
+		r.Body = io.NopCloser(bytes.NewReader(body))
+		proxy.ServeHTTP(w, r)
+	}))
+	return nil
+}
+
+// putSecret makes a secret in moto and gives its ARN.
+func (s *site) putSecret(ctx context.Context, name, value string) (arn string, err error) {
+	body, err := json.Marshal(map[string]string{"Name": name, "SecretString": value})
+	if err != nil {
+		return "", err
+	}
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, s.back.moto.URL, bytes.NewReader(body))
+	if err != nil {
+		return "", err
+	}
+	req.Header.Set("Content-Type", "application/x-amz-json-1.1")
+	req.Header.Set("X-Amz-Target", "secretsmanager.CreateSecret")
+	req.Header.Set("Authorization", "AWS4-HMAC-SHA256 Credential=verify/20260101/"+region+"/secretsmanager/aws4_request, SignedHeaders=host, Signature=none")
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		return "", err
+	}
+	defer resp.Body.Close()
+	var made struct{ ARN string }
+	if err := json.NewDecoder(resp.Body).Decode(&made); err != nil || made.ARN == "" {
+		return "", fmt.Errorf("moto made no secret %s: %s: %w", name, resp.Status, err)
+	}
+	return made.ARN, nil
+}
+
+// deployment is what one platform's settings lead to: an Orga API, and keys that only it accepts.
+type deployment struct {
+	orga           *orgatest.API
+	key, tenantKey string
+	env            map[string]string // settings that are alike on all platforms
+}
+
+func (s *site) deployment(name string) *deployment {
+	word := strings.ToLower(strings.ReplaceAll(name, "/", "-"))
+	d := &deployment{orga: new(orgatest.API), key: orga.KeyPrefix + "test_" + word, tenantKey: orga.KeyPrefix + "test_tenant_" + word}
+	d.orga.AcceptKeys(d.key, d.tenantKey)
+	s.back.databases++
+	d.env = map[string]string{
+		"ORGA_BASE_URL":          httptest.NewServer(d.orga).URL,
+		"ORGA_AUTH":              "anonymous",
+		"ORGA_CORS_ORIGINS":      s.back.origin,
+		"ORGA_RATE_LIMIT":        "off",
+		"ORGA_RATE_LIMIT_STORE":  fmt.Sprintf("redis://%s/%d", s.back.redisAddr, s.back.databases),
+		"ORGA_RATE_LIMIT_STRICT": "true",
+		"ORGA_TIMEOUT":           "2s",
+		"ORGA_AUTH_AUDIENCE":     "verify",
+		"ORGA_AUTH_ISSUER":       fmt.Sprintf("http://127.0.0.1:%d", s.back.closedPort),
+		"ORGA_LOG_LEVEL":         "warn",
+	}
+	return d
+}
+
+// tenants are those that the conformance rows ask for. own is where this platform keeps the tenants'
+// key, nowhere a secret that its store does not have.
+func (s *site) tenants(own, nowhere string) string {
+	tenant := func(members ...string) map[string]string {
+		t := map[string]string{"apiKeySource": own}
+		for i := 0; i < len(members); i += 2 {
+			t[members[i]] = members[i+1]
+		}
+		return t
+	}
+	document, err := json.Marshal(map[string]any{"tenants": map[string]any{
+		"acme":    tenant(),
+		"limited": tenant("rateLimit", "1/1h"),
+		"signed":  tenant("auth", "hmac"),
+		"issued":  tenant("auth", "oidc"),
+		"keyless": tenant("apiKeySource", "file:"+s.back.emptyFile),
+		"nostore": tenant("apiKeySource", nowhere),
+	}})
+	if err != nil {
+		panic(err) // texts always marshal
+	}
+	return string(document)
+}
+
+// ownAWS are the settings for awssm: from outside AWS, moto being AWS.
+func (s *site) ownAWS() map[string]string {
+	return map[string]string{
+		"ORGA_AWS_REGION": region, "ORGA_AWS_ACCESS_KEY_ID": "verify", "ORGA_AWS_SECRET_ACCESS_KEY": "none",
+		"AWS_ENDPOINT_URL_SECRETS_MANAGER": s.back.moto.URL,
+	}
+}
+
+// withEnvironment is for a platform whose tenants and keys are in its environment: all of its settings.
+func (s *site) withEnvironment(d *deployment) map[string]string {
+	env := maps.Clone(d.env)
+	maps.Copy(env, s.ownAWS())
+	maps.Copy(env, map[string]string{
+		"ORGA_API_KEY": d.key, "VERIFY_TENANT_KEY": d.tenantKey, "VERIFY_HMAC_KEY": hmacKey,
+		"ORGA_AUTH_HMAC_KEY_SOURCE": "env:VERIFY_HMAC_KEY",
+		"VERIFY_TENANTS":            s.tenants("env:VERIFY_TENANT_KEY", "awssm:orga/nowhere"),
+		"ORGA_TENANTS_SOURCE":       "env:VERIFY_TENANTS",
+	})
+	return env
+}
+
+// startPlain is the reference: the core behind net/http, in this process.
+func (s *site) startPlain(ctx context.Context) (*endpoint, error) {
+	d := s.deployment(plain)
+	env := s.withEnvironment(d)
+	lookup := func(name string) (string, bool) { v, ok := env[name]; return v, ok }
+	cfg := core.ConfigFromEnv(lookup)
+	h, err := core.New(ctx, cfg, core.Drivers{Secrets: secret.Drivers{"awssm": awssm.Open(lookup, false)}, Log: slog.New(slog.DiscardHandler)})
+	if err != nil {
+		return nil, err
+	}
+	return &endpoint{name: plain, orga: d.orga, way: direct{base: httptest.NewServer(h).URL}}, nil
+}
+
+// environ is env in the form that a process takes.
+func environ(env map[string]string) []string {
+	list := make([]string, 0, len(env))
+	for name, value := range env {
+		list = append(list, name+"="+value)
+	}
+	return list
+}

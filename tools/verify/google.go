@@ -1,0 +1,189 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"maps"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+)
+
+// frameworkMain is what Google's build puts beside a function.
+const frameworkMain = `package main
+
+import (
+	"log"
+	"os"
+
+	"github.com/GoogleCloudPlatform/functions-framework-go/funcframework"
+	_ "github.com/orga-session/orga-session"
+)
+
+func main() { log.Fatal(funcframework.Start(os.Getenv("PORT"))) }
+`
+
+// google stages and builds the function as Google does, and starts it under the functions framework.
+func (s *site) google(ctx context.Context) []*endpoint {
+	staged := filepath.Join(s.source, "dist", "gcp")
+	program := filepath.Join(s.scratch, "google-function")
+	if !s.table.check(google, built, "the staged source builds from its vendor folder alone", func() error {
+		if _, err := s.run(ctx, s.source, nil, "make", "build-gcp"); err != nil {
+			return err
+		}
+		copied := filepath.Join(s.scratch, "google-source")
+		if err := os.CopyFS(copied, os.DirFS(staged)); err != nil {
+			return err
+		}
+		if err := os.MkdirAll(filepath.Join(copied, "main"), 0o755); err != nil {
+			return err
+		}
+		if err := os.WriteFile(filepath.Join(copied, "main", "main.go"), []byte(frameworkMain), 0o644); err != nil {
+			return err
+		}
+		_, err := s.run(ctx, copied, []string{"GOFLAGS=-mod=vendor", "GOPROXY=off", "CGO_ENABLED=0"}, "go", "build", "-o", program, "./main")
+		return err
+	}) {
+		return nil
+	}
+	if s.gcloud != "" {
+		s.table.check(google, holds, "gcloud uploads the function, and no tests, settings or keys", func() error { return s.uploads(ctx, staged) })
+		s.table.check(google, accepted, "gcloud accepts each of its commands in README, docs, Makefile and make deploy-gcp", func() error { return s.lintGcloud(ctx) })
+	}
+
+	d := s.deployment(google)
+	const secrets = "projects/verify/secrets/"
+	s.back.google.Put(secrets+"tenant-key", []byte(d.tenantKey))
+	s.back.google.Put(secrets+"hmac", []byte(hmacKey))
+	s.back.google.Put(secrets+"tenants", []byte(s.tenants("gcpsm:"+secrets+"tenant-key", "gcpsm:"+secrets+"nowhere")))
+	mounted := filepath.Join(s.scratch, "api-key")
+	if err := os.WriteFile(mounted, []byte(d.key+"\n"), 0o600); err != nil {
+		s.table.check(google, store, "a mounted secret", func() error { return err })
+		return nil
+	}
+	port, err := freePort()
+	if err != nil {
+		return nil
+	}
+	env := maps.Clone(d.env)
+	maps.Copy(env, map[string]string{
+		"PORT": fmt.Sprint(port), "FUNCTION_TARGET": "OrgaSession",
+		"ORGA_API_KEY_SOURCE": "file:" + mounted, "ORGA_GCPSM_ENDPOINT": s.back.googleAt.URL,
+		"ORGA_AUTH_HMAC_KEY_SOURCE": "gcpsm:" + secrets + "hmac", "ORGA_TENANTS_SOURCE": "gcpsm:" + secrets + "tenants",
+	})
+	base := fmt.Sprintf("http://127.0.0.1:%d", port)
+	if !s.table.check(google, store, "the function is ready, with its key from a mounted secret", func() error {
+		_, err := s.start(ctx, answers(base+"/readyz", http.StatusOK), s.scratch, environ(env), program)
+		return err
+	}) {
+		return nil
+	}
+	front := func(h http.Header) { h.Add("X-Forwarded-For", "203.0.113.7") } // Google's front end adds the caller at the end
+	return []*endpoint{{name: google, orga: d.orga, way: direct{base: base, front: front}}}
+}
+
+// uploads holds what gcloud would upload to what Google builds; what must not go is put there first.
+func (s *site) uploads(ctx context.Context, staged string) error {
+	dir := filepath.Join(s.scratch, "google-upload")
+	if err := os.CopyFS(dir, os.DirFS(staged)); err != nil {
+		return err
+	}
+	for _, name := range []string{".env", ".env.local", "function_test.go"} {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte("x"), 0o600); err != nil {
+			return err
+		}
+	}
+	out, err := s.run(ctx, dir, nil, s.gcloud, "meta", "list-files-for-upload", ".")
+	if err != nil {
+		return err
+	}
+	files := make(map[string]bool)
+	var faults []error
+	for name := range strings.Lines(out) {
+		name = strings.TrimSpace(name)
+		files[name] = true
+		if strings.HasPrefix(filepath.Base(name), ".env") || strings.HasPrefix(name, ".") || strings.HasSuffix(name, "_test.go") {
+			faults = append(faults, fmt.Errorf("%s would be uploaded", name))
+		}
+	}
+	for _, name := range []string{"go.mod", "go.sum", "function.go", "core/core.go", "vendor/modules.txt"} {
+		if !files[name] {
+			faults = append(faults, fmt.Errorf("%s would not be uploaded", name))
+		}
+	}
+	return errors.Join(faults...)
+}
+
+// lintGcloud has gcloud read every command of its own that we tell people to run, or run for them.
+func (s *site) lintGcloud(ctx context.Context) error {
+	texts := []string{"README.md", "Makefile"}
+	docs, err := filepath.Glob(filepath.Join(s.source, "docs", "*.md"))
+	if err != nil {
+		return err
+	}
+	var lines []string
+	for _, name := range append(docs, texts...) {
+		if !filepath.IsAbs(name) {
+			name = filepath.Join(s.source, name)
+		}
+		text, err := os.ReadFile(name)
+		if err != nil {
+			return err
+		}
+		lines = append(lines, commands(string(text), "gcloud ")...)
+	}
+	dry, err := s.run(ctx, filepath.Join(s.source, "tools"),
+		[]string{"PROJECT=verify-project", "REGION=europe-west1", "ORGA_AUTH=oidc", "ORGA_CORS_ORIGINS=https://a.example,https://b.example"},
+		"go", "run", "./deploy", "--dry-run", "gcp")
+	if err != nil {
+		return err
+	}
+	printed := commands(dry, "gcloud ")
+	if len(printed) == 0 {
+		return errors.New("make deploy-gcp DRY_RUN=1 prints no gcloud command")
+	}
+	seen := make(map[string]bool)
+	var faults []error
+	for _, line := range append(lines, printed...) {
+		if seen[line] {
+			continue
+		}
+		seen[line] = true
+		out, err := s.run(ctx, s.scratch, nil, s.gcloud, "meta", "lint-gcloud-commands", "--command-string="+line)
+		if err != nil {
+			return err
+		}
+		var verdict []struct {
+			Success bool   `json:"success"`
+			Error   string `json:"error_message"`
+		}
+		if err := json.Unmarshal([]byte(out), &verdict); err != nil || len(verdict) == 0 {
+			return fmt.Errorf("gcloud said no verdict on %s: %.200s", line, out)
+		}
+		if !verdict[0].Success {
+			faults = append(faults, fmt.Errorf("%s\n      %s", line, verdict[0].Error))
+		}
+	}
+	fmt.Fprintf(os.Stderr, "       gcloud read %d commands\n", len(seen))
+	return errors.Join(faults...)
+}
+
+// commands are the commands in a text that begin with start: whole lines, continuations joined, up to
+// where the shell takes over.
+func commands(text, start string) []string {
+	var found []string
+	for line := range strings.SplitSeq(strings.ReplaceAll(text, "\\\n", " "), "\n") {
+		line = strings.TrimPrefix(strings.TrimSpace(strings.TrimPrefix(line, "+ ")), "$ ")
+		if !strings.HasPrefix(line, start) || strings.Contains(line, "…") {
+			continue
+		}
+		for _, end := range []string{" | ", " && ", " > ", " < ", " # "} {
+			line, _, _ = strings.Cut(line, end)
+		}
+		found = append(found, strings.Join(strings.Fields(line), " "))
+	}
+	return found
+}

@@ -1,0 +1,194 @@
+package main
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"time"
+)
+
+// site is where a verification happens.
+type site struct {
+	root    string // the checkout
+	cache   string // installed tools; kept
+	scratch string // all else; removed at the end
+	source  string // a copy of the checkout, as a clone would be
+
+	table                                     *table
+	goEnv                                     map[string]string
+	python, sam, netlifyCLI, gcloud, chromium string
+
+	back backstage // what every endpoint is put in front of
+
+	mu        sync.Mutex
+	processes []*process
+}
+
+// again is a second copy, in another place, to build all once more from.
+func (s *site) again() string { return filepath.Join(s.scratch, "again", "elsewhere") }
+
+// copyTree copies what git would have in a clone of root, changes that are not committed included.
+func copyTree(ctx context.Context, root, to string) error {
+	list := exec.CommandContext(ctx, "git", "ls-files", "-z", "--cached", "--others", "--exclude-standard")
+	list.Dir = root
+	out, err := list.Output()
+	if err != nil {
+		return err
+	}
+	for name := range strings.SplitSeq(strings.TrimRight(string(out), "\x00"), "\x00") {
+		from := filepath.Join(root, name)
+		info, err := os.Lstat(from)
+		if errors.Is(err, fs.ErrNotExist) {
+			continue // deleted, and not yet committed
+		}
+		if err != nil {
+			return err
+		}
+		if !info.Mode().IsRegular() {
+			continue
+		}
+		data, err := os.ReadFile(from)
+		if err != nil {
+			return err
+		}
+		if err := os.MkdirAll(filepath.Dir(filepath.Join(to, name)), 0o755); err != nil {
+			return err
+		}
+		if err := os.WriteFile(filepath.Join(to, name), data, info.Mode().Perm()); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// install brings the tools here. One that cannot be had fails its platform's check, and with it the
+// verification, but not the checks of the others.
+func (s *site) install(ctx context.Context) error {
+	out, err := exec.CommandContext(ctx, "go", "env", "-json", "GOMODCACHE", "GOCACHE", "GOPROXY", "GOSUMDB").Output()
+	if err != nil {
+		return fmt.Errorf("go env: %w", err)
+	}
+	if err := json.Unmarshal(out, &s.goEnv); err != nil {
+		return err
+	}
+	s.debian(ctx)
+	var wg sync.WaitGroup
+	wg.Go(func() {
+		s.table.check(aws, toolsThere, "aws-sam-cli and moto", func() error { return s.installPython(ctx) })
+	})
+	wg.Go(func() {
+		s.table.check(netlify, toolsThere, "netlify-cli", func() error { return s.installNetlify(ctx) })
+	})
+	s.table.check(google, toolsThere, "gcloud", func() error {
+		s.gcloud, err = exec.LookPath("gcloud")
+		if err != nil {
+			return errors.New("gcloud is not installed; get it from https://cloud.google.com/sdk/docs/install")
+		}
+		return nil
+	})
+	wg.Wait()
+	return nil
+}
+
+// debian installs the two programs that only Debian packages, where this is Debian and we may.
+func (s *site) debian(ctx context.Context) {
+	var missing []string
+	for _, name := range []string{"redis-server", "chromium"} {
+		if _, err := exec.LookPath(name); err != nil {
+			missing = append(missing, name)
+		}
+	}
+	if len(missing) > 0 && os.Geteuid() == 0 {
+		fmt.Fprintln(os.Stderr, "Installing", strings.Join(missing, " and "), "with apt-get.")
+		_ = exec.CommandContext(ctx, "apt-get", "update", "-qq").Run() // the install says what is wrong
+		_ = exec.CommandContext(ctx, "apt-get", append([]string{"install", "-y", "-qq", "--no-install-recommends"}, missing...)...).Run()
+	}
+	s.table.check(plain, toolsThere, "redis-server and chromium", func() error {
+		var faults []error
+		for _, name := range []string{"redis-server", "chromium"} {
+			if _, err := exec.LookPath(name); err != nil {
+				faults = append(faults, fmt.Errorf("%s is not installed; on Debian: apt-get install %s", name, name))
+			}
+		}
+		s.chromium, _ = exec.LookPath("chromium")
+		return errors.Join(faults...)
+	})
+}
+
+func (s *site) installPython(ctx context.Context) error {
+	venv := filepath.Join(s.cache, "venv")
+	s.python, s.sam = filepath.Join(venv, "bin", "python"), filepath.Join(venv, "bin", "sam")
+	return s.installOnce(venv, "python/requirements.txt", "aws-sam-cli and moto: about a minute", func(wanted string) error {
+		if out, err := exec.CommandContext(ctx, "python3", "-m", "venv", venv).CombinedOutput(); err != nil {
+			return fmt.Errorf("python3 -m venv: %w (on Debian: apt-get install python3-venv)\n%s", err, tail(string(out)))
+		}
+		return loudly(exec.CommandContext(ctx, s.python, "-m", "pip", "install", "--quiet", "-r", wanted))
+	})
+}
+
+func (s *site) installNetlify(ctx context.Context) error {
+	dir := filepath.Join(s.cache, "netlify")
+	s.netlifyCLI = filepath.Join(dir, "node_modules", ".bin", "netlify")
+	return s.installOnce(dir, "netlify/package-lock.json", "netlify-cli: about a minute", func(wanted string) error {
+		if err := os.MkdirAll(dir, 0o755); err != nil {
+			return err
+		}
+		for _, name := range []string{"package.json", "package-lock.json"} {
+			data, err := os.ReadFile(filepath.Join(filepath.Dir(wanted), name))
+			if err != nil {
+				return err
+			}
+			if err := os.WriteFile(filepath.Join(dir, name), data, 0o644); err != nil {
+				return err
+			}
+		}
+		cmd := exec.CommandContext(ctx, "npm", "ci", "--no-audit", "--no-fund", "--loglevel=error")
+		cmd.Dir = dir
+		return loudly(cmd)
+	})
+}
+
+// installOnce installs into dir unless what is there came from the same list of versions.
+func (s *site) installOnce(dir, list, slow string, install func(list string) error) error {
+	list = filepath.Join(s.root, "tools", "verify", list)
+	data, err := os.ReadFile(list)
+	if err != nil {
+		return err
+	}
+	sum := sha256.Sum256(data)
+	mark := filepath.Join(dir, "installed-from")
+	if have, err := os.ReadFile(mark); err == nil && string(have) == hex.EncodeToString(sum[:]) {
+		return nil
+	}
+	fmt.Fprintf(os.Stderr, "Installing %s, once.\n", slow)
+	if err := os.RemoveAll(dir); err != nil {
+		return err
+	}
+	if err := install(list); err != nil {
+		return err
+	}
+	return os.WriteFile(mark, []byte(hex.EncodeToString(sum[:])), 0o644)
+}
+
+// loudly runs an installer, and repeats it once: registries have bad minutes.
+func loudly(cmd *exec.Cmd) error {
+	again := exec.Command(cmd.Path, cmd.Args[1:]...)
+	again.Dir = cmd.Dir
+	if out, err := cmd.CombinedOutput(); err != nil {
+		fmt.Fprintf(os.Stderr, "%s failed, once more:\n%s\n", filepath.Base(cmd.Path), tail(string(out)))
+		time.Sleep(3 * time.Second)
+		if out, err := again.CombinedOutput(); err != nil {
+			return fmt.Errorf("%s: %w\n%s", filepath.Base(cmd.Path), err, tail(string(out)))
+		}
+	}
+	return nil
+}

@@ -1,0 +1,128 @@
+// Command verify runs each platform's own tools on what would be deployed, with no account: sam,
+// gcloud and netlify accept and build the bundle, it runs as each platform runs it, and answers one
+// table of requests alike on all of them. It prints one table, platform by check, and fails when any
+// check does. What it installs goes into .cache; what it starts, it ends.
+package main
+
+import (
+	"context"
+	"flag"
+	"fmt"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"sync"
+	"syscall"
+	"time"
+)
+
+// The platforms, as the table's columns name them. The four triggers of Lambda are one deployment.
+const (
+	plain       = "net/http"
+	aws         = "AWS"
+	restAPI     = "REST API"
+	httpAPI     = "HTTP API"
+	functionURL = "Function URL"
+	alb         = "ALB"
+	albMulti    = "ALB, multi"
+	google      = "Google"
+	netlify     = "Netlify"
+)
+
+// The checks, as the table's rows name them.
+const (
+	toolsThere  = "tools"
+	accepted    = "accepted by its tool"
+	built       = "built by its tool"
+	holds       = "what would be deployed"
+	store       = "secret store"
+	routes      = "routes"
+	conformance = "conformance"
+	client      = "client contract"
+	reproduced  = "reproducible"
+)
+
+func main() {
+	limit := flag.Duration("timeout", 15*time.Minute, "give up after this long")
+	flag.Parse()
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	ctx, cancel := context.WithTimeout(ctx, *limit)
+	ok, err := verify(ctx)
+	cancel()
+	stop()
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "verify:", err)
+	}
+	if err != nil || !ok {
+		os.Exit(1)
+	}
+}
+
+func verify(ctx context.Context) (ok bool, err error) {
+	began := time.Now()
+	root, err := filepath.Abs("..")
+	if err != nil {
+		return false, err
+	}
+	scratch, err := os.MkdirTemp("", "orga-verify-")
+	if err != nil {
+		return false, err
+	}
+	defer os.RemoveAll(scratch)
+	s := &site{
+		root: root, cache: filepath.Join(root, ".cache"), scratch: scratch, source: filepath.Join(scratch, "source"),
+		table: newTable(
+			[]string{plain, aws, restAPI, httpAPI, functionURL, alb, albMulti, google, netlify},
+			[]string{toolsThere, accepted, built, holds, store, routes, conformance, client, reproduced}),
+	}
+	defer s.stopAll()
+	for _, to := range []string{s.source, s.again()} {
+		if err := copyTree(ctx, root, to); err != nil {
+			return false, fmt.Errorf("copy the checkout: %w", err)
+		}
+	}
+	if err := s.install(ctx); err != nil {
+		return false, err
+	}
+	if err := s.shared(ctx); err != nil {
+		return false, err
+	}
+
+	var reference *endpoint
+	if reference, err = s.startPlain(ctx); err != nil {
+		return false, err
+	}
+	want := s.ask(ctx, reference, nil)
+
+	var wg sync.WaitGroup
+	var running endpoints
+	for _, platform := range []func(context.Context) []*endpoint{s.aws, s.google, s.netlify} {
+		wg.Go(func() {
+			for _, e := range platform(ctx) {
+				s.ask(ctx, e, want)
+				running.add(e)
+			}
+		})
+	}
+	wg.Wait()
+	running.add(reference)
+	s.browse(ctx, running.list)
+	s.limiterOut(ctx, running.list)
+	s.stopAll()
+	s.reproduce(ctx)
+
+	s.table.print(os.Stdout)
+	fmt.Printf("\n%s in all.\n", time.Since(began).Round(time.Second))
+	return s.table.passed(), ctx.Err()
+}
+
+type endpoints struct {
+	mu   sync.Mutex
+	list []*endpoint
+}
+
+func (e *endpoints) add(one *endpoint) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.list = append(e.list, one)
+}

@@ -1,0 +1,124 @@
+package main
+
+import (
+	"archive/zip"
+	"context"
+	"debug/elf"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+)
+
+// netlify has Netlify's own build package the function from the repository as it lies, and runs it as
+// its two local servers do.
+func (s *site) netlify(ctx context.Context) []*endpoint {
+	if s.netlifyCLI == "" {
+		return nil
+	}
+	archive := filepath.Join(s.source, ".netlify", "functions", "orga-session.zip")
+	if !s.table.check(netlify, built, "netlify build --offline", func() error {
+		_, err := s.run(ctx, s.source, nil, s.netlifyCLI, "build", "--offline")
+		return err
+	}) {
+		return nil
+	}
+	s.table.check(netlify, holds, "one static binary", func() error {
+		binary := filepath.Join(s.scratch, "netlify-bootstrap")
+		if err := extractBinary(archive, binary); err != nil {
+			return err
+		}
+		return isStatic(binary, elf.EM_X86_64)
+	})
+
+	d := s.deployment(netlify)
+	env := s.withEnvironment(d)
+	servePort, err := freePort()
+	if err != nil {
+		return nil
+	}
+	devPort, err := freePort()
+	if err != nil {
+		return nil
+	}
+	functionsPort, err := freePort()
+	if err != nil {
+		return nil
+	}
+	const prefix = "/.netlify/functions/orga-session"
+	serve := fmt.Sprintf("http://127.0.0.1:%d", servePort)
+	s.table.check(netlify, routes, "netlify functions:serve", func() error {
+		p, err := s.start(ctx, answers(serve+prefix+"/readyz", http.StatusOK), s.source, environ(env),
+			s.netlifyCLI, "functions:serve", "--offline", "--port", fmt.Sprint(servePort))
+		if err != nil {
+			return err
+		}
+		defer p.stop()
+		return s.methods(ctx, &endpoint{name: netlify, orga: d.orga, way: direct{base: serve}},
+			prefix+"/orga-client-secrets", prefix+"/orga-session", prefix+"/orga-client-secrets/acme")
+	})
+	dev := &endpoint{name: netlify, orga: d.orga, way: direct{base: fmt.Sprintf("http://127.0.0.1:%d", devPort)}}
+	if !s.table.check(netlify, routes, "netlify dev", func() error {
+		if _, err := s.start(ctx, answers(fmt.Sprintf("http://127.0.0.1:%d/readyz", devPort), http.StatusOK), s.source, environ(env),
+			s.netlifyCLI, "dev", "--offline", "--internal-disable-edge-functions", "--no-open",
+			"--port", fmt.Sprint(devPort), "--functions-port", fmt.Sprint(functionsPort)); err != nil {
+			return err
+		}
+		return s.methods(ctx, dev, mintPath, aliasPath, mintPath+"/acme", prefix+"/orga-client-secrets")
+	}) {
+		return nil
+	}
+	return []*endpoint{dev}
+}
+
+// methods asks each path in the four ways that matter.
+func (s *site) methods(ctx context.Context, e *endpoint, paths ...string) error {
+	var faults []error
+	for _, path := range paths {
+		for _, r := range []row{
+			{method: http.MethodGet, status: 200},
+			{method: http.MethodPost, status: 200},
+			{method: http.MethodHead, status: 405},
+			{method: http.MethodOptions, status: 204, header: []string{"Origin", "PAGE", "Access-Control-Request-Method", "GET"}},
+		} {
+			r.path, r.mints = path, r.status == 200
+			if _, err := s.put(ctx, e, r); err != nil {
+				faults = append(faults, fmt.Errorf("%s %s: %w", r.method, path, err))
+			}
+		}
+	}
+	return errors.Join(faults...)
+}
+
+// extractBinary takes the function out of its archive, beside which Netlify lays notes of its own.
+func extractBinary(archive, to string) error {
+	z, err := zip.OpenReader(archive)
+	if err != nil {
+		return err
+	}
+	defer z.Close()
+	var files []*zip.File
+	for _, f := range z.File {
+		if !f.FileInfo().IsDir() && !strings.HasPrefix(f.Name, "___netlify-") {
+			files = append(files, f)
+		}
+	}
+	if len(files) != 1 {
+		return fmt.Errorf("the archive has %d files, not one", len(files))
+	}
+	in, err := files[0].Open()
+	if err != nil {
+		return err
+	}
+	defer in.Close()
+	out, err := os.Create(to)
+	if err != nil {
+		return err
+	}
+	defer out.Close()
+	_, err = io.Copy(out, io.LimitReader(in, 64<<20))
+	return err
+}

@@ -1,0 +1,188 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"strings"
+	"sync"
+	"syscall"
+	"time"
+)
+
+// command is a tool run in dir with env on top of the clean environment of this verification.
+func (s *site) command(ctx context.Context, dir string, env []string, name string, args ...string) *exec.Cmd {
+	cmd := exec.CommandContext(ctx, name, args...)
+	cmd.Dir = dir
+	cmd.Env = append(s.environment(), env...)
+	// A group of its own, so that what it starts ends with it.
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) }
+	cmd.WaitDelay = 5 * time.Second
+	return cmd
+}
+
+// run runs a tool to its end and gives its standard output; its error has the last lines it said.
+func (s *site) run(ctx context.Context, dir string, env []string, name string, args ...string) (string, error) {
+	cmd := s.command(ctx, dir, env, name, args...)
+	var out, all bytes.Buffer
+	cmd.Stdout = &both{&out, &all}
+	cmd.Stderr = &all
+	if err := cmd.Run(); err != nil {
+		return out.String(), fmt.Errorf("%s: %w\n%s", cmd, err, tail(all.String()))
+	}
+	return out.String(), nil
+}
+
+// both writes to two buffers, of which the second is written by another as well: os/exec copies the
+// two streams in two goroutines only when they are different writers.
+type both struct{ one, two *bytes.Buffer }
+
+func (b *both) Write(p []byte) (int, error) {
+	b.one.Write(p)
+	return b.two.Write(p)
+}
+
+func tail(s string) string {
+	lines := strings.Split(strings.TrimSpace(s), "\n")
+	return "      | " + strings.Join(lines[max(0, len(lines)-12):], "\n      | ")
+}
+
+// process is a server that was started.
+type process struct {
+	cmd  *exec.Cmd
+	done chan struct{}
+	log  *logBuffer
+}
+
+// logBuffer keeps what a server says, for the case that it fails.
+type logBuffer struct {
+	mu  sync.Mutex
+	buf bytes.Buffer
+}
+
+func (l *logBuffer) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.buf.Write(p)
+}
+
+func (l *logBuffer) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.buf.String()
+}
+
+// start starts a server and waits until ready says so. It ends with stopAll.
+func (s *site) start(ctx context.Context, ready func(context.Context) bool, dir string, env []string, name string, args ...string) (*process, error) {
+	p := &process{cmd: s.command(ctx, dir, env, name, args...), done: make(chan struct{}), log: new(logBuffer)}
+	p.cmd.Stdout, p.cmd.Stderr = p.log, p.log
+	if err := p.cmd.Start(); err != nil {
+		return nil, err
+	}
+	go func() {
+		_ = p.cmd.Wait() // how it ended is in its log
+		close(p.done)
+	}()
+	s.mu.Lock()
+	s.processes = append(s.processes, p)
+	s.mu.Unlock()
+	ctx, cancel := context.WithTimeout(ctx, 2*time.Minute)
+	defer cancel()
+	tick := time.NewTicker(100 * time.Millisecond)
+	defer tick.Stop()
+	for !ready(ctx) {
+		select {
+		case <-tick.C:
+		case <-p.done:
+			return nil, fmt.Errorf("%s ended:\n%s", name, tail(p.log.String()))
+		case <-ctx.Done():
+			p.stop()
+			return nil, fmt.Errorf("%s did not come up:\n%s", name, tail(p.log.String()))
+		}
+	}
+	return p, nil
+}
+
+// stop ends a server and all that it started.
+func (p *process) stop() {
+	_ = syscall.Kill(-p.cmd.Process.Pid, syscall.SIGTERM) // it may have ended
+	select {
+	case <-p.done:
+	case <-time.After(3 * time.Second):
+	}
+	_ = syscall.Kill(-p.cmd.Process.Pid, syscall.SIGKILL)
+	<-p.done
+}
+
+func (s *site) stopAll() {
+	s.mu.Lock()
+	list := s.processes
+	s.processes = nil
+	s.mu.Unlock()
+	for _, p := range list {
+		p.stop()
+	}
+}
+
+// freePort is a port that nobody listens on now.
+func freePort() (int, error) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return 0, err
+	}
+	defer l.Close()
+	return l.Addr().(*net.TCPAddr).Port, nil
+}
+
+// listens is ready when somebody listens on addr.
+func listens(addr string) func(context.Context) bool {
+	return func(ctx context.Context) bool {
+		conn, err := new(net.Dialer).DialContext(ctx, "tcp", addr)
+		if err != nil {
+			return false
+		}
+		return conn.Close() == nil
+	}
+}
+
+// answers is ready when url answers, whatever it says.
+func answers(url string, status int) func(context.Context) bool {
+	return func(ctx context.Context) bool {
+		ctx, cancel := context.WithTimeout(ctx, 20*time.Second)
+		defer cancel()
+		req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
+		if err != nil {
+			return false
+		}
+		resp, err := http.DefaultClient.Do(req)
+		if err != nil {
+			return false
+		}
+		return errors.Join(resp.Body.Close()) == nil && resp.StatusCode == status
+	}
+}
+
+// environment is what tools run in: the way to programs, caches and proxies, and no account's
+// credentials or settings.
+func (s *site) environment() []string {
+	env := []string{
+		"HOME=" + s.scratch, "CI=true", "NO_COLOR=1", "LANG=C.UTF-8",
+		"GOMODCACHE=" + s.goEnv["GOMODCACHE"], "GOCACHE=" + s.goEnv["GOCACHE"], "GOPROXY=" + s.goEnv["GOPROXY"],
+		"GOSUMDB=" + s.goEnv["GOSUMDB"], "GOTOOLCHAIN=local", "GOFLAGS=",
+		"SAM_CLI_TELEMETRY=0", "AWS_DEFAULT_REGION=" + region, "AWS_EC2_METADATA_DISABLED=true",
+		"CLOUDSDK_CONFIG=" + s.scratch + "/gcloud", "CLOUDSDK_CORE_DISABLE_PROMPTS=1", "CLOUDSDK_CORE_DISABLE_USAGE_REPORTING=1",
+	}
+	for _, name := range []string{"PATH", "TMPDIR", "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "http_proxy", "https_proxy", "no_proxy",
+		"SSL_CERT_FILE", "SSL_CERT_DIR", "REQUESTS_CA_BUNDLE", "NODE_EXTRA_CA_CERTS"} {
+		if value, ok := os.LookupEnv(name); ok {
+			env = append(env, name+"="+value)
+		}
+	}
+	return env
+}

@@ -1,0 +1,144 @@
+package main
+
+import (
+	"archive/zip"
+	"compress/flate"
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+)
+
+// reproduce builds everything once more, from another copy and with an empty build cache, and compares.
+func (s *site) reproduce(ctx context.Context) {
+	again := s.again()
+	clean := []string{"GOCACHE=" + filepath.Join(s.scratch, "gocache")}
+	if s.sam != "" {
+		s.table.check(aws, reproduced, "two clean builds of the Lambda binary are byte-equal", func() error {
+			if _, err := s.run(ctx, again, clean, "make", "build-aws"); err != nil {
+				return err
+			}
+			first := filepath.Join(s.source, ".aws-sam", "build", "OrgaSessionFunction", "bootstrap")
+			if info, err := os.Stat(first); err == nil {
+				s.table.size("AWS: bootstrap (arm64)", info.Size())
+			}
+			packed, err := zipped(first)
+			if err != nil {
+				return err
+			}
+			s.table.size("AWS: zipped, as uploaded", packed)
+			return same(first, filepath.Join(again, "dist", "aws", "bootstrap"))
+		})
+	}
+	s.table.check(google, reproduced, "two stagings of the source are byte-equal", func() error {
+		if _, err := s.run(ctx, again, nil, "make", "build-gcp"); err != nil {
+			return err
+		}
+		first, size, err := treeSum(filepath.Join(s.source, "dist", "gcp"))
+		if err != nil {
+			return err
+		}
+		second, _, err := treeSum(filepath.Join(again, "dist", "gcp"))
+		if err != nil {
+			return err
+		}
+		s.table.size("Google: source, as uploaded before packing", size)
+		if info, err := os.Stat(filepath.Join(s.scratch, "google-function")); err == nil {
+			s.table.size("Google: the program that Google builds of it", info.Size())
+		}
+		if first != second {
+			return fmt.Errorf("%s and %s", first, second)
+		}
+		return nil
+	})
+	if s.netlifyCLI != "" {
+		s.table.check(netlify, reproduced, "two clean builds of the Netlify function are byte-equal", func() error {
+			if _, err := s.run(ctx, again, clean, s.netlifyCLI, "build", "--offline"); err != nil {
+				return err
+			}
+			var binaries [2]string
+			for i, root := range []string{s.source, again} {
+				archive := filepath.Join(root, ".netlify", "functions", "orga-session.zip")
+				if i == 0 {
+					if info, err := os.Stat(archive); err == nil {
+						s.table.size("Netlify: zipped, as uploaded", info.Size())
+					}
+				}
+				binaries[i] = filepath.Join(s.scratch, fmt.Sprint("netlify-", i))
+				if err := extractBinary(archive, binaries[i]); err != nil {
+					return err
+				}
+			}
+			return same(binaries[0], binaries[1])
+		})
+	}
+}
+
+func same(one, other string) error {
+	a, err := fileSum(one)
+	if err != nil {
+		return err
+	}
+	b, err := fileSum(other)
+	if err == nil && a != b {
+		err = fmt.Errorf("%s and %s", a, b)
+	}
+	return err
+}
+
+func fileSum(path string) (string, error) {
+	data, err := os.ReadFile(path)
+	sum := sha256.Sum256(data)
+	return hex.EncodeToString(sum[:]), err
+}
+
+// treeSum is a sum over names and contents, and how many bytes they are.
+func treeSum(dir string) (sum string, size int64, err error) {
+	h := sha256.New()
+	err = filepath.WalkDir(dir, func(path string, entry fs.DirEntry, err error) error {
+		if err != nil || entry.IsDir() {
+			return err
+		}
+		data, err := os.ReadFile(path)
+		if err != nil {
+			return err
+		}
+		name, err := filepath.Rel(dir, path)
+		fmt.Fprintf(h, "%s %d\n", name, len(data))
+		h.Write(data)
+		size += int64(len(data))
+		return err
+	})
+	return hex.EncodeToString(h.Sum(nil)), size, err
+}
+
+// zipped is how large a file is in an archive.
+func zipped(path string) (int64, error) {
+	data, err := os.ReadFile(path)
+	if err != nil {
+		return 0, err
+	}
+	var n counter
+	z := zip.NewWriter(&n)
+	z.RegisterCompressor(zip.Deflate, func(w io.Writer) (io.WriteCloser, error) { return flate.NewWriter(w, flate.DefaultCompression) })
+	f, err := z.Create(filepath.Base(path))
+	if err != nil {
+		return 0, err
+	}
+	if _, err := f.Write(data); err != nil {
+		return 0, err
+	}
+	err = z.Close()
+	return int64(n), err
+}
+
+type counter int64
+
+func (c *counter) Write(p []byte) (int, error) {
+	*c += counter(len(p))
+	return len(p), nil
+}

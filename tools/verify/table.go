@@ -1,0 +1,100 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"os"
+	"strings"
+	"sync"
+	"time"
+	"unicode/utf8"
+)
+
+// table is what verify found: a cell for each check that a platform has, and notes below. It is safe
+// for concurrent use.
+type table struct {
+	columns, rows []string
+
+	mu    sync.Mutex
+	cells map[[2]string]string // platform, check
+	notes []string
+	sizes []string
+	fault bool
+}
+
+func newTable(columns, rows []string) *table {
+	return &table{columns: columns, rows: rows, cells: make(map[[2]string]string)}
+}
+
+// check runs one check of a platform. A cell that several checks share passes when all of them do.
+func (t *table) check(platform, name, what string, do func() error) bool {
+	began := time.Now()
+	err := do()
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	cell := [2]string{platform, name}
+	verdict := "ok"
+	if err != nil {
+		verdict = "FAIL"
+		t.fault = true
+		t.cells[cell] = verdict
+		t.notes = append(t.notes, fmt.Sprintf("FAIL  %s: %s: %s: %v", platform, name, what, err))
+	} else if t.cells[cell] == "" {
+		t.cells[cell] = verdict
+	}
+	fmt.Fprintf(os.Stderr, "%-5s %5.1fs  %s: %s\n", verdict, time.Since(began).Seconds(), platform, what)
+	return err == nil
+}
+
+// note adds a line below the table: a platform's limit.
+func (t *table) note(format string, args ...any) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.notes = append(t.notes, fmt.Sprintf("note  "+format, args...))
+}
+
+// size adds a line to the list of what would be deployed and how large it is.
+func (t *table) size(artefact string, bytes int64) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.sizes = append(t.sizes, fmt.Sprintf("%-44s %6.2f MB", artefact, float64(bytes)/1e6))
+}
+
+func (t *table) passed() bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return !t.fault
+}
+
+func (t *table) print(w io.Writer) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	first := 0
+	for _, row := range t.rows {
+		first = max(first, len(row))
+	}
+	fmt.Fprintf(w, "\n%-*s", first, "")
+	for _, column := range t.columns {
+		fmt.Fprintf(w, "  %s", column)
+	}
+	fmt.Fprintln(w)
+	for _, row := range t.rows {
+		fmt.Fprintf(w, "%-*s", first, row)
+		for _, column := range t.columns {
+			cell := t.cells[[2]string{column, row}]
+			if cell == "" {
+				cell = "·"
+			}
+			fmt.Fprintf(w, "  %s%s", cell, strings.Repeat(" ", max(0, len(column)-utf8.RuneCountInString(cell))))
+		}
+		fmt.Fprintln(w)
+	}
+	for _, list := range [][]string{t.sizes, t.notes} {
+		if len(list) > 0 {
+			fmt.Fprintln(w)
+		}
+		for _, line := range list {
+			fmt.Fprintln(w, line)
+		}
+	}
+}
