@@ -52,8 +52,8 @@ var faults = []struct {
 	name   string
 	answer http.Handler
 }{
-	{"429, try in 7 seconds", orgatest.Status(http.StatusTooManyRequests,
-		orgatest.ErrorBody("rate_limit_exceeded", "Too many sessions."), "Retry-After", "7")},
+	{"429, try in 1 second", tooMany("1")},
+	{"429, try in 20 seconds", tooMany("20")},
 	{"a page instead of JSON", orgatest.HTML()},
 	{"JSON cut short", orgatest.Truncate()},
 	{"JSON without its content", orgatest.Status(http.StatusOK, `{}`)},
@@ -63,6 +63,11 @@ var faults = []struct {
 	{"connection closed", orgatest.Close()},
 	{"connection reset", orgatest.Reset()},
 	{"no answer at all", orgatest.Hang()},
+}
+
+func tooMany(seconds string) http.Handler {
+	return orgatest.Status(http.StatusTooManyRequests,
+		orgatest.ErrorBody("rate_limit_exceeded", "Too many sessions."), "Retry-After", seconds)
 }
 
 // statuses are the plain ones.

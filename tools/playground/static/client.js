@@ -307,6 +307,9 @@ class Session {
     this.stream = stream;
     this.on("stream", stream);
     if (!this.context || !stream) return;
+    // Chromium hands remote sound to Web Audio only while an element plays it, be it muted.
+    this.sink = Object.assign(new Audio(), { muted: true, srcObject: stream });
+    this.sink.play().catch(() => {}); // closed meanwhile
     this.analyser = this.context.createAnalyser();
     this.analyser.fftSize = 8192;
     this.analyser.smoothingTimeConstant = 0.5;
@@ -378,6 +381,7 @@ class Session {
 
   close() {
     this.analyser?.disconnect();
+    if (this.sink) this.sink.srcObject = null;
     this.channel?.close();
     this.pc?.close();
   }
