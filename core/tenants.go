@@ -154,6 +154,9 @@ func (b *builder) inherit(entry members) (Tenant, error) {
 			set(&p, &t, *text)
 		}
 	}
+	if entry["authIssuer"] != nil && entry["authJWKSURL"] == nil {
+		t.AuthJWKSURL = "" // the default issuer's keys are not this one's
+	}
 	if t.APIKeySource == "" {
 		p.fault("apiKeySource", "is required; a tenant never uses another's key")
 	}

@@ -2,11 +2,13 @@ package core_test
 
 import (
 	"context"
+	"encoding/base64"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"maps"
 	"net/http"
+	"net/http/httptest"
 	"os"
 	"strings"
 	"sync"
@@ -76,6 +78,20 @@ func TestTenants(t *testing.T) {
 				t.Errorf("%d with key …%s; want %d, …%s: %s", a.StatusCode, got[max(0, len(got)-5):], tt.status, tt.key[max(0, len(tt.key)-5):], a.body)
 			}
 		})
+	}
+}
+
+// An issuer of its own comes with keys of its own: the default tenant's are not inherited beside it.
+func TestTenantIssuerHasKeysOfItsOwn(t *testing.T) {
+	var asked []string
+	issuer := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { asked = append(asked, r.URL.Path) }))
+	defer issuer.Close()
+	d := withTenants(t, `{"tenants":{"acme":{"apiKeySource":"env:ACME_KEY","authIssuer":"`+issuer.URL+`/acme"}}}`,
+		env{"ORGA_AUTH": "oidc", "ORGA_AUTH_ISSUER": issuer.URL, "ORGA_AUTH_AUDIENCE": "voice", "ORGA_AUTH_JWKS_URL": issuer.URL + "/home-keys"}, nil)
+	unsigned := base64.RawURLEncoding.EncodeToString([]byte(`{"alg":"ES256"}`)) + ".e30." + strings.Repeat("A", 86)
+	d.ask("GET", mintPath+"/acme", "Authorization", "Bearer "+unsigned)
+	if len(asked) != 1 || asked[0] != "/acme/.well-known/openid-configuration" {
+		t.Errorf("asked for %q, want the tenant's own issuer", asked)
 	}
 }
 
