@@ -229,7 +229,7 @@ class Session {
         "It is wrong or has expired. Ask for a new config right before the call, and let nothing cache it.");
     }
     return new StepError("gather", "No TURN server answers.",
-      "A firewall may block UDP; check that the list has TURN over TCP or TLS too, and run the probe.");
+      "A firewall may block UDP; check that the list has TURN over TCP or TLS too, and run the probe (make probe URL=…).");
   }
 
   openChannel() {
@@ -299,7 +299,7 @@ class Session {
     await pc.setRemoteDescription(answer);
     if ((await within(limits.connect, settled)) !== "connected") {
       throw new StepError("connect", "No path to Orga was found.",
-        this.warnings.at(-1) ?? "A firewall blocks it. Try relay only, and run the probe on the endpoint.");
+        this.warnings.at(-1) ?? "A firewall blocks it. Try relay only, and run the probe (make probe URL=…).");
     }
   }
 
@@ -326,7 +326,7 @@ class Session {
       this.signal?.throwIfAborted();
     }
     throw new StepError("sound", "Connected, but no sound arrives.",
-      this.stream ? "Orga is silent, or its packets do not get through. Run the probe: it sends a packet through each relay."
+      this.stream ? "Orga is silent, or its packets do not get through. Run the probe (make probe URL=…): it sends a packet through each relay."
         : "The answer has no audio stream.");
   }
 

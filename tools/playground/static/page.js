@@ -93,9 +93,11 @@ function showStep({ name, state, ms }) {
   const item = document.querySelector(`[data-step="${name}"]`);
   item.dataset.state = state;
   item.querySelector(".result").textContent =
-    state === "running" ? "…" : state === "stopped" ? "stopped" : `${state === "failed" ? "failed, " : ""}${Math.round(ms)} ms`;
+    { running: "…", stopped: "stopped", failed: `failed, ${duration(ms)}`, done: duration(ms) }[state];
   if (name === "sound" && state === "done") document.body.dataset.session = "open";
 }
+
+const duration = (ms) => (ms < 1000 ? `${Math.round(ms)} ms` : `${(ms / 1000).toFixed(1)} s`);
 
 function showStates(states) {
   for (const [key, value] of Object.entries(states)) {
@@ -160,7 +162,7 @@ function showEvent(event) {
 
 function say(kind, text) {
   document.querySelector("#outcome .said")?.remove();
-  if (text) $("outcome").prepend(make("p", text, `said ${kind === "good" ? "" : "quiet"}`));
+  if (text) $("outcome").prepend(make("p", text, `said ${kind || "quiet"}`));
 }
 
 function warn(text) {
