@@ -1,0 +1,260 @@
+// Command soak holds the endpoint under load while its upstream misbehaves, and fails when a request
+// was lost that its time could have saved, or a goroutine was.
+//
+//	go run ./soak -for 10m
+//
+// 64 clients ask without end. Of the calls to Orga, 5 % are reset, 5 % answered with 503 and 2 % never;
+// every 20 s all connections to it are closed or reset. Everything runs on 127.0.0.1, in this process.
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"log"
+	"log/slog"
+	"math/rand/v2"
+	"net"
+	"net/http"
+	"os"
+	"os/signal"
+	"runtime"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/orga-session/orga-session/core"
+	"github.com/orga-session/orga-session/core/orga/orgatest"
+)
+
+func main() {
+	long := flag.Duration("for", 10*time.Minute, "how long")
+	clients := flag.Int("clients", 64, "how many ask at once")
+	cutEvery := flag.Duration("cut", 20*time.Second, "how often all upstream connections end")
+	pause := flag.Duration("pause", 100*time.Millisecond, "how long a client waits between two requests, at most")
+	flag.Parse()
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
+	defer stop()
+	ctx, cancel := context.WithTimeout(ctx, *long)
+	defer cancel()
+	if err := run(ctx, *clients, *cutEvery, *pause); err != nil {
+		fmt.Fprintln(os.Stderr, "soak:", err)
+		os.Exit(1)
+	}
+}
+
+func run(ctx context.Context, clients int, cutEvery, pause time.Duration) error {
+	upstream := newUpstream(clients)
+	api, err := serve(upstream)
+	if err != nil {
+		return err
+	}
+	defer api.Close()
+	proxy, err := orgatest.NewProxy(api.Addr)
+	if err != nil {
+		return err
+	}
+	defer proxy.Close()
+
+	// Each client is a tenant, so that the upstream knows by the key whose call it sees.
+	faults := new(errorLines)
+	cfg := core.ConfigFromEnv(upstream.settings("http://" + proxy.Addr()))
+	handler, err := core.New(ctx, cfg, core.Drivers{Log: slog.New(faults)})
+	if err != nil {
+		return err
+	}
+	endpoint, err := serve(handler)
+	if err != nil {
+		return err
+	}
+	defer endpoint.Close()
+
+	before := runtime.NumGoroutine()
+	way := &http.Transport{MaxIdleConnsPerHost: clients}
+	tally := newTally()
+	var wg sync.WaitGroup
+	wg.Go(func() { cut(ctx, proxy, upstream, cutEvery) })
+	for i := range clients {
+		c := client{
+			http:   &http.Client{Transport: way, Timeout: 10 * time.Second}, // as long as Orga's widget waits
+			url:    "http://" + endpoint.Addr + "/api/orga-client-secrets/" + tenant(i),
+			ledger: upstream.ledgers[i],
+		}
+		wg.Go(func() {
+			for ctx.Err() == nil {
+				tally.add(c.ask())
+				select {
+				case <-time.After(rand.N(pause)):
+				case <-ctx.Done():
+				}
+			}
+		})
+	}
+	wg.Wait()
+	way.CloseIdleConnections()
+	after := settle(before)
+
+	tally.print(os.Stdout)
+	fmt.Printf("upstream: %d calls, %d connections; goroutines: %d before, %d after; error lines: %d\n",
+		upstream.calls.Load(), proxy.Opened(), before, after, faults.n.Load())
+	var failed []error
+	if n := len(tally.lost); n > 0 {
+		failed = append(failed, fmt.Errorf("%d requests were lost that could have been saved", n))
+	}
+	if after > before {
+		stacks := make([]byte, 1<<20)
+		failed = append(failed, fmt.Errorf("%d goroutines are left:\n%s", after-before, stacks[:runtime.Stack(stacks, true)]))
+	}
+	if n := faults.n.Load(); n > 0 {
+		failed = append(failed, fmt.Errorf("%d error lines, the first: %s", n, *faults.first.Load()))
+	}
+	return errors.Join(failed...)
+}
+
+// cut ends all upstream connections again and again, the one way and the other.
+func cut(ctx context.Context, proxy *orgatest.Proxy, u *upstream, every time.Duration) {
+	tick := time.NewTicker(every)
+	defer tick.Stop()
+	for reset := false; ; reset = !reset {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+		for _, l := range u.ledgers {
+			l.note("cut")
+		}
+		if reset {
+			proxy.Reset()
+		} else {
+			proxy.Cut()
+		}
+	}
+}
+
+// settle waits until there are no more goroutines than before, or until the endpoint's idle
+// connections (25 s) must be gone.
+func settle(before int) int {
+	for range 80 {
+		if runtime.NumGoroutine() <= before {
+			break
+		}
+		time.Sleep(500 * time.Millisecond)
+	}
+	return runtime.NumGoroutine()
+}
+
+// client is one of those who ask.
+type client struct {
+	http   *http.Client
+	url    string
+	ledger *ledger
+}
+
+// outcome is what became of a request.
+type outcome struct {
+	status int // 0: no answer at all
+	took   time.Duration
+	met    []string // the faults that its upstream calls met
+	lost   bool     // and its time could have saved it
+}
+
+func (c client) ask() outcome {
+	c.ledger.open()
+	start := time.Now()
+	o := outcome{}
+	resp, err := c.http.Get(c.url)
+	if err == nil {
+		_, err = io.Copy(io.Discard, resp.Body)
+		_ = resp.Body.Close()
+		o.status = resp.StatusCode
+	}
+	if err != nil {
+		o.status = 0
+	}
+	o.took = time.Since(start)
+	met := c.ledger.close()
+	o.met = met.all
+	o.lost = o.status != http.StatusOK && !met.hopeless()
+	return o
+}
+
+// tally counts outcomes.
+type tally struct {
+	mu       sync.Mutex
+	statuses map[int]int
+	took     []time.Duration
+	won      int // answered although a call failed
+	hopeless int
+	lost     []outcome
+}
+
+func newTally() *tally { return &tally{statuses: map[int]int{}} }
+
+func (t *tally) add(o outcome) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.statuses[o.status]++
+	t.took = append(t.took, o.took)
+	switch {
+	case o.lost:
+		t.lost = append(t.lost, o)
+	case o.status != http.StatusOK:
+		t.hopeless++
+	case len(o.met) > 0:
+		t.won++
+	}
+}
+
+func (t *tally) print(w io.Writer) {
+	slices.Sort(t.took)
+	at := func(q float64) time.Duration {
+		if len(t.took) == 0 {
+			return 0
+		}
+		return t.took[int(q*float64(len(t.took)-1))].Round(time.Millisecond)
+	}
+	_, _ = fmt.Fprintf(w, "requests: %d, by status %v; p50 %v, p99 %v, longest %v\n", len(t.took), t.statuses, at(0.5), at(0.99), at(1))
+	_, _ = fmt.Fprintf(w, "of those that met a fault: %d won back, %d could not be, %d lost\n", t.won, t.hopeless, len(t.lost))
+	for _, o := range t.lost[:min(10, len(t.lost))] {
+		_, _ = fmt.Fprintf(w, "  lost: %d after %v; met %v\n", o.status, o.took, o.met)
+	}
+}
+
+// errorLines is a slog.Handler that keeps nothing but the lines that call for a person.
+type errorLines struct {
+	n     atomic.Int64
+	first atomic.Pointer[string]
+}
+
+func (e *errorLines) Enabled(_ context.Context, level slog.Level) bool {
+	return level >= slog.LevelError
+}
+
+func (e *errorLines) Handle(_ context.Context, r slog.Record) error {
+	text := r.Message
+	r.Attrs(func(a slog.Attr) bool {
+		text += " " + a.String()
+		return true
+	})
+	e.first.CompareAndSwap(nil, &text)
+	e.n.Add(1)
+	return nil
+}
+
+func (e *errorLines) WithAttrs([]slog.Attr) slog.Handler { return e }
+func (e *errorLines) WithGroup(string) slog.Handler      { return e }
+
+// serve listens on a free port; the server's Addr says which.
+func serve(h http.Handler) (*http.Server, error) {
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return nil, err
+	}
+	s := &http.Server{Addr: listener.Addr().String(), Handler: h, ErrorLog: log.New(io.Discard, "", 0), ReadHeaderTimeout: 10 * time.Second}
+	go func() { _ = s.Serve(listener) }()
+	return s, nil
+}

@@ -1,0 +1,32 @@
+package main
+
+import (
+	"strings"
+	"testing"
+)
+
+// A lost request is excused only where no endpoint could have answered it.
+func TestHopeless(t *testing.T) {
+	for faults, want := range map[string]bool{
+		"":                                false,
+		"mint 503":                        false,
+		"mint 503, mint reset":            false,
+		"mint 503, ice 503, ice reset":    false,
+		"mint hang, ice hang":             false,
+		"mint 503, mint reset, mint hang": true,
+		"ice 503, ice 503, ice 503":       true,
+		"mint hang, mint hang, ice hang":  true,
+		"mint 503, mint 503, cut":         true,
+		"mint 503, cut":                   false,
+	} {
+		m := met{}
+		for fault := range strings.SplitSeq(faults, ", ") {
+			if fault != "" {
+				m.all = append(m.all, fault)
+			}
+		}
+		if got := m.hopeless(); got != want {
+			t.Errorf("%q: %v", faults, got)
+		}
+	}
+}
