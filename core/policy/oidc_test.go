@@ -338,6 +338,24 @@ func TestOIDCRemembersNoTokenPastItsKey(t *testing.T) {
 	})
 }
 
+func TestOIDCRemembersFewTokens(t *testing.T) {
+	const tokens, most = 1000, 4 << 20
+	idp := newIssuer("https://id.example", public(kid1, ecKey()))
+	h, m := whole(idp.verifier(t))
+	pad := strings.Repeat("a", 5000)
+	before := heap()
+	for i := range tokens {
+		serve(h, bearer(token(jose.ES256, kid1, ecKey(), idp.claims(map[string]any{"jti": i, "pad": pad}))))
+	}
+	if m.n != tokens {
+		t.Errorf("minted %d times", m.n)
+	}
+	if grown := int64(heap()) - int64(before); grown > most {
+		t.Errorf("%d tokens of 7 kB are remembered in %d kB", tokens, grown>>10)
+	}
+	serve(h, request()) // keeps h
+}
+
 func TestOIDCCooldown(t *testing.T) {
 	var tokens [100]string // half with unknown key ids, half with bad signatures
 	for i := range tokens {
@@ -633,12 +651,26 @@ func TestNewOIDCFaults(t *testing.T) {
 	}
 }
 
+// chain is the whole of the policies in front of next, with a limit that nobody reaches.
+func chain(t testing.TB, idp *issuer, next http.Handler) http.Handler {
+	limit := policy.Limit(policy.NewMemory(), policy.Quota{N: 1 << 30, Per: time.Hour}, "")
+	return newCORS(t, app).Mint(policy.Auth([]policy.Verifier{idp.verifier(t)}, "", "")(limit(next)))
+}
+
+func TestChainAllocatesLittle(t *testing.T) {
+	idp := newIssuer("https://id.example", public(kid1, rsaKey()))
+	m := new(minted)
+	h := chain(t, idp, m)
+	r := bearer(token(jose.RS256, kid1, rsaKey(), idp.claims(nil)))
+	r.Header.Set("Origin", app)
+	w := &discard{header: make(http.Header)}
+	if n := testing.AllocsPerRun(100, func() { h.ServeHTTP(w, r) }); n > 40 || m.n != 101 {
+		t.Errorf("%v allocations for a request, want 40 at most; minted %d times", n, m.n)
+	}
+}
+
 func BenchmarkChain(b *testing.B) {
 	idp := newIssuer("https://id.example", public(kid1, rsaKey()), public("kid-ec", ecKey()))
-	chain := func(next http.Handler) http.Handler {
-		limit := policy.Limit(policy.NewMemory(), policy.Quota{N: 1 << 30, Per: time.Hour}, "")
-		return newCORS(b, app).Mint(policy.Auth([]policy.Verifier{idp.verifier(b)}, "", "")(limit(next)))
-	}
 	claims := map[string]any{"nbf": time.Now().Unix(), "email": "ada@example.com", "email_verified": true, "name": "Ada L", "org": "acme"}
 	rs := token(jose.RS256, kid1, rsaKey(), idp.claims(claims))
 	es := token(jose.ES256, "kid-ec", ecKey(), idp.claims(claims))
@@ -653,9 +685,9 @@ func BenchmarkChain(b *testing.B) {
 		tokens []string
 	}{
 		{"nothing", new(minted), []string{rs}},
-		{"RS256", chain(new(minted)), []string{rs}},
-		{"ES256", chain(new(minted)), []string{es}},
-		{"RS256, a new token each time", chain(new(minted)), fresh},
+		{"RS256", chain(b, idp, new(minted)), []string{rs}},
+		{"ES256", chain(b, idp, new(minted)), []string{es}},
+		{"RS256, a new token each time", chain(b, idp, new(minted)), fresh},
 	} {
 		b.Run(bb.name, func(b *testing.B) {
 			requests := make([]*http.Request, len(bb.tokens))
