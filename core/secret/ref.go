@@ -14,22 +14,26 @@ type Ref struct {
 	Field  string // the member of a JSON secret; "" for a plain one
 }
 
+// keyPrefix is what Orga's permanent keys begin with.
+const keyPrefix = "sk_orga_ai_"
+
 // ParseRef reads a source setting. Its errors do not repeat the text: a key pasted where a source
-// belongs is a common mistake.
+// belongs is a common mistake, and refused even where it could be a name.
 func ParseRef(s string) (Ref, error) {
-	scheme, rest, ok := strings.Cut(s, ":")
-	if !ok {
+	scheme, name, found := strings.Cut(s, ":")
+	ref := Ref{Scheme: scheme, Name: name}
+	i := strings.LastIndexByte(name, '#')
+	field := i >= 0 && scheme != "env"
+	if field {
+		ref.Name, ref.Field = name[:i], name[i+1:]
+	}
+	switch {
+	case strings.Contains(s, keyPrefix):
+		return Ref{}, fmt.Errorf("%w: it holds a key, rather than the place where one is kept", ErrMisconfigured)
+	case !found || ref.Name == "":
 		return Ref{}, fmt.Errorf("%w: a source is written env:NAME, file:/path, awssm:NAME-or-ARN or gcpsm:projects/P/secrets/S", ErrMisconfigured)
-	}
-	ref := Ref{Scheme: scheme, Name: rest}
-	if i := strings.LastIndexByte(rest, '#'); i >= 0 && scheme != "env" {
-		ref.Name, ref.Field = rest[:i], rest[i+1:]
-		if ref.Field == "" {
-			return Ref{}, fmt.Errorf("%w: nothing follows the # of %s:", ErrMisconfigured, scheme)
-		}
-	}
-	if ref.Name == "" {
-		return Ref{}, fmt.Errorf("%w: nothing follows %s:", ErrMisconfigured, scheme)
+	case field && ref.Field == "":
+		return Ref{}, fmt.Errorf("%w: the name of a JSON member follows the # of a source", ErrMisconfigured)
 	}
 	return ref, nil
 }

@@ -1,0 +1,205 @@
+package secret_test
+
+import (
+	"context"
+	"errors"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/orga-session/orga-session/core/secret"
+	"github.com/orga-session/orga-session/core/secret/secrettest"
+)
+
+// file is the path of a new file.
+func file(t *testing.T, content string) string {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "api-key")
+	write(t, path, content)
+	return path
+}
+
+func write(t testing.TB, path, content string) {
+	t.Helper()
+	if err := os.WriteFile(path, []byte(content), 0o600); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func openFile(t testing.TB, path string) secret.Source {
+	t.Helper()
+	src, err := secret.File(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return src
+}
+
+// variable is a Store: an environment with one variable.
+type variable struct {
+	mu    sync.Mutex
+	value string
+}
+
+func (v *variable) Source() secret.Source {
+	return secret.Env("ORGA_API_KEY", func(name string) (string, bool) {
+		v.mu.Lock()
+		defer v.mu.Unlock()
+		return v.value, v.value != "" && name == "ORGA_API_KEY"
+	})
+}
+
+func (v *variable) Put(_ testing.TB, content string) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	v.value = content
+}
+
+func (v *variable) Delete(t testing.TB) { v.Put(t, "") }
+
+// plainFile is a Store: a file that is replaced by renaming another.
+type plainFile struct{ path string }
+
+func (f plainFile) Source() secret.Source {
+	src, _ := secret.File(f.path) // it is absolute
+	return src
+}
+
+func (f plainFile) Put(t testing.TB, content string) {
+	write(t, f.path+".new", content)
+	if err := os.Rename(f.path+".new", f.path); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func (f plainFile) Delete(t testing.TB) {
+	if err := os.Remove(f.path); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// mount is a Store: a folder whose link to the current version is swapped, as mounted secrets are.
+type mount struct {
+	folder   string
+	versions int
+}
+
+func (m *mount) Source() secret.Source {
+	src, _ := secret.File(m.folder + "/api-key") // it is absolute
+	return src
+}
+
+func (m *mount) Put(t testing.TB, content string) {
+	m.versions++
+	version := strings.Repeat("v", m.versions)
+	if err := os.Mkdir(filepath.Join(m.folder, version), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	write(t, filepath.Join(m.folder, version, "api-key"), content)
+	swap := func(target, link string) {
+		if err := errors.Join(os.Symlink(target, m.folder+"/swap"), os.Rename(m.folder+"/swap", filepath.Join(m.folder, link))); err != nil {
+			t.Fatal(err)
+		}
+	}
+	swap(version, "data")
+	swap("data/api-key", "api-key")
+}
+
+func (m *mount) Delete(t testing.TB) {
+	if err := os.Remove(m.folder + "/data"); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestConformance(t *testing.T) {
+	for name, open := range map[string]func(*testing.T) secrettest.Store{
+		"env":          func(*testing.T) secrettest.Store { return &variable{} },
+		"file":         func(t *testing.T) secrettest.Store { return plainFile{t.TempDir() + "/api-key"} },
+		"mounted file": func(t *testing.T) secrettest.Store { return &mount{folder: t.TempDir()} },
+	} {
+		t.Run(name, func(t *testing.T) { secrettest.Conformance(t, open) })
+	}
+}
+
+func TestFileThatCannotBeRead(t *testing.T) {
+	folder := t.TempDir()
+	if err := os.Mkdir(folder+"/folder", 0o700); err != nil {
+		t.Fatal(err)
+	}
+	locked := file(t, "content")
+	if err := os.Chmod(locked, 0); err != nil {
+		t.Fatal(err)
+	}
+	for _, tt := range []struct {
+		name, path, says string
+		skip             bool
+	}{
+		{"not there", folder + "/nothing", "no such file", false},
+		{"a folder", folder + "/folder", "is a directory", false},
+		{"not ours to read", locked, "permission denied", os.Getuid() == 0},
+		{"without an end", "/dev/zero", "larger than", false},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			if tt.skip {
+				t.Skip("root reads everything")
+			}
+			_, err := openFile(t, tt.path).Fetch(t.Context())
+			if !errors.Is(err, secret.ErrMisconfigured) || !strings.Contains(err.Error(), tt.says) || strings.Count(err.Error(), tt.path) != 1 {
+				t.Errorf("the error is %v", err)
+			}
+		})
+	}
+	if _, err := secret.File("etc/orga"); !errors.Is(err, secret.ErrMisconfigured) {
+		t.Errorf("a relative path: the error is %v", err)
+	}
+}
+
+// A mount may fetch its files from afar when they are read. A pipe that nobody writes to hangs as that
+// does; here it is let go at last.
+func TestFileThatHangs(t *testing.T) {
+	pipe := filepath.Join(t.TempDir(), "pipe")
+	if err := syscall.Mkfifo(pipe, 0o600); err != nil {
+		t.Skip(err)
+	}
+	src := openFile(t, pipe)
+	for range 3 {
+		ctx, cancel := context.WithTimeout(t.Context(), 20*time.Millisecond)
+		if _, err := src.Fetch(ctx); !errors.Is(err, context.DeadlineExceeded) || errors.Is(err, secret.ErrMisconfigured) {
+			t.Errorf("fault 3: the error is %v", err)
+		}
+		cancel()
+	}
+	write(t, pipe, "late") // the server is back: the read returns, to nobody
+	plainFile{pipe}.Put(t, "content")
+	if got, err := src.Fetch(t.Context()); err != nil || got.Value.Reveal() != "content" {
+		t.Errorf("after the hang: %v", err)
+	}
+}
+
+func TestCacheOfAFile(t *testing.T) {
+	const short = time.Nanosecond // a TTL that is over at the next call
+	path := file(t, "one")
+	cache := secret.NewCache(openFile(t, path), "file:"+path, short, nil)
+	want := func(when, content string) {
+		t.Helper()
+		if got, err := cache.Get(t.Context()); err != nil || got.Value.Reveal() != content {
+			t.Errorf("%s: %v", when, err)
+		}
+	}
+	want("at first", "one")
+	plainFile{path}.Put(t, "two")
+	want("fault 15: replaced", "two")
+	plainFile{path}.Delete(t)
+	want("fault 15: not readable", "two")
+}
+
+func TestFingerprint(t *testing.T) {
+	one, two := secret.Fingerprint("one"), secret.Fingerprint("two")
+	if one == two || one != secret.Fingerprint("one") || len(one) != 16 {
+		t.Errorf("fingerprints: %q %q", one, two)
+	}
+}

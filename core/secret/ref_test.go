@@ -1,0 +1,66 @@
+package secret_test
+
+import (
+	"errors"
+	"os"
+	"strings"
+	"testing"
+
+	"github.com/orga-session/orga-session/core/secret"
+)
+
+func TestParseRef(t *testing.T) {
+	for _, tt := range []struct {
+		setting string
+		want    secret.Ref // the zero Ref where it is refused
+	}{
+		{"env:ORGA_API_KEY", secret.Ref{Scheme: "env", Name: "ORGA_API_KEY"}},
+		{"env:NAME#x", secret.Ref{Scheme: "env", Name: "NAME#x"}},
+		{"file:/etc/orga/api-key", secret.Ref{Scheme: "file", Name: "/etc/orga/api-key"}},
+		{"file:/etc/orga/keys.json#apiKey", secret.Ref{Scheme: "file", Name: "/etc/orga/keys.json", Field: "apiKey"}},
+		{"awssm:orga/key", secret.Ref{Scheme: "awssm", Name: "orga/key"}},
+		{"awssm:arn:aws:secretsmanager:eu-central-1:123456789012:secret:orga-A1b2C3#apiKey", secret.Ref{Scheme: "awssm", Name: "arn:aws:secretsmanager:eu-central-1:123456789012:secret:orga-A1b2C3", Field: "apiKey"}},
+		{"gcpsm:projects/p/secrets/s/versions/7", secret.Ref{Scheme: "gcpsm", Name: "projects/p/secrets/s/versions/7"}},
+		{"", secret.Ref{}},
+		{"ORGA_API_KEY", secret.Ref{}},
+		{"env:", secret.Ref{}},
+		{"awssm:#apiKey", secret.Ref{}},
+		{"awssm:orga#", secret.Ref{}},
+	} {
+		got, err := secret.ParseRef(tt.setting)
+		if got != tt.want || (tt.want == secret.Ref{}) != errors.Is(err, secret.ErrMisconfigured) {
+			t.Errorf("%s: %#v, %v", tt.setting, got, err)
+		}
+		if err == nil && got.String() != tt.setting {
+			t.Errorf("%s is written back as %s", tt.setting, got)
+		}
+	}
+}
+
+func TestOpen(t *testing.T) {
+	never := errors.New("wrong settings of the driver's")
+	drivers := secret.Drivers{
+		"one": func(ref secret.Ref) (secret.Source, error) { return secret.Env(ref.Name, os.LookupEnv), nil },
+		"bad": func(secret.Ref) (secret.Source, error) { return nil, never },
+	}
+	for _, tt := range []struct{ setting, says string }{
+		{"env:ORGA_API_KEY", ""},
+		{"file:/nowhere", ""},
+		{"one:x", ""},
+		{"file:relative", "absolute path"},
+		{"bad:x", never.Error()},
+		{"two:x", "bad:, one:, env:, file:"},
+		{"x", "a source is written"},
+	} {
+		src, err := drivers.Open(tt.setting, os.LookupEnv, secret.Key)
+		if tt.says == "" {
+			if src == nil || err != nil {
+				t.Errorf("%s: %v", tt.setting, err)
+			}
+			continue
+		}
+		if src != nil || err == nil || !strings.Contains(err.Error(), tt.says) {
+			t.Errorf("%s: the error is %v", tt.setting, err)
+		}
+	}
+}
