@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"maps"
 	"os"
 	"path/filepath"
 	"strings"
@@ -38,10 +39,7 @@ var (
 
 // but is tools with one of them replaced; "" takes it away.
 func but(tools map[string]string, name, script string) map[string]string {
-	changed := make(map[string]string)
-	for n, s := range tools {
-		changed[n] = s
-	}
+	changed := maps.Clone(tools)
 	if changed[name] = script; script == "" {
 		delete(changed, name)
 	}

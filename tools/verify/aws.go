@@ -278,7 +278,7 @@ func (s *site) askedOnce(ctx context.Context, e *endpoint) error {
 				calls += n
 			}
 		}
-		if calls != 1 {
+		if calls > 1 || calls == 0 && name != "orga/hmac" { // nobody has signed yet
 			faults = append(faults, fmt.Errorf("%d calls for %s", calls, name))
 		}
 	}

@@ -171,19 +171,24 @@ func (s *site) lintGcloud(ctx context.Context) error {
 	return errors.Join(faults...)
 }
 
-// commands are the commands in a text that begin with start: whole lines, continuations joined, up to
-// where the shell takes over.
+// commands are the commands in a text that begin with start: lines that are indented, fenced or
+// printed after a plus, continuations joined, up to where the shell takes over.
 func commands(text, start string) []string {
 	var found []string
+	fenced := false
 	for line := range strings.SplitSeq(strings.ReplaceAll(text, "\\\n", " "), "\n") {
-		line = strings.TrimPrefix(strings.TrimSpace(strings.TrimPrefix(line, "+ ")), "$ ")
-		if !strings.HasPrefix(line, start) || strings.Contains(line, "…") {
+		if strings.HasPrefix(line, "```") {
+			fenced = !fenced
+		}
+		command, printed := strings.CutPrefix(line, "+ ")
+		command = strings.TrimSpace(command)
+		if indented := strings.HasPrefix(line, "    ") || strings.HasPrefix(line, "\t"); !indented && !fenced && !printed || !strings.HasPrefix(command, start) {
 			continue
 		}
 		for _, end := range []string{" | ", " && ", " > ", " < ", " # "} {
-			line, _, _ = strings.Cut(line, end)
+			command, _, _ = strings.Cut(command, end)
 		}
-		found = append(found, strings.Join(strings.Fields(line), " "))
+		found = append(found, strings.Join(strings.Fields(command), " "))
 	}
 	return found
 }

@@ -10,7 +10,6 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
-	"strings"
 )
 
 // netlify has Netlify's own build package the function from the repository as it lies, and runs it as
@@ -93,23 +92,19 @@ func (s *site) methods(ctx context.Context, e *endpoint, paths ...string) error 
 	return errors.Join(faults...)
 }
 
-// extractBinary takes the function out of its archive, beside which Netlify lays notes of its own.
+// extractBinary takes the function out of its archive, where Netlify's build lays a note beside it.
 func extractBinary(archive, to string) error {
 	z, err := zip.OpenReader(archive)
 	if err != nil {
 		return err
 	}
 	defer z.Close()
-	var files []*zip.File
 	for _, f := range z.File {
-		if !f.FileInfo().IsDir() && !strings.HasPrefix(f.Name, "___netlify-") {
-			files = append(files, f)
+		if f.Name != "bootstrap" && f.Name != "netlify-toolchain" {
+			return fmt.Errorf("%s would be deployed", f.Name)
 		}
 	}
-	if len(files) != 1 {
-		return fmt.Errorf("the archive has %d files, not one", len(files))
-	}
-	in, err := files[0].Open()
+	in, err := z.Open("bootstrap")
 	if err != nil {
 		return err
 	}

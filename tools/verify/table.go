@@ -38,11 +38,15 @@ func (t *table) check(platform, name, what string, do func() error) bool {
 		verdict = "FAIL"
 		t.fault = true
 		t.cells[cell] = verdict
-		t.notes = append(t.notes, fmt.Sprintf("FAIL  %s: %s: %s: %v", platform, name, what, err))
+		first, _, _ := strings.Cut(err.Error(), "\n")
+		t.notes = append(t.notes, fmt.Sprintf("FAIL  %s: %s: %s: %s", platform, name, what, first))
 	} else if t.cells[cell] == "" {
 		t.cells[cell] = verdict
 	}
 	fmt.Fprintf(os.Stderr, "%-5s %5.1fs  %s: %s\n", verdict, time.Since(began).Seconds(), platform, what)
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+	}
 	return err == nil
 }
 

@@ -1,0 +1,133 @@
+package main
+
+import (
+	"errors"
+	"io"
+	"maps"
+	"net/http"
+	"slices"
+	"strings"
+	"testing"
+)
+
+func TestCommands(t *testing.T) {
+	const text = `gcloud is a tool; this line is prose.
+
+    gcloud auth login
+    gcloud secrets create x \
+      --data-file=- < key
+    DO=1 gcloud no
+` + "\tgcloud a b | grep c\n```\ngcloud fenced\n```\n+ gcloud printed '--format=value(x)'\n"
+	want := []string{"gcloud auth login", "gcloud secrets create x --data-file=-", "gcloud a b", "gcloud fenced", "gcloud printed '--format=value(x)'"}
+	if got := commands(text, "gcloud "); !slices.Equal(got, want) {
+		t.Errorf("commands are %q, not %q", got, want)
+	}
+}
+
+// role is a template with one role, whose statement is put in.
+func role(statement string) string {
+	return `{"Parameters":{"Arn":{"Type":"String"},"More":{"Type":"CommaDelimitedList","Default":""},"On":{"Type":"String","Default":""}},
+		"Conditions":{"IsOn":{"Fn::Not":[{"Fn::Equals":[{"Ref":"On"},""]}]}},
+		"Resources":{
+			"OrgaSessionFunction":{"Type":"AWS::Lambda::Function","Properties":{"Environment":{"Variables":{
+				"A":{"Fn::If":["IsOn",{"Fn::Sub":"awssm:${Arn}#${On}"},"off"]},"B":{"Ref":"On"}}}}},
+			"Role":{"Type":"AWS::IAM::Role","Properties":{"Policies":[{"PolicyDocument":{"Statement":[` + statement + `]}}]}},
+			"Extra":{"Type":"AWS::IAM::Policy","Condition":"IsOn","Properties":{"PolicyDocument":{"Statement":{"Effect":"Allow","Action":"kms:Decrypt","Resource":"*"}}}}}}`
+}
+
+func TestTemplate(t *testing.T) {
+	const get = `{"Effect":"Allow","Action":"secretsmanager:GetSecretValue","Resource":{"Ref":"Arn"}}`
+	for _, tt := range []struct {
+		name, statement string
+		on              string
+		grants          []grant
+		a               string
+	}{
+		{"one action, one ARN", get, "", []grant{{"secretsmanager:GetSecretValue", "arn:x"}}, "off"},
+		{"a condition adds another", get, "f", []grant{{"kms:Decrypt", "*"}, {"secretsmanager:GetSecretValue", "arn:x"}}, "awssm:arn:x#f"},
+		{"a wildcard is seen", `{"Effect":"Allow","Action":["s:Get*"],"Resource":["*"]}`, "", []grant{{"s:Get*", "*"}}, "off"},
+		{"what can not be listed is refused", `{"Effect":"Allow","NotAction":"s:Put","Resource":"*"}`, "", nil, "off"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			tmpl, err := parseTemplate(role(tt.statement), map[string]string{"Arn": "arn:x", "On": tt.on})
+			if err != nil {
+				t.Fatal(err)
+			}
+			got, err := tmpl.grants()
+			if (err != nil) != (tt.grants == nil) || !slices.Equal(got, tt.grants) {
+				t.Errorf("grants are %v (%v), not %v", got, err, tt.grants)
+			}
+			env, err := tmpl.environment()
+			if err != nil || env["A"] != tt.a || env["B"] != tt.on {
+				t.Errorf("the environment is %v (%v)", env, err)
+			}
+		})
+	}
+	if _, err := parseTemplate(role(get), map[string]string{"Misspelt": "x"}); err == nil {
+		t.Error("a parameter that the template does not have passes")
+	}
+}
+
+// Each way in which an answer may break the contract, or not be that of the reference, is seen.
+func TestAnswersAreHeld(t *testing.T) {
+	good := answer{status: 200, body: `{"ephemeralToken":"…"}`, header: map[string]string{
+		"Cache-Control": "no-store", "CDN-Cache-Control": "no-store", "Pragma": "no-cache", "X-Content-Type-Options": "nosniff", "Vary": "Origin", "X-Request-Id": "…",
+	}}
+	with := func(name, value string) answer {
+		a := answer{good.status, maps.Clone(good.header), good.body}
+		a.header[name] = value
+		return a
+	}
+	req, err := http.NewRequest(http.MethodGet, "http://x"+mintPath, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	const body = `{"ephemeralToken":"x","iceServers":[{"urls":"stun:x"}]}`
+	for _, tt := range []struct {
+		name string
+		got  answer
+		body string
+		row  row
+		ok   bool
+	}{
+		{"as promised", good, body, row{status: 200}, true},
+		{"another status", good, body, row{status: 201}, false},
+		{"no code", good, body, row{status: 200, code: "timeout"}, false},
+		{"no session config", good, `{"ephemeralToken":"x"}`, row{status: 200}, false},
+		{"it may be cached", with("Cache-Control", ""), body, row{status: 200}, false},
+		{"Vary doubled", with("Vary", "Origin | Origin"), body, row{status: 200}, false},
+		{"no request id", with("X-Request-Id", ""), body, row{status: 200}, false},
+	} {
+		if err := tt.row.holds(req, tt.got, []byte(tt.body)); (err == nil) != tt.ok {
+			t.Errorf("%s: %v", tt.name, err)
+		}
+	}
+	for name, other := range map[string]answer{
+		"a header more":  with("Access-Control-Allow-Origin", "*"),
+		"another header": with("Pragma", ""),
+		"another status": {status: 201, header: good.header, body: good.body},
+		"another body":   {status: 200, header: good.header, body: "{}"},
+	} {
+		if differs(good, other) == nil {
+			t.Errorf("%s is not seen", name)
+		}
+	}
+	if differs(good, with("Pragma", "no-cache")) != nil {
+		t.Error("two that are alike differ")
+	}
+	if a, b := alike(`{"ephemeralToken":"a","expiresIn":119,"detail":"Retry in 1 second."}`), alike(`{"ephemeralToken":"b","expiresIn":120,"detail":"Retry in 7 seconds."}`); a != b {
+		t.Errorf("%s and %s differ", a, b)
+	}
+}
+
+func TestTableFails(t *testing.T) {
+	tab := newTable([]string{"one", "two"}, []string{"a check"})
+	tab.check("one", "a check", "first", func() error { return errors.New("broken") })
+	tab.check("one", "a check", "second", func() error { return nil })
+	tab.check("two", "a check", "first", func() error { return nil })
+	var out strings.Builder
+	tab.print(io.Writer(&out))
+	if tab.passed() || !strings.Contains(out.String(), "FAIL  one: a check: first: broken") || !strings.Contains(out.String(), "a check  FAIL  ok") {
+		t.Errorf("a check that failed is lost:\n%s", out.String())
+	}
+}
