@@ -143,7 +143,7 @@ func transportError(ctx context.Context, call Call, status int, err error) error
 		e.Kind, e.cause = ErrTimeout, ctx.Err()
 	case isTimeout(err):
 		e.Kind = ErrTimeout
-		e.detail, e.cause = known(err)
+		fallthrough
 	default:
 		e.detail, e.cause = known(err)
 	}
@@ -160,6 +160,9 @@ func known(err error) (detail string, cause error) {
 	}
 	if certErr, ok := errors.AsType[*tls.CertificateVerificationError](err); ok {
 		return certErr.Error(), certErr
+	}
+	if isTimeout(err) {
+		return "", context.DeadlineExceeded
 	}
 	if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
 		return "closed before the whole answer arrived", io.ErrUnexpectedEOF
