@@ -194,7 +194,9 @@ func (b *builder) verifiers(s scope, t Tenant) []policy.Verifier {
 		case "oidc":
 			v = b.issuer(s, t)
 		default:
-			b.fault(setting, errors.New("knows oidc, hmac, gateway and anonymous, and nothing else"))
+			if v = b.drivers.Verifiers[method]; v == nil {
+				b.fault(setting, errors.New("knows oidc, hmac, gateway and anonymous, and what the program brings along"))
+			}
 		}
 		if v != nil {
 			list = append(list, v)

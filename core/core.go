@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/orga-session/orga-session/core/exchange"
+	"github.com/orga-session/orga-session/core/policy"
 	"github.com/orga-session/orga-session/core/secret"
 )
 
@@ -19,6 +20,9 @@ const Version = "0.1.0"
 type Drivers struct {
 	// Secrets are the stores that the program links, beside env: and file:.
 	Secrets secret.Drivers
+	// Verifiers are ways of your own to know a caller, by the name that ORGA_AUTH gives each. The names
+	// oidc, hmac, gateway and anonymous are taken.
+	Verifiers map[string]policy.Verifier
 	// Log receives one line a request and whatever else a person should see; nil is Config.Logger(nil).
 	Log *slog.Logger
 }

@@ -17,6 +17,7 @@ import (
 
 	"github.com/orga-session/orga-session/core"
 	"github.com/orga-session/orga-session/core/orga/orgatest"
+	"github.com/orga-session/orga-session/core/policy"
 	"github.com/orga-session/orga-session/core/secret"
 )
 
@@ -384,5 +385,29 @@ func TestVersion(t *testing.T) {
 		if !strings.Contains(text, `"version":"`+core.Version+`"`) {
 			t.Errorf("no version in the %s: %s", name, text)
 		}
+	}
+}
+
+// A verifier that the program brings along is one more method of ORGA_AUTH.
+func TestVerifierOfOnesOwn(t *testing.T) {
+	ticket := policy.VerifierFunc(func(r *http.Request) (policy.Principal, error) {
+		if r.Header.Get("Authorization") != "Ticket 7" {
+			return policy.Principal{}, policy.ErrNoCredential
+		}
+		return policy.Principal{Subject: "7"}, nil
+	})
+	vars := env{"ORGA_API_KEY": orgatest.Key, "ORGA_BASE_URL": orgatest.New(t).URL, "ORGA_AUTH": "ticket"}
+	h, err := core.New(t.Context(), core.ConfigFromEnv(vars.lookup), core.Drivers{
+		Verifiers: map[string]policy.Verifier{"ticket": ticket}, Log: slog.New(slog.DiscardHandler),
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	d := deployment{handler: h}
+	if a := d.ask("GET", mintPath, "Authorization", "Ticket 7"); a.StatusCode != 200 {
+		t.Errorf("with a ticket: %d %s", a.StatusCode, a.body)
+	}
+	if a := d.ask("GET", mintPath); a.StatusCode != 401 {
+		t.Errorf("without: %d %s", a.StatusCode, a.body)
 	}
 }

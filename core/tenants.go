@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"sync"
 
 	"github.com/orga-session/orga-session/core/exchange"
@@ -76,6 +77,7 @@ func (b *builder) tenants(document string) (map[string]*tenant, error) {
 		b.fault("ORGA_TENANTS_SOURCE", err)
 	}
 	built := make(map[string]*tenant, len(entries))
+	sharing := make(map[[2]string]int)
 	for name, entry := range entries {
 		t, err := b.inherit(entry)
 		if err != nil {
@@ -83,6 +85,14 @@ func (b *builder) tenants(document string) (map[string]*tenant, error) {
 			continue
 		}
 		built[name] = b.tenant(name, t)
+		if slices.Contains(t.Auth, "oidc") {
+			sharing[[2]string{t.AuthIssuer, t.AuthAudience}]++
+		}
+	}
+	for _, n := range sharing {
+		if n > 1 && b.cfg.TenantClaim == "" {
+			b.log.Warn("tenants that share an issuer and an audience accept each other's users; ORGA_AUTH_TENANT_CLAIM keeps them apart", "tenants", n)
+		}
 	}
 	faults := b.faults[before:]
 	for _, fault := range faults {

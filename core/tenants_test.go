@@ -118,6 +118,17 @@ func TestUnknownTenant(t *testing.T) {
 	}
 }
 
+// Tenants whose users have tokens of one issuer for one audience are told apart by a claim only.
+func TestTenantsThatShareAnIssuer(t *testing.T) {
+	const shared = `{"tenants":{"acme":{"apiKeySource":"env:ACME_KEY"},"other":{"apiKeySource":"env:OTHER_KEY"}}}`
+	for claim, warned := range map[string]bool{"": true, "org": false} {
+		d := withTenants(t, shared, env{"ORGA_AUTH": "oidc", "ORGA_AUTH_ISSUER": "https://i.example", "ORGA_AUTH_AUDIENCE": "a", "ORGA_AUTH_TENANT_CLAIM": claim}, nil)
+		if strings.Contains(d.log.String(), "ORGA_AUTH_TENANT_CLAIM") != warned {
+			t.Errorf("with claim %q: %s", claim, d.log)
+		}
+	}
+}
+
 // Fault 26: tenants that are used at once never share a key.
 func TestTenantsAtOnce(t *testing.T) {
 	document := make(map[string]map[string]string)

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"math"
 	"net/http"
 	"strconv"
@@ -109,9 +110,7 @@ func Fail(w http.ResponseWriter, r *http.Request, err error) {
 	known, status := codes[p.Code], p.Status()
 	detail := known.detail
 	h := w.Header()
-	for name, values := range p.Header {
-		h[name] = values
-	}
+	maps.Copy(h, p.Header)
 	if p.RetryAfter > 0 {
 		seconds := int64(math.Ceil(p.RetryAfter.Seconds()))
 		h.Set("Retry-After", strconv.FormatInt(seconds, 10))

@@ -123,19 +123,6 @@ func ExampleVerifier() {
 	// no credential of a kind that is accepted
 }
 
-// identify hands callers whom v accepts on to an endpoint with ORGA_AUTH=gateway. The others go on as
-// they are, and are refused there.
-func identify(v policy.Verifier, endpoint http.Handler) http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if p, err := v.Verify(r); err == nil {
-			platform := exchange.PlatformFrom(r.Context())
-			platform.Identity = &exchange.Identity{Subject: p.Subject, Issuer: p.Issuer, Claims: p.Claims}
-			r = r.WithContext(exchange.WithPlatform(r.Context(), platform))
-		}
-		endpoint.ServeHTTP(w, r)
-	})
-}
-
 // userOfApp asks for a user's token as Bearer, and for an App Check token in Firebase's own header,
 // which apps and pages of the endpoint's own origin can send. Limits count by user.
 func userOfApp(user, app policy.Verifier) policy.Verifier {
@@ -149,8 +136,8 @@ func userOfApp(user, app policy.Verifier) policy.Verifier {
 	})
 }
 
-// Two verifiers that must both accept, in front of an endpoint that takes the platform's word.
-func ExampleGateway() {
+// Two verifiers that must both accept.
+func ExampleVerifierFunc() {
 	tokens := func(good string) policy.Verifier {
 		return policy.VerifierFunc(func(r *http.Request) (policy.Principal, error) {
 			if r.Header.Get("Authorization") != "Bearer "+good {
@@ -159,21 +146,15 @@ func ExampleGateway() {
 			return policy.Principal{Subject: "ada"}, nil
 		})
 	}
-	endpoint := policy.Auth([]policy.Verifier{policy.Gateway()}, "", "")(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		p, _ := policy.PrincipalFrom(r.Context())
-		fmt.Fprint(w, "minted for ", p.Subject)
-	}))
-	h := identify(userOfApp(tokens("of-a-user"), tokens("of-an-app")), exchange.Handler(endpoint, slog.New(slog.DiscardHandler)))
-
+	verifier := userOfApp(tokens("of-a-user"), tokens("of-an-app"))
 	for _, app := range []string{"of-an-app", "made-up"} {
 		r := httptest.NewRequest(http.MethodGet, "/api/orga-client-secrets", nil)
 		r.Header.Set("Authorization", "Bearer of-a-user")
 		r.Header.Set("X-Firebase-AppCheck", app)
-		w := httptest.NewRecorder()
-		h.ServeHTTP(w, r)
-		fmt.Println(w.Code)
+		caller, err := verifier.Verify(r)
+		fmt.Printf("%q %v\n", caller.Subject, err)
 	}
 	// Output:
-	// 200
-	// 401
+	// "ada" <nil>
+	// "" another token
 }
