@@ -1,7 +1,7 @@
 // Package gcpsm fetches secrets from Google Secret Manager: "gcpsm:projects/P/secrets/S", or with
 // "/versions/V" for one version; projects/P/locations/L/secrets/S is a regional secret.
 //
-// It is one GET of the REST API. The gRPC client asks the same question with several times the binary
+// It is one GET of the REST API. The gRPC client asks the same question with 9 MB more of binary
 // (docs/secrets.md has the numbers).
 package gcpsm
 
