@@ -200,7 +200,7 @@ func TestKinds(t *testing.T) {
 			api := orgatest.New(t)
 			api.FailAll(orga.CallMint, row.fault)
 			client := &orga.Client{BaseURL: api.URL, HTTPClient: api.Client(), Timeout: 50 * time.Millisecond}
-			if row.kind != orga.ErrTimeout {
+			if !errors.Is(row.kind, orga.ErrTimeout) {
 				client.Timeout = 0
 			}
 			_, err := client.MintToken(t.Context(), orgatest.Key)
@@ -209,7 +209,7 @@ func TestKinds(t *testing.T) {
 				t.Fatalf("%v", err)
 			}
 			for _, kind := range ours {
-				if errors.Is(err, kind) != (kind == row.kind) {
+				if errors.Is(err, kind) != errors.Is(row.kind, kind) {
 					t.Errorf("%v: Is(%v) = %v", err, kind, errors.Is(err, kind))
 				}
 			}
@@ -389,13 +389,14 @@ func TestNothingSecretInErrors(t *testing.T) {
 // tree prints an error and all that it wraps, in every way.
 func tree(err error) string {
 	s := fmt.Sprintf("%v\n%+v\n%#v\n%q\n", err, err, err, err)
-	switch err := err.(type) {
-	case interface{ Unwrap() error }:
-		if inner := err.Unwrap(); inner != nil {
-			s += tree(inner)
-		}
-	case interface{ Unwrap() []error }:
-		for _, inner := range err.Unwrap() {
+	if inner := errors.Unwrap(err); inner != nil {
+		s += tree(inner)
+	}
+	if all, ok := errors.AsType[interface {
+		error
+		Unwrap() []error
+	}](err); ok {
+		for _, inner := range all.Unwrap() {
 			s += tree(inner)
 		}
 	}

@@ -36,17 +36,17 @@ func main() {
 	cutEvery := flag.Duration("cut", 20*time.Second, "how often all upstream connections end")
 	pause := flag.Duration("pause", 100*time.Millisecond, "how long a client waits between two requests, at most")
 	flag.Parse()
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
-	defer stop()
-	ctx, cancel := context.WithTimeout(ctx, *long)
-	defer cancel()
-	if err := run(ctx, *clients, *cutEvery, *pause); err != nil {
+	if err := run(*long, *clients, *cutEvery, *pause); err != nil {
 		fmt.Fprintln(os.Stderr, "soak:", err)
 		os.Exit(1)
 	}
 }
 
-func run(ctx context.Context, clients int, cutEvery, pause time.Duration) error {
+func run(long time.Duration, clients int, cutEvery, pause time.Duration) error {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
+	defer stop()
+	ctx, cancel := context.WithTimeout(ctx, long)
+	defer cancel()
 	upstream := newUpstream(clients)
 	api, err := serve(upstream)
 	if err != nil {

@@ -75,10 +75,10 @@ var ICEDrifts = []ICEDrift{
 		list := fmt.Sprintf(`[{"urls":"turn:127.0.0.1:3478","username":%q,"credential":%q}]`, u, c)
 		return `{"iceServers":` + list + `}`, list
 	}},
-	{"null credentials", func(u, c string) (string, string) {
+	{"null credentials", func(_, _ string) (string, string) {
 		return `{"iceServers":[{"urls":"stun:127.0.0.1:3478","username":null,"credential":null}]}`, `[{"urls":"stun:127.0.0.1:3478"}]`
 	}},
-	{"empty credentials", func(u, c string) (string, string) {
+	{"empty credentials", func(_, _ string) (string, string) {
 		return `{"iceServers":[{"username":"","urls":["stun:127.0.0.1:3478"],"credential":""}]}`, `[{"urls":["stun:127.0.0.1:3478"]}]`
 	}},
 	{"further members", func(u, c string) (string, string) {

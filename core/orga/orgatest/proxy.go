@@ -1,6 +1,7 @@
 package orgatest
 
 import (
+	"context"
 	"net"
 	"sync"
 	"sync/atomic"
@@ -27,7 +28,7 @@ type link struct {
 
 // NewProxy listens on 127.0.0.1 and hands on to target (host:port).
 func NewProxy(target string) (*Proxy, error) {
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	listener, err := new(net.ListenConfig).Listen(context.Background(), "tcp", "127.0.0.1:0")
 	if err != nil {
 		return nil, err
 	}
@@ -85,7 +86,7 @@ func (p *Proxy) accept() {
 		if err != nil {
 			return
 		}
-		server, err := net.Dial("tcp", p.target)
+		server, err := new(net.Dialer).DialContext(context.Background(), "tcp", p.target)
 		if err != nil {
 			_ = client.Close()
 			continue

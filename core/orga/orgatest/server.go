@@ -10,6 +10,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"time"
 )
 
 // Server is an API that listens on 127.0.0.1; its URL is the base URL for a client.
@@ -61,7 +62,7 @@ func (s *Server) Connections() int { return int(s.opened.Load()) }
 // test in a testing/synctest bubble can wait for it. It ends with the test.
 func Pipe(tb testing.TB, h http.Handler) *http.Client {
 	l := &pipes{conns: make(chan net.Conn), done: make(chan struct{})}
-	server := &http.Server{Handler: h}
+	server := &http.Server{Handler: h, ReadHeaderTimeout: time.Minute}
 	var wg sync.WaitGroup
 	wg.Go(func() { _ = server.Serve(l) })
 	transport := &http.Transport{DialContext: l.dial, DialTLSContext: l.dial, MaxIdleConnsPerHost: 128}

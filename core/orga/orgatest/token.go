@@ -15,8 +15,7 @@ import (
 // signingKey tells the tokens of this process from made-up ones.
 var signingKey = []byte(rand.Text())
 
-// tokenHead is {"alg":"HS256","typ":"JWT"}.
-const tokenHead = "eyJhbGciOiJIUzI1NiIsInR5cCI6IkpXVCJ9"
+var tokenHead = base64.RawURLEncoding.EncodeToString([]byte(`{"alg":"HS256","typ":"JWT"}`))
 
 // sign makes a token: a JWT, as the API's are, that can be checked without being remembered.
 func sign(serial uint64, expires time.Time) string {
