@@ -158,7 +158,7 @@ func TestSlowCallSparesTheOthers(t *testing.T) {
 		close(hanging)
 		orgatest.Hang().ServeHTTP(rw, r)
 	}))
-	ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), 500*time.Millisecond)
 	defer cancel()
 	slow := make(chan error)
 	go func() {
@@ -355,7 +355,7 @@ func TestNoGoroutineIsLeft(t *testing.T) {
 	t.Run("faults", func(t *testing.T) {
 		for _, secure := range []bool{false, true} {
 			w := newWay(t, secure)
-			w.client.Timeout = 100 * time.Millisecond
+			w.client.Timeout = 50 * time.Millisecond
 			w.warm(t.Context(), w.client.BaseURL)
 			for _, fault := range []http.Handler{orgatest.Hang(), orgatest.HangBody(), orgatest.Reset(), orgatest.Close(), orgatest.Truncate(),
 				orgatest.Flood(), orgatest.GzipBomb(), orgatest.Babble(), orgatest.Redirect("/"), orgatest.Status(500, "")} {
