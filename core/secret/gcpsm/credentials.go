@@ -29,10 +29,12 @@ func findCredentials(lookup func(string) (string, bool), client *http.Client) (t
 	if file == "" {
 		home, _ := lookup("HOME")
 		left := filepath.Join(home, ".config", "gcloud", "application_default_credentials.json")
-		if _, err := os.Stat(left); err != nil {
-			return fromMetadata(client), nil
+		if _, err := os.Stat(left); err == nil {
+			file = left
 		}
-		file = left
+	}
+	if file == "" {
+		return fromMetadata(client), nil
 	}
 	return fromFile(file, client)
 }

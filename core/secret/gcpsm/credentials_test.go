@@ -146,7 +146,7 @@ func TestCredentials(t *testing.T) {
 				t.Fatalf("the error is %v; want one that says %q", err, tt.says)
 			}
 			for _, kind := range []error{secret.ErrGone, secret.ErrMisconfigured} {
-				if errors.Is(err, kind) != (tt.fails == kind) {
+				if errors.Is(err, kind) != errors.Is(tt.fails, kind) {
 					t.Errorf("the error is %v", err)
 				}
 			}

@@ -159,7 +159,7 @@ func TestFaults(t *testing.T) {
 				t.Fatalf("the error is %v", err)
 			}
 			for _, kind := range []error{secret.ErrGone, secret.ErrMalformed, secret.ErrMisconfigured} {
-				if errors.Is(err, kind) != (kind == tt.kind) {
+				if errors.Is(err, kind) != errors.Is(tt.kind, kind) {
 					t.Errorf("the error is %v", err)
 				}
 			}

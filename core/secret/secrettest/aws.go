@@ -105,7 +105,7 @@ func nameOf(id string) string {
 var signature = regexp.MustCompile(`^AWS4-HMAC-SHA256 Credential=([^/]+)/\d{8}/([^/]+)/secretsmanager/aws4_request, ?SignedHeaders=[a-z0-9;-]*host[a-z0-9;-]*, ?Signature=[0-9a-f]{64}$`)
 
 func (a *AWS) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	var in struct{ SecretId, VersionId, VersionStage string }
+	var in struct{ SecretID, VersionID, VersionStage string } // encoding/json ignores case
 	body, _ := io.ReadAll(io.LimitReader(r.Body, 1<<20))
 	switch signed := signature.FindStringSubmatch(r.Header.Get("Authorization")); {
 	case r.Method != http.MethodPost || r.URL.Path != "/" || r.Header.Get("X-Amz-Target") != "secretsmanager.GetSecretValue":
@@ -120,7 +120,7 @@ func (a *AWS) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	case a.Region != "" && a.Region != signed[2]:
 		awsError(w, http.StatusBadRequest, "InvalidSignatureException", "Credential should be scoped to a valid region.")
 		return
-	case json.Unmarshal(body, &in) != nil || in.SecretId == "":
+	case json.Unmarshal(body, &in) != nil || in.SecretID == "":
 		awsError(w, http.StatusBadRequest, "SerializationException", "")
 		return
 	}
@@ -131,12 +131,12 @@ func (a *AWS) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	name, stage := nameOf(in.SecretId), cmp.Or(in.VersionStage, awsCurrent)
+	name, stage := nameOf(in.SecretID), cmp.Or(in.VersionStage, awsCurrent)
 	s := a.secrets[name]
 	var v *awsVersion
 	said := ""
 	if s != nil {
-		if v = s.stages[stage]; v != nil && in.VersionId != "" && v.id != in.VersionId {
+		if v = s.stages[stage]; v != nil && in.VersionID != "" && v.id != in.VersionID {
 			v = nil
 		}
 		if v != nil {
@@ -157,13 +157,13 @@ func (a *AWS) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	default:
 		out, err := json.Marshal(struct {
 			ARN, Name     string
-			VersionId     string
+			VersionID     string  `json:"VersionId"`
 			SecretString  *string `json:",omitempty"`
 			SecretBinary  []byte  `json:",omitempty"`
 			VersionStages []string
 			CreatedDate   float64
 		}{
-			ARN: a.ARN("eu-central-1", name), Name: name, VersionId: v.id,
+			ARN: a.ARN("eu-central-1", name), Name: name, VersionID: v.id,
 			SecretString: v.text, SecretBinary: v.binary,
 			VersionStages: []string{stage}, CreatedDate: float64(v.created.UnixMilli()) / 1000,
 		})
