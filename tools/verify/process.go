@@ -174,7 +174,7 @@ func (s *site) environment() []string {
 	env := []string{
 		"HOME=" + s.scratch, "CI=true", "NO_COLOR=1", "LANG=C.UTF-8",
 		"GOMODCACHE=" + s.goEnv["GOMODCACHE"], "GOCACHE=" + s.goEnv["GOCACHE"], "GOPROXY=" + s.goEnv["GOPROXY"],
-		"GOSUMDB=" + s.goEnv["GOSUMDB"], "GOTOOLCHAIN=local", "GOFLAGS=",
+		"GOSUMDB=" + s.goEnv["GOSUMDB"], "GOTOOLCHAIN=local",
 		"SAM_CLI_TELEMETRY=0", "AWS_DEFAULT_REGION=" + region, "AWS_EC2_METADATA_DISABLED=true",
 		"CLOUDSDK_CONFIG=" + s.scratch + "/gcloud", "CLOUDSDK_CORE_DISABLE_PROMPTS=1", "CLOUDSDK_CORE_DISABLE_USAGE_REPORTING=1",
 	}
