@@ -393,6 +393,14 @@ func TestCacheRefresh(t *testing.T) {
 		refresh(b, "a straggler", "v1", "v2")
 		b.fetched("from now on", 2)
 	})
+	run(t, "fault 9: replaced meanwhile by an ordinary refresh", func(b bench) {
+		b.want("at first", "v1")
+		b.store.rotate("v2")
+		time.Sleep(past)
+		b.want("past the TTL", "v2")
+		refresh(b, "a straggler", "v1", "v2")
+		b.fetched("in all", 2)
+	})
 	run(t, "fault 10: the store still has the same key", func(b bench) {
 		b.want("at first", "v1")
 		all(100, func(int) { refresh(b, "refused", "v1", "v1") })
