@@ -67,8 +67,9 @@ func share(ctx context.Context, n int) (context.Context, context.CancelFunc) {
 	return context.WithTimeout(ctx, min(attemptLimit, max(left-leave, left/2)))
 }
 
-// pause says whether an error may pass, and how long to wait for that. Where Orga names a delay, that
-// is it; what it limits without naming one is not asked for again, while a bare 503 is like a 500.
+// pause says whether an error may pass, and how long to wait for that. Where Orga names a delay, it is
+// that and a little more, as others were told the same; what it limits without naming one is not asked
+// for again, while a bare 503 is like a 500.
 func pause(err error, n int) (time.Duration, bool) {
 	e, ok := errors.AsType[*orga.Error](err)
 	if !ok {
@@ -76,7 +77,7 @@ func pause(err error, n int) (time.Duration, bool) {
 	}
 	switch {
 	case comeBack(e):
-		return e.RetryAfter, e.RetryAfter > 0
+		return e.RetryAfter + rand.N(firstBackoff), e.RetryAfter > 0
 	case errors.Is(err, orga.ErrServer), errors.Is(err, orga.ErrConnection), errors.Is(err, orga.ErrTimeout):
 		wait := firstBackoff
 		for range n - 1 {
