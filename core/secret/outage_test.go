@@ -1,0 +1,50 @@
+package secret_test
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"net/http"
+	"testing"
+
+	"github.com/orga-session/orga-session/core/secret"
+	"github.com/orga-session/orga-session/core/secret/secrettest"
+)
+
+// net/http quotes what it cannot read: an outage must not.
+func TestOutageSaysNothingOfTheOtherSide(t *testing.T) {
+	for _, nonsense := range []string{
+		canary + "\r\n\r\n",
+		"HTTP/1.1 " + canary + "\r\n\r\n",
+		"HTTP/1.1 200 OK\r\n" + canary + "\r\n\r\n",
+		"HTTP/1.1 200 OK\r\nTransfer-Encoding: " + canary + "\r\n\r\n",
+	} {
+		listener, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		go func() {
+			conn, err := listener.Accept()
+			if err != nil {
+				return
+			}
+			_, _ = conn.Read(make([]byte, 4<<10))
+			_, _ = fmt.Fprint(conn, nonsense)
+			conn.Close()
+		}()
+		req, err := http.NewRequestWithContext(context.Background(), http.MethodGet, "http://"+listener.Addr().String(), nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		resp, err := http.DefaultTransport.(*http.Transport).Clone().RoundTrip(req)
+		listener.Close()
+		if err == nil {
+			resp.Body.Close()
+			t.Fatal("the client read nonsense")
+		}
+		if secrettest.Leak(err.Error(), canary) == "" {
+			t.Errorf("the client said %v; this test is for one that quotes", err)
+		}
+		silent(t, "an outage", secret.Outage(err))
+	}
+}
