@@ -61,6 +61,10 @@ func (s *site) reproduce(ctx context.Context) {
 			return s.reproduceNetlify(ctx, again, clean)
 		})
 	}
+	s.table.check(plain, holds, "docs/platforms.md has the sizes", func() error {
+		text, err := os.ReadFile(filepath.Join(s.root, "docs", "platforms.md"))
+		return errors.Join(err, s.table.documented(string(text)))
+	})
 }
 
 // reproduceNetlify builds again where it was built first: Netlify's build writes the folder into the

@@ -1,8 +1,10 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"io"
+	"math"
 	"os"
 	"strings"
 	"sync"
@@ -18,7 +20,7 @@ type table struct {
 	mu    sync.Mutex
 	cells map[[2]string]string // platform, check
 	notes []string
-	sizes []string
+	sizes []size
 	fault bool
 }
 
@@ -57,11 +59,31 @@ func (t *table) note(format string, args ...any) {
 	t.notes = append(t.notes, fmt.Sprintf("note  "+format, args...))
 }
 
-// size adds a line to the list of what would be deployed and how large it is.
+// size notes how large something is that would be deployed.
 func (t *table) size(artefact string, bytes int64) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	t.sizes = append(t.sizes, fmt.Sprintf("%-44s %6.2f MB", artefact, float64(bytes)/1e6))
+	t.sizes = append(t.sizes, size{artefact, float64(bytes) / 1e6})
+}
+
+type size struct {
+	artefact  string
+	megabytes float64
+}
+
+// documented tells which sizes are not those in a Markdown table, by more than 5 %.
+func (t *table) documented(text string) error {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	var faults []error
+	for _, s := range t.sizes {
+		_, rest, _ := strings.Cut(text, "| "+s.artefact+" | ")
+		var said float64
+		if _, err := fmt.Sscanf(rest, "%f MB |", &said); err != nil || math.Abs(said-s.megabytes) > 0.05*s.megabytes {
+			faults = append(faults, fmt.Errorf("%s: %.2f MB, in the text %.2f", s.artefact, s.megabytes, said))
+		}
+	}
+	return errors.Join(faults...)
 }
 
 func (t *table) passed() bool {
@@ -93,12 +115,12 @@ func (t *table) print(w io.Writer) {
 		}
 		fmt.Fprintln(w)
 	}
-	for _, list := range [][]string{t.sizes, t.notes} {
-		if len(list) > 0 {
-			fmt.Fprintln(w)
-		}
-		for _, line := range list {
-			fmt.Fprintln(w, line)
-		}
+	fmt.Fprintln(w)
+	for _, s := range t.sizes {
+		fmt.Fprintf(w, "%-44s %6.2f MB\n", s.artefact, s.megabytes)
+	}
+	fmt.Fprintln(w)
+	for _, line := range t.notes {
+		fmt.Fprintln(w, line)
 	}
 }

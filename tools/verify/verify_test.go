@@ -131,3 +131,15 @@ func TestTableFails(t *testing.T) {
 		t.Errorf("a check that failed is lost:\n%s", out.String())
 	}
 }
+
+func TestSizesAreDocumented(t *testing.T) {
+	tab := newTable(nil, nil)
+	tab.size("AWS: zipped", 4_000_000)
+	for text, ok := range map[string]bool{
+		"| AWS: zipped | 4.10 MB |": true, "| AWS: zipped | 4.30 MB |": false, "| AWS: other | 4.00 MB |": false,
+	} {
+		if err := tab.documented(text); (err == nil) != ok {
+			t.Errorf("%s: %v", text, err)
+		}
+	}
+}
