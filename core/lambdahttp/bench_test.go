@@ -1,31 +1,26 @@
 package lambdahttp_test
 
 import (
-	"context"
-	"io"
 	"net/http"
-	"os"
+	"strings"
 	"testing"
-
-	"github.com/orga-session/orga-session/core/lambdahttp"
 )
 
-// BenchmarkAWS has what the way from an event to a request, and from the answer to a response, adds to
-// an invocation: go test -run '^$' -bench AWS -benchmem ./core/lambdahttp.
-func BenchmarkAWS(b *testing.B) {
-	function := lambdahttp.AWS(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+// BenchmarkInvoke has what the way from an event to a request, and from the answer to a response, adds to
+// an invocation: go test -run '^$' -bench Invoke -benchmem ./core/lambdahttp.
+func BenchmarkInvoke(b *testing.B) {
+	body := []byte(`{"ephemeralToken":"` + strings.Repeat("e", 300) + `","iceServers":[{"urls":"stun:stun.example:3478"}]}`)
+	h := http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Content-Type", "application/json")
-		_, _ = io.WriteString(w, `{"ephemeralToken":"of-a-benchmark","iceServers":[]}`)
-	}), 0)
-	for _, fixture := range []string{"httpapi.json", "restapi.json"} {
-		event, err := os.ReadFile("testdata/" + fixture)
-		if err != nil {
-			b.Fatal(err)
-		}
-		b.Run(fixture, func(b *testing.B) {
+		_, _ = w.Write(body)
+	})
+	for _, kind := range kinds {
+		event := read(b, kind, "")
+		handler := adapt(kind, h)
+		b.Run(kind, func(b *testing.B) {
 			b.ReportAllocs()
 			for b.Loop() {
-				if _, err := function.Invoke(context.Background(), event); err != nil {
+				if _, err := handler.Invoke(b.Context(), event); err != nil {
 					b.Fatal(err)
 				}
 			}
