@@ -38,12 +38,12 @@ lint: $(LINTER) ## Check format, vet, go.mod and the linter's rules in both modu
 	@unformatted=$$(gofmt -l $(SOURCES)); \
 	if [ -n "$$unformatted" ]; then echo "gofmt -w is due on:"; echo "$$unformatted"; exit 1; fi
 	@for module in . tools; do \
-		(cd $$module && go vet ./... && go mod tidy -diff && $(CURDIR)/$(LINTER) run ./...) || exit 1; \
+		(cd $$module && go vet ./... && go mod tidy -diff && "$(CURDIR)/$(LINTER)" run ./...) || exit 1; \
 	done
 
 $(LINTER):
 	@echo "Building golangci-lint $(LINTER_VERSION) into .cache; this takes about a minute, once."
-	@GOBIN=$(CURDIR)/$(dir $(LINTER)) go install github.com/golangci/golangci-lint/v2/cmd/golangci-lint@$(LINTER_VERSION)
+	@GOBIN="$(CURDIR)/$(dir $(LINTER))" go install github.com/golangci/golangci-lint/v2/cmd/golangci-lint@$(LINTER_VERSION)
 
 bench: ## Measure the endpoint against its Node peer
 	@cd tools && go run ./bench

@@ -13,6 +13,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"runtime"
 	"slices"
 	"strings"
 )
@@ -196,7 +197,7 @@ func (s *site) startLambda(ctx context.Context, d *deployment, a arns) (func(con
 	if err != nil {
 		return nil, err
 	}
-	recipe = strings.ReplaceAll(recipe, "GOARCH=arm64", "GOARCH=amd64") // the emulator runs on this machine
+	recipe = strings.ReplaceAll(recipe, "GOARCH=arm64", "GOARCH="+runtime.GOARCH) // the emulator runs on this machine
 	if _, err := s.run(ctx, s.source, nil, "sh", "-ec", recipe); err != nil {
 		return nil, err
 	}
@@ -228,9 +229,10 @@ func (s *site) startLambda(ctx context.Context, d *deployment, a arns) (func(con
 	if err != nil {
 		return nil, err
 	}
-	found, err := filepath.Glob(filepath.Join(s.cache, "venv", "lib", "python3*", "site-packages", "samcli", "local", "rapid", "aws-lambda-rie-x86_64"))
+	name := map[string]string{"amd64": "aws-lambda-rie-x86_64", "arm64": "aws-lambda-rie-arm64"}[runtime.GOARCH]
+	found, err := filepath.Glob(filepath.Join(s.cache, "venv", "lib", "python3*", "site-packages", "samcli", "local", "rapid", name))
 	if err != nil || len(found) != 1 {
-		return nil, errors.New("aws-sam-cli brings no aws-lambda-rie-x86_64")
+		return nil, errors.New("aws-sam-cli brings no Lambda emulator for this machine")
 	}
 	emulator := filepath.Join(s.scratch, "aws-lambda-rie")
 	program, err := os.ReadFile(found[0])
