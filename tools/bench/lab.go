@@ -9,7 +9,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"runtime"
 	"strings"
 	"time"
 
@@ -33,6 +32,8 @@ type lab struct {
 
 	certificate *tls.Certificate
 	authority   string // the file of the certificate authority
+	bundle      string // the same with the system's authorities
+	noBundle    string // an empty folder
 	trust       *tls.Config
 }
 
@@ -134,6 +135,9 @@ func copyFiles(to, from string) error {
 	return nil
 }
 
+// makeTrust makes the stand-in's certificate and what has the peers trust it. Go gets it in one bundle
+// with the system's own authorities, as it finds them on Lambda, where reading them is part of a cold
+// start; Node has its own in its binary, and adds this one.
 func (l *lab) makeTrust() (err error) {
 	l.authority = filepath.Join(l.scratch, "authority.pem")
 	if l.certificate, err = standin.Certificate(l.authority); err != nil {
@@ -146,7 +150,14 @@ func (l *lab) makeTrust() (err error) {
 	pool := x509.NewCertPool()
 	pool.AppendCertsFromPEM(text)
 	l.trust = &tls.Config{RootCAs: pool}
-	return nil
+	for _, bundle := range []string{"/etc/ssl/certs/ca-certificates.crt", "/etc/pki/tls/certs/ca-bundle.crt", "/etc/ssl/cert.pem"} {
+		if system, err := os.ReadFile(bundle); err == nil {
+			text = append(text, system...)
+			break
+		}
+	}
+	l.bundle, l.noBundle = filepath.Join(l.scratch, "bundle.pem"), filepath.Join(l.scratch, "no-more-authorities")
+	return errors.Join(os.WriteFile(l.bundle, text, 0o600), os.Mkdir(l.noBundle, 0o700))
 }
 
 // output runs a tool and returns what it printed, without the last newline.
@@ -161,30 +172,4 @@ func (l *lab) output(dir string, env []string, name string, args ...string) (str
 		return "", fmt.Errorf("%s %s: %w", name, strings.Join(args, " "), err)
 	}
 	return strings.TrimSpace(string(out)), nil
-}
-
-// machine describes where the measurements were made, without a name or a path of it.
-func (l *lab) machine() machine {
-	version := func(name string, args ...string) string {
-		text, _ := l.output(l.node, nil, name, args...) // they ran before
-		return text
-	}
-	m := machine{Go: runtime.Version(), Arch: runtime.GOARCH, Node: version("node", "--version")}
-	m.Kernel, _, _ = strings.Cut(version("uname", "-r"), "-")
-	m.CPU, m.Memory = field("/proc/cpuinfo", "model name"), field("/proc/meminfo", "MemTotal")
-	for _, name := range []string{"express", "aws-lambda-ric", "@aws-sdk/client-secrets-manager"} {
-		m.Packages = append(m.Packages, name+" "+version("node", "-p", "JSON.parse(fs.readFileSync('package-lock.json')).packages['node_modules/"+name+"'].version"))
-	}
-	return m
-}
-
-// field is the value of the first line of a file that has the name.
-func field(file, name string) string {
-	text, _ := os.ReadFile(file) // part of every Linux
-	for line := range strings.Lines(string(text)) {
-		if key, value, ok := strings.Cut(line, ":"); ok && strings.TrimSpace(key) == name {
-			return strings.TrimSpace(value)
-		}
-	}
-	return "unknown"
 }

@@ -14,12 +14,6 @@ const (
 	peerFloor   = "direct client"
 )
 
-// machine is where a run was made.
-type machine struct {
-	CPU, Memory, Kernel, Arch, Go, Node string
-	Packages                            []string
-}
-
 // key names a series of slots, one a round.
 type key struct {
 	mode    string

@@ -71,7 +71,7 @@ func (l *lab) environment(orga *standin.Orga) []string {
 		"PATH=" + os.Getenv("PATH"), "HOME=" + l.scratch, "TZ=UTC",
 		"NODE_ENV=production",
 		"ORGA_BASE_URL=" + orga.URL,
-		"SSL_CERT_FILE=" + l.authority, "NODE_EXTRA_CA_CERTS=" + l.authority,
+		"SSL_CERT_FILE=" + l.bundle, "SSL_CERT_DIR=" + l.noBundle, "NODE_EXTRA_CA_CERTS=" + l.authority,
 	}
 }
 
