@@ -1,8 +1,10 @@
 package main
 
 import (
+	"fmt"
 	"os"
 	"runtime"
+	"strconv"
 	"strings"
 )
 
@@ -20,7 +22,9 @@ func (l *lab) machine() machine {
 	}
 	m := machine{Go: runtime.Version(), Arch: runtime.GOARCH, Node: version("node", "--version")}
 	m.Kernel, _, _ = strings.Cut(version("uname", "-r"), "-")
-	m.CPU, m.Memory = field("/proc/cpuinfo", "model name"), field("/proc/meminfo", "MemTotal")
+	m.CPU = field("/proc/cpuinfo", "model name")
+	kib, _ := strconv.Atoi(strings.TrimSuffix(field("/proc/meminfo", "MemTotal"), " kB")) // its format is fixed
+	m.Memory = fmt.Sprintf("%.0f GiB", float64(kib)/(1<<20))
 	for _, name := range []string{"express", "aws-lambda-ric", "@aws-sdk/client-secrets-manager"} {
 		m.Packages = append(m.Packages, name+" "+version("node", "-p", "JSON.parse(fs.readFileSync('package-lock.json')).packages['node_modules/"+name+"'].version"))
 	}

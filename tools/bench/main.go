@@ -40,7 +40,7 @@ type plan struct {
 }
 
 var (
-	full  = plan{7, time.Second, 2500 * time.Millisecond, 250 * time.Millisecond, 3 * time.Second, 11, 3, 400, 100}
+	full  = plan{5, time.Second, 2500 * time.Millisecond, 250 * time.Millisecond, 3 * time.Second, 11, 3, 400, 100}
 	quick = plan{2, 500 * time.Millisecond, time.Second, 200 * time.Millisecond, time.Second, 3, 1, 160, 20}
 )
 

@@ -49,6 +49,7 @@ type results struct {
 type end struct {
 	Memory proc.Memory
 	Opened int // connections to its Orga, since it started
+	Steady int // of those, the ones after its unmeasured beginning
 }
 
 // variant is the endpoint with other settings.

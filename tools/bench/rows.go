@@ -93,10 +93,11 @@ func (r *results) memoryRow() row {
 }
 
 func (r *results) connectionsRow() row {
-	ours, theirs := r.Ends[key{mode: plain.name, peer: peerOrga}].Opened, r.Ends[key{mode: plain.name, peer: peerExpress}].Opened
-	row := row{Figure: "connections to Orga, opened in all by up to 64 clients", Target: "≤ 64",
-		Ours: fmt.Sprint(ours), Theirs: fmt.Sprint(theirs)}
-	row.judge(ours <= 64, "a request that finds no idle connection dials one, and takes another that came free meanwhile; the dialled one is kept for later")
+	ours, theirs := r.Ends[key{mode: plain.name, peer: peerOrga}], r.Ends[key{mode: plain.name, peer: peerExpress}]
+	opened := func(e end) string { return fmt.Sprintf("%d, after %d at the start", e.Steady, e.Opened-e.Steady) }
+	row := row{Figure: "connections to Orga opened in the rounds, up to 64 clients", Target: "≤ 64",
+		Ours: opened(ours), Theirs: opened(theirs)}
+	row.judge(ours.Steady <= 64, "a request that finds no idle connection dials one, and takes another that came free meanwhile")
 	return row
 }
 
@@ -155,13 +156,16 @@ func megabytes[T ~int64 | ~int](n T) float64 { return float64(n) / 1e6 }
 // spread prints a median and the smallest and largest value: "62 µs (58–70)".
 func spread(v []float64, unit string) string {
 	s := stats.Of(v)
+	if unit != "" && unit != "×" {
+		unit = " " + unit
+	}
 	switch {
 	case math.IsNaN(s.Median):
 		return "—"
 	case len(v) == 1:
-		return figure(s.Median) + " " + unit
+		return figure(s.Median) + unit
 	}
-	return fmt.Sprintf("%s %s (%s–%s)", figure(s.Median), unit, figure(s.Min), figure(s.Max))
+	return fmt.Sprintf("%s%s (%s–%s)", figure(s.Median), unit, figure(s.Min), figure(s.Max))
 }
 
 // figure prints three digits that mean something, and no more.

@@ -52,6 +52,10 @@ func (l *lab) compare(r *results, m mode, clients []int, measured time.Duration)
 	if err := l.firstTurns(subjects, clients[len(clients)-1]); err != nil {
 		return err
 	}
+	begun := make(map[string]int)
+	for _, s := range subjects {
+		begun[s.name] = s.orga.Opened()
+	}
 	err = l.rounds(subjects, clients, measured, func(s subject, n int, did slot) {
 		k := key{m.name, s.name, n}
 		r.Servers[k] = append(r.Servers[k], did)
@@ -59,7 +63,7 @@ func (l *lab) compare(r *results, m mode, clients []int, measured time.Duration)
 	for _, s := range subjects[:2] {
 		memory, merr := s.process.Memory()
 		err = firstError(err, merr)
-		r.Ends[key{mode: m.name, peer: s.name}] = end{memory, s.orga.Opened()}
+		r.Ends[key{mode: m.name, peer: s.name}] = end{memory, s.orga.Opened(), s.orga.Opened() - begun[s.name]}
 	}
 	return err
 }
