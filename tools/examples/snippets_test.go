@@ -1,7 +1,6 @@
 package examples
 
 import (
-	"net/http"
 	"net/http/httptest"
 	"os"
 	"os/exec"
@@ -66,7 +65,7 @@ func TestSnippets(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			server := httptest.NewServer(http.Handler(endpoint))
+			server := httptest.NewServer(endpoint)
 			defer server.Close()
 
 			dir := t.TempDir()

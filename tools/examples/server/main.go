@@ -20,27 +20,33 @@ import (
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	defer stop()
+	err := serve(ctx)
+	stop()
+	if err != nil {
+		log.Fatal(err)
+	}
+}
+
+// serve serves until ctx ends, and then lets the requests that are under way finish.
+func serve(ctx context.Context) error {
 	// New logs what is wrong with the settings; /healthz and /readyz tell it apart from a crash.
 	h, _ := core.New(ctx, core.ConfigFromEnv(os.LookupEnv), core.Drivers{
 		Secrets: secret.Drivers{"awssm": awssm.Open(os.LookupEnv, true), "gcpsm": gcpsm.Open(os.LookupEnv)},
 	})
 	h, flush, err := traced(ctx, h)
 	if err != nil {
-		log.Fatal(err)
+		return err
 	}
 	server := &http.Server{Addr: ":" + cmp.Or(os.Getenv("PORT"), "8080"), Handler: h, ReadHeaderTimeout: 5 * time.Second}
-	ended := make(chan struct{})
+	ended := make(chan error, 1)
 	go func() {
-		defer close(ended)
 		<-ctx.Done()
-		ending, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+		ending, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
 		defer cancel()
-		_ = server.Shutdown(ending) // what is left after that has run out of its own time
-		_ = flush(ending)           // likewise the last spans
+		ended <- errors.Join(server.Shutdown(ending), flush(ending))
 	}()
 	if err := server.ListenAndServe(); !errors.Is(err, http.ErrServerClosed) {
-		log.Fatal(err)
+		return err
 	}
-	<-ended
+	return <-ended
 }
