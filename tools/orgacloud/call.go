@@ -76,6 +76,7 @@ type call struct {
 	silent     bool
 	ctx        context.Context
 	hangUp     context.CancelFunc
+	over       chan struct{} // closed once it is cleared away
 	speaking   sync.Once
 
 	mu     sync.Mutex
@@ -146,6 +147,7 @@ func (s *switchboard) answer(ctx context.Context, in offer, silent bool) (answer
 	description, err := c.accept(ctx, in)
 	if err != nil {
 		c.hangUp()
+		<-c.over // its place is free again
 		return answer{}, err
 	}
 	return answer{c.id, description}, nil
@@ -165,7 +167,7 @@ func (s *switchboard) open(transcribe, silent bool) (*call, error) {
 	if err != nil {
 		return nil, err
 	}
-	c := &call{board: s, pc: pc, id: "conv_" + rand.Text()[:16], transcribe: transcribe, silent: silent}
+	c := &call{board: s, pc: pc, id: "conv_" + rand.Text()[:16], transcribe: transcribe, silent: silent, over: make(chan struct{})}
 	c.ctx, c.hangUp = context.WithTimeout(context.Background(), maxCall)
 	s.calls[c] = struct{}{}
 	s.wg.Go(func() {
@@ -174,6 +176,7 @@ func (s *switchboard) open(transcribe, silent bool) (*call, error) {
 		s.mu.Lock()
 		delete(s.calls, c)
 		s.mu.Unlock()
+		close(c.over)
 	})
 	return c, nil
 }
