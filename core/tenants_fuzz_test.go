@@ -1,0 +1,36 @@
+package core
+
+import (
+	"log/slog"
+	"strings"
+	"testing"
+)
+
+// Whatever the tenants' document holds, reading it ends in tenants or in faults, and a fault repeats
+// nothing that could be a secret: a text that is neither a name nor a member.
+func FuzzTenants(f *testing.F) {
+	f.Add(`{"tenants":{"acme":{"apiKeySource":"env:KEY","corsOrigins":["https://acme.example"],"rateLimit":"60/1m"}}}`)
+	f.Add(`{"tenants":{"acme":{"apiKeySource":"env:KEY","baseURL":"https://[::ffff:10.0.0.1]:8443/x","apiKeyTTL":"1h"}}}`)
+	f.Add(`{"tenants":{"acme":{"apiKeySource":"file:/nowhere","auth":"oidc,gateway","authIssuer":"https://i.example","authAudience":"a"}}}`)
+	f.Add(`{"tenants":{"a":{},"a":{}}}`)
+	f.Add(`{"tenants":null}`)
+	f.Add(`[`)
+	lookup := func(name string) (string, bool) { return "sk_orga_ai_fuzz", name == "KEY" }
+	f.Fuzz(func(t *testing.T, document string) {
+		cfg := ConfigFromEnv(lookup)
+		cfg.Auth = []string{"anonymous"}
+		b := newBuilder(cfg, Drivers{}, slog.New(slog.DiscardHandler))
+		tenants, err := b.tenants(document)
+		for name, built := range tenants {
+			if !tenantName.MatchString(name) {
+				t.Errorf("a tenant is called %q", name)
+			}
+			if err == nil && (built.Handler == nil || built.key == nil) {
+				t.Errorf("%q is half built", name)
+			}
+		}
+		if err != nil && strings.Contains(err.Error(), "sk_orga_ai_fuzz") {
+			t.Errorf("a fault repeats the key: %v", err)
+		}
+	})
+}
