@@ -1,7 +1,6 @@
 package orgacloud
 
 import (
-	"context"
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
@@ -35,10 +34,9 @@ type Cloud struct {
 	board   *switchboard
 	roots   *x509.CertPool
 
-	url      string
-	http     *http.Server
-	stopping context.CancelFunc
-	served   chan struct{}
+	url    string
+	http   *http.Server
+	served chan struct{}
 }
 
 // Start starts a cloud; Close ends it.
@@ -72,14 +70,7 @@ func Start(config Config) (*Cloud, error) {
 	if c.board, err = openSwitchboard(); err != nil {
 		return nil, fmt.Errorf("orgacloud: WebRTC: %w", errors.Join(err, c.relay.Close(), listener.Close()))
 	}
-	ctx, stop := context.WithCancel(context.Background())
-	c.stopping = stop
-	c.http = &http.Server{
-		Handler:           c.routes(),
-		ReadHeaderTimeout: 10 * time.Second,
-		IdleTimeout:       time.Minute,
-		BaseContext:       func(net.Listener) context.Context { return ctx }, // what hangs ends with the cloud
-	}
+	c.http = &http.Server{Handler: c.routes(), ReadHeaderTimeout: 10 * time.Second, IdleTimeout: time.Minute}
 	go func() {
 		defer close(c.served)
 		_ = c.http.Serve(listener) // it ends with Close, and with nothing else
@@ -102,8 +93,7 @@ func (c *Cloud) RootCAs() *x509.CertPool { return c.roots }
 // Close hangs up, ends every request and frees every port. Nothing runs any more when it returns, but for
 // what the TURN server still puts away.
 func (c *Cloud) Close() error {
-	c.stopping()
-	err := c.http.Close()
+	err := c.http.Close() // with the connections, the requests that hang
 	<-c.served
 	return errors.Join(err, c.board.Close(), c.relay.Close())
 }
