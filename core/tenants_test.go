@@ -189,12 +189,13 @@ func TestTenantFaults(t *testing.T) {
 		{"localhost", `{"tenants":{"acme":{"apiKeySource":"env:ACME_KEY","baseURL":"https://localhost."}}}`, "baseURL"},
 		{"loopback, IPv6", `{"tenants":{"acme":{"apiKeySource":"env:ACME_KEY","baseURL":"https://[::1]"}}}`, "baseURL"},
 		{"loopback, mapped", `{"tenants":{"acme":{"apiKeySource":"env:ACME_KEY","baseURL":"https://[::ffff:127.0.0.1]"}}}`, "baseURL"},
+		{"the default tenant's loopback", `{"tenants":{"acme":{"apiKeySource":"env:ACME_KEY","baseURL":"http://127.0.0.1:1"}}}`, "baseURL"},
 		{"link-local", `{"tenants":{"acme":{"apiKeySource":"env:ACME_KEY","baseURL":"https://169.254.169.254"}}}`, "baseURL"},
 		{"private", `{"tenants":{"acme":{"apiKeySource":"env:ACME_KEY","baseURL":"https://10.0.0.1:8443"}}}`, "baseURL"},
 		{"private, IPv6", `{"tenants":{"acme":{"apiKeySource":"env:ACME_KEY","baseURL":"https://[fd00:ec2::254]"}}}`, "baseURL"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			d := withTenants(t, tt.document, nil, nil)
+			d := withTenants(t, tt.document, env{"ORGA_BASE_URL": "http://127.0.0.1:1"}, nil)
 			if d.fault == nil || !strings.Contains(d.fault.Error(), tt.fault) || !strings.Contains(d.fault.Error(), "ORGA_TENANTS_SOURCE") {
 				t.Fatalf("%q is not named by: %v", tt.fault, d.fault)
 			}
@@ -275,5 +276,57 @@ func TestTenantsSchema(t *testing.T) {
 		if _, ok := tenant.Properties[member]; !ok {
 			t.Errorf("%s is not in the schema", member)
 		}
+	}
+}
+
+// manyTenants is a document of n tenants, each with a key in a store.
+func manyTenants(n int) string {
+	document := make(map[string]map[string]any, n)
+	for i := range n {
+		document[fmt.Sprintf("t%d", i)] = map[string]any{
+			"apiKeySource": fmt.Sprintf("store:t%d", i), "corsOrigins": []string{fmt.Sprintf("https://t%d.example", i)}, "rateLimit": "60/1m",
+		}
+	}
+	text, _ := json.Marshal(map[string]any{"tenants": document})
+	return string(text)
+}
+
+// A tenant's key is fetched on its first use: a thousand tenants cost the start of one.
+func TestManyTenantsStart(t *testing.T) {
+	var mu sync.Mutex
+	var fetched []string
+	drivers := secret.Drivers{"store": func(ref secret.Ref) (secret.Source, error) {
+		return secret.SourceFunc(func(context.Context) (secret.Secret, error) {
+			mu.Lock()
+			defer mu.Unlock()
+			fetched = append(fetched, ref.Name)
+			return secret.Secret{Value: secret.NewValue(orga.KeyPrefix + ref.Name), Version: "1"}, nil
+		}), nil
+	}}
+	d := withTenants(t, manyTenants(1000), nil, drivers)
+	if d.fault != nil || len(fetched) != 0 {
+		t.Fatalf("fault %v, fetched %v", d.fault, fetched)
+	}
+	for range 3 {
+		if a := d.ask("GET", mintPath+"/t999"); a.StatusCode != 200 {
+			t.Errorf("%d %s", a.StatusCode, a.body)
+		}
+	}
+	if strings.Join(fetched, " ") != "t999" {
+		t.Errorf("fetched %v", fetched)
+	}
+}
+
+func BenchmarkStart(b *testing.B) {
+	drivers := secret.Drivers{"store": func(secret.Ref) (secret.Source, error) {
+		return secret.SourceFunc(func(context.Context) (secret.Secret, error) { return secret.Secret{}, errors.New("not asked") }), nil
+	}}
+	for _, n := range []int{1, 1000} {
+		b.Run(fmt.Sprintf("tenants=%d", n), func(b *testing.B) {
+			document := manyTenants(n)
+			for b.Loop() {
+				withTenants(b, document, nil, drivers)
+			}
+		})
 	}
 }
