@@ -119,19 +119,25 @@ func (b *builder) stranger(home *tenant) http.Handler {
 	return home.cors.Mint(h)
 }
 
-// key opens the source of a tenant's key. Nothing is fetched, but from the environment, which cannot
-// change: what is wrong there is wrong now.
-func (b *builder) key(s scope, t Tenant) *secret.Cache {
-	setting := s.name("ORGA_API_KEY_SOURCE", "apiKeySource")
-	src, err := b.drivers.Secrets.Open(t.APIKeySource, b.cfg.Lookup, secret.Key)
+// open opens the source that a setting names; nil when that is a fault. Nothing is fetched, but from the
+// environment, which cannot change: what is wrong there is wrong now.
+func (b *builder) open(setting, ref string, shape secret.Shape) secret.Source {
+	src, err := b.drivers.Secrets.Open(ref, b.cfg.Lookup, shape)
+	if err == nil && strings.HasPrefix(ref, "env:") {
+		_, err = src.Fetch(context.Background())
+	}
 	if err != nil {
 		b.fault(setting, err)
 		return nil
 	}
-	if strings.HasPrefix(t.APIKeySource, "env:") {
-		if _, err := src.Fetch(context.Background()); err != nil {
-			b.fault(setting, err)
-		}
+	return src
+}
+
+// key is a tenant's key; nil when its source is a fault.
+func (b *builder) key(s scope, t Tenant) *secret.Cache {
+	src := b.open(s.name("ORGA_API_KEY_SOURCE", "apiKeySource"), t.APIKeySource, secret.Key)
+	if src == nil {
+		return nil
 	}
 	return secret.NewCache(b.checkPrefix(src, t.APIKeySource), t.APIKeySource, t.APIKeyTTL, b.log)
 }
@@ -149,16 +155,14 @@ func (b *builder) checkPrefix(src secret.Source, name string) secret.Source {
 }
 
 func (b *builder) client(s scope, t Tenant) *orga.Client {
-	// A tenant that names no base URL of its own goes where the default tenant goes.
-	own := s.tenant != "" && t.BaseURL != b.cfg.BaseURL
-	if err := checkBaseURL(t.BaseURL, own); err != nil {
+	if err := checkBaseURL(t.BaseURL, t.ownBaseURL); err != nil {
 		b.fault(s.name("ORGA_BASE_URL", "baseURL"), err)
 	}
 	if t.UserEmail != "" && !strings.Contains(t.UserEmail, "@") {
 		b.fault(s.name("ORGA_USER_EMAIL", "userEmail"), errors.New("is no email address"))
 	}
-	way := b.direct
-	if own {
+	way := b.direct // where the default tenant goes
+	if t.ownBaseURL {
 		way = b.guarded
 	}
 	client := &orga.Client{
@@ -211,9 +215,8 @@ func (b *builder) hmac(setting string) policy.Verifier {
 		return nil
 	}
 	if b.hmacKey == nil {
-		src, err := b.drivers.Secrets.Open(b.cfg.HMACKeySource, b.cfg.Lookup, secret.Text)
-		if err != nil {
-			b.fault("ORGA_AUTH_HMAC_KEY_SOURCE", err)
+		src := b.open("ORGA_AUTH_HMAC_KEY_SOURCE", b.cfg.HMACKeySource, secret.Text)
+		if src == nil {
 			return nil
 		}
 		b.hmacKey = secret.NewCache(src, b.cfg.HMACKeySource, b.cfg.APIKeyTTL, b.log)

@@ -52,6 +52,8 @@ type Tenant struct {
 	AuthJWKSURL  string // "" has it discovered from the issuer
 	CORSOrigins  []string
 	RateLimit    policy.Quota // a caller's; the zero Quota is no limit
+
+	ownBaseURL bool // a tenant named BaseURL itself, and it may lead to public addresses only
 }
 
 // ConfigFromEnv reads the settings through lookup, which is os.LookupEnv in a program; nothing else

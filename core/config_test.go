@@ -28,6 +28,7 @@ func TestFaults(t *testing.T) {
 		{"oidc on loopback", env{"ORGA_AUTH": "oidc", "ORGA_AUTH_ISSUER": "http://127.0.0.1:1", "ORGA_AUTH_AUDIENCE": "a"}, ""},
 		{"hmac without a key", env{"ORGA_AUTH": "hmac"}, "ORGA_AUTH_HMAC_KEY_SOURCE"},
 		{"hmac with an unknown source", env{"ORGA_AUTH": "hmac", "ORGA_AUTH_HMAC_KEY_SOURCE": value}, "ORGA_AUTH_HMAC_KEY_SOURCE"},
+		{"hmac with a key that is not set", env{"ORGA_AUTH": "hmac", "ORGA_AUTH_HMAC_KEY_SOURCE": "env:NOBODY"}, "ORGA_AUTH_HMAC_KEY_SOURCE"},
 		{"no key", env{"ORGA_API_KEY": ""}, "ORGA_API_KEY"},
 		{"key with a line break inside", env{"ORGA_API_KEY": "sk_orga_ai_a\n" + value}, "ORGA_API_KEY"},
 		{"key with another prefix is a warning", env{"ORGA_API_KEY": value}, ""},
@@ -57,6 +58,7 @@ func TestFaults(t *testing.T) {
 		{"debug", env{"ORGA_DEBUG": value}, "ORGA_DEBUG"},
 		{"log level", env{"ORGA_LOG_LEVEL": value}, "ORGA_LOG_LEVEL"},
 		{"tenants' source", env{"ORGA_TENANTS_SOURCE": value}, "ORGA_TENANTS_SOURCE"},
+		{"tenants that are not set", env{"ORGA_TENANTS_SOURCE": "env:NOBODY"}, "ORGA_TENANTS_SOURCE"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			d := deploy(t, tt.set, nil)

@@ -215,8 +215,8 @@ func TestHeadersOnEveryAnswer(t *testing.T) {
 	}
 }
 
-// Fault 35: errors before a tenant is known have the default tenant's CORS headers.
-func TestEarlyErrorsHaveCORS(t *testing.T) {
+// Fault 35: what is answered before a tenant is known has the default tenant's CORS headers.
+func TestEarlyAnswersHaveCORS(t *testing.T) {
 	const listed = "https://app.example"
 	d := deploy(t, env{"ORGA_CORS_ORIGINS": listed}, nil)
 	broken := deploy(t, env{"ORGA_CORS_ORIGINS": listed, "ORGA_AUTH": ""}, nil)
@@ -225,6 +225,8 @@ func TestEarlyErrorsHaveCORS(t *testing.T) {
 		method, target string
 		status         int
 	}{
+		{d, "GET", "/healthz", 200},
+		{d, "GET", "/readyz", 200},
 		{d, "GET", "/nowhere", 404},
 		{d, "PUT", mintPath, 405},
 		{d, "GET", mintPath + "/acme", 403},

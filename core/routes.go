@@ -28,6 +28,7 @@ type endpoint struct {
 	timeout   time.Duration // of a whole mint, whatever it waits for
 
 	// What is answered before a tenant is known, with the default tenant's CORS headers.
+	health, readiness                                 http.Handler
 	notFound, mintMethod, healthMethod, misconfigured http.Handler
 }
 
@@ -43,6 +44,10 @@ func (b *builder) endpoint() *endpoint {
 		healthMethod:  early(methods("GET, HEAD")),
 		misconfigured: early(exchange.Refuse(exchange.Misconfigured, errFaulty)),
 	}
+	e.health = home.cors.Headers(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		exchange.WriteJSON(w, http.StatusOK, "application/json", state{"ok", Version})
+	}))
+	e.readiness = home.cors.Headers(http.HandlerFunc(e.ready))
 	if b.cfg.TenantsSource != "" {
 		e.directory = b.directory()
 	}
@@ -58,9 +63,9 @@ func (e *endpoint) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		case r.Method != http.MethodGet && r.Method != http.MethodHead:
 			e.healthMethod.ServeHTTP(w, r)
 		case path == "/healthz":
-			exchange.WriteJSON(w, http.StatusOK, "application/json", state{"ok", Version})
+			e.health.ServeHTTP(w, r)
 		default:
-			e.ready(w, r)
+			e.readiness.ServeHTTP(w, r)
 		}
 		return
 	}

@@ -27,9 +27,8 @@ type directory struct {
 }
 
 func (b *builder) directory() *directory {
-	src, err := b.drivers.Secrets.Open(b.cfg.TenantsSource, b.cfg.Lookup, secret.Text)
-	if err != nil {
-		b.fault("ORGA_TENANTS_SOURCE", err)
+	src := b.open("ORGA_TENANTS_SOURCE", b.cfg.TenantsSource, secret.Text)
+	if src == nil {
 		return nil
 	}
 	return &directory{
@@ -131,7 +130,7 @@ func parseTenants(document string) (map[string]members, error) {
 var tenantMembers = map[string]func(p *parser, t *Tenant, text string){
 	"apiKeySource": func(_ *parser, t *Tenant, text string) { t.APIKeySource = text },
 	"apiKeyTTL":    func(p *parser, t *Tenant, text string) { t.APIKeyTTL = p.durationIn("apiKeyTTL", text, t.APIKeyTTL) },
-	"baseURL":      func(_ *parser, t *Tenant, text string) { t.BaseURL = text },
+	"baseURL":      func(_ *parser, t *Tenant, text string) { t.BaseURL, t.ownBaseURL = text, true },
 	"userEmail":    func(_ *parser, t *Tenant, text string) { t.UserEmail = text },
 	"auth":         func(_ *parser, t *Tenant, text string) { t.Auth = splitList(text) },
 	"authIssuer":   func(_ *parser, t *Tenant, text string) { t.AuthIssuer = text },

@@ -97,7 +97,7 @@ func (c *CORS) preflight(w http.ResponseWriter, r *http.Request) {
 		exchange.Fail(w, r, exchange.Refuse(exchange.HeadersTooLarge, nil))
 		return
 	}
-	if origin := r.Header["Origin"]; len(origin) > 0 && c.allows(origin, r) && r.Header.Get("Access-Control-Request-Method") != "" {
+	if origin := r.Header["Origin"]; c.allows(origin, r) {
 		h := w.Header()
 		h["Access-Control-Allow-Origin"] = origin
 		h["Access-Control-Allow-Methods"] = allowMethods

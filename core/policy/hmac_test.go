@@ -50,6 +50,7 @@ func TestHMAC(t *testing.T) {
 		{"another path", sign(first, "GET", mintPath+"/acme", now), "unauthenticated"},
 		{"fault 23: stale", sign(first, "GET", mintPath, now.Add(-5*time.Minute-2*time.Second)), "unauthenticated"},
 		{"fault 23: from the future", sign(first, "GET", mintPath, now.Add(5*time.Minute+2*time.Second)), "unauthenticated"},
+		{"fault 23: stale by a second", sign(first, "GET", mintPath, now.Add(-5*time.Minute-time.Second)), "unauthenticated"},
 		{"nearly stale", sign(first, "GET", mintPath, now.Add(-4*time.Minute)), ""},
 		{"nearly too early", sign(first, "GET", mintPath, now.Add(4*time.Minute)), ""},
 		{"fault 23: truncated", good[:len(good)-2], "unauthenticated"},
@@ -81,6 +82,20 @@ func TestHMAC(t *testing.T) {
 		if serve(h, r); m.n != 1 {
 			t.Error("refused")
 		}
+	})
+	t.Run("fault 23: the last second of the window", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			h, _ := whole(policy.NewHMAC(keysOf(first)))
+			signed := sign(first, "GET", mintPath, time.Now())
+			time.Sleep(5*time.Minute + 900*time.Millisecond)
+			if got := problem(t, serve(h, request("Authorization", signed))); got != "" {
+				t.Errorf("code %q: ts has no more than seconds", got)
+			}
+			time.Sleep(100 * time.Millisecond)
+			if got := problem(t, serve(h, request("Authorization", signed))); got != "unauthenticated" {
+				t.Errorf("code %q, 301 s later", got)
+			}
+		})
 	})
 	t.Run("two headers", func(t *testing.T) {
 		h, _ := whole(policy.NewHMAC(keysOf(first)))
