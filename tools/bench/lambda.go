@@ -16,10 +16,12 @@ import (
 type start struct {
 	Init   float64 // until it asked for an event, milliseconds
 	First  float64 // until its first answer, the key fetched, milliseconds
+	Used   float64 // CPU until then, milliseconds
 	Warm50 float64 // of the invocations after that, milliseconds
 	Warm99 float64
 	CPU    float64 // of each of those, microseconds
 	Peak   float64 // resident memory, MB
+	Files  float64 // of what is resident at the end, the pages of the program's files, MB
 }
 
 // function is a running instance. Its Orga speaks TLS and does not wait.

@@ -37,6 +37,7 @@ func (l *lab) live(peer string, quota *proc.Quota, invocations int) (s start, er
 	if err != nil {
 		return s, err
 	}
+	s.Used = milliseconds(began)
 	latencies := make([]time.Duration, invocations)
 	for i := range latencies {
 		time.Sleep(2 * time.Millisecond) // the instance asks for its next event meanwhile, which is no caller's wait
@@ -51,7 +52,7 @@ func (l *lab) live(peer string, quota *proc.Quota, invocations int) (s start, er
 	slices.Sort(latencies)
 	s.Warm50, s.Warm99 = stats.Quantile(latencies, 0.5)/1e6, stats.Quantile(latencies, 0.99)/1e6
 	s.CPU = float64((ended - began).Nanoseconds()) / 1e3 / float64(invocations)
-	s.Peak = float64(memory.Peak) / 1e6
+	s.Peak, s.Files = megabytes(memory.Peak), megabytes(memory.Files)
 	return s, errors.Join(cerr, merr)
 }
 

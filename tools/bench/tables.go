@@ -51,7 +51,7 @@ func (r *results) lambdaTables() string {
 			fmt.Fprintf(&b, "%s: not measured, as %s.\n\n", t.title, t.none)
 			continue
 		}
-		g := grid{{"peer", "init", "spawn → first answer", "warm, p50", "warm, p99", "CPU an invocation", "peak memory"}}
+		g := grid{{"peer", "init", "spawn → first answer", "CPU until then", "warm, p50", "warm, p99", "CPU an invocation", "peak memory"}}
 		for _, peer := range []string{peerOrga, peerNode} {
 			s := t.lived[peer]
 			if len(s) == 0 {
@@ -60,6 +60,7 @@ func (r *results) lambdaTables() string {
 			g = append(g, []string{peer,
 				spread(values(s, func(s start) float64 { return s.Init }), "ms"),
 				spread(values(s, func(s start) float64 { return s.First }), "ms"),
+				spread(values(s, func(s start) float64 { return s.Used }), "ms"),
 				spread(values(s, func(s start) float64 { return s.Warm50 }), "ms"),
 				spread(values(s, func(s start) float64 { return s.Warm99 }), "ms"),
 				spread(values(s, func(s start) float64 { return s.CPU }), "µs"),
