@@ -7,7 +7,9 @@ import (
 	"errors"
 	"fmt"
 	"log"
+	"net"
 	"net/http"
+	"os"
 	"runtime"
 	"slices"
 	"strings"
@@ -355,6 +357,12 @@ func TestCloseLeavesNothing(t *testing.T) {
 		t.Fatal(err)
 	}
 	config := mint(t, cloud)
+	addr, _, _ := strings.Cut(strings.TrimPrefix(config.ICEServers[1].URLs()[1], "turn:"), "?")
+	idle, err := net.Dial("tcp", addr) // a TURN client that never says anything
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer idle.Close()
 	c := newClient(t, config, true)
 	c.connect(t, cloud, config.Token.Reveal())
 	c.await(t, "session.created")
@@ -374,6 +382,12 @@ func TestCloseLeavesNothing(t *testing.T) {
 	}
 	if err := <-hanging; !errors.Is(err, orga.ErrConnection) {
 		t.Errorf("the hanging mint: %v", err)
+	}
+	if err := idle.SetReadDeadline(time.Now().Add(5 * time.Second)); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := idle.Read(make([]byte, 1)); errors.Is(err, os.ErrDeadlineExceeded) {
+		t.Error("a connection to the TURN server is still open")
 	}
 	_ = c.pc.GracefulClose()
 	http.DefaultClient.CloseIdleConnections()
