@@ -14,7 +14,7 @@ let context = null; // one AudioContext for the page: browsers allow few
 
 $("where").replaceChildren(
   "The endpoint ", make("code", endpoint), " in front of ",
-  settings.local ? "a local Orga Cloud, " : "the real Orga, ", make("code", settings.orga),
+  settings.local ? "a local Orga Cloud, " : "Orga, ", make("code", settings.orga),
 );
 
 // --- a session ------------------------------------------------------------------------------------
