@@ -33,7 +33,7 @@ func (d *deploy) netlify(ctx context.Context) (plan, error) {
 	var steps [][]string
 	for _, s := range settings {
 		if s.value == "" {
-			steps = append(steps, []string{"netlify", "env:unset", s.name, "--context", "production"})
+			steps = append(steps, []string{"netlify", "env:unset", s.name, "--context", "production", "--force"})
 		} else {
 			step := []string{"netlify", "env:set", s.name, s.value, "--context", "production", "--force"}
 			if slices.Contains(private, s.name) {
