@@ -36,7 +36,8 @@ const permanentKey = "sk_orga_ai_test0000000000000000";
 const browser = await chromium.launch({
   executablePath: process.env.CHROMIUM ?? "/usr/bin/chromium",
   args: [
-    "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
+    ...(process.geteuid?.() === 0 ? ["--no-sandbox"] : []), // Chromium's sandbox refuses root
+    "--disable-gpu", "--disable-quic", "--no-first-run",
     "--disable-background-networking", "--disable-component-update", "--disable-sync",
     "--allow-loopback-in-peer-connection", // where loopback is the only network
     "--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream",
