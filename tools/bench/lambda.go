@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"net/http"
 	"time"
 
 	"github.com/orga-session/orga-session/tools/bench/proc"
@@ -114,7 +115,7 @@ func (f *function) invoke(l *lab) error {
 	if err := json.Unmarshal(response, &answer); err != nil {
 		return err
 	}
-	if answer.StatusCode != 200 {
+	if answer.StatusCode != http.StatusOK {
 		return fmt.Errorf("status %d: %s", answer.StatusCode, answer.Body)
 	}
 	return standin.Check([]byte(answer.Body))

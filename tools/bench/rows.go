@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"math"
+	"strings"
 
 	"github.com/orga-session/orga-session/tools/bench/proc"
 	"github.com/orga-session/orga-session/tools/bench/stats"
@@ -124,14 +125,11 @@ func (r *results) freezeRow() row {
 // The reasons are what the run itself measured of where a figure comes from.
 
 func (r *results) profileReason() string {
-	text := "of this bundle's CPU time"
-	for i, s := range r.Profile[:min(4, len(r.Profile))] {
-		if i > 0 {
-			text += ","
-		}
-		text += fmt.Sprintf(" %.0f %% is %s", s.Percent, s.Name)
+	var shares []string
+	for _, s := range r.Profile[:min(4, len(r.Profile))] {
+		shares = append(shares, fmt.Sprintf("%.0f %% is %s", s.Percent, s.Name))
 	}
-	return text
+	return "of this bundle's CPU time " + strings.Join(shares, ", ")
 }
 
 func (r *results) floorReason(clients int, of func(slot) float64) string {
