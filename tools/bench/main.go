@@ -57,8 +57,9 @@ func main() {
 		p = quick
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	defer stop()
-	if err := run(ctx, p, *out, *fast); err != nil {
+	err := run(ctx, p, *out, *fast)
+	stop()
+	if err != nil {
 		fmt.Fprintln(os.Stderr, "bench:", err)
 		os.Exit(1)
 	}
