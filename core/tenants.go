@@ -116,7 +116,7 @@ func parseTenants(document string) (map[string]members, error) {
 	}
 	entries := make(map[string]members, len(named))
 	for name, raw := range named {
-		if !tenantName.MatchString(name) {
+		if !isTenantName(name) {
 			return nil, errors.New("a tenant's name is not of the form [a-z0-9][a-z0-9-]{0,62}")
 		}
 		if entries[name], err = parseMembers(raw); err != nil {

@@ -13,6 +13,7 @@ import (
 	"regexp"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 )
 
@@ -93,8 +94,10 @@ func statusError(call Call, resp *http.Response, body []byte, credential string)
 }
 
 // safeCode is what a code looks like: a few words. Anything else might be prose, or a credential in
-// one of its encodings.
-var safeCode = regexp.MustCompile(`^[A-Za-z]{1,32}[0-9]{0,6}([_.-][A-Za-z]{1,32}[0-9]{0,6}){0,5}$`)
+// one of its encodings. It is compiled when it is needed: that takes longer than a cold start may.
+var safeCode = sync.OnceValue(func() *regexp.Regexp {
+	return regexp.MustCompile(`^[A-Za-z]{1,32}[0-9]{0,6}([_.-][A-Za-z]{1,32}[0-9]{0,6}){0,5}$`)
+})
 
 // errorCode finds Orga's code in an error body: {"error":{"code","type"}}, in all other shapes none.
 func errorCode(body []byte, credential string) string {
@@ -110,7 +113,7 @@ func errorCode(body []byte, credential string) string {
 	}
 	for _, v := range []any{inner.Code, inner.Type} {
 		code, ok := v.(string)
-		if ok && safeCode.MatchString(code) && !strings.Contains(code, KeyPrefix) &&
+		if ok && safeCode().MatchString(code) && !strings.Contains(code, KeyPrefix) &&
 			!strings.Contains(code, credential) && !strings.Contains(credential, code) {
 			return code
 		}

@@ -83,6 +83,16 @@ func cleanEntry(entry json.RawMessage) (json.RawMessage, error) {
 	if json.Unmarshal(entry, &m) != nil || len(m.urls()) == 0 {
 		return nil, errors.New("an ICE server in it has no urls")
 	}
+	refused := func(name string, value json.RawMessage) bool {
+		return isNull(value) || string(value) == `""` && (name == "username" || name == "credential")
+	}
+	clean := true
+	for name, value := range m {
+		clean = clean && !refused(name, value)
+	}
+	if clean { // as nearly always
+		return entry, nil
+	}
 	dec := json.NewDecoder(bytes.NewReader(entry))
 	_, _ = dec.Token() // the opening brace: the entry parsed above
 	out := []byte{'{'}
@@ -96,7 +106,7 @@ func cleanEntry(entry json.RawMessage) (json.RawMessage, error) {
 		if dec.Decode(&value) != nil {
 			return nil, errNoICE
 		}
-		if isNull(value) || string(value) == `""` && (name == "username" || name == "credential") {
+		if refused(name, value) {
 			continue
 		}
 		if len(out) > 1 {

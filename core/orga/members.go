@@ -20,7 +20,7 @@ func (m members) has(name string) bool {
 // text is a member that is a string, else "".
 func (m members) text(name string) string {
 	var s string
-	if json.Unmarshal(m[name], &s) != nil {
+	if raw := m[name]; len(raw) == 0 || raw[0] != '"' || json.Unmarshal(raw, &s) != nil {
 		return ""
 	}
 	return s
