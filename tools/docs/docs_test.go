@@ -1,0 +1,284 @@
+// Package docs holds what is written to what is there: the pages, the template, the OpenAPI document and
+// the code name the same things.
+//
+// What the pages have in code blocks is run or read elsewhere, too: policy.md in core/policy, use.md in
+// tools/examples, openapi.yaml in tools/openapi, and the commands of the platforms' tools in make verify.
+package docs
+
+import (
+	"maps"
+	"os"
+	"path"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+
+	"github.com/orga-session/orga-session/core"
+	"github.com/orga-session/orga-session/core/exchange"
+)
+
+var link = regexp.MustCompile(`\]\(([^)\s]+)\)`)
+
+func TestLinks(t *testing.T) {
+	files := tree(t)
+	headings := make(map[string][]string)
+	for _, p := range pages(files) {
+		headings[p.name] = p.headings
+	}
+	linked := make(map[string]bool)
+	for _, p := range pages(files) {
+		for _, m := range link.FindAllStringSubmatch(p.prose, -1) {
+			if strings.Contains(m[1], "://") {
+				continue
+			}
+			file, anchor, _ := strings.Cut(m[1], "#")
+			to := path.Join(path.Dir(p.name), file)
+			if file == "" {
+				to = p.name
+			}
+			linked[to] = true
+			if _, err := os.Stat(filepath.Join(root, to)); err != nil {
+				t.Errorf("%s links to %s, which is not there", p.name, m[1])
+			} else if anchor != "" && !slices.Contains(headings[to], anchor) {
+				t.Errorf("%s links to %s, and there is no such heading", p.name, m[1])
+			}
+		}
+	}
+	for _, p := range pages(files) {
+		if strings.HasPrefix(p.name, "docs/") && !linked[p.name] {
+			t.Errorf("no page links to %s", p.name)
+		}
+	}
+}
+
+func TestFileNames(t *testing.T) {
+	files := tree(t)
+	bases, folders, tops := make(map[string]bool), make(map[string]bool), make(map[string]bool)
+	for name := range files {
+		bases[path.Base(name)] = true
+		top, _, below := strings.Cut(name, "/")
+		tops[top] = below
+		for dir := path.Dir(name); dir != "."; dir = path.Dir(dir) {
+			folders[dir] = true
+		}
+	}
+	file := regexp.MustCompile(`^[\w-]*\.(go|mod|sum|json|md|toml|yaml|yml)$`)
+	for _, p := range pages(files) {
+		for _, s := range p.spans {
+			top, _, below := strings.Cut(s, "/")
+			clean := strings.TrimSuffix(s, "/")
+			_, there := files[clean]
+			switch {
+			case strings.ContainsAny(s, " …*<"):
+			case below && tops[top] && !there && !folders[clean]:
+				t.Errorf("%s names %s, which is not there", p.name, s)
+			case !below && file.MatchString(s) && !bases[s]:
+				t.Errorf("%s names %s, and there is no such file", p.name, s)
+			}
+		}
+	}
+}
+
+// The commands of platforms' own tools are read by these tools, in make verify; those of the shell, curl
+// and openssl are run by core/policy.
+func TestCommands(t *testing.T) {
+	files := tree(t)
+	targets := regexp.MustCompile(`(?m)^([a-z-]+):`).FindAllStringSubmatch(files["Makefile"], -1)
+	isTarget := func(word string) bool {
+		return slices.ContainsFunc(targets, func(m []string) bool { return m[1] == word })
+	}
+	template := parameters(files)
+	named := regexp.MustCompile("^make ([a-z-]+)")
+	for _, p := range pages(files) {
+		for _, s := range p.spans {
+			if m := named.FindStringSubmatch(s); m != nil && !isTarget(m[1]) {
+				t.Errorf("%s: %s: make has no such target", p.name, s)
+			}
+		}
+		for _, command := range p.commands("make") {
+			for _, word := range command[1:] {
+				name, _, sets := strings.Cut(word, "=")
+				switch {
+				case !sets && !isTarget(word):
+					t.Errorf("%s: %s: make has no target %s", p.name, strings.Join(command, " "), word)
+				case sets && !strings.HasPrefix(name, "ORGA_") && !slices.Contains(template, name) &&
+					!strings.Contains(files["Makefile"], "$("+name+")") && !strings.Contains(files["tools/deploy/main.go"]+files["tools/deploy/aws.go"]+files["tools/deploy/gcp.go"], strconv.Quote(name)):
+					t.Errorf("%s: %s: nothing reads %s", p.name, strings.Join(command, " "), name)
+				}
+			}
+		}
+		folder := root
+		for _, command := range p.commands("cd", "go") {
+			if command[0] == "cd" {
+				folder = filepath.Join(root, command[1])
+				continue
+			}
+			if i := slices.IndexFunc(command, func(s string) bool { return strings.HasPrefix(s, "./") }); i >= 0 {
+				if found, _ := filepath.Glob(filepath.Join(folder, command[i], "*.go")); len(found) == 0 {
+					t.Errorf("%s: %s: there is no package", p.name, strings.Join(command, " "))
+				}
+			}
+			folder = root
+		}
+	}
+	for _, flag := range regexp.MustCompile("`--([a-z]+)`").FindAllStringSubmatch(files["docs/probe.md"], -1) {
+		if !strings.Contains(files["tools/probe/main.go"], strconv.Quote(flag[1])) {
+			t.Errorf("docs/probe.md: the probe has no flag %s", flag[0])
+		}
+	}
+}
+
+// theirs are variables that other programs read, in the examples.
+var theirs = []string{"ORGA_SESSION_URL", "ORGA_SESSION_HMAC_KEY"}
+
+func settings(files map[string]string) []string {
+	var list []string
+	for _, m := range regexp.MustCompile("(?m)^\\| `(ORGA_[A-Z_]+)` \\|").FindAllStringSubmatch(files["README.md"], -1) {
+		list = append(list, m[1])
+	}
+	return list
+}
+
+// core/readme_test.go holds README's table to the code.
+func TestSettings(t *testing.T) {
+	files := tree(t)
+	known := settings(files)
+	for name, text := range files {
+		if !slices.Contains([]string{".md", ".yaml", ".toml", ".json"}, path.Ext(name)) {
+			continue
+		}
+		for _, found := range regexp.MustCompile(`\bORGA_[A-Z_]*`).FindAllString(text, -1) {
+			family := strings.HasSuffix(found, "_") && slices.ContainsFunc(known, func(s string) bool { return strings.HasPrefix(s, found) })
+			if !family && !slices.Contains(known, found) && !slices.Contains(theirs, found) {
+				t.Errorf("%s names %s, which README does not know", name, found)
+			}
+		}
+	}
+}
+
+func parameters(files map[string]string) []string {
+	_, rest, _ := strings.Cut(files["template.yaml"], "\nParameters:\n")
+	section, _, _ := strings.Cut(rest, "\nConditions:\n")
+	var list []string
+	for _, m := range regexp.MustCompile(`(?m)^  ([A-Za-z]+):$`).FindAllStringSubmatch(section, -1) {
+		list = append(list, m[1])
+	}
+	return list
+}
+
+// A parameter is named after the setting that it becomes, or is in the table of docs/deploy-aws.md.
+func TestTemplateParameters(t *testing.T) {
+	files := tree(t)
+	known := parameters(files)
+	if len(known) < 20 {
+		t.Fatalf("only %d parameters found", len(known))
+	}
+	_, rest, _ := strings.Cut(files["docs/deploy-aws.md"], "## What can be set\n")
+	section, _, _ := strings.Cut(rest, "\n## ")
+	var documented []string
+	for row := range strings.SplitSeq(section, "\n| ") {
+		first, _, _ := strings.Cut(row, " |")
+		for _, m := range span.FindAllStringSubmatch(first, -1) {
+			if regexp.MustCompile(`^[A-Z][a-z]`).MatchString(m[1]) {
+				documented = append(documented, m[1])
+			}
+		}
+	}
+	for _, name := range documented {
+		if !slices.Contains(known, name) {
+			t.Errorf("docs/deploy-aws.md has %s, which is no parameter of template.yaml", name)
+		}
+	}
+	var named []string
+	for _, s := range settings(files) {
+		var parameter string
+		for word := range strings.SplitSeq(strings.TrimPrefix(s, "ORGA_"), "_") {
+			parameter += word[:1] + strings.ToLower(word[1:])
+		}
+		named = append(named, parameter)
+	}
+	for _, name := range known {
+		if name != "ApiKeySecretArn" && !slices.Contains(named, name) && !slices.Contains(documented, name) { // SECRET in place of it
+			t.Errorf("template.yaml has %s, which docs/deploy-aws.md does not explain", name)
+		}
+	}
+}
+
+func codes(t *testing.T, files map[string]string) map[string]int {
+	list := make(map[string]int)
+	for _, m := range regexp.MustCompile(`(?m)\bCode += "([a-z_]+)"`).FindAllStringSubmatch(files["core/exchange/problem.go"], -1) {
+		list[m[1]] = exchange.Refuse(exchange.Code(m[1]), nil).Status()
+	}
+	if len(list) < 15 {
+		t.Fatalf("only %d codes found", len(list))
+	}
+	return list
+}
+
+func TestCodes(t *testing.T) {
+	files := tree(t)
+	known := codes(t, files)
+	said := regexp.MustCompile("(?:([45]\\d\\d),? |[Cc]ode:? )`([a-z_]+)`|`code: ([a-z_]+)`|\\(([45]\\d\\d)\\)[^`]{0,20}`([a-z_]+)`")
+	for _, p := range pages(files) {
+		for _, m := range said.FindAllStringSubmatch(p.prose, -1) {
+			code, status := m[2]+m[3], m[1]
+			if is, ok := known[code]; code != "" && (!ok || status != "" && status != strconv.Itoa(is)) {
+				t.Errorf("%s: %q: there is no such code, or it has another status", p.name, m[0])
+			}
+		}
+		if p.name != "docs/operate.md" {
+			continue
+		}
+		for _, code := range slices.Sorted(maps.Keys(known)) {
+			if !slices.Contains(p.spans, code) {
+				t.Errorf("docs/operate.md does not say what to do about %s", code)
+			}
+		}
+	}
+}
+
+// idps are names that others gave: claims of identity providers.
+var idps = []string{"org_name", "org_slug"}
+
+// Members of the log line, metrics, codes: names in snake case are in the code as they are in the text.
+func TestNames(t *testing.T) {
+	files := tree(t)
+	texts := literals(files)
+	for _, p := range pages(files) {
+		for _, s := range p.spans {
+			if regexp.MustCompile(`^[a-z]+(_[a-z0-9]+)+$`).MatchString(s) && !slices.Contains(texts, s) && !slices.Contains(idps, s) {
+				t.Errorf("%s names %s, which is not in the code", p.name, s)
+			}
+		}
+	}
+}
+
+func TestVersion(t *testing.T) {
+	files := tree(t)
+	if m := regexp.MustCompile(`(?m)^  version: '?([^'\n]+)'?$`).FindStringSubmatch(files["docs/openapi.yaml"]); m == nil || m[1] != core.Version {
+		t.Errorf("docs/openapi.yaml is of version %v, the code of %s", m, core.Version)
+	}
+	if m := regexp.MustCompile(`(?m)^## (\d\S*)`).FindStringSubmatch(files["CHANGELOG.md"]); m == nil || m[1] != core.Version {
+		t.Errorf("CHANGELOG.md is of version %v, the code of %s", m, core.Version)
+	}
+}
+
+func TestReadmeIsShort(t *testing.T) {
+	if n := strings.Count(tree(t)["README.md"], "\n"); n > 110 {
+		t.Errorf("README.md has %d lines; it is the first page, not the only one", n)
+	}
+}
+
+// Nothing in the repository says on which machine it was made, or from where packages were fetched.
+func TestNobodysMachine(t *testing.T) {
+	machine := regexp.MustCompile(`/(work|root|home|Users)` + `/\w`)
+	registry := regexp.MustCompile(`registry\.` + `npmjs|pypi\.` + `org|python` + `hosted|(proxy|sum)\.` + `golang|index` + `-url|"resolved` + `":`)
+	for name, text := range tree(t) {
+		for _, found := range append(machine.FindAllString(text, -1), registry.FindAllString(text, -1)...) {
+			t.Errorf("%s names %s", name, found)
+		}
+	}
+}

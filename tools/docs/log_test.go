@@ -1,0 +1,151 @@
+package docs
+
+import (
+	"bytes"
+	"encoding/json"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/orga-session/orga-session/core"
+	"github.com/orga-session/orga-session/core/orga/orgatest"
+	"github.com/orga-session/orga-session/core/policy"
+)
+
+// samples are the log lines in a page's code; a line may be broken where a member ends.
+func (p page) samples() []string {
+	return regexp.MustCompile(`(?s)\{"time".*?\}\n`).FindAllString(p.code, -1)
+}
+
+// members are the names in a JSON object, in their order.
+func members(t *testing.T, line string) []string {
+	t.Helper()
+	d := json.NewDecoder(strings.NewReader(line))
+	var names []string
+	for depth, key := 0, true; ; {
+		token, err := d.Token()
+		if err != nil {
+			t.Fatalf("%v: %s", err, line)
+		}
+		switch token {
+		case json.Delim('{'), json.Delim('['):
+			depth++
+		case json.Delim('}'), json.Delim(']'):
+			if depth--; depth == 0 {
+				return names
+			}
+			key = depth == 1
+		default:
+			if depth == 1 && key {
+				names = append(names, token.(string))
+			}
+			key = depth == 1 && !key
+		}
+	}
+}
+
+// The line that docs/operate.md explains is the one that is written, and each member is explained.
+func TestRequestLine(t *testing.T) {
+	api := orgatest.New(t)
+	settings := map[string]string{
+		"ORGA_API_KEY": orgatest.Key, "ORGA_BASE_URL": api.URL, "ORGA_AUTH": "test",
+		"ORGA_TENANTS_SOURCE": "env:TENANTS", "TENANTS": `{"tenants":{"acme":{"apiKeySource":"env:ORGA_API_KEY"}}}`,
+	}
+	cfg := core.ConfigFromEnv(func(name string) (string, bool) {
+		value, ok := settings[name]
+		return value, ok
+	})
+	var log bytes.Buffer
+	endpoint, err := core.New(t.Context(), cfg, core.Drivers{
+		Verifiers: map[string]policy.Verifier{"test": policy.VerifierFunc(func(*http.Request) (policy.Principal, error) {
+			return policy.Principal{Subject: "someone"}, nil
+		})},
+		Log: slog.New(slog.NewJSONHandler(&log, nil)),
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	log.Reset()
+	r := httptest.NewRequest(http.MethodGet, "/api/orga-client-secrets/acme", nil)
+	r.Header.Set("X-Amzn-Trace-Id", "Root=1-67891233-abcdef012345678912345678")
+	endpoint.ServeHTTP(httptest.NewRecorder(), r)
+
+	files := tree(t)
+	operate := pageNamed(t, files, "docs/operate.md")
+	samples := operate.samples()
+	if len(samples) == 0 {
+		t.Fatal("docs/operate.md shows no line")
+	}
+	want := members(t, log.String())
+	if got := members(t, samples[0]); !slices.Equal(got, want) {
+		t.Errorf("docs/operate.md has\n%v, the line\n%v", got, want)
+	}
+	for _, name := range want[3:] { // time, level and msg are every line's
+		if name != "method" && !slices.Contains(operate.spans, name) {
+			t.Errorf("docs/operate.md does not explain %s", name)
+		}
+	}
+}
+
+func pageNamed(t *testing.T, files map[string]string, name string) page {
+	t.Helper()
+	all := pages(files)
+	i := slices.IndexFunc(all, func(p page) bool { return p.name == name })
+	if i < 0 {
+		t.Fatalf("there is no %s", name)
+	}
+	return all[i]
+}
+
+// Lines that are shown or quoted are in the code, and each that wants a person is explained.
+func TestMessages(t *testing.T) {
+	files := tree(t)
+	texts := literals(files)
+	inCode := func(message string) bool {
+		start, cut := strings.CutSuffix(message, "…")
+		return slices.ContainsFunc(texts, func(s string) bool { return s == message || cut && strings.HasPrefix(s, start) })
+	}
+	quoted := regexp.MustCompile("`msg: ([^`]+)`|`(?:DEBUG|INFO|WARN|ERROR)` `([^`]+)`")
+	for _, name := range []string{"docs/operate.md", "docs/secrets.md", "docs/policy.md"} {
+		p := pageNamed(t, files, name)
+		for _, m := range quoted.FindAllStringSubmatch(p.prose, -1) {
+			if message := m[1] + m[2]; !inCode(message) {
+				t.Errorf("%s quotes %q, which nothing logs", name, message)
+			}
+		}
+		for _, sample := range p.samples() {
+			var line struct{ Msg string }
+			if err := json.Unmarshal([]byte(sample), &line); err != nil || !inCode(line.Msg) {
+				t.Errorf("%s: nothing logs %s", name, sample)
+			}
+			for _, member := range members(t, sample) {
+				if !slices.Contains([]string{"time", "level", "msg"}, member) && !slices.Contains(texts, member) {
+					t.Errorf("%s: no line has a member %s", name, member)
+				}
+			}
+		}
+	}
+
+	operate := files["docs/operate.md"]
+	logged := regexp.MustCompile(`(?:\.(?:Warn|Error|WarnContext|ErrorContext)\((?:ctx, )?|slog\.LevelError, )"([^"]+)"`)
+	found := 0
+	for name, text := range files {
+		if !strings.HasPrefix(name, "core/") || !strings.HasSuffix(name, ".go") || strings.Contains(name, "test") {
+			continue
+		}
+		for _, m := range logged.FindAllStringSubmatch(text, -1) {
+			found++
+			words := strings.Fields(m[1])
+			if !strings.Contains(operate, strings.Join(words[:min(len(words), 4)], " ")) {
+				t.Errorf("docs/operate.md does not say what to do about %q (%s)", m[1], name)
+			}
+		}
+	}
+	if found < 5 {
+		t.Errorf("only %d messages found", found)
+	}
+}
