@@ -57,6 +57,7 @@ func TestFaults(t *testing.T) {
 		{"Google's IAM", env{"ORGA_GCP_IAM_REQUIRED": value}, "ORGA_GCP_IAM_REQUIRED"},
 		{"debug", env{"ORGA_DEBUG": value}, "ORGA_DEBUG"},
 		{"log level", env{"ORGA_LOG_LEVEL": value}, "ORGA_LOG_LEVEL"},
+		{"tenants in a file that is not there", env{"ORGA_TENANTS_SOURCE": "file:/nowhere/tenants.json"}, "ORGA_TENANTS_SOURCE"},
 		{"tenants' source", env{"ORGA_TENANTS_SOURCE": value}, "ORGA_TENANTS_SOURCE"},
 		{"tenants that are not set", env{"ORGA_TENANTS_SOURCE": "env:NOBODY"}, "ORGA_TENANTS_SOURCE"},
 	} {

@@ -72,7 +72,15 @@ func (b *builder) warm(ctx context.Context, e *endpoint) {
 		}
 	}
 	if e.directory != nil {
-		wg.Go(func() { _, _ = e.directory.tenants(ctx) })
+		wg.Go(func() {
+			before := len(b.faults)
+			_, err := e.directory.tenants(ctx)
+			// What is wrong in the document is among the faults by now; that there is none is one, too.
+			if p, ok := errors.AsType[*exchange.Problem](err); ok && p.Code == exchange.Misconfigured && len(b.faults) == before {
+				b.fault("ORGA_TENANTS_SOURCE", p.Cause)
+				b.log.Error("misconfigured", "fault", b.faults[before].Error())
+			}
+		})
 	}
 	wg.Wait()
 }

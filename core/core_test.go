@@ -373,8 +373,11 @@ func TestLogLine(t *testing.T) {
 	}
 }
 
-// The version stands in the health answer, in the log of the start and at the top of the changes.
+// The version stands in the readiness answer, in the log of the start and at the top of the changes.
 func TestVersion(t *testing.T) {
+	if body := deploy(t, nil, nil).ask("GET", "/healthz").body; strings.TrimSpace(body) != `{"status":"ok"}` {
+		t.Errorf("health says %s, which the contract does not", body)
+	}
 	changes, err := os.ReadFile("../CHANGELOG.md")
 	if err != nil {
 		t.Fatal(err)
@@ -383,7 +386,7 @@ func TestVersion(t *testing.T) {
 		t.Errorf("the newest entry of CHANGELOG.md is %s", newest)
 	}
 	d := deploy(t, nil, nil)
-	for name, text := range map[string]string{"health": d.ask("GET", "/healthz").body, "log": d.log.String()} {
+	for name, text := range map[string]string{"readiness": d.ask("GET", "/readyz").body, "log": d.log.String()} {
 		if !strings.Contains(text, `"version":"`+core.Version+`"`) {
 			t.Errorf("no version in the %s: %s", name, text)
 		}

@@ -47,7 +47,7 @@ func (b *builder) endpoint() *endpoint {
 		misconfigured: early(exchange.Refuse(exchange.Misconfigured, errFaulty)),
 	}
 	e.health = home.cors.Headers(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
-		exchange.WriteJSON(w, http.StatusOK, "application/json", state{"ok", Version})
+		exchange.WriteJSON(w, http.StatusOK, "application/json", state{Status: "ok"})
 	}))
 	e.readiness = home.cors.Headers(http.HandlerFunc(e.ready))
 	if b.cfg.TenantsSource != "" {
@@ -125,7 +125,7 @@ func mintRoute(path string) (name string, ok bool) {
 // state is the body of a health or readiness answer.
 type state struct {
 	Status  string `json:"status"`
-	Version string `json:"version"`
+	Version string `json:"version,omitempty"` // of a readiness answer
 }
 
 // ready answers 200 once the default tenant's key is at hand.

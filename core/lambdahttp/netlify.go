@@ -31,7 +31,10 @@ func cutFunction(path string) string {
 	if !ok {
 		return path
 	}
-	_, rest, _ = strings.Cut(rest, "/")
+	name, rest, _ := strings.Cut(rest, "/")
+	if name == "" { // an unclean path is nowhere
+		return path
+	}
 	if rest == "healthz" || rest == "readyz" {
 		return "/" + rest
 	}

@@ -172,6 +172,7 @@ func TestPath(t *testing.T) {
 		{"Netlify: a direct call for a tenant", "netlify", `{"path":"/.netlify/functions/f/orga-client-secrets/acme"}`, "/.netlify/functions/f/orga-client-secrets/acme", "/api/orga-client-secrets/acme", "/api/orga-client-secrets/acme"},
 		{"Netlify: a direct call of the alias", "netlify", `{"path":"/.netlify/functions/f/orga-session"}`, "/.netlify/functions/f/orga-session", "/api/orga-session", "/api/orga-session"},
 		{"Netlify: health", "netlify", `{"path":"/.netlify/functions/f/healthz"}`, "/.netlify/functions/f/healthz", "/healthz", "/healthz"},
+		{"Netlify: no function's name", "netlify", `{"path":"/.netlify/functions//orga-session"}`, "/.netlify/functions//orga-session", "/.netlify/functions//orga-session", "/.netlify/functions//orga-session"},
 		{"Netlify: readiness", "netlify", `{"path":"/.netlify/functions/f/readyz"}`, "/.netlify/functions/f/readyz", "/readyz", "/readyz"},
 		{"Netlify: nothing behind the name", "netlify", `{"path":"/.netlify/functions/f"}`, "/.netlify/functions/f", "/api/", "/api/"},
 		{"Netlify: an unclean path stays so", "netlify", `{"path":"/.netlify/functions/f/healthz/"}`, "/.netlify/functions/f/healthz/", "/api/healthz/", "/api/healthz/"},
