@@ -39,6 +39,7 @@ const (
 	routes      = "routes"
 	conformance = "conformance"
 	client      = "client contract"
+	sessions    = "sessions"
 	reproduced  = "reproducible"
 )
 
@@ -73,7 +74,7 @@ func verify(ctx context.Context) (ok bool, err error) {
 		root: root, cache: filepath.Join(root, ".cache"), scratch: scratch, source: filepath.Join(scratch, "source"),
 		table: newTable(
 			[]string{plain, aws, restAPI, httpAPI, functionURL, alb, albMulti, google, netlify},
-			[]string{toolsThere, accepted, built, holds, store, routes, conformance, client, reproduced}),
+			[]string{toolsThere, accepted, built, holds, store, routes, conformance, client, sessions, reproduced}),
 	}
 	defer s.stopAll()
 	for _, to := range []string{s.source, s.again()} {
@@ -109,6 +110,7 @@ func verify(ctx context.Context) (ok bool, err error) {
 	s.browse(ctx, running.list)
 	s.limiterOut(ctx, running.list)
 	s.stopAll()
+	s.sessions(ctx)
 	s.reproduce(ctx)
 
 	s.table.print(os.Stdout)
