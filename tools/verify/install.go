@@ -23,9 +23,9 @@ type site struct {
 	scratch string // all else; removed at the end
 	source  string // a copy of the checkout, as a clone would be
 
-	table                                     *table
-	goEnv                                     map[string]string
-	python, sam, netlifyCLI, gcloud, chromium string
+	table                                                   *table
+	goEnv                                                   map[string]string
+	python, sam, schemathesis, netlifyCLI, gcloud, chromium string
 
 	back backstage // what every endpoint is put in front of
 
@@ -86,6 +86,9 @@ func (s *site) install(ctx context.Context) error {
 		s.table.check(aws, toolsThere, "aws-sam-cli and moto", func() error { return s.installPython(ctx) })
 	})
 	wg.Go(func() {
+		s.table.check(plain, toolsThere, "schemathesis", func() error { return s.installSchemathesis(ctx) })
+	})
+	wg.Go(func() {
 		s.table.check(netlify, toolsThere, "netlify-cli", func() error { return s.installNetlify(ctx) })
 	})
 	s.table.check(google, toolsThere, "gcloud", func() error {
@@ -124,14 +127,25 @@ func (s *site) debian(ctx context.Context) {
 	})
 }
 
+// installPython makes the virtual environment of sam and moto.
 func (s *site) installPython(ctx context.Context) error {
-	venv := filepath.Join(s.cache, "venv")
-	s.python, s.sam = filepath.Join(venv, "bin", "python"), filepath.Join(venv, "bin", "sam")
-	return s.installOnce(venv, "python/requirements.txt", "aws-sam-cli and moto: about a minute", func(wanted string) error {
+	s.python, s.sam = filepath.Join(s.cache, "venv", "bin", "python"), filepath.Join(s.cache, "venv", "bin", "sam")
+	return s.installVenv(ctx, "venv", "python/requirements.txt", "aws-sam-cli and moto: about a minute")
+}
+
+// installSchemathesis makes one of its own: sam pins versions that schemathesis does not take.
+func (s *site) installSchemathesis(ctx context.Context) error {
+	s.schemathesis = filepath.Join(s.cache, "schemathesis", "bin", "schemathesis")
+	return s.installVenv(ctx, "schemathesis", "python/schemathesis.txt", "schemathesis: about half a minute")
+}
+
+func (s *site) installVenv(ctx context.Context, name, list, slow string) error {
+	venv := filepath.Join(s.cache, name)
+	return s.installOnce(venv, list, slow, func(wanted string) error {
 		if out, err := exec.CommandContext(ctx, "python3", "-m", "venv", venv).CombinedOutput(); err != nil {
 			return fmt.Errorf("python3 -m venv: %w (on Debian: apt-get install python3-venv)\n%s", err, tail(string(out)))
 		}
-		return loudly(exec.CommandContext(ctx, s.python, "-m", "pip", "install", "--quiet", "-r", wanted))
+		return loudly(exec.CommandContext(ctx, filepath.Join(venv, "bin", "python"), "-m", "pip", "install", "--quiet", "-r", wanted))
 	})
 }
 

@@ -40,6 +40,7 @@ const (
 	conformance = "conformance"
 	client      = "client contract"
 	sessions    = "sessions"
+	fuzzed      = "OpenAPI"
 	reproduced  = "reproducible"
 )
 
@@ -74,7 +75,7 @@ func verify(ctx context.Context) (ok bool, err error) {
 		root: root, cache: filepath.Join(root, ".cache"), scratch: scratch, source: filepath.Join(scratch, "source"),
 		table: newTable(
 			[]string{plain, aws, restAPI, httpAPI, functionURL, alb, albMulti, google, netlify},
-			[]string{toolsThere, accepted, built, holds, store, routes, conformance, client, sessions, reproduced}),
+			[]string{toolsThere, accepted, built, holds, store, routes, conformance, client, sessions, fuzzed, reproduced}),
 	}
 	defer s.stopAll()
 	for _, to := range []string{s.source, s.again()} {
@@ -111,6 +112,7 @@ func verify(ctx context.Context) (ok bool, err error) {
 	s.limiterOut(ctx, running.list)
 	s.stopAll()
 	s.sessions(ctx)
+	s.fuzz(ctx)
 	s.reproduce(ctx)
 
 	s.table.print(os.Stdout)

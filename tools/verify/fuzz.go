@@ -1,0 +1,34 @@
+package main
+
+import (
+	"context"
+	"log/slog"
+	"net/http/httptest"
+	"path/filepath"
+
+	"github.com/orga-session/orga-session/core"
+	"github.com/orga-session/orga-session/core/orga/orgatest"
+)
+
+// fuzz has schemathesis send what docs/openapi.yaml allows and what it forbids to a running endpoint,
+// and hold each answer to the document. It takes a minute at most, and sends the same each time.
+func (s *site) fuzz(ctx context.Context) {
+	s.table.check(plain, fuzzed, "schemathesis finds no answer that docs/openapi.yaml does not have", func() error {
+		upstream := httptest.NewServer(new(orgatest.API))
+		defer upstream.Close()
+		settings := map[string]string{
+			"ORGA_API_KEY": orgatest.Key, "ORGA_BASE_URL": upstream.URL, "ORGA_AUTH": "anonymous", "ORGA_RATE_LIMIT": "off",
+			"ORGA_CORS_ORIGINS": "https://app.example",
+		}
+		cfg := core.ConfigFromEnv(func(name string) (string, bool) { v, ok := settings[name]; return v, ok })
+		h, err := core.New(ctx, cfg, core.Drivers{Log: slog.New(slog.DiscardHandler)})
+		if err != nil {
+			return err
+		}
+		endpoint := httptest.NewServer(h)
+		defer endpoint.Close()
+		_, err = s.run(ctx, s.scratch, nil, s.schemathesis, "run", filepath.Join(s.root, "docs", "openapi.yaml"),
+			"--url", endpoint.URL, "--max-examples", "40", "--generation-deterministic", "--max-time", "60", "--no-color")
+		return err
+	})
+}
