@@ -43,9 +43,12 @@ type tenant struct {
 
 func newBuilder(cfg Config, drivers Drivers, log *slog.Logger) *builder {
 	b := &builder{
-		cfg: cfg, drivers: drivers, log: log, faults: slices.Clone(cfg.faults),
+		cfg: cfg, drivers: drivers, log: log,
 		direct: newTransport(nil), guarded: newTransport(publicOnly),
 		oidc: make(map[policy.OIDCConfig]policy.Verifier),
+	}
+	for _, fault := range cfg.faults {
+		b.report(fault)
 	}
 	if b.cfg.Lookup == nil {
 		b.cfg.Lookup = func(string) (string, bool) { return "", false }
@@ -90,7 +93,13 @@ func (s scope) name(variable, member string) string {
 }
 
 func (b *builder) fault(name string, err error) {
-	b.faults = append(b.faults, fmt.Errorf("%s: %w", name, err))
+	b.report(fmt.Errorf("%s: %w", name, err))
+}
+
+// report is where every fault is kept and logged, once.
+func (b *builder) report(fault error) {
+	b.faults = append(b.faults, fault)
+	b.log.Error("misconfigured", "fault", fault.Error())
 }
 
 // tenant builds the chain of the tenant called name ("" for the default one).

@@ -84,6 +84,9 @@ func TestAllFaultsAtOnce(t *testing.T) {
 		if !strings.Contains(d.fault.Error(), name) {
 			t.Errorf("%s is not among the faults: %v", name, d.fault)
 		}
+		if n := strings.Count(d.log.String(), `"fault":"`+name); n != 1 {
+			t.Errorf("%s is logged %d times", name, n)
+		}
 	}
 }
 

@@ -43,9 +43,6 @@ func New(ctx context.Context, cfg Config, drivers Drivers) (http.Handler, error)
 	}
 	b := newBuilder(cfg, drivers, log)
 	e := b.endpoint()
-	for _, fault := range b.faults {
-		log.Error("misconfigured", "fault", fault.Error())
-	}
 	b.warm(ctx, e)
 	e.fault = errors.Join(b.faults...)
 	log.Info("started", "version", Version)
@@ -78,7 +75,6 @@ func (b *builder) warm(ctx context.Context, e *endpoint) {
 			// What is wrong in the document is among the faults by now; that there is none is one, too.
 			if p, ok := errors.AsType[*exchange.Problem](err); ok && p.Code == exchange.Misconfigured && len(b.faults) == before {
 				b.fault("ORGA_TENANTS_SOURCE", p.Cause)
-				b.log.Error("misconfigured", "fault", b.faults[before].Error())
 			}
 		})
 	}

@@ -93,11 +93,7 @@ func (b *builder) tenants(document string) (map[string]*tenant, error) {
 			b.log.Warn("tenants that share an issuer and an audience accept each other's users; ORGA_AUTH_TENANT_CLAIM keeps them apart", "tenants", n)
 		}
 	}
-	faults := b.faults[before:]
-	for _, fault := range faults {
-		b.log.Error("misconfigured", "fault", fault.Error())
-	}
-	return built, errors.Join(faults...)
+	return built, errors.Join(b.faults[before:]...)
 }
 
 // parseTenants reads {"tenants":{name:{member:value}}}. A member twice, or one that is unknown, is a
