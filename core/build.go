@@ -14,6 +14,7 @@ import (
 	"github.com/orga-session/orga-session/core/policy/redislimit"
 	"github.com/orga-session/orga-session/core/secret"
 	"github.com/orga-session/orga-session/core/session"
+	"github.com/orga-session/orga-session/core/telemetry"
 )
 
 // builder turns settings into handlers, and collects what is wrong with them on the way. What tenants
@@ -22,6 +23,8 @@ type builder struct {
 	cfg     Config
 	drivers Drivers
 	log     *slog.Logger
+
+	telemetry *telemetry.Telemetry // nil for none
 
 	direct  *transport // to the default tenant's Orga, which may be a loopback one
 	guarded *transport // to those that tenants name: public addresses only
@@ -41,17 +44,18 @@ type tenant struct {
 	auth []policy.Verifier
 }
 
-func newBuilder(cfg Config, drivers Drivers, log *slog.Logger) *builder {
+func newBuilder(ctx context.Context, cfg Config, drivers Drivers, log *slog.Logger) *builder {
+	if cfg.Lookup == nil {
+		cfg.Lookup = func(string) (string, bool) { return "", false }
+	}
+	watch := telemetry.Start(ctx, Version, cfg.Lookup, log)
 	b := &builder{
-		cfg: cfg, drivers: drivers, log: log,
+		cfg: cfg, drivers: drivers, log: watch.Log(log), telemetry: watch,
 		direct: newTransport(nil), guarded: newTransport(publicOnly),
 		oidc: make(map[policy.OIDCConfig]policy.Verifier),
 	}
 	for _, fault := range cfg.faults {
 		b.report(fault)
-	}
-	if b.cfg.Lookup == nil {
-		b.cfg.Lookup = func(string) (string, bool) { return "", false }
 	}
 	if b.cfg.BaseURL == "" {
 		b.cfg.BaseURL = orga.DefaultBaseURL
@@ -177,7 +181,7 @@ func (b *builder) client(s scope, t Tenant) *orga.Client {
 	client := &orga.Client{
 		BaseURL: t.BaseURL, UserEmail: t.UserEmail,
 		Timeout:    -1, // the request's budget bounds each call
-		HTTPClient: &http.Client{Transport: way},
+		HTTPClient: &http.Client{Transport: b.telemetry.Transport(way)},
 	}
 	if b.log.Enabled(context.Background(), slog.LevelDebug) {
 		client.Logger = b.log

@@ -41,12 +41,12 @@ func New(ctx context.Context, cfg Config, drivers Drivers) (http.Handler, error)
 	if log == nil {
 		log = cfg.Logger(nil)
 	}
-	b := newBuilder(cfg, drivers, log)
+	b := newBuilder(ctx, cfg, drivers, log)
 	e := b.endpoint()
 	b.warm(ctx, e)
 	e.fault = errors.Join(b.faults...)
-	log.Info("started", "version", Version)
-	return exchange.Handler(e, log), e.fault
+	b.log.Info("started", "version", Version)
+	return b.telemetry.Handler(exchange.Handler(e, b.log), pattern), e.fault
 }
 
 // warmTimeout bounds what New waits for: an instance must start when nothing answers.

@@ -122,6 +122,20 @@ func mintRoute(path string) (name string, ok bool) {
 	return "", false
 }
 
+// pattern is the route of a request's path, with the tenant's name left open; "" for none. It names
+// the request to telemetry, where what a client made up must not become a name.
+func pattern(r *http.Request) string {
+	path := r.URL.EscapedPath()
+	name, ok := mintRoute(path)
+	switch {
+	case path == "/healthz", path == "/readyz", ok && name == "":
+		return path
+	case ok:
+		return strings.TrimSuffix(path, name) + "{tenant}"
+	}
+	return ""
+}
+
 // state is the body of a health or readiness answer.
 type state struct {
 	Status  string `json:"status"`

@@ -19,7 +19,7 @@ func FuzzTenants(f *testing.F) {
 	f.Fuzz(func(t *testing.T, document string) {
 		cfg := ConfigFromEnv(lookup)
 		cfg.Auth = []string{"anonymous"}
-		b := newBuilder(cfg, Drivers{}, slog.New(slog.DiscardHandler))
+		b := newBuilder(t.Context(), cfg, Drivers{}, slog.New(slog.DiscardHandler))
 		tenants, err := b.tenants(document)
 		for name, built := range tenants {
 			if !isTenantName(name) {

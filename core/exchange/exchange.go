@@ -44,6 +44,7 @@ func From(ctx context.Context) *Exchange {
 // event's own envelope (requestContext), never from a header that a client could have written.
 type Platform struct {
 	RequestID string
+	TraceID   string    // of a trace that the request is known to be in; "" looks for the platforms' headers
 	Identity  *Identity // nil when the platform verified nobody
 }
 

@@ -38,7 +38,7 @@ func Handler(next http.Handler, log *slog.Logger) http.Handler {
 	var warm atomic.Bool
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		start := time.Now()
-		x := &Exchange{RequestID: requestID(r), TraceID: traceID(r.Header), Code: "ok"}
+		x := &Exchange{RequestID: requestID(r), TraceID: traceID(r), Code: "ok"}
 		r = r.WithContext(context.WithValue(r.Context(), exchangeKey{}, x))
 		out := &answer{ResponseWriter: w}
 

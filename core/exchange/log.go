@@ -66,8 +66,10 @@ func isTraceID(s string) bool {
 
 // traceID finds the trace that the platform put the request in. Formats: AWS X-Ray's
 // "Root=1-…-…;Parent=…", W3C traceparent "00-TRACE-SPAN-FLAGS", Google's "TRACE/SPAN;o=1".
-func traceID(h http.Header) string {
-	candidates := make([]string, 0, 3)
+func traceID(r *http.Request) string {
+	h := r.Header
+	candidates := make([]string, 1, 4)
+	candidates[0] = PlatformFrom(r.Context()).TraceID
 	for part := range strings.SplitSeq(h.Get("X-Amzn-Trace-Id"), ";") {
 		if root, ok := strings.CutPrefix(strings.TrimSpace(part), "Root="); ok {
 			candidates = append(candidates, root)

@@ -1,0 +1,29 @@
+//go:build !otel
+
+package telemetry
+
+import (
+	"context"
+	"log/slog"
+	"net/http"
+)
+
+// Telemetry does nothing in this build.
+type Telemetry struct{}
+
+// Start says so in the log where the variables ask for more.
+func Start(_ context.Context, _ string, lookup func(string) (string, bool), log *slog.Logger) *Telemetry {
+	if asked(lookup, "TRACES") || asked(lookup, "METRICS") {
+		log.Info("OTEL_* variables are set, and this build has no OpenTelemetry; build it with the tag otel")
+	}
+	return nil
+}
+
+// Handler is next.
+func (*Telemetry) Handler(next http.Handler, _ func(*http.Request) string) http.Handler { return next }
+
+// Transport is next.
+func (*Telemetry) Transport(next http.RoundTripper) http.RoundTripper { return next }
+
+// Log is log.
+func (*Telemetry) Log(log *slog.Logger) *slog.Logger { return log }

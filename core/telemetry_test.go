@@ -1,0 +1,300 @@
+//go:build otel
+
+package core_test
+
+import (
+	"bytes"
+	"compress/gzip"
+	"encoding/hex"
+	"fmt"
+	"io"
+	"maps"
+	"net/http"
+	"net/http/httptest"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	metricspb "go.opentelemetry.io/proto/otlp/collector/metrics/v1"
+	tracespb "go.opentelemetry.io/proto/otlp/collector/trace/v1"
+	commonpb "go.opentelemetry.io/proto/otlp/common/v1"
+	"google.golang.org/protobuf/proto"
+
+	"github.com/orga-session/orga-session/core/orga"
+	"github.com/orga-session/orga-session/core/orga/orgatest"
+)
+
+// collector is an OpenTelemetry collector that keeps what it is sent.
+type collector struct {
+	*httptest.Server
+	mu       sync.Mutex
+	sent     []byte // all of it, as it came, unpacked
+	spans    []span
+	metrics  map[string]float64 // sums, and counts of histograms, by name{code}
+	resource map[string]string
+}
+
+type span struct {
+	name, trace, id, parent string
+	attributes              map[string]string
+}
+
+func newCollector(t *testing.T) *collector {
+	c := &collector{metrics: make(map[string]float64)}
+	c.Server = httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		body := r.Body
+		if r.Header.Get("Content-Encoding") == "gzip" {
+			body, _ = gzip.NewReader(r.Body)
+		}
+		data, err := io.ReadAll(body)
+		if err != nil {
+			t.Error(err)
+		}
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		c.sent = append(c.sent, data...)
+		switch r.URL.Path {
+		case "/v1/traces":
+			c.addSpans(t, data)
+		case "/v1/metrics":
+			c.addMetrics(t, data)
+		default:
+			t.Errorf("sent to %s", r.URL.Path)
+		}
+	}))
+	t.Cleanup(c.Close)
+	return c
+}
+
+func (c *collector) addSpans(t *testing.T, data []byte) {
+	var request tracespb.ExportTraceServiceRequest
+	if err := proto.Unmarshal(data, &request); err != nil {
+		t.Error(err)
+	}
+	for _, resource := range request.ResourceSpans {
+		c.resource = texts(resource.Resource.Attributes)
+		for _, scope := range resource.ScopeSpans {
+			for _, s := range scope.Spans {
+				c.spans = append(c.spans, span{s.Name, hex.EncodeToString(s.TraceId), hex.EncodeToString(s.SpanId), hex.EncodeToString(s.ParentSpanId), texts(s.Attributes)})
+			}
+		}
+	}
+}
+
+func (c *collector) addMetrics(t *testing.T, data []byte) {
+	var request metricspb.ExportMetricsServiceRequest
+	if err := proto.Unmarshal(data, &request); err != nil {
+		t.Error(err)
+	}
+	for _, resource := range request.ResourceMetrics {
+		for _, scope := range resource.ScopeMetrics {
+			for _, m := range scope.Metrics {
+				for _, point := range m.GetSum().GetDataPoints() {
+					c.metrics[m.Name+"{"+texts(point.Attributes)["code"]+"}"] = float64(point.GetAsInt())
+				}
+				for _, point := range m.GetHistogram().GetDataPoints() {
+					c.metrics[m.Name+"{"+texts(point.Attributes)["http.route"]+"}"] = float64(point.GetCount())
+				}
+			}
+		}
+	}
+}
+
+func texts(attributes []*commonpb.KeyValue) map[string]string {
+	m := make(map[string]string)
+	for _, a := range attributes {
+		switch v := a.Value.Value.(type) {
+		case *commonpb.AnyValue_StringValue:
+			m[a.Key] = v.StringValue
+		default:
+			m[a.Key] = strings.TrimSpace(fmt.Sprint(a.Value))
+		}
+	}
+	return m
+}
+
+// named are the spans of that name, oldest first.
+func (c *collector) named(name string) []span {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return slices.DeleteFunc(slices.Clone(c.spans), func(s span) bool { return s.name != name })
+}
+
+// watched deploys with the standard variables set: in the process, where the SDK reads them, and in the
+// endpoint's own settings.
+func watched(t *testing.T, otel env, set env) *deployment {
+	t.Helper()
+	all := maps.Clone(otel)
+	maps.Copy(all, set)
+	for name, value := range otel {
+		t.Setenv(name, value)
+	}
+	return deploy(t, all, nil)
+}
+
+// When the answer is out, so are the spans and the metrics: an instance may be frozen then.
+func TestTelemetryOfAMint(t *testing.T) {
+	c := newCollector(t)
+	d := watched(t, env{"OTEL_EXPORTER_OTLP_ENDPOINT": c.URL, "OTEL_RESOURCE_ATTRIBUTES": "deployment.environment.name=test"},
+		env{"ORGA_USER_EMAIL": "someone@example.com", "ORGA_API_KEY": canary})
+	d.orga.Fail(orga.CallMint, orgatest.Status(500, "")) // won back by a second attempt
+	const trace, parent = "4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7"
+	a := d.ask("GET", mintPath, "Traceparent", "00-"+trace+"-"+parent+"-01")
+	if a.StatusCode != 200 {
+		t.Fatal(a.body)
+	}
+
+	requests := c.named("GET " + mintPath)
+	if len(requests) != 1 {
+		t.Fatalf("spans %+v", c.spans)
+	}
+	request := requests[0]
+	if request.trace != trace || request.parent != parent {
+		t.Errorf("the span %+v is not in the caller's trace", request)
+	}
+	for key, want := range map[string]string{"http.route": mintPath, "orga_session.code": "ok", "orga_session.token_sha256": request.attributes["orga_session.token_sha256"]} {
+		if got := request.attributes[key]; got != want || got == "" {
+			t.Errorf("%s is %q, not %q", key, got, want)
+		}
+	}
+	if n := len(c.named("POST client-secrets")); n != 2 {
+		t.Errorf("%d spans of mints, not one for each attempt", n)
+	}
+	for _, call := range append(c.named("POST client-secrets"), c.named("GET ice-config")...) {
+		if call.trace != trace || call.parent != request.id {
+			t.Errorf("%s is not in the request's span: %+v", call.name, call)
+		}
+	}
+	if !strings.Contains(d.log.String(), `"trace_id":"`+trace+`"`) {
+		t.Errorf("the log line has another trace:\n%s", d.log)
+	}
+	if c.resource["service.name"] != "orga-session" || c.resource["deployment.environment.name"] != "test" {
+		t.Errorf("resource %v", c.resource)
+	}
+
+	if a := d.ask("GET", mintPath+"/no-such-tenant"); a.StatusCode != 403 {
+		t.Fatal(a.body)
+	}
+	if a := d.ask("GET", "/made/up/by/a/client"); a.StatusCode != 404 {
+		t.Fatal(a.body)
+	}
+	d.ask("GET", "/healthz")
+	for metric, want := range map[string]float64{
+		"orga_session.requests{ok}": 1, "orga_session.requests{forbidden}": 1, "orga_session.requests{not_found}": 1, "orga_session.cold_starts{}": 1,
+		"http.server.request.duration{" + mintPath + "}": 1, "http.server.request.duration{" + mintPath + "/{tenant}}": 1, "http.server.request.duration{}": 1,
+	} {
+		if got := c.metrics[metric]; got != want {
+			t.Errorf("%s is %v, not %v", metric, got, want)
+		}
+	}
+	for name, private := range map[string]string{"the key": canary, "the token": a.json.EphemeralToken, "the user's email": "someone@example.com", "a health check": "healthz"} {
+		if slices.ContainsFunc(forms(private), func(form string) bool { return bytes.Contains(c.sent, []byte(form)) }) {
+			t.Errorf("%s was sent to the collector", name)
+		}
+	}
+}
+
+// A request that no trace came with is in one of its own, and the log line says which.
+func TestTelemetryNamesItsTrace(t *testing.T) {
+	c := newCollector(t)
+	d := watched(t, env{"OTEL_EXPORTER_OTLP_ENDPOINT": c.URL}, nil)
+	d.ask("GET", mintPath, "X-Amzn-Trace-Id", "Root=1-67891233-abcdef012345678912345678")
+	spans := c.named("GET " + mintPath)
+	if len(spans) != 1 || !strings.Contains(d.log.String(), `"trace_id":"`+spans[0].trace+`"`) {
+		t.Errorf("spans %+v\n%s", spans, d.log)
+	}
+}
+
+// What the variables ask for is what is sent.
+func TestTelemetryIsAskedFor(t *testing.T) {
+	for _, tt := range []struct {
+		name            string
+		otel            env
+		traces, metrics bool
+	}{
+		{"nothing", env{}, false, false},
+		{"both", env{"OTEL_EXPORTER_OTLP_ENDPOINT": "URL"}, true, true},
+		{"traces alone", env{"OTEL_EXPORTER_OTLP_TRACES_ENDPOINT": "URL/v1/traces"}, true, false},
+		{"metrics alone", env{"OTEL_EXPORTER_OTLP_METRICS_ENDPOINT": "URL/v1/metrics"}, false, true},
+		{"one of them off", env{"OTEL_EXPORTER_OTLP_ENDPOINT": "URL", "OTEL_METRICS_EXPORTER": "none"}, true, false},
+		{"off", env{"OTEL_EXPORTER_OTLP_ENDPOINT": "URL", "OTEL_SDK_DISABLED": "true"}, false, false},
+		{"what nobody knows", env{"OTEL_EXPORTER_OTLP_ENDPOINT": "URL", "OTEL_TRACES_EXPORTER": "pigeon"}, false, false},
+		{"sampled away", env{"OTEL_EXPORTER_OTLP_ENDPOINT": "URL", "OTEL_TRACES_SAMPLER": "always_off"}, false, true},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			c := newCollector(t)
+			for name, value := range tt.otel {
+				tt.otel[name] = strings.Replace(value, "URL", c.URL, 1)
+			}
+			d := watched(t, tt.otel, nil)
+			if a := d.ask("GET", mintPath); a.StatusCode != 200 || d.fault != nil {
+				t.Errorf("%d, %v", a.StatusCode, d.fault)
+			}
+			if traces := len(c.spans) > 0; traces != tt.traces {
+				t.Errorf("traces %t", traces)
+			}
+			if metrics := len(c.metrics) > 0; metrics != tt.metrics {
+				t.Errorf("metrics %t", metrics)
+			}
+		})
+	}
+}
+
+// A collector that is out costs one caller a quarter of a second, those after it nothing, and no one a
+// session. What it says is not repeated.
+func TestTelemetryCollectorIsOut(t *testing.T) {
+	for _, tt := range []struct {
+		name  string
+		serve http.HandlerFunc
+	}{
+		{"hangs", func(_ http.ResponseWriter, r *http.Request) {
+			_, _ = io.Copy(io.Discard, r.Body) // until then, the server does not see the client leave
+			<-r.Context().Done()
+		}},
+		{"refuses", func(w http.ResponseWriter, _ *http.Request) { http.Error(w, canary, http.StatusForbidden) }},
+		{"asks to come back", func(w http.ResponseWriter, _ *http.Request) {
+			w.Header().Set("Retry-After", "3600")
+			http.Error(w, canary, http.StatusServiceUnavailable)
+		}},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			server := httptest.NewServer(tt.serve)
+			defer server.Close()
+			d := watched(t, env{"OTEL_EXPORTER_OTLP_ENDPOINT": server.URL, "OTEL_EXPORTER_OTLP_HEADERS": "authorization=" + canary}, nil)
+			began := time.Now()
+			for range 20 {
+				if a := d.ask("GET", mintPath); a.StatusCode != 200 {
+					t.Fatal(a.body)
+				}
+			}
+			if took := time.Since(began); took > 2*time.Second { // 20 × 250 ms are 5 s
+				t.Errorf("20 mints took %s", took)
+			}
+			if strings.Contains(d.log.String(), canary) {
+				t.Errorf("the log repeats the collector:\n%s", d.log)
+			}
+		})
+	}
+}
+
+// Where several requests are under way, the last one to end sends for all.
+func TestTelemetryIsSentOnceAtATime(t *testing.T) {
+	c := newCollector(t)
+	d := watched(t, env{"OTEL_EXPORTER_OTLP_ENDPOINT": c.URL, "OTEL_METRICS_EXPORTER": "none"}, nil)
+	gate := make(chan struct{})
+	d.orga.Intercept = func(orga.Call, *http.Request) http.Handler {
+		<-gate
+		return nil
+	}
+	var wg sync.WaitGroup
+	for range 10 {
+		wg.Go(func() { d.ask("GET", mintPath) })
+	}
+	close(gate)
+	wg.Wait()
+	if n := len(c.named("GET " + mintPath)); n != 10 {
+		t.Errorf("%d spans of 10 requests", n)
+	}
+}
