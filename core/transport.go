@@ -10,6 +10,7 @@ import (
 	"net/url"
 	"os"
 	"slices"
+	"sync"
 	"sync/atomic"
 	"syscall"
 	"time"
@@ -37,9 +38,9 @@ const (
 // wait for it. What HTTP/2 saves, handshakes at a burst, idle connections save as well. See
 // docs/architecture.md for the numbers.
 //
-// Beside that it does two things. When a call ran out of time and no other was answered meanwhile,
-// the idle connections are dropped: what swallowed one has swallowed all. And one connection can be
-// opened ahead, by warm, with nothing sent on it.
+// Beside that it does two things. When a call ran out of time and no other to its host was answered
+// meanwhile, the idle connections are dropped: what swallowed one has swallowed all. And one connection
+// can be opened ahead, by warm, with nothing sent on it.
 //
 // No proxy is used, whatever HTTPS_PROXY says: the environment is read in one place, and a proxy
 // would resolve the names that a guard must see.
@@ -47,7 +48,7 @@ type transport struct {
 	http    *http.Transport
 	dialer  net.Dialer
 	tls     *tls.Config
-	answers atomic.Uint64 // calls that were answered
+	answers sync.Map // host → *atomic.Uint64, calls that were answered
 	ahead   atomic.Pointer[connection]
 }
 
@@ -76,15 +77,25 @@ func newTransport(guard func(network, address string, c syscall.RawConn) error) 
 }
 
 func (t *transport) RoundTrip(r *http.Request) (*http.Response, error) {
-	before := t.answers.Load()
+	answers := t.answersOf(r.URL.Host)
+	before := answers.Load()
 	resp, err := t.http.RoundTrip(r)
 	switch {
 	case err == nil:
-		t.answers.Add(1)
-	case errors.Is(r.Context().Err(), context.DeadlineExceeded) && t.answers.Load() == before:
+		answers.Add(1)
+	case errors.Is(r.Context().Err(), context.DeadlineExceeded) && answers.Load() == before:
 		t.http.CloseIdleConnections()
 	}
 	return resp, err
+}
+
+// answersOf counts the answers of a host. There are as many as base URLs in the settings.
+func (t *transport) answersOf(host string) *atomic.Uint64 {
+	n, ok := t.answers.Load(host)
+	if !ok {
+		n, _ = t.answers.LoadOrStore(host, new(atomic.Uint64))
+	}
+	return n.(*atomic.Uint64)
 }
 
 // warm opens a connection to base, TLS done, for the first call to find. It is silent: what fails

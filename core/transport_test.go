@@ -151,6 +151,33 @@ func TestSwallowedConnections(t *testing.T) {
 	})
 }
 
+// fault 38: what another host answers says nothing about connections that were swallowed.
+func TestSwallowedConnectionsBesideAnotherHost(t *testing.T) {
+	w, other := newWay(t, false), newWay(t, false)
+	other.client.HTTPClient = w.client.HTTPClient // tenants share the way to their hosts
+	w.fill(t, 8)
+	w.proxy.Swallow()
+	ctx, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)
+	defer cancel()
+	slow := make(chan error)
+	go func() {
+		_, err := w.client.MintToken(ctx, orgatest.Key)
+		slow <- err
+	}()
+	for ctx.Err() == nil {
+		if err := other.mint(t); err != nil {
+			t.Error(err)
+		}
+	}
+	if err := <-slow; !errors.Is(err, orga.ErrTimeout) {
+		t.Error(err)
+	}
+	start := time.Now()
+	if err := w.mint(t); err != nil || time.Since(start) > 2*time.Second {
+		t.Errorf("the next call: %v after %v", err, time.Since(start))
+	}
+}
+
 // A call that runs out of time while others are answered says nothing about their connections.
 func TestSlowCallSparesTheOthers(t *testing.T) {
 	w := newWay(t, false)
