@@ -57,6 +57,11 @@ func (b *builder) endpoint() *endpoint {
 }
 
 func (e *endpoint) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if r.ContentLength != 0 {
+		// A body that never comes is no reason to wait longer than for anything else; the server would wait
+		// for it before it sends even a refusal. Behind an adapter the whole body is there, and no deadline.
+		_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(e.timeout))
+	}
 	// The path as it was sent: an encoded slash is no slash, and an unclean path is nowhere.
 	path := r.URL.EscapedPath()
 	if path == "/healthz" || path == "/readyz" {

@@ -9,6 +9,7 @@ import (
 	"io"
 	"mime"
 	"net/http"
+	"os"
 	"time"
 
 	"github.com/orga-session/orga-session/core/exchange"
@@ -50,6 +51,9 @@ func checkBody(w http.ResponseWriter, r *http.Request) error {
 	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxBody))
 	if _, ok := errors.AsType[*http.MaxBytesError](err); ok {
 		return exchange.Refuse(exchange.TooLarge, nil)
+	}
+	if errors.Is(err, os.ErrDeadlineExceeded) {
+		return exchange.Refuse(exchange.Timeout, errors.New("the request body did not come in time"))
 	}
 	if err != nil {
 		return exchange.Refuse(exchange.BadRequest, errors.New("the request body broke off"))

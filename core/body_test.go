@@ -1,0 +1,74 @@
+package core_test
+
+import (
+	"bufio"
+	"fmt"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"testing"
+	"time"
+)
+
+// A request has its answer within the budget, however long its body takes to come.
+func TestBodyThatNeverComes(t *testing.T) {
+	for _, tt := range []struct {
+		name, request string
+		set           env
+		status        int
+	}{
+		{"a POST", "POST " + mintPath + " HTTP/1.1\r\nContent-Type: application/json\r\nContent-Length: 100\r\n", nil, 504},
+		{"a POST in chunks", "POST " + mintPath + " HTTP/1.1\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n", nil, 504},
+		{"too large", "POST " + mintPath + " HTTP/1.1\r\nContent-Type: application/json\r\nContent-Length: 20000\r\n", nil, 413},
+		{"a GET", "GET " + mintPath + " HTTP/1.1\r\nContent-Length: 100\r\n", nil, 200},
+		{"a caller who is refused", "POST " + mintPath + " HTTP/1.1\r\nContent-Length: 100\r\n", env{"ORGA_AUTH": "gateway"}, 401},
+		{"nowhere", "POST / HTTP/1.1\r\nContent-Length: 100\r\n", nil, 404},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			set := env{"ORGA_TIMEOUT": "1s"}
+			for name, value := range tt.set {
+				set[name] = value
+			}
+			server := httptest.NewServer(deploy(t, set, nil).handler)
+			defer server.Close()
+			conn, err := net.Dial("tcp", server.Listener.Addr().String())
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer conn.Close()
+			_ = conn.SetDeadline(time.Now().Add(10 * time.Second))
+			fmt.Fprint(conn, tt.request+"Host: x\r\n\r\n")
+			answer, err := http.ReadResponse(bufio.NewReader(conn), nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer answer.Body.Close()
+			if answer.StatusCode != tt.status {
+				t.Errorf("%d", answer.StatusCode)
+			}
+		})
+	}
+}
+
+// A connection on which a body came serves the next request, after longer than the budget, too.
+func TestBodyLeavesTheConnectionAlone(t *testing.T) {
+	server := httptest.NewServer(deploy(t, env{"ORGA_TIMEOUT": "200ms"}, nil).handler)
+	defer server.Close()
+	conn, err := net.Dial("tcp", server.Listener.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	_ = conn.SetDeadline(time.Now().Add(10 * time.Second))
+	answers := bufio.NewReader(conn)
+	for range 2 {
+		fmt.Fprint(conn, "POST "+mintPath+" HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 2\r\n\r\n{}")
+		answer, err := http.ReadResponse(answers, nil)
+		if err != nil || answer.StatusCode != 200 {
+			t.Fatal(answer, err)
+		}
+		_ = answer.Write(nowhere{})
+		<-time.After(400 * time.Millisecond)
+	}
+}
