@@ -1,6 +1,7 @@
 package orga
 
 import (
+	"compress/gzip"
 	"context"
 	"errors"
 	"io"
@@ -66,6 +67,9 @@ func (c *Client) MintToken(ctx context.Context, apiKey string) (token EphemeralT
 	}
 	err = c.do(ctx, CallMint, http.MethodPost, mintPath, query, apiKey, func(body []byte) (err error) {
 		token, err = decodeToken(body, time.Now())
+		if strings.Contains(token.Reveal(), apiKey) { // and would go to a client
+			return errors.New("its token repeats the API key")
+		}
 		return err
 	})
 	return token, err
@@ -115,6 +119,9 @@ func (c *Client) do(ctx context.Context, call Call, method, path string, query u
 	req := (&http.Request{Method: method, URL: target, Header: http.Header{
 		"Authorization": {"Bearer " + credential},
 		"Accept":        {"application/json"},
+		// What net/http asks for by itself it also unpacks by itself, and bounds what comes of it alone: an
+		// answer that never unpacks to anything could be of any length.
+		"Accept-Encoding": {"gzip"},
 	}}).WithContext(ctx)
 	if method == http.MethodPost {
 		req.Header.Set("Content-Type", "application/json")
@@ -128,22 +135,45 @@ func (c *Client) do(ctx context.Context, call Call, method, path string, query u
 		return transportError(ctx, call, 0, err)
 	}
 	defer resp.Body.Close()
-	// Read to its end, the body gives the connection back for the next call.
-	body, err := io.ReadAll(io.LimitReader(resp.Body, maxBody+1))
-	status, size = resp.StatusCode, len(body)
+	status = resp.StatusCode
+	if status == http.StatusSwitchingProtocols { // nobody asked; its body is the connection, whose reads no context ends
+		return statusError(call, resp, nil, credential)
+	}
+	body, err := readBody(resp)
+	size = len(body)
 	switch {
 	case status/100 != 2:
 		// What of the error body did arrive may name Orga's code; the status alone is the error.
 		return statusError(call, resp, body, credential)
+	case errors.Is(err, errTooLarge):
+		return &Error{Call: call, Status: status, Kind: ErrMalformed, detail: err.Error()}
 	case err != nil:
 		return transportError(ctx, call, status, err)
-	case size > maxBody:
-		return &Error{Call: call, Status: status, Kind: ErrMalformed, detail: "it is larger than 64 KiB"}
 	}
 	if err := decode(body); err != nil {
 		return &Error{Call: call, Status: status, Kind: ErrMalformed, detail: err.Error()}
 	}
 	return nil
+}
+
+var errTooLarge = errors.New("it is larger than 64 KiB")
+
+// readBody reads an answer to its end, which gives the connection back for the next call, or until it
+// is errTooLarge, packed or unpacked.
+func readBody(resp *http.Response) ([]byte, error) {
+	wire := &io.LimitedReader{R: resp.Body, N: maxBody + 1}
+	var body io.Reader = wire
+	var err error
+	if strings.EqualFold(resp.Header.Get("Content-Encoding"), "gzip") {
+		if body, err = gzip.NewReader(wire); err != nil {
+			return nil, err
+		}
+	}
+	text, err := io.ReadAll(io.LimitReader(body, maxBody+1))
+	if wire.N == 0 || len(text) > maxBody {
+		return text, errTooLarge
+	}
+	return text, err
 }
 
 // target is the address of a call: scheme, host and path of the base URL. Its error quotes nothing.

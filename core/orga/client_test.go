@@ -2,6 +2,7 @@ package orga_test
 
 import (
 	"bytes"
+	"compress/gzip"
 	"context"
 	"crypto/tls"
 	"encoding/base64"
@@ -104,6 +105,14 @@ func TestMalformed(t *testing.T) {
 		t.Run("fault 43: gzip bomb "+string(call), func(t *testing.T) { check(t, call, orgatest.GzipBomb()) })
 		t.Run("fault 43: HTML "+string(call), func(t *testing.T) { check(t, call, orgatest.HTML()) })
 	}
+	t.Run("fault 46: a token that repeats the key", func(t *testing.T) {
+		check(t, orga.CallMint, orgatest.Status(200, `{"ephemeral_token":"for `+orgatest.Key+`"}`))
+		check(t, orga.CallMint, orgatest.Status(200, `{"ephemeral_token":"`+orgatest.Key+`"}`))
+	})
+	t.Run("ICE servers that leave no level for the answer around them", func(t *testing.T) {
+		const levels = 9_998 // and the server's own: one fewer than encoding/json knows
+		check(t, orga.CallICE, orgatest.Status(200, `{"urls":"stun:a","x":`+strings.Repeat("[", levels)+strings.Repeat("]", levels)+`}`))
+	})
 }
 
 // 64 KiB are read of an answer, after decompression, and not one byte more is waited for.
@@ -131,22 +140,48 @@ func TestBodyLimit(t *testing.T) {
 		})
 	}
 
-	t.Run("fault 43: the rest of a flood stays unread", func(t *testing.T) {
-		var sent atomic.Int64
-		server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
-			for chunk, err := make([]byte, 64<<10), error(nil); err == nil && sent.Load() < 200<<20; {
-				var n int
-				n, err = w.Write(chunk)
-				sent.Add(int64(n))
+	t.Run("in gzip, which is asked for", func(t *testing.T) {
+		api := orgatest.New(t)
+		api.Intercept = func(_ orga.Call, r *http.Request) http.Handler {
+			return http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+				w.Header().Set("Content-Encoding", r.Header.Get("Accept-Encoding"))
+				zip := gzip.NewWriter(w)
+				_, _ = io.WriteString(zip, body)
+				_ = zip.Close()
+			})
+		}
+		client := &orga.Client{BaseURL: api.URL, HTTPClient: api.Client()}
+		for range 3 {
+			if token, err := client.MintToken(t.Context(), orgatest.Key); err != nil || token.Reveal() != "t" {
+				t.Error(err)
 			}
-		}))
-		client := &orga.Client{BaseURL: server.URL}
-		_, err := client.MintToken(t.Context(), orgatest.Key)
-		server.Close() // waits for the handler
-		if !errors.Is(err, orga.ErrMalformed) || sent.Load() > 32<<20 {
-			t.Errorf("%v; the server could send %d bytes", err, sent.Load())
+		}
+		if api.Connections() != 1 {
+			t.Errorf("%d connections for 3 calls", api.Connections())
 		}
 	})
+
+	var nothing bytes.Buffer
+	_ = gzip.NewWriter(&nothing).Close()
+	for name, chunk := range map[string][]byte{"": make([]byte, 64<<10), "gzip": bytes.Repeat(nothing.Bytes(), 4<<10)} {
+		t.Run("fault 43: the rest of a flood stays unread, "+name, func(t *testing.T) {
+			var sent atomic.Int64
+			server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+				w.Header().Set("Content-Encoding", name)
+				for err := error(nil); err == nil && sent.Load() < 200<<20; {
+					var n int
+					n, err = w.Write(chunk)
+					sent.Add(int64(n))
+				}
+			}))
+			client := &orga.Client{BaseURL: server.URL}
+			_, err := client.MintToken(t.Context(), orgatest.Key)
+			server.Close() // waits for the handler
+			if !errors.Is(err, orga.ErrMalformed) || sent.Load() > 32<<20 {
+				t.Errorf("%v; the server could send %d bytes", err, sent.Load())
+			}
+		})
+	}
 }
 
 // A connection serves one call after another, errors and chunked answers included.
@@ -189,6 +224,7 @@ func TestKinds(t *testing.T) {
 		"304":             {orgatest.Status(304, ""), orga.ErrRedirect, 304},
 		"307 nowhere":     {orgatest.Status(307, ""), orga.ErrRedirect, 307},
 		"302 unparseable": {orgatest.Status(302, "", "Location", "http://[::1"), orga.ErrRedirect, 302},
+		"101":             {orgatest.Upgrade(), orga.ErrRequest, 101},
 		"closed":          {orgatest.Close(), orga.ErrConnection, 0},
 		"reset":           {orgatest.Reset(), orga.ErrConnection, 0},
 		"cut off":         {orgatest.Truncate(), orga.ErrConnection, 200},
@@ -292,10 +328,11 @@ func TestRetryAfter(t *testing.T) {
 		"soon": {0, 0},
 		time.Now().Add(time.Hour).UTC().Format(http.TimeFormat):  {59 * time.Minute, time.Hour},
 		time.Now().Add(-time.Hour).UTC().Format(http.TimeFormat): {time.Second, time.Second},
-		"86400":                     {24 * time.Hour, 24 * time.Hour},
-		"99999999999999999999":      {24 * time.Hour, 1<<63 - 1},
-		"9223372036854775807":       {24 * time.Hour, 1<<63 - 1},
-		"Mon, 99 Jan 2026 00:00:00": {0, 0},
+		"86400":                         {24 * time.Hour, 24 * time.Hour},
+		"99999999999999999999":          {24 * time.Hour, 1<<63 - 1},
+		"9223372036854775807":           {24 * time.Hour, 1<<63 - 1},
+		"Mon, 99 Jan 2026 00:00:00":     {0, 0},
+		"Fri, 31 Dec 9999 23:59:59 GMT": {24 * time.Hour, 24 * time.Hour},
 	} {
 		api := orgatest.New(t)
 		api.Fail(orga.CallICE, orgatest.Status(429, "", "Retry-After", header))

@@ -130,7 +130,8 @@ func retryAfter(header string, now time.Time) time.Duration {
 		return max(time.Second, time.Duration(min(seconds, math.MaxInt64/uint64(time.Second)))*time.Second)
 	}
 	if date, err := http.ParseTime(header); err == nil {
-		return max(time.Second, date.Sub(now))
+		const far = 24 * time.Hour // a date may be centuries away, and no Duration has room for what is added to that
+		return min(max(time.Second, date.Sub(now)), far)
 	}
 	return 0
 }

@@ -62,7 +62,7 @@ func decodeICE(body []byte) ([]ICEServer, error) {
 		}
 	}
 	var entries []json.RawMessage
-	if json.Unmarshal(list, &entries) != nil || entries == nil {
+	if json.Unmarshal(list, &entries) != nil || entries == nil || !nestable(list) {
 		return nil, errNoICE
 	}
 	servers := make([]ICEServer, 0, len(entries))
@@ -74,6 +74,12 @@ func decodeICE(body []byte) ([]ICEServer, error) {
 		servers = append(servers, ICEServer{func() json.RawMessage { return raw }})
 	}
 	return servers, nil
+}
+
+// nestable tells whether list can stand in an object: encoding/json reads and writes 10,000 levels, and
+// a list that has them all by itself would leave none for the answer around it.
+func nestable(list json.RawMessage) bool {
+	return len(list) < 10_000 || json.Valid(slices.Concat([]byte(`{"iceServers":`), list, []byte("}")))
 }
 
 // cleanEntry checks one server and leaves out what a browser would refuse, keeping the order and the

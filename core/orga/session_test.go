@@ -32,15 +32,18 @@ func config(t *testing.T, mint, ice string) orga.SessionConfig {
 // The answer that a client gets, to the byte. In the bubble it is 2000-01-01 00:00 UTC.
 func TestMarshal(t *testing.T) {
 	for name, row := range map[string]struct{ mint, ice, want string }{
-		"all":                {`{"ephemeral_token":"t","expires_at":"2000-01-01T00:02:00"}`, `[{"urls":"stun:s"}]`, `{"ephemeralToken":"t","iceServers":[{"urls":"stun:s"}],"expiresAt":"2000-01-01T00:02:00Z","expiresIn":90}`},
-		"expiry unknown":     {`{"ephemeral_token":"t"}`, `[]`, `{"ephemeralToken":"t","iceServers":[]}`},
-		"expired meanwhile":  {`{"ephemeral_token":"t","expires_at":946684810}`, `[]`, `{"ephemeralToken":"t","iceServers":[],"expiresAt":"2000-01-01T00:00:10Z","expiresIn":0}`},
-		"zone and fraction":  {`{"ephemeral_token":"t","expires_at":"2000-01-01T02:02:00.75+02:00"}`, `[]`, `{"ephemeralToken":"t","iceServers":[],"expiresAt":"2000-01-01T00:02:00Z","expiresIn":90}`},
-		"milliseconds":       {`{"ephemeral_token":"t","expires_at":946684920000}`, `[]`, `{"ephemeralToken":"t","iceServers":[]}`},
-		"a fraction of ttl":  {`{"ephemeral_token":"t","ttl":120.9}`, `[]`, `{"ephemeralToken":"t","iceServers":[],"expiresAt":"2000-01-01T00:02:00Z","expiresIn":90}`},
-		"no ttl":             {`{"ephemeral_token":"t","ttl":-1}`, `[]`, `{"ephemeralToken":"t","iceServers":[]}`},
-		"credential as sent": {`{"ephemeral_token":"t<&>"}`, `{"iceServers":[{"credential":"<&>\u2028é","urls":["turn:t"],"username":null}]}`, `{"ephemeralToken":"t<&>","iceServers":[{"credential":"<&>\u2028é","urls":["turn:t"]}]}`},
-		"spacing dropped":    {`{"ephemeral_token":"t"}`, "[ { \"urls\" :\n[\"turn:t\"] } ]", `{"ephemeralToken":"t","iceServers":[{"urls":["turn:t"]}]}`},
+		"all":                     {`{"ephemeral_token":"t","expires_at":"2000-01-01T00:02:00"}`, `[{"urls":"stun:s"}]`, `{"ephemeralToken":"t","iceServers":[{"urls":"stun:s"}],"expiresAt":"2000-01-01T00:02:00Z","expiresIn":90}`},
+		"expiry unknown":          {`{"ephemeral_token":"t"}`, `[]`, `{"ephemeralToken":"t","iceServers":[]}`},
+		"expired meanwhile":       {`{"ephemeral_token":"t","expires_at":946684810}`, `[]`, `{"ephemeralToken":"t","iceServers":[],"expiresAt":"2000-01-01T00:00:10Z","expiresIn":0}`},
+		"zone and fraction":       {`{"ephemeral_token":"t","expires_at":"2000-01-01T02:02:00.75+02:00"}`, `[]`, `{"ephemeralToken":"t","iceServers":[],"expiresAt":"2000-01-01T00:02:00Z","expiresIn":90}`},
+		"zone as Python has it":   {`{"ephemeral_token":"t","expires_at":"2000-01-01T02:02:00+0200"}`, `[]`, `{"ephemeralToken":"t","iceServers":[],"expiresAt":"2000-01-01T00:02:00Z","expiresIn":90}`},
+		"zone as Postgres has it": {`{"ephemeral_token":"t","expires_at":"2000-01-01 02:02:00.5+02"}`, `[]`, `{"ephemeralToken":"t","iceServers":[],"expiresAt":"2000-01-01T00:02:00Z","expiresIn":90}`},
+		"the year 10000":          {`{"ephemeral_token":"t","expires_at":"9999-12-31T23:59:59-01:00"}`, `[]`, `{"ephemeralToken":"t","iceServers":[]}`},
+		"milliseconds":            {`{"ephemeral_token":"t","expires_at":946684920000}`, `[]`, `{"ephemeralToken":"t","iceServers":[]}`},
+		"a fraction of ttl":       {`{"ephemeral_token":"t","ttl":120.9}`, `[]`, `{"ephemeralToken":"t","iceServers":[],"expiresAt":"2000-01-01T00:02:00Z","expiresIn":90}`},
+		"no ttl":                  {`{"ephemeral_token":"t","ttl":-1}`, `[]`, `{"ephemeralToken":"t","iceServers":[]}`},
+		"credential as sent":      {`{"ephemeral_token":"t<&>"}`, `{"iceServers":[{"credential":"<&>\u2028é","urls":["turn:t"],"username":null}]}`, `{"ephemeralToken":"t<&>","iceServers":[{"credential":"<&>\u2028é","urls":["turn:t"]}]}`},
+		"spacing dropped":         {`{"ephemeral_token":"t"}`, "[ { \"urls\" :\n[\"turn:t\"] } ]", `{"ephemeralToken":"t","iceServers":[{"urls":["turn:t"]}]}`},
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {

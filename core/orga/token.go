@@ -67,9 +67,9 @@ func decodeToken(body []byte, now time.Time) (EphemeralToken, error) {
 	return t, nil
 }
 
-// isoLayouts are the ways Orga writes a time; without a zone it is UTC. A fraction of a second is
-// accepted after the seconds of each.
-var isoLayouts = []string{time.RFC3339, "2006-01-02T15:04:05", "2006-01-02 15:04:05Z07:00", "2006-01-02 15:04:05"}
+// isoLayouts are the ways a backend writes a time; without a zone it is UTC. A fraction of a second is
+// accepted after the seconds of each, and a blank in place of the T.
+var isoLayouts = []string{time.RFC3339, "2006-01-02T15:04:05", "2006-01-02T15:04:05Z0700", "2006-01-02T15:04:05Z07"}
 
 // parseTime reads an ISO time or Unix seconds; the zero time when it is neither.
 func parseTime(raw json.RawMessage) time.Time {
@@ -79,8 +79,9 @@ func parseTime(raw json.RawMessage) time.Time {
 	case float64:
 		return unixTime(v)
 	case string:
+		v = strings.Replace(v, " ", "T", 1)
 		for _, layout := range isoLayouts {
-			if t, err := time.Parse(layout, v); err == nil {
+			if t, err := time.Parse(layout, v); err == nil && 1 <= t.UTC().Year() && t.UTC().Year() <= 9999 { // RFC 3339 has no others
 				return t.UTC()
 			}
 		}

@@ -15,7 +15,10 @@ const (
 	maxAttempts  = 3                      // of one call
 	attemptLimit = 3 * time.Second        // of one attempt, while another could follow
 	firstBackoff = 100 * time.Millisecond // ±50 %, three times as long before each further attempt
-	worthwhile   = 250 * time.Millisecond // less than this after a wait, and waiting is pointless
+	worthwhile   = 250 * time.Millisecond // less than this after a short wait, and another attempt is pointless
+	// worthwhileLong is the same after a wait that Orga named: less, and the token that is minted then
+	// would find no time for its ICE call.
+	worthwhileLong = time.Second
 
 	// leave is what an attempt leaves to those that follow, of a small budget half: a new connection
 	// (two round trips), the mint and the ICE call, from far away.
@@ -45,8 +48,8 @@ func retry[T any](ctx context.Context, call func(context.Context) (T, error)) (T
 		if err == nil || n == maxAttempts || ctx.Err() != nil {
 			return v, err
 		}
-		wait, again := pause(err, n)
-		if deadline, ok := ctx.Deadline(); !again || ok && time.Until(deadline) < wait+worthwhile {
+		wait, need, again := pause(err, n)
+		if deadline, ok := ctx.Deadline(); !again || ok && time.Until(deadline) < wait+need {
 			return v, err
 		}
 		select {
@@ -67,25 +70,25 @@ func share(ctx context.Context, n int) (context.Context, context.CancelFunc) {
 	return context.WithTimeout(ctx, min(attemptLimit, max(left-leave, left/2)))
 }
 
-// pause says whether an error may pass, and how long to wait for that. Where Orga names a delay, it is
-// that and a little more, as others were told the same; what it limits without naming one is not asked
-// for again, while a bare 503 is like a 500.
-func pause(err error, n int) (time.Duration, bool) {
+// pause says whether an error may pass, how long to wait for that, and how much time must be left after
+// it. Where Orga names a delay, it is that and a little more, as others were told the same; what it
+// limits without naming one is not asked for again, while a bare 503 is like a 500.
+func pause(err error, n int) (wait, need time.Duration, again bool) {
 	e, ok := errors.AsType[*orga.Error](err)
 	if !ok {
-		return 0, false
+		return 0, 0, false
 	}
 	switch {
 	case comeBack(e):
-		return e.RetryAfter + rand.N(firstBackoff), e.RetryAfter > 0
+		return e.RetryAfter + rand.N(firstBackoff), worthwhileLong, e.RetryAfter > 0
 	case errors.Is(err, orga.ErrServer), errors.Is(err, orga.ErrConnection), errors.Is(err, orga.ErrTimeout):
-		wait := firstBackoff
+		wait = firstBackoff
 		for range n - 1 {
 			wait *= 3
 		}
-		return time.Duration(float64(wait) * (0.5 + rand.Float64())), true
+		return time.Duration(float64(wait) * (0.5 + rand.Float64())), worthwhile, true
 	}
-	return 0, false
+	return 0, 0, false
 }
 
 // comeBack tells whether Orga asks to come back later: 429, or 503 with a delay.

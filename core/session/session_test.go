@@ -174,6 +174,9 @@ func TestUpstream(t *testing.T) {
 		{"fault 41: 429 a day", orga.CallMint, status(429, "", "Retry-After", "86400"), 1, "upstream_rate_limited", 503, 1, 0, "120", 0, 20 * time.Millisecond},
 		{"fault 41: 429 a date in a day", orga.CallMint, status(429, "", "Retry-After", inSeconds(86400)), 1, "upstream_rate_limited", 503, 1, 0, "120", 0, 20 * time.Millisecond},
 		{"fault 41: 429 does not fit", orga.CallMint, status(429, "", "Retry-After", "8"), 1, "upstream_rate_limited", 503, 1, 0, "8", 0, 20 * time.Millisecond},
+		{"fault 41: 429 a date in a thousand years", orga.CallMint, status(429, "", "Retry-After", "Fri, 31 Dec 9999 23:59:59 GMT"), ever, "upstream_rate_limited", 503, 1, 0, "120", 0, 20 * time.Millisecond},
+		{"fault 41: 429 leaves no time for the ICE call", orga.CallMint, status(429, "", "Retry-After", "7"), 1, "upstream_rate_limited", 503, 1, 0, "7", 0, 20 * time.Millisecond},
+		{"fault 41: 429 leaves just enough", orga.CallMint, status(429, "", "Retry-After", "6"), 1, ok, 200, 2, 1, "", 6 * time.Second, 6200 * time.Millisecond},
 		{"fault 41: 429 garbage", orga.CallMint, status(429, "", "Retry-After", "soon"), 1, "upstream_rate_limited", 503, 1, 0, "5", 0, 20 * time.Millisecond},
 		{"fault 41: 429 without", orga.CallMint, status(429, ""), 1, "upstream_rate_limited", 503, 1, 0, "5", 0, 20 * time.Millisecond},
 		{"fault 41: 503 in seconds", orga.CallMint, status(503, "", "Retry-After", "2"), 1, ok, 200, 2, 1, "", 2 * time.Second, 2200 * time.Millisecond},
@@ -192,6 +195,7 @@ func TestUpstream(t *testing.T) {
 
 		{"401 ever", orga.CallMint, orgatest.Repeat(401), ever, "upstream_auth_failed", 502, 1, 0, "", 0, 40 * time.Millisecond},
 		{"403 ever", orga.CallMint, orgatest.Repeat(403), ever, "upstream_auth_failed", 502, 1, 0, "", 0, 40 * time.Millisecond},
+		{"101", orga.CallMint, orgatest.Upgrade(), ever, "upstream_error", 502, 1, 0, "", 0, 20 * time.Millisecond},
 		{"404", orga.CallMint, status(404, ""), ever, "upstream_error", 502, 1, 0, "", 0, 20 * time.Millisecond},
 		{"422", orga.CallMint, status(422, ""), ever, "upstream_error", 502, 1, 0, "", 0, 20 * time.Millisecond},
 	}

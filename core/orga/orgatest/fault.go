@@ -107,6 +107,16 @@ func raw(do func(net.Conn, *bufio.ReadWriter, *http.Request)) http.Handler {
 	})
 }
 
+// Upgrade answers 101, and says nothing more on a connection that stays open.
+func Upgrade() http.Handler {
+	return raw(func(conn net.Conn, rw *bufio.ReadWriter, _ *http.Request) {
+		_, _ = rw.WriteString("HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: other\r\n\r\n")
+		_ = rw.Flush()
+		_, _ = io.Copy(io.Discard, conn) // until the client leaves
+		_ = conn.Close()
+	})
+}
+
 // Repeat answers with a status and an error that repeats the caller's credential in every place that a
 // client might print: message, code, type, headers.
 func Repeat(status int) http.Handler {
