@@ -23,6 +23,8 @@
 //
 // Tokens and session configs are never remembered: each is for one session.
 //
+// A program that makes an endpoint calls SetDefault first: what net/http itself logs may quote the key.
+//
 // The address of the client is RemoteAddr, as net/http has it. Behind a proxy that is the proxy's: an
 // adapter in front of the handler puts the trusted one there (exchange.ForwardedAddr).
 package core

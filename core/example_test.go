@@ -16,6 +16,7 @@ import (
 // routes, mount the handler at /api/orga-client-secrets, /healthz and /readyz: it looks at whole paths.
 func Example() {
 	cfg := core.ConfigFromEnv(os.LookupEnv)
+	core.SetDefault(cfg.Logger(nil)) // what net/http logs may quote the key
 	drivers := core.Drivers{Secrets: secret.Drivers{"awssm": awssm.Open(os.LookupEnv, true)}}
 
 	// An error names every setting that is wrong. A server that may not start with such can stop here;

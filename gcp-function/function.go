@@ -26,6 +26,7 @@ func init() {
 	cfg := core.ConfigFromEnv(os.LookupEnv)
 	project, _ := os.LookupEnv("GOOGLE_CLOUD_PROJECT")
 	log := cfg.Logger(cloudLogging(project))
+	core.SetDefault(log) // for what the functions framework says
 	// New logs what is wrong with the settings, and what it gives answers all the same. It waits for 2 s
 	// at most.
 	h, _ := core.New(context.Background(), cfg, core.Drivers{

@@ -19,6 +19,9 @@ import (
 )
 
 func main() {
+	if core.PrintVersion(os.Stdout, os.Args) {
+		return
+	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	err := serve(ctx)
 	stop()
@@ -29,21 +32,21 @@ func main() {
 
 // serve serves until ctx ends, and then lets the requests that are under way finish.
 func serve(ctx context.Context) error {
+	cfg := core.ConfigFromEnv(os.LookupEnv)
+	log := cfg.Logger(nil)
+	core.SetDefault(log)
 	// New logs what is wrong with the settings; /healthz and /readyz tell it apart from a crash.
-	h, _ := core.New(ctx, core.ConfigFromEnv(os.LookupEnv), core.Drivers{
+	h, _ := core.New(ctx, cfg, core.Drivers{
 		Secrets: secret.Drivers{"awssm": awssm.Open(os.LookupEnv, true), "gcpsm": gcpsm.Open(os.LookupEnv)},
+		Log:     log,
 	})
-	h, flush, err := traced(ctx, h)
-	if err != nil {
-		return err
-	}
 	server := &http.Server{Addr: ":" + cmp.Or(os.Getenv("PORT"), "8080"), Handler: h, ReadHeaderTimeout: 5 * time.Second}
 	ended := make(chan error, 1)
 	go func() {
 		<-ctx.Done()
 		ending, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
 		defer cancel()
-		ended <- errors.Join(server.Shutdown(ending), flush(ending))
+		ended <- server.Shutdown(ending)
 	}()
 	if err := server.ListenAndServe(); !errors.Is(err, http.ErrServerClosed) {
 		return err

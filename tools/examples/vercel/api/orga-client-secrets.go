@@ -16,9 +16,13 @@ import (
 
 // endpoint is made once an instance. New logs what is wrong with the settings, and the handler says so.
 var endpoint = sync.OnceValue(func() http.Handler {
-	h, _ := core.New(context.Background(), core.ConfigFromEnv(os.LookupEnv), core.Drivers{
+	cfg := core.ConfigFromEnv(os.LookupEnv)
+	log := cfg.Logger(nil)
+	core.SetDefault(log)
+	h, _ := core.New(context.Background(), cfg, core.Drivers{
 		// The AWS credentials in this environment are Vercel's: only ORGA_AWS_* are yours.
 		Secrets: secret.Drivers{"awssm": awssm.Open(os.LookupEnv, false)},
+		Log:     log,
 	})
 	return h
 })
