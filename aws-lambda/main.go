@@ -17,9 +17,12 @@ import (
 )
 
 func main() {
+	if core.PrintVersion(os.Stdout, os.Args) {
+		return
+	}
 	cfg := core.ConfigFromEnv(os.LookupEnv)
 	log := slog.New(metrics{cfg.Logger(nil).Handler(), lambdacontext.FunctionName})
-	slog.SetDefault(log) // for what never reaches the endpoint: events that are no request
+	core.SetDefault(log) // for what never reaches the endpoint: events that are no request
 	// New logs what is wrong with the settings, and what it gives answers all the same: a process that
 	// ended would be started again and again, and a client would see a bare 502. It waits for 2 s at
 	// most; Lambda gives init 10 s.

@@ -13,9 +13,6 @@ import (
 	"github.com/orga-session/orga-session/core/secret"
 )
 
-// Version is the bundle's, as the newest entry of CHANGELOG.md has it.
-const Version = "0.1.0"
-
 // Drivers are the parts that differ from one platform to the next.
 type Drivers struct {
 	// Secrets are the stores that the program links, beside env: and file:.

@@ -373,10 +373,20 @@ func TestLogLine(t *testing.T) {
 	}
 }
 
-// The version stands in the readiness answer, in the log of the start and at the top of the changes.
+// The version stands in the log of the start, where health is asked for it, in what a program prints of
+// itself, and at the top of the changes.
 func TestVersion(t *testing.T) {
 	if body := deploy(t, nil, nil).ask("GET", "/healthz").body; strings.TrimSpace(body) != `{"status":"ok"}` {
 		t.Errorf("health says %s, which the contract does not", body)
+	}
+	for _, tt := range []struct {
+		args    []string
+		printed bool
+	}{{[]string{"bootstrap", "--version"}, true}, {[]string{"probe", "-version"}, true}, {[]string{"bootstrap"}, false}, {[]string{"probe", "--version", "https://…"}, false}} {
+		var out bytes.Buffer
+		if core.PrintVersion(&out, tt.args) != tt.printed || strings.HasPrefix(out.String(), "orga-session "+core.Version+" (go") != tt.printed {
+			t.Errorf("%v prints %q", tt.args, out.String())
+		}
 	}
 	changes, err := os.ReadFile("../CHANGELOG.md")
 	if err != nil {
@@ -386,7 +396,7 @@ func TestVersion(t *testing.T) {
 		t.Errorf("the newest entry of CHANGELOG.md is %s", newest)
 	}
 	d := deploy(t, nil, nil)
-	for name, text := range map[string]string{"readiness": d.ask("GET", "/readyz").body, "log": d.log.String()} {
+	for name, text := range map[string]string{"health": d.ask("GET", "/healthz?verbose").body, "log": d.log.String()} {
 		if !strings.Contains(text, `"version":"`+core.Version+`"`) {
 			t.Errorf("no version in the %s: %s", name, text)
 		}

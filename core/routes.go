@@ -46,8 +46,12 @@ func (b *builder) endpoint() *endpoint {
 		healthMethod:  early(methods("GET, HEAD")),
 		misconfigured: early(exchange.Refuse(exchange.Misconfigured, errFaulty)),
 	}
-	e.health = home.cors.Headers(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
-		exchange.WriteJSON(w, http.StatusOK, "application/json", state{Status: "ok"})
+	e.health = home.cors.Headers(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		answer := state{Status: "ok"}
+		if r.URL.Query().Has("verbose") { // as Kubernetes' own probes have it
+			answer.Version = Version
+		}
+		exchange.WriteJSON(w, http.StatusOK, "application/json", answer)
 	}))
 	e.readiness = home.cors.Headers(http.HandlerFunc(e.ready))
 	if b.cfg.TenantsSource != "" {
@@ -144,7 +148,7 @@ func pattern(r *http.Request) string {
 // state is the body of a health or readiness answer.
 type state struct {
 	Status  string `json:"status"`
-	Version string `json:"version,omitempty"` // of a readiness answer
+	Version string `json:"version,omitempty"` // of /healthz?verbose
 }
 
 // ready answers 200 once the default tenant's key is at hand.
@@ -153,7 +157,7 @@ func (e *endpoint) ready(w http.ResponseWriter, r *http.Request) {
 	if e.fault == nil {
 		err := e.home.key.Ready(r.Context())
 		if err == nil {
-			exchange.WriteJSON(w, http.StatusOK, "application/json", state{"ready", Version})
+			exchange.WriteJSON(w, http.StatusOK, "application/json", state{Status: "ready"})
 			return
 		}
 		problem = exchange.Refuse(exchange.SecretUnavailable, err) // the checker went away

@@ -40,9 +40,10 @@ type replay struct {
 	paths   string // mint, tenant (the mint routes of a tenant), health or ready
 	env     map[string]string
 	orga    func(api *orgatest.Server)
-	times   int               // the last of so many requests counts; 0 is one
-	sent    string            // another method than the documented one
-	tenant  string            // another tenant than acme
+	times   int    // the last of so many requests counts; 0 is one
+	sent    string // another method than the documented one
+	tenant  string // another tenant than acme
+	query   string
 	header  map[string]string // of the request
 	body    string
 	panics  bool
@@ -98,6 +99,7 @@ var replays = []replay{
 		orga: func(api *orgatest.Server) { api.FailAll(orga.CallMint, orgatest.Hang()) }},
 
 	{name: "health", methods: "GET HEAD", paths: "health", status: 200},
+	{name: "health with the version", methods: "GET HEAD", paths: "health", query: "?verbose", status: 200},
 	{name: "health with wrong settings", methods: "GET HEAD", paths: "health", env: map[string]string{"ORGA_AUTH": ""}, status: 200},
 	{name: "health by a wrong method", methods: "GET HEAD", paths: "health", sent: "POST", status: 405, code: "method_not_allowed"},
 	{name: "ready", methods: "GET HEAD", paths: "ready", status: 200},
@@ -256,7 +258,7 @@ func (c replay) request(method, path string) *http.Request {
 	if c.body != "" {
 		body = strings.NewReader(c.body)
 	}
-	r := httptest.NewRequest(method, strings.Replace(path, "{tenant}", tenant, 1), body)
+	r := httptest.NewRequest(method, strings.Replace(path, "{tenant}", tenant, 1)+c.query, body)
 	for name, value := range c.header {
 		r.Header.Set(name, value)
 	}

@@ -14,6 +14,7 @@ import (
 	"os/signal"
 	"strings"
 
+	"github.com/orga-session/orga-session/core"
 	"github.com/orga-session/orga-session/tools/probe/probe"
 )
 
@@ -27,10 +28,13 @@ endpoint that mints for an origin nobody listed. Orga bills what is minted.
 
 Exit code: 0 works, 1 broken, 2 could not run (usage, no network, no such name).
 
-Flags:
+--version alone prints the version. Flags:
 `
 
 func main() {
+	if core.PrintVersion(os.Stdout, os.Args) {
+		return
+	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	code := run(ctx, os.Args[1:], os.Stdout, os.Stderr, colours(os.Stdout))
 	stop()

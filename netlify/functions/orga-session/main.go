@@ -3,7 +3,6 @@ package main
 
 import (
 	"context"
-	"log/slog"
 	"os"
 
 	"github.com/aws/aws-lambda-go/lambda"
@@ -15,9 +14,12 @@ import (
 )
 
 func main() {
+	if core.PrintVersion(os.Stdout, os.Args) {
+		return
+	}
 	cfg := core.ConfigFromEnv(os.LookupEnv)
 	log := cfg.Logger(nil)
-	slog.SetDefault(log) // for what never reaches the endpoint: events that are no request
+	core.SetDefault(log) // for what never reaches the endpoint: events that are no request
 	// New logs what is wrong with the settings, and what it gives answers all the same. It waits for 2 s
 	// at most.
 	h, _ := core.New(context.Background(), cfg, core.Drivers{
