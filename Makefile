@@ -8,9 +8,12 @@
 MODULE := github.com/orga-session/orga-session
 SOURCES := aws-lambda core gcp-function netlify tools
 
+# What may be built in besides: TAGS=otel is OpenTelemetry (docs/operate.md). SAM hands it on.
+TAGS ?=
+
 # What runs on Lambda is a static binary without what only a debugger reads. No -buildvcs: the same
 # sources are the same bytes, from a checkout or from an archive.
-BUILD := go build -trimpath -buildvcs=false -tags lambda.norpc -ldflags '-s -w'
+BUILD := go build -trimpath -buildvcs=false -tags '$(strip lambda.norpc $(TAGS))' -ldflags '-s -w'
 
 LINTER_VERSION := v2.15.0
 LINTER := .cache/golangci-lint/$(LINTER_VERSION)/golangci-lint
@@ -33,6 +36,7 @@ test: ## Run the tests of both modules, with the race detector
 	command -v redis-server >/dev/null || echo "No redis-server here: the tests of the shared limit are skipped." >&2; \
 	command -v node >/dev/null || echo "No node here: the JavaScript of the docs is not run." >&2; \
 	go test $$race -shuffle=on ./... && \
+	go test $$race -shuffle=on -tags otel -run Telemetry ./core && \
 	cd tools && go test $$race -shuffle=on -count=1 ./... # Go's cache does not see the files of the other module
 
 lint: $(LINTER) ## Check format, vet, go.mod and the linter's rules in both modules
@@ -41,6 +45,7 @@ lint: $(LINTER) ## Check format, vet, go.mod and the linter's rules in both modu
 	@for module in . tools; do \
 		(cd $$module && go vet ./... && go mod tidy -diff && "$(CURDIR)/$(LINTER)" run ./...) || exit 1; \
 	done
+	@go vet -tags otel ./... && "$(CURDIR)/$(LINTER)" run --build-tags otel ./core/...
 
 $(LINTER):
 	@echo "Building golangci-lint $(LINTER_VERSION) into .cache; this takes about a minute, once."
@@ -69,15 +74,15 @@ build-OrgaSessionFunction:
 	CGO_ENABLED=0 GOOS=linux GOARCH=arm64 $(BUILD) -o "$(ARTIFACTS_DIR)/bootstrap" ./aws-lambda
 
 # Google builds a function from the root of what is uploaded, so its package is staged there, with
-# the packages that it needs and their dependencies, and nothing else.
+# the files that it is built from and their dependencies, and nothing else. TAGS chose among them
+# already, so they are built there without any.
 build-gcp: ## Stage the source that Google Cloud builds
 	@rm -rf dist/gcp && mkdir -p dist/gcp
-	@cp go.mod go.sum gcp-function/*.go gcp-function/.gcloudignore dist/gcp
-	@for package in $$(GOOS=linux GOARCH=amd64 go list -deps -f '{{with .Module}}{{if .Main}}{{$$.ImportPath}}{{end}}{{end}}' ./gcp-function); do \
-		dir=$${package#$(MODULE)/}; \
-		if [ "$$dir" != gcp-function ]; then mkdir -p dist/gcp/$$dir && cp $$dir/*.go dist/gcp/$$dir || exit 1; fi; \
+	@cp go.mod go.sum gcp-function/.gcloudignore dist/gcp
+	@for file in $$(GOOS=linux GOARCH=amd64 go list -tags '$(TAGS)' -deps -f '{{with .Module}}{{if .Main}}{{range $$.GoFiles}}{{$$.ImportPath}}/{{.}} {{end}}{{end}}{{end}}' ./gcp-function); do \
+		file=$${file#$(MODULE)/}; to=dist/gcp/$${file#gcp-function/}; \
+		mkdir -p "$${to%/*}" && sed '/^\/\/go:build !*otel$$/d' "$$file" >"$$to" || exit 1; \
 	done
-	@find dist/gcp -name '*_test.go' -delete
 	cd dist/gcp && go mod vendor
 
 # What Netlify's own build runs; it is here to see that it passes, and how large it is.

@@ -3,6 +3,7 @@ package core_test
 import (
 	"bufio"
 	"fmt"
+	"maps"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -27,9 +28,7 @@ func TestBodyThatNeverComes(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
 			set := env{"ORGA_TIMEOUT": "1s"}
-			for name, value := range tt.set {
-				set[name] = value
-			}
+			maps.Copy(set, tt.set)
 			server := httptest.NewServer(deploy(t, set, nil).handler)
 			defer server.Close()
 			conn, err := net.Dial("tcp", server.Listener.Addr().String())

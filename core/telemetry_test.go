@@ -30,6 +30,7 @@ import (
 type collector struct {
 	*httptest.Server
 	mu       sync.Mutex
+	exports  int
 	sent     []byte // all of it, as it came, unpacked
 	spans    []span
 	metrics  map[string]float64 // sums, and counts of histograms, by name{code}
@@ -54,6 +55,7 @@ func newCollector(t *testing.T) *collector {
 		}
 		c.mu.Lock()
 		defer c.mu.Unlock()
+		c.exports++
 		c.sent = append(c.sent, data...)
 		switch r.URL.Path {
 		case "/v1/traces":
@@ -262,7 +264,7 @@ func TestTelemetryCollectorIsOut(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			server := httptest.NewServer(tt.serve)
 			defer server.Close()
-			d := watched(t, env{"OTEL_EXPORTER_OTLP_ENDPOINT": server.URL, "OTEL_EXPORTER_OTLP_HEADERS": "authorization=" + canary}, nil)
+			d := watched(t, env{"OTEL_EXPORTER_OTLP_ENDPOINT": server.URL, "OTEL_EXPORTER_OTLP_HEADERS": "authorization=" + canary, "OTEL_EXPORTER_OTLP_TIMEOUT": "500"}, nil)
 			began := time.Now()
 			for range 20 {
 				if a := d.ask("GET", mintPath); a.StatusCode != 200 {
@@ -279,22 +281,58 @@ func TestTelemetryCollectorIsOut(t *testing.T) {
 	}
 }
 
-// Where several requests are under way, the last one to end sends for all.
-func TestTelemetryIsSentOnceAtATime(t *testing.T) {
+// Where several requests are under way, the last one to end sends for all, at once.
+func TestTelemetryIsSentByTheLast(t *testing.T) {
 	c := newCollector(t)
 	d := watched(t, env{"OTEL_EXPORTER_OTLP_ENDPOINT": c.URL, "OTEL_METRICS_EXPORTER": "none"}, nil)
-	gate := make(chan struct{})
-	d.orga.Intercept = func(orga.Call, *http.Request) http.Handler {
-		<-gate
-		return nil
+	started, others := make(chan struct{}), make(chan struct{})
+	d.orga.Fail(orga.CallMint, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		close(started)
+		<-others
+		_, _ = io.WriteString(w, `{"ephemeral_token":"t"}`)
+	}))
+	last := make(chan struct{})
+	go func() {
+		defer close(last)
+		d.ask("GET", mintPath)
+	}()
+	<-started
+	for range 5 {
+		d.ask("GET", mintPath)
 	}
-	var wg sync.WaitGroup
-	for range 10 {
-		wg.Go(func() { d.ask("GET", mintPath) })
+	if c.exports != 0 {
+		t.Errorf("%d exports while a request is under way", c.exports)
 	}
-	close(gate)
-	wg.Wait()
-	if n := len(c.named("GET " + mintPath)); n != 10 {
-		t.Errorf("%d spans of 10 requests", n)
+	close(others)
+	<-last
+	if n := len(c.named("GET " + mintPath)); n != 6 || c.exports != 1 {
+		t.Errorf("%d spans of 6 requests, in %d exports", n, c.exports)
+	}
+}
+
+// Over plain HTTP a caller has its answer before anything is sent.
+func TestTelemetryKeepsNobodyWaiting(t *testing.T) {
+	answered, exported := make(chan struct{}), make(chan struct{})
+	c := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {
+		<-answered
+		close(exported)
+	}))
+	defer c.Close()
+	d := watched(t, env{"OTEL_EXPORTER_OTLP_ENDPOINT": c.URL, "OTEL_METRICS_EXPORTER": "none"}, nil)
+	server := httptest.NewServer(d.handler)
+	defer server.Close()
+	answer, err := http.Get(server.URL + mintPath)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer answer.Body.Close()
+	if _, err := io.ReadAll(answer.Body); err != nil {
+		t.Fatal(err)
+	}
+	close(answered)
+	<-exported
+	server.Close() // waits for what the request still does
+	if strings.Contains(d.log.String(), "could not be sent") {
+		t.Errorf("the caller waited for the collector:\n%s", d.log)
 	}
 }

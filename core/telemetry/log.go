@@ -78,6 +78,7 @@ func attributeOf(a slog.Attr) attribute.KeyValue {
 		return attribute.Float64(key, a.Value.Float64())
 	case slog.KindBool:
 		return attribute.Bool(key, a.Value.Bool())
+	default:
+		return attribute.String(key, a.Value.String())
 	}
-	return attribute.String(key, a.Value.String())
 }

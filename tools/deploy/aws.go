@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 )
 
@@ -14,7 +15,7 @@ var awsTools = map[string]string{
 
 func (d *deploy) aws(ctx context.Context) (plan, error) {
 	stack, secret := d.value("STACK", "orga-session"), d.value("SECRET", "orga-api-key")
-	parameters, err := d.awsParameters()
+	settings, parameters, err := d.awsParameters()
 	faults := []error{err, need(awsTools)}
 
 	region := d.value("REGION", d.value("AWS_REGION", d.value("AWS_DEFAULT_REGION", "")))
@@ -50,7 +51,7 @@ func (d *deploy) aws(ctx context.Context) (plan, error) {
 		says: compact(
 			fmt.Sprintf("AWS: build the function and deploy it as the stack %s in %s%s.", stack, region, as(who)),
 			"The stack has an HTTP API, a Lambda function with its role and log group, and reads the secret "+secret+".",
-			d.noAuth()),
+			d.tags(settings), d.noAuth()),
 		steps: [][]string{
 			{"sam", "build"},
 			append([]string{
@@ -64,31 +65,37 @@ func (d *deploy) aws(ctx context.Context) (plan, error) {
 
 // awsParameters are the template's parameters for the settings that were given, and for what the
 // template has besides.
-func (d *deploy) awsParameters() ([]string, error) {
+func (d *deploy) awsParameters() (settings []setting, list []string, err error) {
 	const own = "the template sets it; see docs/deploy-aws.md"
-	settings, err := d.settings(map[string]string{
+	settings, err = d.settings(map[string]string{
 		"ORGA_API_KEY":              "put the key into a secret",
 		"ORGA_API_KEY_SOURCE":       own + " (SECRET=name)",
 		"ORGA_AUTH_HMAC_KEY_SOURCE": own + " (AuthHmacSecretArn=arn)",
 		"ORGA_TENANTS_SOURCE":       own + " (TenantsSecretArn=arn TenantKeySecretArns=arns)",
 	})
-	var list []string
 	add := func(name, value string) {
 		list = append(list, fmt.Sprintf(`%s="%s"`, name, strings.ReplaceAll(value, `"`, `\"`)))
 	}
 	for _, s := range settings {
+		if isTelemetry(s) && !slices.Contains(awsTelemetry, s.name) {
+			err = errors.Join(err, fmt.Errorf("%s is not deployed: template.yaml has no parameter for it; add it there, beside %s", s.name, awsTelemetry[0]))
+			continue
+		}
 		add(parameterName(s.name), s.value)
 	}
 	for _, name := range []string{
 		"ApiKeySecretField", "SecretsKmsKeyArn", "AuthHmacSecretArn", "TenantsSecretArn", "TenantKeySecretArns",
-		"ReservedConcurrency", "MemorySize", "LogRetentionDays", "Tracing", "AlarmEmail", "AlarmTopicArn", "Dashboard",
+		"ReservedConcurrency", "MemorySize", "LogRetentionDays", "Tracing", "AlarmEmail", "AlarmTopicArn", "Dashboard", "OtelLayerArn",
 	} {
 		if value, ok := d.lookup(name); ok {
 			add(name, value)
 		}
 	}
-	return list, err
+	return settings, list, err
 }
+
+// awsTelemetry are the variables of OpenTelemetry's that the template has a parameter for.
+var awsTelemetry = []string{"OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_HEADERS"}
 
 // parameterName is the template's parameter for a setting: ORGA_CORS_ORIGINS is CorsOrigins.
 func parameterName(setting string) string {

@@ -79,10 +79,12 @@ func TestPrerequisites(t *testing.T) {
 		{"not logged in at AWS", "aws", but(loggedInAWS, "aws", `exit 1`), []string{"REGION=eu-central-1"}, "aws configure sso"},
 		{"no secret at AWS", "aws", but(loggedInAWS, "aws", `[ "$1" = sts ] && echo me`), []string{"REGION=eu-central-1"}, "aws secretsmanager create-secret --region eu-central-1 --name orga-api-key"},
 		{"the key in the environment", "aws", loggedInAWS, []string{"REGION=eu-central-1", "ORGA_API_KEY=sk_orga_ai_test"}, "ORGA_API_KEY is not deployed"},
+		{"a variable without a parameter", "aws", loggedInAWS, []string{"REGION=eu-central-1", "OTEL_BSP_SCHEDULE_DELAY=1"}, "OTEL_BSP_SCHEDULE_DELAY is not deployed"},
 		{"no gcloud", "gcp", but(loggedInGCP, "gcloud", ""), nil, "cloud.google.com/sdk"},
 		{"no project", "gcp", but(loggedInGCP, "gcloud", `case "$*" in *project*) ;; *) echo x;; esac`), nil, "PROJECT=my-project"},
 		{"not logged in at Google", "gcp", but(loggedInGCP, "gcloud", notLoggedIn), nil, "gcloud auth login"},
 		{"no secret at Google", "gcp", but(loggedInGCP, "gcloud", `case "$*" in secrets*) exit 1;; *) echo x;; esac`), nil, "gcloud secrets create orga-api-key"},
+		{"telemetry at Netlify", "netlify", loggedInNetlify, []string{"NETLIFY_SITE_ID=site", "OTEL_EXPORTER_OTLP_ENDPOINT=https://c.example"}, "takes no tags"},
 		{"no netlify", "netlify", but(loggedInNetlify, "netlify", ""), nil, "npm install --global netlify-cli"},
 		{"not logged in at Netlify", "netlify", but(loggedInNetlify, "netlify", `exit 1`), nil, "netlify login"},
 		{"no site", "netlify", loggedInNetlify, nil, "netlify link"},
@@ -131,6 +133,12 @@ func TestDeploy(t *testing.T) {
 			"gcloud functions deploy orga-session --gen2 --runtime=go126 --region=eu-central-1",
 			"|ORGA_CORS_ORIGINS=https://a.example,https://b.example|", "--allow-unauthenticated",
 		}},
+		{"AWS with telemetry", "aws", loggedInAWS, []string{"REGION=eu-central-1", "TAGS=otel", "OTEL_EXPORTER_OTLP_ENDPOINT=https://c.example", "OTEL_EXPORTER_OTLP_HEADERS=key=hunter2"}, []string{
+			`OtelExporterOtlpEndpoint="https://c.example"`, `OtelExporterOtlpHeaders="key=hunter2"`,
+		}},
+		{"Google with telemetry", "gcp", loggedInGCP, []string{"TAGS=otel", "OTEL_EXPORTER_OTLP_ENDPOINT=https://c.example"}, []string{
+			"make build-gcp TAGS=otel", "OTEL_EXPORTER_OTLP_ENDPOINT=https://c.example",
+		}},
 		{"Google with IAM", "gcp", loggedInGCP, []string{"ORGA_GCP_IAM_REQUIRED=true", "ORGA_AUTH=gateway"}, []string{"--no-allow-unauthenticated"}},
 		{"Netlify", "netlify", loggedInNetlify, append([]string{"NETLIFY_SITE_ID=site"}, aws...), []string{
 			"netlify env:set ORGA_AUTH hmac --context production", "netlify env:unset ORGA_DEBUG",
@@ -175,12 +183,24 @@ func TestDryRunAlone(t *testing.T) {
 	}
 }
 
+// Who gives OpenTelemetry's variables to a build that does not read them is told so.
+func TestTelemetryWithoutItsTag(t *testing.T) {
+	for _, platform := range []string{"aws", "gcp"} {
+		for tags, warns := range map[string]bool{"": true, "otel": false} {
+			out, _, err := run(t, platform, nil, "", true, "OTEL_EXPORTER_OTLP_ENDPOINT=https://c.example", "TAGS="+tags)
+			if err != nil || strings.Contains(out, "nothing in this build reads it") != warns {
+				t.Errorf("%s with TAGS=%s: %v\n%s", platform, tags, err, out)
+			}
+		}
+	}
+}
+
 func TestParameterNames(t *testing.T) {
 	template, err := os.ReadFile("../../template.yaml")
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, setting := range []string{"ORGA_API_KEY_TTL", "ORGA_AUTH", "ORGA_AUTH_JWKS_URL", "ORGA_CORS_ORIGINS", "ORGA_RATE_LIMIT_STORE", "ORGA_BASE_URL"} {
+	for _, setting := range []string{"ORGA_API_KEY_TTL", "ORGA_AUTH", "ORGA_AUTH_JWKS_URL", "ORGA_CORS_ORIGINS", "ORGA_RATE_LIMIT_STORE", "ORGA_BASE_URL", "OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_HEADERS"} {
 		if name := parameterName(setting); !strings.Contains(string(template), "\n  "+name+":\n") || !strings.Contains(string(template), setting+": !Ref "+name+"\n") {
 			t.Errorf("template.yaml does not make %s of %s", setting, name)
 		}

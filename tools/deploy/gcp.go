@@ -72,13 +72,13 @@ func (d *deploy) gcp(ctx context.Context) (plan, error) {
 		says: compact(
 			fmt.Sprintf("Google Cloud: stage the source and deploy it as the function %s in %s of %s%s.", name, region, project, as(who)),
 			"It runs as a service account of its own, "+account+", which may read the secret "+secret+" and nothing else.",
-			access, d.noAuth()),
+			access, d.tags(variables), d.noAuth()),
 		steps: append(steps,
 			[]string{
 				"gcloud", "secrets", "add-iam-policy-binding", secret, "--member=serviceAccount:" + account,
 				"--role=roles/secretmanager.secretAccessor", "--condition=None", in, "--quiet",
 			},
-			[]string{"make", "build-gcp"},
+			[]string{"make", "build-gcp", "TAGS=" + d.value("TAGS", "")},
 			[]string{
 				"gcloud", "functions", "deploy", name, "--gen2", "--runtime=go126", "--region=" + region, "--source=dist/gcp",
 				"--entry-point=OrgaSession", "--trigger-http", open, "--memory=256Mi", "--cpu=1", "--timeout=15s", "--concurrency=80",

@@ -6,8 +6,9 @@
 // to get it. Then it says what it will do, and asks. With --dry-run, or DRY_RUN=1, it prints the
 // commands and changes nothing; with --yes it does not ask.
 //
-// The ORGA_* variables in its environment become settings of the deployment. One that is not there
-// stays as it was; one that is set to nothing goes back to its default.
+// The ORGA_* variables in its environment become settings of the deployment, and OpenTelemetry's OTEL_*
+// with them; TAGS=otel builds what reads those. One that is not there stays as it was; one that is set to
+// nothing goes back to its default.
 package main
 
 import (
@@ -138,7 +139,7 @@ func need(tools map[string]string) error {
 	return errors.Join(faults...)
 }
 
-// setting is one ORGA_* variable that was given.
+// setting is one ORGA_* or OTEL_* variable that was given.
 type setting struct{ name, value string }
 
 // settings are those of the environment that may be deployed, in order; the API key never is.
@@ -147,7 +148,7 @@ func (d *deploy) settings(refused map[string]string) ([]setting, error) {
 	var faults []error
 	for _, entry := range d.environ {
 		name, value, _ := strings.Cut(entry, "=")
-		if !strings.HasPrefix(name, "ORGA_") {
+		if !strings.HasPrefix(name, "ORGA_") && !strings.HasPrefix(name, "OTEL_") {
 			continue
 		}
 		if why, ok := refused[name]; ok {
@@ -161,7 +162,10 @@ func (d *deploy) settings(refused map[string]string) ([]setting, error) {
 }
 
 // private are the settings that may hold a password: they are passed on, and never shown.
-var private = []string{"ORGA_RATE_LIMIT_STORE", "ORGA_AWS_SECRET_ACCESS_KEY", "ORGA_AWS_SESSION_TOKEN"}
+var private = []string{
+	"ORGA_RATE_LIMIT_STORE", "ORGA_AWS_SECRET_ACCESS_KEY", "ORGA_AWS_SESSION_TOKEN",
+	"OTEL_EXPORTER_OTLP_HEADERS", "OTEL_EXPORTER_OTLP_TRACES_HEADERS", "OTEL_EXPORTER_OTLP_METRICS_HEADERS",
+}
 
 // shell writes a command as one would type it.
 func (d *deploy) shell(args []string) string {
@@ -189,6 +193,21 @@ func (d *deploy) noAuth() string {
 	}
 	return "ORGA_AUTH is not given: a first deployment will refuse to mint until it is (README, Settings)."
 }
+
+// tags says what is built in besides, and warns of settings that nothing would read then.
+func (d *deploy) tags(settings []setting) string {
+	tags := d.value("TAGS", "")
+	reads := slices.Contains(strings.Fields(tags), "otel")
+	switch {
+	case !reads && slices.ContainsFunc(settings, isTelemetry):
+		return "OTEL_* is given, and nothing in this build reads it: TAGS=otel builds OpenTelemetry in (docs/operate.md)."
+	case tags != "":
+		return "It is built with TAGS=" + tags + ", from the environment of the commands."
+	}
+	return ""
+}
+
+func isTelemetry(s setting) bool { return strings.HasPrefix(s.name, "OTEL_") }
 
 // compact drops the empty sentences.
 func compact(says ...string) []string {

@@ -17,6 +17,9 @@ var netlifyTools = map[string]string{
 
 func (d *deploy) netlify(ctx context.Context) (plan, error) {
 	settings, err := d.settings(map[string]string{"ORGA_API_KEY": "it goes into the site once: " + netlifyKey})
+	if slices.ContainsFunc(settings, isTelemetry) || d.value("TAGS", "") != "" {
+		err = errors.Join(err, errors.New("OTEL_* and TAGS are not deployed: Netlify's build takes no tags, so that OpenTelemetry can not be built in there"))
+	}
 	faults := []error{err, need(netlifyTools)}
 	site := d.value("NETLIFY_SITE_ID", "")
 	if site == "" {
