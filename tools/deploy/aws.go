@@ -29,7 +29,7 @@ func (d *deploy) aws(ctx context.Context) (plan, error) {
 		faults = append(faults, missing{"No region is set.", "make deploy-aws REGION=eu-central-1"})
 	default:
 		var in bool
-		if who, in = d.ask(ctx, "aws", "sts", "get-caller-identity", "--query", "Arn", "--output", "text"); !in {
+		if who, in = d.ask(ctx, "aws", "sts", "get-caller-identity", "--region", region, "--query", "Arn", "--output", "text"); !in {
 			faults = append(faults, missing{"The AWS CLI is not logged in.", "aws configure sso    (or AWS_PROFILE, or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY)"})
 			break
 		}

@@ -40,6 +40,8 @@ func (s *site) aws(ctx context.Context) []*endpoint {
 		})
 	}
 
+	s.table.check(aws, followed, "docs/deploy-aws.md, line by line, moto being AWS", func() error { return s.followAWS(ctx) })
+
 	d := s.deployment(aws)
 	arns, err := s.fillStore(ctx, d)
 	if err == nil {

@@ -119,39 +119,13 @@ func (s *site) uploads(ctx context.Context, staged string) error {
 
 // lintGcloud has gcloud read every command of its own that we tell people to run, or run for them.
 func (s *site) lintGcloud(ctx context.Context) error {
-	texts := []string{"README.md", "Makefile"}
-	docs, err := filepath.Glob(filepath.Join(s.source, "docs", "*.md"))
+	lines, err := s.told(ctx, "gcloud ", "gcp",
+		"PROJECT=verify-project", "REGION=europe-west1", "ORGA_AUTH=oidc", "ORGA_CORS_ORIGINS=https://a.example,https://b.example")
 	if err != nil {
 		return err
 	}
-	var lines []string
-	for _, name := range append(docs, texts...) {
-		if !filepath.IsAbs(name) {
-			name = filepath.Join(s.source, name)
-		}
-		text, err := os.ReadFile(name)
-		if err != nil {
-			return err
-		}
-		lines = append(lines, commands(string(text), "gcloud ")...)
-	}
-	dry, err := s.run(ctx, filepath.Join(s.source, "tools"),
-		[]string{"PROJECT=verify-project", "REGION=europe-west1", "ORGA_AUTH=oidc", "ORGA_CORS_ORIGINS=https://a.example,https://b.example"},
-		"go", "run", "./deploy", "--dry-run", "gcp")
-	if err != nil {
-		return err
-	}
-	printed := commands(dry, "gcloud ")
-	if len(printed) == 0 {
-		return errors.New("make deploy-gcp DRY_RUN=1 prints no gcloud command")
-	}
-	seen := make(map[string]bool)
 	var faults []error
-	for _, line := range append(lines, printed...) {
-		if seen[line] {
-			continue
-		}
-		seen[line] = true
+	for _, line := range lines {
 		out, err := s.run(ctx, s.scratch, nil, s.gcloud, "meta", "lint-gcloud-commands", "--command-string="+line)
 		if err != nil {
 			return err
@@ -167,28 +141,6 @@ func (s *site) lintGcloud(ctx context.Context) error {
 			faults = append(faults, fmt.Errorf("%s\n      %s", line, verdict[0].Error))
 		}
 	}
-	fmt.Fprintf(os.Stderr, "       gcloud read %d commands\n", len(seen))
+	fmt.Fprintf(os.Stderr, "       gcloud read %d commands\n", len(lines))
 	return errors.Join(faults...)
-}
-
-// commands are the commands in a text that begin with start: lines that are indented, fenced or
-// printed after a plus, continuations joined, up to where the shell takes over.
-func commands(text, start string) []string {
-	var found []string
-	fenced := false
-	for line := range strings.SplitSeq(strings.ReplaceAll(text, "\\\n", " "), "\n") {
-		if strings.HasPrefix(line, "```") {
-			fenced = !fenced
-		}
-		command, printed := strings.CutPrefix(line, "+ ")
-		command = strings.TrimSpace(command)
-		if indented := strings.HasPrefix(line, "    ") || strings.HasPrefix(line, "\t"); !indented && !fenced && !printed || !strings.HasPrefix(command, start) {
-			continue
-		}
-		for _, end := range []string{" | ", " && ", " > ", " < ", " # "} {
-			command, _, _ = strings.Cut(command, end)
-		}
-		found = append(found, strings.Join(strings.Fields(command), " "))
-	}
-	return found
 }

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
@@ -83,7 +84,7 @@ func (s *site) install(ctx context.Context) error {
 	s.debian(ctx)
 	var wg sync.WaitGroup
 	wg.Go(func() {
-		s.table.check(aws, toolsThere, "aws-sam-cli and moto", func() error { return s.installPython(ctx) })
+		s.table.check(aws, toolsThere, "aws-sam-cli, awscli and moto", func() error { return s.installPython(ctx) })
 	})
 	wg.Go(func() {
 		s.table.check(plain, toolsThere, "schemathesis", func() error { return s.installSchemathesis(ctx) })
@@ -102,11 +103,14 @@ func (s *site) install(ctx context.Context) error {
 	return nil
 }
 
-// debian installs the two programs that only Debian packages, where this is Debian and we may.
+// debian installs the two programs that only Debian packages, where this is Debian and we may. $CHROMIUM
+// is another Chromium's path.
 func (s *site) debian(ctx context.Context) {
+	chromium := cmp.Or(os.Getenv("CHROMIUM"), "chromium")
+	needed := map[string]string{"redis-server": "redis-server", "chromium": chromium} // package → program
 	var missing []string
-	for _, name := range []string{"redis-server", "chromium"} {
-		if _, err := exec.LookPath(name); err != nil {
+	for name, program := range needed {
+		if _, err := exec.LookPath(program); err != nil {
 			missing = append(missing, name)
 		}
 	}
@@ -117,20 +121,20 @@ func (s *site) debian(ctx context.Context) {
 	}
 	s.table.check(plain, toolsThere, "redis-server and chromium", func() error {
 		var faults []error
-		for _, name := range []string{"redis-server", "chromium"} {
-			if _, err := exec.LookPath(name); err != nil {
-				faults = append(faults, fmt.Errorf("%s is not installed; on Debian: apt-get install %s", name, name))
+		for name, program := range needed {
+			if _, err := exec.LookPath(program); err != nil {
+				faults = append(faults, fmt.Errorf("%s is not installed; on Debian: apt-get install %s", program, name))
 			}
 		}
-		s.chromium, _ = exec.LookPath("chromium")
+		s.chromium, _ = exec.LookPath(chromium)
 		return errors.Join(faults...)
 	})
 }
 
-// installPython makes the virtual environment of sam and moto.
+// installPython makes the virtual environment of sam, the AWS CLI and moto.
 func (s *site) installPython(ctx context.Context) error {
 	s.python, s.sam = filepath.Join(s.cache, "venv", "bin", "python"), filepath.Join(s.cache, "venv", "bin", "sam")
-	return s.installVenv(ctx, "venv", "python/requirements.txt", "aws-sam-cli and moto: about a minute")
+	return s.installVenv(ctx, "venv", "python/requirements.txt", "aws-sam-cli, awscli and moto: about a minute")
 }
 
 // installSchemathesis makes one of its own: sam pins versions that schemathesis does not take.

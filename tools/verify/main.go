@@ -34,6 +34,7 @@ const (
 	toolsThere  = "tools"
 	accepted    = "accepted by its tool"
 	built       = "built by its tool"
+	followed    = "deploy page"
 	holds       = "what would be deployed"
 	store       = "secret store"
 	routes      = "routes"
@@ -75,7 +76,7 @@ func verify(ctx context.Context) (ok bool, err error) {
 		root: root, cache: filepath.Join(root, ".cache"), scratch: scratch, source: filepath.Join(scratch, "source"),
 		table: newTable(
 			[]string{plain, aws, restAPI, httpAPI, functionURL, alb, albMulti, google, netlify},
-			[]string{toolsThere, accepted, built, holds, store, routes, conformance, client, sessions, fuzzed, reproduced}),
+			[]string{toolsThere, accepted, built, followed, holds, store, routes, conformance, client, sessions, fuzzed, reproduced}),
 	}
 	defer s.stopAll()
 	for _, to := range []string{s.source, s.again()} {

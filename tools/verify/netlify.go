@@ -18,6 +18,7 @@ func (s *site) netlify(ctx context.Context) []*endpoint {
 	if s.netlifyCLI == "" {
 		return nil
 	}
+	s.table.check(netlify, accepted, "netlify knows each of its commands in docs and make deploy-netlify", func() error { return s.lintNetlify(ctx) })
 	archive := filepath.Join(s.source, ".netlify", "functions", "orga-session.zip")
 	if !s.table.check(netlify, built, "netlify build --offline", func() error {
 		_, err := s.run(ctx, s.source, nil, s.netlifyCLI, "build", "--offline")
