@@ -22,6 +22,9 @@ const (
 	maxToken = 8 << 10
 	// leeway is how far an issuer's clock may be from ours.
 	leeway = time.Minute
+	// maxDate bounds the times of a token: the last second of the year 9999. What is far beyond it overflows
+	// on its way to a time.Time, and may come out long ago.
+	maxDate = 253_402_300_799
 	// maxVerified bounds the tokens that are remembered: no more than a few megabytes.
 	maxVerified = 512
 )
@@ -29,6 +32,8 @@ const (
 var (
 	errTokenForm     = errors.New("oidc: not a JWT that is signed with RS256 or ES256")
 	errTokenKey      = errors.New("oidc: no key of the issuer made this signature")
+	errTokenClaims   = errors.New("oidc: the claims are not an object with claims of the right kinds in it")
+	errTokenIssuer   = errors.New("oidc: the token's iss is not the issuer of the settings, byte for byte")
 	errTokenAudience = errors.New("oidc: the token is for another audience")
 	errTokenExpired  = errors.New("oidc: the token has expired, or does not say when it does")
 	errTokenEarly    = errors.New("oidc: the token is not valid yet")
@@ -78,8 +83,11 @@ func NewOIDC(cfg OIDCConfig) (Verifier, error) {
 		keys: keys,
 		jwt: oidc.NewVerifier(cfg.Issuer, keys, &oidc.Config{
 			SupportedSigningAlgs: []string{oidc.RS256, oidc.ES256},
-			SkipClientIDCheck:    true, // both are checked here: go-oidc knows aud only,
-			SkipExpiryCheck:      true, // and has leeways of 0 and 5 minutes
+			// What a token claims is checked here. go-oidc takes ISS for iss and EXP for exp, knows no
+			// audience but aud, and has leeways of 0 and 5 minutes.
+			SkipIssuerCheck:   true,
+			SkipClientIDCheck: true,
+			SkipExpiryCheck:   true,
 		}),
 		verified: make(map[[sha256.Size]byte]*verifiedToken),
 	}, nil
@@ -142,37 +150,75 @@ func (v *oidcVerifier) verify(ctx context.Context, token string) (*verifiedToken
 	case err != nil && sig.keys == nil: // its text repeats what anybody may have written
 		return nil, errTokenForm
 	case err != nil:
-		return nil, err
+		return nil, errTokenClaims
 	}
 	var claims map[string]any
 	if err := id.Claims(&claims); err != nil {
+		return nil, errTokenClaims
+	}
+	t, err := v.read(claims)
+	if err != nil {
 		return nil, err
 	}
-	if !v.isForUs(id.Audience, claims) {
+	t.keys = sig.keys
+	return t, nil
+}
+
+// read checks the claims of a token whose signature holds. Their names are taken as they are written: iss
+// is iss, and ISS is something else.
+func (v *oidcVerifier) read(claims map[string]any) (*verifiedToken, error) {
+	if claims["iss"] != v.cfg.Issuer {
+		return nil, errTokenIssuer
+	}
+	if !v.isForUs(claims) {
 		return nil, errTokenAudience
 	}
-	t := &verifiedToken{
-		keys:      sig.keys,
-		principal: Principal{Subject: id.Subject, Issuer: v.cfg.Issuer, Claims: claims},
-		expiry:    id.Expiry, // the zero time, long ago, when there is none
+	subject, ok := claims["sub"].(string)
+	if !ok && claims["sub"] != nil {
+		return nil, errTokenClaims
 	}
-	switch nbf := claims["nbf"].(type) {
-	case nil:
-	case float64:
-		t.notBefore = time.Unix(int64(nbf), 0)
-	default:
+	expiry, ok := numericDate(claims["exp"])
+	if !ok {
+		return nil, errTokenExpired
+	}
+	notBefore, ok := numericDate(claims["nbf"])
+	if !ok && claims["nbf"] != nil {
 		return nil, errTokenEarly
 	}
-	return t, nil
+	return &verifiedToken{
+		principal: Principal{Subject: subject, Issuer: v.cfg.Issuer, Claims: claims},
+		notBefore: notBefore,
+		expiry:    expiry,
+	}, nil
 }
 
 // isForUs tells whether the token is for our audience. A client_id or azp counts only where there is no
 // aud: beside one they name who asked for the token, not whom it is for.
-func (v *oidcVerifier) isForUs(aud []string, claims map[string]any) bool {
-	if len(aud) > 0 {
-		return slices.Contains(aud, v.cfg.Audience)
+func (v *oidcVerifier) isForUs(claims map[string]any) bool {
+	switch aud := claims["aud"].(type) {
+	case nil:
+		return claims["client_id"] == v.cfg.Audience || claims["azp"] == v.cfg.Audience
+	case string:
+		return aud == v.cfg.Audience
+	case []any:
+		return !slices.ContainsFunc(aud, isNoString) && slices.Contains(aud, any(v.cfg.Audience))
 	}
-	return claims["aud"] == nil && (claims["client_id"] == v.cfg.Audience || claims["azp"] == v.cfg.Audience)
+	return false
+}
+
+func isNoString(v any) bool {
+	_, ok := v.(string)
+	return !ok
+}
+
+// numericDate reads a time of a token, in seconds since 1970 (RFC 7519, section 2). It is false for what
+// is no number, or none that a token has.
+func numericDate(claim any) (time.Time, bool) {
+	seconds, ok := claim.(float64)
+	if !ok || seconds < 0 || seconds > maxDate {
+		return time.Time{}, false
+	}
+	return time.Unix(int64(seconds), 0), true
 }
 
 func (v *oidcVerifier) remember(hash [sha256.Size]byte, t *verifiedToken) {

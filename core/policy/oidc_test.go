@@ -225,6 +225,11 @@ func TestOIDCRefuses(t *testing.T) {
 	good := token(jose.RS256, kid1, rsaKey(), idp.claims(nil))
 	with := func(changes map[string]any) string { return token(jose.RS256, kid1, rsaKey(), idp.claims(changes)) }
 	at := func(d time.Duration) int64 { return time.Now().Add(d).Unix() }
+	signed := func(payload string) string {
+		s := must(jose.NewSigner(jose.SigningKey{Algorithm: jose.RS256, Key: jose.JSONWebKey{Key: rsaKey(), KeyID: kid1}}, nil))
+		return must(must(s.Sign([]byte(payload))).CompactSerialize())
+	}
+	past, future := fmt.Sprint(at(-time.Hour)), fmt.Sprint(at(time.Hour))
 	bodies := map[string]string{}
 	for _, tt := range []struct{ name, token string }{
 		{"fault 18: alg none", part([]byte(`{"alg":"none","kid":"kid-1"}`)) + "." + payload + "."},
@@ -253,15 +258,33 @@ func TestOIDCRefuses(t *testing.T) {
 		{"fault 19: no exp", with(map[string]any{"exp": nil})},
 		{"fault 19: exp is null, not a number", with(map[string]any{"exp": json.RawMessage("null")})},
 		{"fault 19: exp is a string", with(map[string]any{"exp": "tomorrow"})},
+		{"fault 19: exp is a number in a string", with(map[string]any{"exp": "4000000000"})},
 		{"fault 19: exp is beyond all time", with(map[string]any{"exp": json.RawMessage("1e300")})},
+		{"fault 19: exp is beyond what 64 bits hold", with(map[string]any{"exp": json.RawMessage("1e19")})},
+		{"fault 19: exp is the last that 64 bits hold", with(map[string]any{"exp": json.RawMessage("9223372036854775807")})},
+		{"fault 19: exp is beyond what any float holds", with(map[string]any{"exp": json.RawMessage("1e999")})},
+		{"fault 19: exp is below zero", with(map[string]any{"exp": -1})},
 		{"fault 19: nbf in 62 s", with(map[string]any{"nbf": at(62 * time.Second)})},
 		{"fault 19: nbf is a string", with(map[string]any{"nbf": "yesterday"})},
+		{"fault 19: nbf is a number in a string", with(map[string]any{"nbf": "1"})},
+		{"fault 19: nbf is beyond all time", with(map[string]any{"nbf": json.RawMessage("1e300")})},
+		{"fault 19: nbf is beyond what 64 bits hold", with(map[string]any{"nbf": json.RawMessage("1e19")})},
+		{"fault 19: nbf is the last that 64 bits hold", with(map[string]any{"nbf": json.RawMessage("9223372036854775807")})},
+		{"fault 19: another issuer, and ours in another case", signed(`{"iss":"https://other","ISS":"https://id.example","aud":"orga-test","exp":` + future + `}`)},
+		{"fault 19: our issuer in another case alone", signed(`{"ISS":"https://id.example","aud":"orga-test","exp":` + future + `}`)},
+		{"fault 19: another audience, and ours in another case", signed(`{"iss":"https://id.example","aud":"other","AUD":"orga-test","exp":` + future + `}`)},
+		{"fault 19: our audience in another case alone", signed(`{"iss":"https://id.example","AUD":"orga-test","exp":` + future + `}`)},
+		{"fault 19: expired, and an exp in another case", signed(`{"iss":"https://id.example","aud":"orga-test","exp":` + past + `,"Exp":` + future + `}`)},
+		{"fault 19: exp in another case alone", signed(`{"iss":"https://id.example","aud":"orga-test","EXP":` + future + `}`)},
+		{"fault 19: a list with the audience and a number", with(map[string]any{"aud": []any{audience, 1}})},
+		{"fault 19: a list with the audience and null", with(map[string]any{"aud": []any{audience, nil}})},
+		{"fault 19: an audience that is an object", with(map[string]any{"aud": map[string]any{audience: audience}})},
+		{"a subject that is a number", with(map[string]any{"sub": 7})},
+		{"claims that are a list", signed(`[]`)},
+		{"claims that are null", signed(`null`)},
 		{"a changed payload", strings.Join([]string{strings.Split(good, ".")[0], part([]byte(`{"iss":"https://id.example","aud":"orga-test","sub":"eve","exp":99999999999}`)), strings.Split(good, ".")[2]}, ".")},
 		{"no signature", good[:strings.LastIndex(good, ".")+1]},
-		{"a payload that is no JSON", func() string {
-			s := must(jose.NewSigner(jose.SigningKey{Algorithm: jose.RS256, Key: jose.JSONWebKey{Key: rsaKey(), KeyID: kid1}}, nil))
-			return must(must(s.Sign([]byte("no JSON"))).CompactSerialize())
-		}()},
+		{"a payload that is no JSON", signed("no JSON")},
 		{"JSON serialization", func() string {
 			s := must(jose.NewSigner(jose.SigningKey{Algorithm: jose.RS256, Key: jose.JSONWebKey{Key: rsaKey(), KeyID: kid1}}, nil))
 			full := must(s.Sign(must(json.Marshal(idp.claims(nil))))).FullSerialize()
@@ -295,6 +318,10 @@ func TestOIDCRefuses(t *testing.T) {
 	for _, tt := range []struct{ name, token string }{
 		{"expired 58 s ago", with(map[string]any{"exp": at(-58 * time.Second)})},
 		{"nbf in 58 s", with(map[string]any{"nbf": at(58 * time.Second)})},
+		{"nbf with a fraction", with(map[string]any{"nbf": json.RawMessage("1.5e3")})},
+		{"nbf is 0", with(map[string]any{"nbf": 0})},
+		{"our claims, and others in another case", signed(`{"iss":"https://id.example","aud":"orga-test","exp":` + future + `,"ISS":"https://other","AUD":"other","Exp":` + past + `,"NBF":` + future + `}`)},
+		{"no subject", with(map[string]any{"sub": nil})},
 		{"a list with the audience", with(map[string]any{"aud": []string{"another", audience}})},
 		{"no key id", token(jose.RS256, "", rsaKey(), idp.claims(nil))},
 		{"ES256", token(jose.ES256, "kid-ec", ecKey(), idp.claims(nil))},
@@ -302,6 +329,16 @@ func TestOIDCRefuses(t *testing.T) {
 		if w := serve(h, bearer(tt.token)); w.Code != 200 {
 			t.Errorf("%s: %d %s", tt.name, w.Code, w.Body)
 		}
+	}
+}
+
+// What a token's claims are called is told apart by case (RFC 7519, section 10.1.1): a subject in another case
+// is nobody.
+func TestOIDCSubjectsCase(t *testing.T) {
+	idp := newIssuer("https://id.example", public(kid1, ecKey()))
+	p, err := idp.verifier(t).Verify(bearer(token(jose.ES256, kid1, ecKey(), idp.claims(map[string]any{"sub": nil, "SUB": "eve"}))))
+	if err != nil || p.Subject != "" || p.Claims["SUB"] != "eve" {
+		t.Errorf("principal %+v, %v", p, err)
 	}
 }
 
