@@ -435,8 +435,51 @@ func TestOIDCCooldown(t *testing.T) {
 				wg.Go(func() { _, _ = v.Verify(bad(i)) })
 			}
 			wg.Wait()
-			if n := idp.fetches(); n > 2 {
-				t.Errorf("%d fetches, want the first and one for all of them at most", n)
+			if n := idp.fetches(); n != 1 {
+				t.Errorf("%d fetches in 30 s, want 1", n)
+			}
+		})
+	})
+	t.Run("fault 20: bad tokens that come while the first is being checked", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			idp := newIssuer("https://id.example")
+			for i := range 32 { // with all of which a token without a key id is tried: that takes its time
+				idp.keys = append(idp.keys, public(fmt.Sprint(i), ecKey()))
+			}
+			v := idp.verifier(t)
+			checked := make(chan struct{})
+			go func() {
+				defer close(checked)
+				_, _ = v.Verify(bearer(token(jose.ES256, "", otherECs(), idp.claims(nil))))
+			}()
+			impatient, cancel := context.WithCancel(t.Context()) // waits for no fetch, and so comes again and again
+			cancel()
+			for r := bad(0).WithContext(impatient); ; {
+				_, _ = v.Verify(r)
+				select {
+				case <-checked:
+					synctest.Wait()
+					if n := idp.fetches(); n != 1 {
+						t.Errorf("%d fetches, want 1", n)
+					}
+					return
+				default:
+				}
+			}
+		})
+	})
+	t.Run("fault 20: what no token has held with is fetched again after 30 s", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			idp := newIssuer("https://id.example", public(kid1, ecKey()))
+			h, _ := whole(idp.verifier(t))
+			for want := 1; want < 4; want++ {
+				for i := range 10 {
+					serve(h, bad(i))
+				}
+				if n := idp.fetches(); n != want {
+					t.Errorf("%d fetches, want %d", n, want)
+				}
+				time.Sleep(30 * time.Second)
 			}
 		})
 	})

@@ -41,6 +41,7 @@ type keySet struct {
 	log        *slog.Logger
 
 	current atomic.Pointer[keys] // nil until the first good fetch; written under mu
+	held    atomic.Bool          // whether a signature ever has
 
 	mu         sync.Mutex
 	flight     *keysFlight
@@ -51,7 +52,10 @@ type keySet struct {
 }
 
 // keys is one state of an issuer's keys; it never changes.
-type keys struct{ list []jose.JSONWebKey }
+type keys struct {
+	list      []jose.JSONWebKey
+	fetchedAt time.Time // when the fetch began; wall clock
+}
 
 // keysFlight is a fetch under way; err is set before done is closed.
 type keysFlight struct {
@@ -90,7 +94,9 @@ func (s *keySet) VerifySignature(ctx context.Context, token string) ([]byte, err
 		return nil, sig.err
 	}
 	var payload []byte
-	payload, sig.keys, sig.err = s.verify(ctx, jws)
+	if payload, sig.keys, sig.err = s.verify(ctx, jws); sig.err == nil {
+		s.held.Store(true)
+	}
 	return payload, sig.err
 }
 
@@ -141,7 +147,7 @@ func (s *keySet) newerThan(ctx context.Context, known *keys) (*keys, error) {
 	case known == nil && s.failed != nil && recently(s.failedAt, keysBackoff):
 		defer s.mu.Unlock()
 		return nil, unavailable(s.failed)
-	case known != nil && recently(s.cooledFrom, keysCooldown):
+	case known != nil && s.cools(known):
 		s.mu.Unlock()
 		return nil, errTokenKey
 	default:
@@ -166,6 +172,13 @@ func (s *keySet) newerThan(ctx context.Context, known *keys) (*keys, error) {
 	return nil, errTokenKey
 }
 
+// cools tells whether a token may cause no fetch yet. Keys that came for the very first tokens are not
+// fetched again while these are still being checked, but a rotation that follows a good one is followed
+// at once. s.mu is held.
+func (s *keySet) cools(known *keys) bool {
+	return recently(s.cooledFrom, keysCooldown) || !s.held.Load() && recently(known.fetchedAt, keysCooldown)
+}
+
 func unavailable(cause error) error {
 	return &exchange.Problem{Code: exchange.AuthUnavailable, RetryAfter: keysBackoff, Cause: cause}
 }
@@ -174,6 +187,7 @@ func unavailable(cause error) error {
 func (s *keySet) start(ctx context.Context) *keysFlight {
 	f := &keysFlight{done: make(chan struct{})}
 	s.flight = f
+	began := wallClock()
 	at := s.configured
 	if at == "" {
 		at = s.discovered
@@ -191,6 +205,7 @@ func (s *keySet) start(ctx context.Context) *keysFlight {
 			s.failed, s.failedAt = err, wallClock()
 		} else {
 			s.failed = nil
+			fetched.fetchedAt = began
 			s.current.Store(fetched)
 		}
 		s.discovered, s.flight, f.err = at, nil, err
