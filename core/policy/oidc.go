@@ -55,10 +55,11 @@ type OIDCConfig struct {
 // azp, as Clerk's session tokens do.
 //
 // Nothing is fetched before the first token comes. The keys are kept from then on, and fetched anew when
-// a token has a key id that is unknown or a signature that does not hold: at most once in 30 s. A token
-// that keeps coming is verified once, and again when the keys were fetched anew; its times are checked
-// each time. While the issuer is out, tokens signed with the keys at hand are accepted; with none at
-// hand the refusal is AuthUnavailable.
+// a token has a key id that is unknown or a signature that does not hold: at most once in 30 s. When they
+// are ten minutes old, the next token has them fetched anew as well, from where the issuer says they are
+// by then, and does not wait for that. A token that keeps coming is verified once, and again when the keys
+// were fetched anew; its times are checked each time. While the issuer is out, tokens signed with the keys
+// at hand are accepted; with none at hand the refusal is AuthUnavailable.
 //
 // The error joins what is wrong with the config, without its values.
 func NewOIDC(cfg OIDCConfig) (Verifier, error) {
@@ -125,7 +126,7 @@ func (v *oidcVerifier) Verify(r *http.Request) (Principal, error) {
 	v.mu.Lock()
 	t := v.verified[hash]
 	v.mu.Unlock()
-	if t == nil || t.keys != v.keys.current.Load() {
+	if t == nil || t.keys != v.keys.atHand(r.Context()) {
 		var err error
 		if t, err = v.verify(r.Context(), token); err != nil {
 			return Principal{}, err

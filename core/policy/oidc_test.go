@@ -556,6 +556,10 @@ func TestOIDCWithoutAnyKeys(t *testing.T) {
 			if w := serve(h, good); w.Code != 200 || m.n != 1 {
 				t.Errorf("the issuer is back: %d", w.Code)
 			}
+			idp.set("", public("kid-2", otherECs()))
+			if w := serve(h, bearer(token(jose.ES256, "kid-2", otherECs(), idp.claims(nil)))); w.Code != 200 {
+				t.Errorf("fault 21: a rotation right after it: %d", w.Code)
+			}
 		})
 	})
 	t.Run("a deadline of our own, one fetch for all, and callers may leave", func(t *testing.T) {
@@ -672,6 +676,198 @@ func TestOIDCFindsKeysThatMoved(t *testing.T) {
 			t.Errorf("after the cooldown: %v", err)
 		}
 	})
+}
+
+// The keys are fetched anew when they are old, so that one which was withdrawn (it has leaked) is trusted no
+// longer. Nobody waits for that.
+func TestOIDCKeysGrowOld(t *testing.T) {
+	const old = 10 * time.Minute
+	issued := func(idp *issuer, kid string, key crypto.Signer) *http.Request {
+		return bearer(token(jose.ES256, kid, key, idp.claims(nil)))
+	}
+	// start makes a verifier that has accepted the token once.
+	start := func(t *testing.T) (*issuer, http.Handler, *http.Request) {
+		t.Helper()
+		idp := newIssuer("https://id.example", public(kid1, ecKey()))
+		h, _ := whole(idp.verifier(t))
+		good := issued(idp, kid1, ecKey())
+		if w := serve(h, good); w.Code != 200 {
+			t.Fatalf("a good token: %d", w.Code)
+		}
+		return idp, h, good
+	}
+	t.Run("a withdrawn key", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			idp, h, leaked := start(t)
+			idp.set("", public("kid-2", otherECs()))
+			time.Sleep(old - time.Second)
+			serve(h, leaked)
+			synctest.Wait()
+			if n := idp.fetches(); n != 1 {
+				t.Errorf("%d fetches while the keys are young, want 1", n)
+			}
+			time.Sleep(time.Second)
+			if w := serve(h, leaked); w.Code != 200 {
+				t.Errorf("the one that finds the keys old: %d, want the keys at hand", w.Code)
+			}
+			synctest.Wait()
+			if got := problem(t, serve(h, leaked)); got != "unauthenticated" {
+				t.Errorf("the next: code %q", got)
+			}
+			if got := problem(t, serve(h, issued(idp, "kid-2", otherECs()))); got != "" {
+				t.Errorf("a token of the key that is there: code %q", got)
+			}
+		})
+	})
+	t.Run("one fetch for all, and the next ten minutes later", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			idp, h, good := start(t)
+			for want := 2; want < 5; want++ {
+				time.Sleep(old)
+				for range 100 {
+					serve(h, good)
+				}
+				synctest.Wait()
+				if n := idp.fetches(); n != want {
+					t.Errorf("%d fetches, want %d", n, want)
+				}
+			}
+		})
+	})
+	for _, fault := range []string{"out", "hangs"} {
+		t.Run("fault 21: the keys are old, and the issuer "+fault, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				asked := 0
+				idp := newIssuer("https://id.example", public(kid1, ecKey()))
+				v := must(policy.NewOIDC(policy.OIDCConfig{Issuer: idp.url, Audience: audience, JWKSURL: idp.url + "/keys",
+					HTTP: &http.Client{Transport: counting{idp, &asked}}}))
+				h, _ := whole(v)
+				serve(h, issued(idp, kid1, ecKey()))
+				idp.set(fault)
+				time.Sleep(old)
+				asked = 0
+				for begin := time.Now(); time.Since(begin) < time.Minute; time.Sleep(time.Second) {
+					at := time.Now()
+					if w := serve(h, issued(idp, kid1, ecKey())); w.Code != 200 || time.Since(at) > 0 {
+						t.Fatalf("a token with a known key: %d after %v", w.Code, time.Since(at))
+					}
+					serve(h, issued(idp, "unknown", otherECs()))
+				}
+				if asked != 2 {
+					t.Errorf("asked %d times in a minute, want 2", asked)
+				}
+				idp.set("", public("kid-2", otherECs()))
+				time.Sleep(30 * time.Second)
+				if w := serve(h, issued(idp, "kid-2", otherECs())); w.Code != 200 {
+					t.Errorf("the issuer is back: %d", w.Code)
+				}
+			})
+		})
+	}
+	t.Run("fault 21: a rotation that comes after the fetch is followed at once", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			idp, h, good := start(t)
+			time.Sleep(old)
+			serve(h, good)
+			synctest.Wait()
+			idp.set("", public("kid-2", otherECs()))
+			if w := serve(h, issued(idp, "kid-2", otherECs())); w.Code != 200 {
+				t.Errorf("a token of the new key: %d", w.Code)
+			}
+		})
+	})
+	t.Run("fault 21: a token that needs newer keys waits for a fetch that is under way", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			idp, h, _ := start(t)
+			time.Sleep(old)
+			idp.set("", public("kid-2", otherECs()))
+			for range 2 {
+				if w := serve(h, issued(idp, "kid-2", otherECs())); w.Code != 200 {
+					t.Errorf("%d", w.Code)
+				}
+			}
+			if n := idp.fetches(); n != 2 {
+				t.Errorf("%d fetches, want 2", n)
+			}
+		})
+	})
+	t.Run("a fetch that was frozen with the instance says nothing of the issuer", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			idp := newIssuer("https://id.example", public(kid1, ecKey()))
+			frozen := time.Duration(0)
+			h, _ := whole(must(policy.NewOIDC(policy.OIDCConfig{Issuer: idp.url, Audience: audience, JWKSURL: idp.url + "/keys",
+				HTTP: &http.Client{Transport: transport(func(r *http.Request) *http.Response {
+					w := httptest.NewRecorder()
+					if frozen == 0 {
+						idp.ServeHTTP(w, r)
+						return w.Result()
+					}
+					time.Sleep(frozen)
+					frozen = 0
+					w.WriteHeader(http.StatusBadGateway)
+					return w.Result()
+				})}})))
+			good := issued(idp, kid1, ecKey())
+			serve(h, good)
+			time.Sleep(old)
+			frozen = time.Hour
+			serve(h, good)
+			idp.set("", public("kid-2", otherECs()))
+			time.Sleep(time.Hour - time.Second)
+			if w := serve(h, issued(idp, "kid-2", otherECs())); w.Code != 200 {
+				t.Errorf("the first token after it: %d", w.Code)
+			}
+		})
+	})
+	for _, flood := range []bool{false, true} {
+		t.Run(fmt.Sprintf("keys that have moved, bad tokens meanwhile: %t", flood), func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				idp := newIssuer("https://id.example", public("kid-2", otherECs()))
+				before := newIssuer("https://id.example", public(kid1, ecKey())) // what the old address still says
+				at := "/old"
+				h, _ := whole(must(policy.NewOIDC(policy.OIDCConfig{Issuer: idp.url, Audience: audience, HTTP: &http.Client{Transport: transport(func(r *http.Request) *http.Response {
+					w := httptest.NewRecorder()
+					switch r.URL.Path {
+					case "/.well-known/openid-configuration":
+						fmt.Fprintf(w, `{"issuer":"https://id.example","jwks_uri":"https://id.example%s"}`, at)
+					case "/old":
+						before.ServeHTTP(w, r)
+					default:
+						idp.ServeHTTP(w, r)
+					}
+					return w.Result()
+				})}})))
+				leaked := issued(idp, kid1, ecKey())
+				serve(h, leaked)
+				at = "/new"
+				for range old / time.Minute {
+					time.Sleep(time.Minute)
+					if flood { // which has the keys of the old address fetched, so that they are never old
+						serve(h, issued(idp, "unknown", ecKey()))
+					}
+				}
+				serve(h, leaked)
+				synctest.Wait()
+				if got := problem(t, serve(h, leaked)); got != "unauthenticated" {
+					t.Errorf("a token of a key that only the old address has: code %q", got)
+				}
+				if w := serve(h, issued(idp, "kid-2", otherECs())); w.Code != 200 {
+					t.Errorf("a token of the new address's key: %d", w.Code)
+				}
+			})
+		})
+	}
+}
+
+// counting counts what passes it.
+type counting struct {
+	http.RoundTripper
+	n *int
+}
+
+func (c counting) RoundTrip(r *http.Request) (*http.Response, error) {
+	*c.n++
+	return c.RoundTripper.RoundTrip(r)
 }
 
 func TestOIDCKeysOfOtherKindsSpoilNothing(t *testing.T) {

@@ -22,7 +22,8 @@ import (
 
 const (
 	keysTimeout  = 2 * time.Second  // of one fetch, discovery included
-	keysCooldown = 30 * time.Second // between fetches that tokens cause
+	keysMaxAge   = 10 * time.Minute // when they are fetched anew: how long a key that was withdrawn is trusted
+	keysCooldown = 30 * time.Second // between fetches that tokens cause, or that fail
 	keysBackoff  = time.Second      // between fetches that fail while there are no keys at all
 	maxDocument  = 256 << 10        // of a discovery document or a key set, in bytes
 	maxKeys      = 32               // of a key set; a token without a key id is tried with each
@@ -34,6 +35,7 @@ const (
 // whether fetching them failed, which decides between 401 and 503.
 //
 // However many requests need keys, one fetch is under way. It belongs to none of them: each may leave.
+// Keys that are old are fetched anew, too, and go on verifying until others have come.
 type keySet struct {
 	issuer     string
 	configured string // the JWKS URL; "" has it discovered
@@ -43,12 +45,13 @@ type keySet struct {
 	current atomic.Pointer[keys] // nil until the first good fetch; written under mu
 	held    atomic.Bool          // whether a signature ever has
 
-	mu         sync.Mutex
-	flight     *keysFlight
-	discovered string    // the JWKS URL, when it had to be asked for
-	cooledFrom time.Time // of the last fetch that a token caused; wall clock
-	failedAt   time.Time // of the last fetch that failed without keys at hand; wall clock
-	failed     error
+	mu           sync.Mutex
+	flight       *keysFlight
+	discovered   string    // the JWKS URL, when it had to be asked for
+	discoveredAt time.Time // wall clock, as are all here
+	cooledFrom   time.Time // when the last fetch began that a token caused, or that failed with keys at hand
+	failedAt     time.Time // when the last fetch ended that failed
+	failed       error
 }
 
 // keys is one state of an issuer's keys; it never changes.
@@ -100,8 +103,22 @@ func (s *keySet) VerifySignature(ctx context.Context, token string) ([]byte, err
 	return payload, sig.err
 }
 
+// atHand is the keys that there are; nil for none. Old ones have a fetch begin, which nobody waits for.
+func (s *keySet) atHand(ctx context.Context) *keys {
+	k := s.current.Load()
+	if k == nil || recently(k.fetchedAt, keysMaxAge) {
+		return k
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.current.Load() == k && s.flight == nil && !recently(s.cooledFrom, keysCooldown) {
+		s.start(ctx)
+	}
+	return k
+}
+
 func (s *keySet) verify(ctx context.Context, jws *jose.JSONWebSignature) ([]byte, *keys, error) {
-	known := s.current.Load()
+	known := s.atHand(ctx)
 	if known != nil {
 		if payload, ok := known.verify(jws); ok {
 			return payload, known, nil
@@ -169,7 +186,8 @@ func (s *keySet) newerThan(ctx context.Context, known *keys) (*keys, error) {
 	case known == nil:
 		return nil, unavailable(f.err)
 	}
-	return nil, errTokenKey
+	// The fetch has failed, and cools now; unless it had been frozen along with the instance.
+	return s.newerThan(ctx, known)
 }
 
 // cools tells whether a token may cause no fetch yet. Keys that came for the very first tokens are not
@@ -189,9 +207,10 @@ func (s *keySet) start(ctx context.Context) *keysFlight {
 	s.flight = f
 	began := wallClock()
 	at := s.configured
-	if at == "" {
+	if at == "" && recently(s.discoveredAt, keysMaxAge) { // after that, they may have moved
 		at = s.discovered
 	}
+	discovers := at == ""
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), keysTimeout)
 	go func() {
 		defer cancel()
@@ -203,12 +222,18 @@ func (s *keySet) start(ctx context.Context) *keysFlight {
 		defer s.mu.Unlock()
 		if err != nil {
 			s.failed, s.failedAt = err, wallClock()
+			if s.current.Load() != nil {
+				s.cooledFrom = began
+			}
 		} else {
 			s.failed = nil
 			fetched.fetchedAt = began
 			s.current.Store(fetched)
 		}
-		s.discovered, s.flight, f.err = at, nil, err
+		if s.discovered = at; discovers {
+			s.discoveredAt = began
+		}
+		s.flight, f.err = nil, err
 		close(f.done)
 	}()
 	return f
@@ -272,11 +297,12 @@ func canVerify(key jose.JSONWebKey) bool {
 
 // get reads a JSON document. Its errors repeat nothing of what was answered.
 func (s *keySet) get(ctx context.Context, at string, v any) error {
+	//nolint:gosec // at is the owner's setting, or the issuer's own word, and has passed checkURL: no caller's
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, at, nil)
 	if err != nil {
 		return err
 	}
-	resp, err := s.http.Do(req)
+	resp, err := s.http.Do(req) //nolint:gosec // as above
 	if err != nil {
 		return err
 	}
