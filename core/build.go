@@ -31,6 +31,7 @@ type builder struct {
 	limiter policy.Limiter
 	shared  *redislimit.Limiter // nil when the limiter is the instance's own
 	hmacKey *secret.Cache       // nil when no tenant asks for hmac
+	issuers policy.Issuers
 	oidc    map[policy.OIDCConfig]policy.Verifier
 
 	faults []error
@@ -244,14 +245,14 @@ func (b *builder) hmac(setting string) policy.Verifier {
 	})
 }
 
-// issuer is one verifier for all tenants that have the same issuer and audience, so that they share
-// its keys.
+// issuer is one verifier for all tenants that have the same issuer and audience: they share the tokens that
+// it has verified. Those with another audience share the issuer's keys.
 func (b *builder) issuer(s scope, t Tenant) policy.Verifier {
 	config := policy.OIDCConfig{Issuer: t.AuthIssuer, Audience: t.AuthAudience, JWKSURL: t.AuthJWKSURL, Log: b.log}
 	if v, ok := b.oidc[config]; ok {
 		return v
 	}
-	v, err := policy.NewOIDC(config)
+	v, err := b.issuers.NewOIDC(config)
 	if err != nil {
 		b.fault(s.name("ORGA_AUTH_ISSUER, ORGA_AUTH_AUDIENCE, ORGA_AUTH_JWKS_URL", "authIssuer, authAudience, authJWKSURL"), err)
 		return nil

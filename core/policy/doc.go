@@ -18,7 +18,8 @@
 //
 // [Auth] asks one [Verifier] after another; any that accepts is enough. There are
 //
-//	NewOIDC     a token of an OpenID Connect issuer (Auth0, Cognito, Firebase, Supabase, Clerk, …)
+//	NewOIDC     a token of an OpenID Connect issuer (Auth0, Cognito, Firebase, Supabase, Clerk, …);
+//	            Issuers makes several that share an issuer's keys
 //	NewHMAC     a signature by a backend of the owner's, with a shared key
 //	Gateway     an identity that the platform in front has verified
 //	Anonymous   everybody

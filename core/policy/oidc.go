@@ -61,8 +61,11 @@ type OIDCConfig struct {
 // were fetched anew; its times are checked each time. While the issuer is out, tokens signed with the keys
 // at hand are accepted; with none at hand the refusal is AuthUnavailable.
 //
-// The error joins what is wrong with the config, without its values.
-func NewOIDC(cfg OIDCConfig) (Verifier, error) {
+// The error joins what is wrong with the config, without its values. For several audiences of one issuer,
+// see Issuers.
+func NewOIDC(cfg OIDCConfig) (Verifier, error) { return new(Issuers).NewOIDC(cfg) }
+
+func (cfg OIDCConfig) check() error {
 	var faults []error
 	if err := checkURL(cfg.Issuer); err != nil {
 		faults = append(faults, fmt.Errorf("the issuer %w", err))
@@ -75,10 +78,10 @@ func NewOIDC(cfg OIDCConfig) (Verifier, error) {
 	if cfg.Audience == "" {
 		faults = append(faults, errors.New("the audience is missing: without it, tokens that the issuer made for others would be accepted"))
 	}
-	if len(faults) > 0 {
-		return nil, errors.Join(faults...)
-	}
-	keys := newKeySet(cfg)
+	return errors.Join(faults...)
+}
+
+func newOIDC(cfg OIDCConfig, keys *keySet) *oidcVerifier {
 	return &oidcVerifier{
 		cfg:  cfg,
 		keys: keys,
@@ -91,7 +94,7 @@ func NewOIDC(cfg OIDCConfig) (Verifier, error) {
 			SkipExpiryCheck:   true,
 		}),
 		verified: make(map[[sha256.Size]byte]*verifiedToken),
-	}, nil
+	}
 }
 
 type oidcVerifier struct {
