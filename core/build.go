@@ -69,21 +69,20 @@ func newBuilder(ctx context.Context, cfg Config, drivers Drivers, log *slog.Logg
 }
 
 func (b *builder) newLimiter() policy.Limiter {
-	own := policy.NewMemory()
 	store := b.cfg.RateLimitStore.Reveal()
 	if store == "" || store == "memory" {
-		return own
+		return policy.NewMemory()
 	}
 	shared, err := redislimit.New(store)
 	if err != nil {
 		b.fault("ORGA_RATE_LIMIT_STORE", err)
-		return own
+		return policy.NewMemory()
 	}
 	b.shared = shared
 	if b.cfg.RateLimitStrict {
 		return shared
 	}
-	return policy.Degrade(shared, own, b.log)
+	return policy.Degrade(shared, b.log)
 }
 
 // scope names the settings of one tenant in its faults: by their variables for the default tenant, by

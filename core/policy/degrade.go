@@ -15,19 +15,20 @@ const (
 	maxAway = 10 * time.Second
 )
 
-// Degrade is the limit of shared while it answers, and of own, which cannot fail, while it does not: an
-// instance then counts alone, from zero. After a failure shared is left alone for 1, 2, 4 … 10 s, so
-// that one request pays for finding out and the others do not; one request at a time tries again. An
-// outage is logged once, and so is its end.
-func Degrade(shared, own Limiter, log *slog.Logger) Limiter {
-	return &degrading{shared: shared, own: own, log: log}
+// Degrade is the limit of shared while it answers, and of a Memory while it does not: an instance then
+// counts alone, from zero in each outage. After a failure shared is left alone for 1, 2, 4 … 10 s, so that
+// one request pays for finding out and the others do not; one request at a time tries again. An outage is
+// logged once, and so is its end.
+func Degrade(shared Limiter, log *slog.Logger) Limiter {
+	return &degrading{shared: shared, log: log, own: NewMemory()}
 }
 
 type degrading struct {
-	shared, own Limiter
-	log         *slog.Logger
+	shared Limiter
+	log    *slog.Logger
 
 	mu       sync.Mutex
+	own      *Memory   // of this outage, or of the last one
 	failures int       // in a row; 0 when shared is in use
 	outSince time.Time // wall clock, as are both
 	triedAt  time.Time
@@ -36,7 +37,7 @@ type degrading struct {
 func (d *degrading) Allow(ctx context.Context, key string, q Quota) (Decision, error) {
 	ask, probe := d.next()
 	if !ask {
-		return d.own.Allow(ctx, key, q)
+		return d.alone(ctx, key, q)
 	}
 	bounded, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
@@ -50,7 +51,14 @@ func (d *degrading) Allow(ctx context.Context, key string, q Quota) (Decision, e
 	case ctx.Err() == nil: // a caller who left says nothing about the store
 		d.failed(err, probe)
 	}
-	return d.own.Allow(ctx, key, q)
+	return d.alone(ctx, key, q)
+}
+
+func (d *degrading) alone(ctx context.Context, key string, q Quota) (Decision, error) {
+	d.mu.Lock()
+	own := d.own
+	d.mu.Unlock()
+	return own.Allow(ctx, key, q)
 }
 
 // next tells whether to ask shared, and whether that is to find out if it is back.
@@ -76,6 +84,7 @@ func (d *degrading) failed(err error, probe bool) {
 	d.triedAt = wallClock()
 	if d.failures++; d.failures == 1 {
 		d.outSince = d.triedAt
+		d.own = NewMemory()
 		d.log.Warn("the shared rate limit is out; this instance counts alone", "cause", err.Error())
 	}
 }

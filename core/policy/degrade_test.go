@@ -36,7 +36,7 @@ func degraded(t *testing.T) (*store, policy.Limiter, *bytes.Buffer) {
 	t.Helper()
 	log := new(bytes.Buffer)
 	shared := &store{Memory: policy.NewMemory()}
-	return shared, policy.Degrade(shared, policy.NewMemory(), slog.New(slog.NewTextHandler(log, nil))), log
+	return shared, policy.Degrade(shared, slog.New(slog.NewTextHandler(log, nil))), log
 }
 
 func TestDegrade(t *testing.T) {
@@ -86,6 +86,25 @@ func TestDegrade(t *testing.T) {
 			})
 		})
 	}
+
+	t.Run("each outage counts from zero", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			shared, l, _ := degraded(t)
+			allow := func() string {
+				d, _ := l.Allow(t.Context(), "ada", q)
+				return map[bool]string{true: "y", false: "n"}[d.Allowed]
+			}
+			for outage := range 3 {
+				shared.fault = "out"
+				if got := allow() + allow() + allow(); got != "yyn" {
+					t.Errorf("outage %d: %s, want yyn", outage, got)
+				}
+				shared.fault = ""
+				time.Sleep(10 * time.Second)
+				allow() // finds that it is back
+			}
+		})
+	})
 
 	t.Run("one request pays, and one tries again", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {

@@ -17,6 +17,6 @@ func Example() {
 		return
 	}
 	defer shared.Close()
-	limiter := policy.Degrade(shared, policy.NewMemory(), slog.Default())
+	limiter := policy.Degrade(shared, slog.Default())
 	_ = policy.Limit(limiter, policy.Quota{N: 30, Per: time.Minute}, "") // in front of the mint
 }

@@ -193,7 +193,7 @@ func TestFault29DegradesAndRecovers(t *testing.T) {
 			t.Parallel()
 			s := startServer(t)
 			var log safeBuffer
-			l := policy.Degrade(open(t, s.url()), policy.NewMemory(), slog.New(slog.NewTextHandler(&log, nil)))
+			l := policy.Degrade(open(t, s.url()), slog.New(slog.NewTextHandler(&log, nil)))
 			q := policy.Quota{N: 3, Per: 10 * time.Hour}
 			var slowest time.Duration
 			allow := func(key string) bool {
