@@ -80,7 +80,10 @@ func New(rawURL string) (*Limiter, error) {
 func (l *Limiter) Allow(ctx context.Context, key string, q policy.Quota) (policy.Decision, error) {
 	ctx, cancel := context.WithTimeout(ctx, budget)
 	defer cancel()
-	res, err := l.rate.Allow(ctx, prefix+key, redis_rate.Limit{Rate: q.N, Burst: q.N, Period: q.Per})
+	// With the quota in the key, another one starts whole: what was used of 3/24h would keep a caller out
+	// of 100/1m for the rest of the day.
+	key = fmt.Sprintf("%s%s:%d/%s", prefix, key, q.N, q.Per)
+	res, err := l.rate.Allow(ctx, key, redis_rate.Limit{Rate: q.N, Burst: q.N, Period: q.Per})
 	if err != nil {
 		return policy.Decision{}, describe(err)
 	}

@@ -162,6 +162,18 @@ func TestAllow(t *testing.T) {
 	}
 }
 
+// Who has used up one quota is not held to its period under the next.
+func TestAnotherQuotaStartsWhole(t *testing.T) {
+	l := open(t, startServer(t).url())
+	for _, q := range []policy.Quota{{N: 1, Per: 24 * time.Hour}, {N: 1, Per: time.Minute}, {N: 2, Per: time.Minute}} {
+		for i := range q.N + 1 {
+			if d, err := l.Allow(t.Context(), "acme:ada", q); err != nil || d.Allowed != (i < q.N) || d.Retry > q.Per {
+				t.Errorf("%v, call %d: %+v, %v", q, i, d, err)
+			}
+		}
+	}
+}
+
 // open makes a limiter with a connection.
 func open(t *testing.T, url string) *redislimit.Limiter {
 	t.Helper()
