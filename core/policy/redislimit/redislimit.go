@@ -8,6 +8,8 @@ import (
 	"errors"
 	"fmt"
 	"net/url"
+	"runtime"
+	"strconv"
 	"strings"
 	"time"
 
@@ -30,6 +32,8 @@ const (
 	// prefix keeps our keys apart from others in the same database; redis_rate puts "rate:" before it.
 	prefix = "orga-session:"
 )
+
+var errShape = errors.New("redis: the server's answer is not of the shape that it should have")
 
 // Limiter counts in Redis. It is safe for concurrent use; make one with New.
 type Limiter struct {
@@ -77,7 +81,8 @@ func New(rawURL string) (*Limiter, error) {
 
 // Allow implements policy.Limiter. It answers or fails within 100 ms. Its errors say what failed, and
 // nothing that the server said: some repeat the command, and the password with it.
-func (l *Limiter) Allow(ctx context.Context, key string, q policy.Quota) (policy.Decision, error) {
+func (l *Limiter) Allow(ctx context.Context, key string, q policy.Quota) (_ policy.Decision, err error) {
+	defer catchShape(&err)
 	ctx, cancel := context.WithTimeout(ctx, budget)
 	defer cancel()
 	// With the quota in the key, another one starts whole: what was used of 3/24h would keep a caller out
@@ -95,6 +100,18 @@ func (l *Limiter) Allow(ctx context.Context, key string, q policy.Quota) (policy
 	}, nil
 }
 
+// catchShape makes an error of the panic that an answer of another shape (a broken proxy's) causes:
+// redis_rate takes the shape for granted.
+func catchShape(err *error) {
+	switch v := recover().(type) {
+	case nil:
+	case runtime.Error:
+		*err = errShape
+	default:
+		panic(v)
+	}
+}
+
 // Ping tells whether the store answers, and leaves a connection open for the first request.
 func (l *Limiter) Ping(ctx context.Context) error {
 	if err := l.client.Ping(ctx).Err(); err != nil {
@@ -106,11 +123,14 @@ func (l *Limiter) Ping(ctx context.Context) error {
 // Close ends all connections.
 func (l *Limiter) Close() error { return l.client.Close() }
 
-// describe keeps of a server's refusal its first word (NOAUTH, WRONGPASS, OOM, LOADING), and of any
-// other error all.
+// describe keeps of a server's refusal its first word (NOAUTH, WRONGPASS, OOM, LOADING), of an answer that
+// cannot be read nothing, and of any other error all.
 func describe(err error) error {
 	refusal, ok := errors.AsType[redis.Error](err)
-	if !ok {
+	switch {
+	case !ok && isShape(err):
+		return errShape
+	case !ok:
 		return fmt.Errorf("redis: %w", err)
 	}
 	word, _, _ := strings.Cut(refusal.Error(), " ")
@@ -118,6 +138,13 @@ func describe(err error) error {
 		word = "ERR"
 	}
 	return fmt.Errorf("redis: the server refused: %s", word)
+}
+
+// isShape tells whether an error is about an answer that cannot be read. go-redis has no type for these, and
+// quotes the answer in them.
+func isShape(err error) bool {
+	_, isNumber := errors.AsType[*strconv.NumError](err)
+	return isNumber || strings.Contains(err.Error(), "redis: can't ") || strings.Contains(err.Error(), "redis: invalid ")
 }
 
 type silence struct{}

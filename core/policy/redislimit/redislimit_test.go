@@ -321,13 +321,14 @@ func TestLeastRights(t *testing.T) {
 	}
 }
 
-// Some servers repeat in their error what they did not understand: fault 17 for the password.
-func TestServersThatRepeatThePassword(t *testing.T) {
+// answering is the address of a server that has one answer to a greeting, and one to all else.
+func answering(t *testing.T, hello, answer string) string {
+	t.Helper()
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer ln.Close()
+	t.Cleanup(func() { _ = ln.Close() })
 	go func() {
 		for {
 			conn, err := ln.Accept()
@@ -337,15 +338,64 @@ func TestServersThatRepeatThePassword(t *testing.T) {
 			go func() {
 				defer conn.Close()
 				for buf := make([]byte, 4096); ; {
-					if _, err := conn.Read(buf); err != nil {
+					n, err := conn.Read(buf)
+					switch {
+					case err != nil:
 						return
+					case bytes.Contains(buf[:n], []byte("hello")):
+						fmt.Fprint(conn, hello)
+					default:
+						fmt.Fprint(conn, answer)
 					}
-					fmt.Fprintf(conn, "-ERR unknown command, with args beginning with: `%s`\r\n", canary)
 				}
 			}()
 		}
 	}()
-	l, err := redislimit.New("redis://:" + canary + "@" + ln.Addr().String())
+	return ln.Addr().String()
+}
+
+// What is no answer to our question (a broken proxy's) is a failure of the store, and neither a panic nor
+// something to repeat.
+func TestAnswersOfAnotherShape(t *testing.T) {
+	const older = "-ERR unknown command\r\n" // a server that knows no greeting
+	for _, tt := range []struct{ hello, answer string }{
+		{older, "+OK\r\n"},
+		{older, ":1\r\n"},
+		{older, "$-1\r\n"},
+		{older, "*0\r\n"},
+		{older, "*2\r\n:1\r\n:1\r\n"},
+		{older, "*4\r\n:1\r\n:1\r\n:1\r\n:1\r\n"},
+		{older, "*4\r\n+1\r\n+1\r\n+1\r\n+1\r\n"},
+		{older, "*4\r\n:1\r\n:1\r\n+" + canary + "\r\n+1\r\n"},
+		{older, "*4\r\n:1\r\n:1\r\n+1\r\n+" + canary + "\r\n"},
+		{older, "*" + canary + "\r\n"},
+		{older, "!" + canary + "\r\n"},
+		{older, canary + "\r\n"},
+		{canary + "\r\n", ""},
+		{"+" + canary + "\r\n", ""},
+		{"HTTP/1.1 400 " + canary + "\r\n\r\n", ""},
+	} {
+		l, err := redislimit.New("redis://" + answering(t, tt.hello, tt.answer))
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer l.Close()
+		h := exchange.Handler(policy.Limit(l, policy.Quota{N: 3, Per: time.Hour}, "")(http.NotFoundHandler()), slog.New(slog.DiscardHandler))
+		w := httptest.NewRecorder()
+		h.ServeHTTP(w, httptest.NewRequest(http.MethodGet, "/", nil))
+		if w.Code != http.StatusServiceUnavailable || !strings.Contains(w.Body.String(), "limiter_unavailable") {
+			t.Errorf("%q: %d %s", tt, w.Code, w.Body)
+		}
+		if _, err := l.Allow(t.Context(), "ada", policy.Quota{N: 1, Per: time.Second}); err == nil || strings.Contains(err.Error(), canary) {
+			t.Errorf("%q: %v", tt, err)
+		}
+	}
+}
+
+// Some servers repeat in their error what they did not understand: fault 17 for the password.
+func TestServersThatRepeatThePassword(t *testing.T) {
+	const refusal = "-ERR unknown command, with args beginning with: `" + canary + "`\r\n"
+	l, err := redislimit.New("redis://:" + canary + "@" + answering(t, refusal, refusal))
 	if err != nil {
 		t.Fatal(err)
 	}
