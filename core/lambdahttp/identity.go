@@ -1,6 +1,7 @@
 package lambdahttp
 
 import (
+	"cmp"
 	"context"
 	"encoding/base64"
 	"encoding/json"
@@ -13,23 +14,29 @@ import (
 // identityV2 reads requestContext.authorizer of an HTTP API or a Function URL.
 func identityV2(authorizer any) *exchange.Identity {
 	a := object(authorizer)
-	if claims := object(object(a["jwt"])["claims"]); len(claims) > 0 {
+	if claims := object(object(a["jwt"])["claims"]); claims != nil {
 		return verified(claims)
 	}
-	if context := object(a["lambda"]); len(context) > 0 {
+	if context := object(a["lambda"]); context != nil {
 		return &exchange.Identity{Subject: first(context, "principalId", "sub"), Claims: context}
 	}
-	if iam := object(a["iam"]); len(iam) > 0 {
-		return &exchange.Identity{Subject: first(iam, "userArn", "userId", "callerId")}
+	if caller := iamCaller(object(a["iam"])); caller != "" {
+		return &exchange.Identity{Subject: caller}
 	}
 	return nil
+}
+
+// iamCaller is who signed a request. All users of a Cognito identity pool have one role, and its ARN: what
+// tells them apart is their identity in the pool.
+func iamCaller(iam map[string]any) string {
+	return cmp.Or(first(object(iam["cognitoIdentity"]), "identityId"), first(iam, "userArn", "userId", "callerId"))
 }
 
 // identityV1 reads requestContext.authorizer of a REST API: the claims of a Cognito user pool, or what
 // a Lambda authorizer said, its context beside the principal.
 func identityV1(authorizer any) *exchange.Identity {
 	a := object(authorizer)
-	if claims := object(a["claims"]); len(claims) > 0 {
+	if claims := object(a["claims"]); claims != nil {
 		return verified(claims)
 	}
 	if principal := first(a, "principalId"); principal != "" {
@@ -65,10 +72,15 @@ func verified(claims map[string]any) *exchange.Identity {
 	return &exchange.Identity{Subject: first(claims, "sub"), Issuer: first(claims, "iss"), Claims: claims}
 }
 
-// object is v as a JSON object, nil when it is something else.
+// object is v as a JSON object, nil when it is something else or has no member but null ones.
 func object(v any) map[string]any {
 	m, _ := v.(map[string]any)
-	return m
+	for _, member := range m {
+		if member != nil {
+			return m
+		}
+	}
+	return nil
 }
 
 // first is the first of the named members that is a string with something in it.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/base64"
 	"encoding/json"
+	"fmt"
 	"testing"
 
 	"github.com/aws/aws-lambda-go/lambdacontext"
@@ -28,11 +29,16 @@ func authorizer(json string) string { return `{"requestContext":{"authorizer":` 
 func TestIdentity(t *testing.T) {
 	const claims = `{"sub":"ada","iss":"https://issuer.example","tenant":"acme"}`
 	const fromClaims = `{"Subject":"ada","Issuer":"https://issuer.example","Claims":{"iss":"https://issuer.example","sub":"ada","tenant":"acme"}}`
+	const pooled = `{"callerId":"AROAEXAMPLE:CognitoIdentityCredentials","userId":"AROAEXAMPLE:CognitoIdentityCredentials","userArn":"arn:of-a-role",` +
+		`"cognitoIdentity":{"amr":["authenticated"],"identityId":"eu-central-1:ada","identityPoolId":"eu-central-1:pool"}}`
 	tests := []struct{ name, kind, patch, want string }{
 		{"HTTP API: JWT authorizer", "httpapi", authorizer(`{"jwt":{"claims":` + claims + `,"scopes":null}}`), fromClaims},
 		{"HTTP API: Lambda authorizer", "httpapi", authorizer(`{"lambda":{"sub":"ada","tenant":"acme"}}`), `{"Subject":"ada","Issuer":"","Claims":{"sub":"ada","tenant":"acme"}}`},
 		{"HTTP API: Lambda authorizer that names nobody", "httpapi", authorizer(`{"lambda":{"plan":7}}`), `{"Subject":"","Issuer":"","Claims":{"plan":7}}`},
 		{"HTTP API: IAM", "httpapi", authorizer(`{"iam":{"accountId":"000000000000","userArn":"arn:aws:iam::000000000000:user/ada","cognitoIdentity":null}}`), `{"Subject":"arn:aws:iam::000000000000:user/ada","Issuer":"","Claims":null}`},
+		{"HTTP API: IAM by an identity pool, whose users share a role", "httpapi", authorizer(`{"iam":` + pooled + `}`), `{"Subject":"eu-central-1:ada","Issuer":"","Claims":null}`},
+		{"HTTP API: IAM by an identity pool that names nobody", "httpapi", authorizer(`{"iam":{"userArn":"arn:of-a-role","cognitoIdentity":{"identityId":""}}}`), `{"Subject":"arn:of-a-role","Issuer":"","Claims":null}`},
+		{"HTTP API: IAM that names nobody", "httpapi", authorizer(`{"iam":{"accountId":"000000000000","userArn":"","userId":"","callerId":""}}`), `null`},
 		{"HTTP API: no authorizer", "httpapi", ``, `null`},
 		{"HTTP API: empty objects", "httpapi", authorizer(`{"jwt":{"claims":{}},"lambda":{},"iam":{}}`), `null`},
 		{"HTTP API: no objects", "httpapi", authorizer(`{"jwt":{"claims":[]},"lambda":[],"iam":0}`), `null`},
@@ -55,6 +61,33 @@ func TestIdentity(t *testing.T) {
 	for _, tt := range tests {
 		if got := identity(t, t.Context(), tt.kind, tt.patch); got != tt.want {
 			t.Errorf("%s: got %s, want %s", tt.name, got, tt.want)
+		}
+	}
+}
+
+// An object whose members are all null says as much as an empty one.
+func TestIdentityOfNulls(t *testing.T) {
+	const (
+		v2 = `{"rawPath":"/","requestContext":{"http":{"method":"GET"},"authorizer":%s}}`
+		v1 = `{"httpMethod":"GET","path":"/","requestContext":{"authorizer":%s}}`
+	)
+	tests := []struct{ event, authorizer, want string }{
+		{v2, `null`, `null`},
+		{v2, `{"jwt":null,"lambda":null,"iam":null}`, `null`},
+		{v2, `{"jwt":{"claims":{"sub":null,"iss":null},"scopes":null}}`, `null`},
+		{v2, `{"lambda":{"k":null,"l":null}}`, `null`},
+		{v2, `{"lambda":{"k":null,"plan":7}}`, `{"Subject":"","Issuer":"","Claims":{"k":null,"plan":7}}`},
+		{v2, `{"iam":{"accountId":null,"callerId":null,"cognitoIdentity":null,"userArn":null,"userId":null}}`, `null`},
+		{v2, `{"iam":{"accountId":"000000000000","cognitoIdentity":{"identityId":null},"userArn":null}}`, `null`},
+		{v2, `{"jwt":{"claims":{"sub":null}},"lambda":{"k":null},"iam":{"userArn":"arn:ada"}}`, `{"Subject":"arn:ada","Issuer":"","Claims":null}`},
+		{v1, `{"claims":{"sub":null}}`, `null`},
+		{v1, `{"principalId":null,"k":null}`, `null`},
+	}
+	for _, tt := range tests {
+		r := seen(t, t.Context(), "httpapi", fmt.Appendf(nil, tt.event, tt.authorizer))
+		got, err := json.Marshal(exchange.PlatformFrom(r.Context()).Identity)
+		if err != nil || string(got) != tt.want {
+			t.Errorf("%s: got %s, %v; want %s", tt.authorizer, got, err, tt.want)
 		}
 	}
 }

@@ -26,7 +26,8 @@
 //   - Netlify: the user in the invocation's client context
 //   - ALB: never; its x-amzn-oidc-* headers can be forged by whoever reaches the function past it
 //
-// An empty object is no identity.
+// An empty object is no identity, nor is one with nothing but null in it, or an iam that names nobody. The
+// users of a Cognito identity pool, who all have one role, are told apart by their identityId.
 //
 // Netlify Identity hands a Go function {"identity":…,"user":…}, as base64 JSON under "netlify" in the
 // custom part of the Lambda client context. The user is there only when Netlify has verified the
