@@ -21,7 +21,7 @@ func readAWS(ctx context.Context, e *event, trustedHops int) (*http.Request, enc
 		return nil, nil
 	case e.RequestContext.HTTP.Method != "":
 		return readV2(ctx, e), encodeV2
-	case e.HTTPMethod == "":
+	case !e.isRequest():
 		return nil, nil
 	case e.RequestContext.ELB != nil:
 		r := readALB(ctx, e, trustedHops)

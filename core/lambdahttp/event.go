@@ -40,3 +40,7 @@ type event struct {
 		Authorizer any `json:"authorizer"`
 	} `json:"requestContext"`
 }
+
+// isRequest tells whether an event has what every HTTP request has, where those that say httpMethod have it.
+// A Bedrock agent's says httpMethod, too, and its path is no URL's.
+func (e *event) isRequest() bool { return e.HTTPMethod != "" && e.Path != "" }

@@ -13,7 +13,7 @@ import (
 // client's address in a header that Netlify's edge writes over whatever a client sends. Its
 // requestContext is not looked at: locally it holds what the client claims to be.
 func readNetlify(ctx context.Context, e *event) (*http.Request, encoder) {
-	if e.HTTPMethod == "" || e.Type != "" {
+	if !e.isRequest() || e.Type != "" {
 		return nil, nil
 	}
 	h := header(e.Headers, e.MultiValueHeaders)

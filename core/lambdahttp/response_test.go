@@ -182,6 +182,8 @@ func TestNoHTTP(t *testing.T) {
 		"a WebSocket API":              `{"requestContext":{"routeKey":"$connect","eventType":"CONNECT","connectionId":"c=","stage":"prod","requestId":"r="},"isBase64Encoded":false}`,
 		"an authorizer (REST API)":     `{"type":"REQUEST","methodArn":"arn:x","path":"/a","httpMethod":"GET","headers":{},"requestContext":{"requestId":"r","path":"/a"}}`,
 		"an authorizer (HTTP API)":     `{"version":"2.0","type":"REQUEST","routeArn":"arn:x","rawPath":"/a","requestContext":{"http":{"method":"GET","path":"/a"}}}`,
+		"an agent of Bedrock":          `{"messageVersion":"1.0","actionGroup":"g","apiPath":"/healthz","httpMethod":"GET","agent":{"name":"a"},"sessionId":"s"}`,
+		"a request without a path":     `{"httpMethod":"GET","path":"","headers":{},"requestContext":{"elb":{}}}`,
 		"an authorizer (token)":        `{"type":"TOKEN","authorizationToken":"t","methodArn":"arn:x"}`,
 		"nested too deep for a parser": strings.Repeat("[", 20000),
 	}
