@@ -27,7 +27,7 @@ const (
 //
 //   - A fresh secret costs no lock and no allocation.
 //   - However many callers ask, one fetch is under way. It belongs to none of them: each may leave,
-//     the fetch goes on, for at most 2 s.
+//     the fetch goes on, for at most 2 s, whether the Source heeds its context or not.
 //   - Past the TTL (±20 %, so that instances do not ask in step) one caller refreshes; the others
 //     have the value at hand meanwhile.
 //   - While the store is out, the value at hand is served for 24 h more, and the store is asked again
@@ -190,18 +190,22 @@ func (c *Cache) Ready(ctx context.Context) error {
 	return err
 }
 
-// start sends a fetch on its way, on a context that no caller can cancel. c.mu is held.
+// start sends a fetch on its way, on a context that no caller can cancel. A source that does not heed
+// that context is left behind when its time is over, and what it says later is not heard. c.mu is held.
 func (c *Cache) start(ctx context.Context, now int64, forced bool) *flight {
 	f := &flight{done: make(chan struct{}), started: now, forced: forced}
 	c.flight = f
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), fetchTimeout)
+	stop := context.AfterFunc(ctx, func() { c.settle(f, Secret{}, Outage(ctx.Err())) })
 	go func() {
 		defer cancel()
 		err := errors.New("the source panicked") // unless Fetch returns
 		var s Secret
 		defer func() {
 			_ = recover() // a panic here would end the process; its text may hold the secret
-			c.settle(f, s, err)
+			if stop() { // or it was given up
+				c.settle(f, s, err)
+			}
 		}()
 		s, err = c.src.Fetch(ctx)
 	}()

@@ -363,6 +363,43 @@ func TestCacheOutage(t *testing.T) {
 		time.Sleep(12 * time.Hour)
 		b.want("half a day later", "v1")
 	})
+	run(t, "fault 3: a source that does not heed its context", func(b bench) {
+		deaf := make(chan struct{})
+		defer close(deaf) // it answers at last, to nobody
+		src := secret.SourceFunc(func(ctx context.Context) (secret.Secret, error) {
+			if got, err := b.store.Fetch(ctx); b.store.count() > 1 {
+				return got, err
+			}
+			<-deaf
+			return secret.Secret{Value: secret.NewValue("key of v0"), Version: "v0"}, nil
+		})
+		b.Cache = secret.NewCache(src, "awssm:orga", ttl, slog.New(slog.NewTextHandler(b.log, nil)))
+		start := time.Now()
+		all(100, func(int) { b.want("it hangs", "") })
+		if err := b.Ready(b.Context()); err == nil {
+			b.Error("ready with nothing at hand")
+		}
+		if took := time.Since(start); took != 2*time.Second {
+			b.Errorf("it took %v, want 2s", took)
+		}
+		b.fetched("it hangs", 1)
+		b.logged("it hangs", `cause="the store did not answer in time: context deadline exceeded"`, 1)
+		time.Sleep(time.Second)
+		b.want("the next fetch", "v1")
+		deaf <- struct{}{}
+		synctest.Wait()
+		b.want("the first fetch ended late", "v1")
+		b.logged("the first fetch ended late", "secret rotated", 0)
+	})
+	run(t, "a source that panics when its time is over", func(b bench) {
+		src := secret.SourceFunc(func(context.Context) (secret.Secret, error) {
+			time.Sleep(time.Minute)
+			panic("sk_orga_ai_test")
+		})
+		b.Cache = secret.NewCache(src, "awssm:orga", ttl, nil)
+		b.want("it hangs", "")
+		time.Sleep(time.Hour)
+	})
 	run(t, "a source that panics is an outage that says nothing", func(b bench) {
 		src := secret.SourceFunc(func(context.Context) (secret.Secret, error) { panic("sk_orga_ai_test") })
 		c := secret.NewCache(src, "awssm:orga", ttl, slog.New(slog.NewTextHandler(b.log, nil)))
