@@ -29,7 +29,8 @@ const (
 //   - However many callers ask, one fetch is under way. It belongs to none of them: each may leave,
 //     the fetch goes on, for at most 2 s, whether the Source heeds its context or not.
 //   - Past the TTL (±20 %, so that instances do not ask in step) one caller refreshes; the others
-//     have the value at hand meanwhile.
+//     have the value at hand meanwhile. That one waits for a third of the time it has left at most,
+//     and then has the value at hand too.
 //   - While the store is out, the value at hand is served for 24 h more, and the store is asked again
 //     after 1, 2, 4 … 60 s. When the store refuses for good (ErrGone), it is served until two TTLs
 //     after the last good fetch. With nothing at hand, a failure is remembered for 1 s.
@@ -77,6 +78,26 @@ type flight struct {
 	err     error
 }
 
+// wait waits until f is over, or a caller leaves: then its error is ctx's.
+func (f *flight) wait(ctx context.Context) error {
+	select {
+	case <-f.done:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// patience is how long a caller waits for a newer value while it could have the one at hand: a third of
+// the time it has left, since it wants the rest for what the value is for.
+func patience(ctx context.Context) (context.Context, context.CancelFunc) {
+	deadline, ok := ctx.Deadline()
+	if !ok {
+		return context.WithCancel(ctx)
+	}
+	return context.WithTimeout(ctx, time.Until(deadline)/3)
+}
+
 // NewCache puts a memory in front of src. name stands for it in the log (a Ref; nothing secret); a
 // ttl of 0 or less is DefaultTTL, a nil log is silent.
 func NewCache(src Source, name string, ttl time.Duration, log *slog.Logger) *Cache {
@@ -105,7 +126,8 @@ func (c *Cache) refresh(ctx context.Context) (Secret, error) {
 	c.mu.Lock()
 	now := c.now().UnixNano()
 	e, f := c.current.Load(), c.flight
-	switch usable := c.usable(now); {
+	usable := c.usable(now)
+	switch {
 	case e.fresh(now), usable && (f != nil || c.backingOff(now)):
 		c.mu.Unlock()
 		return e.secret, nil
@@ -117,14 +139,18 @@ func (c *Cache) refresh(ctx context.Context) (Secret, error) {
 	}
 	c.mu.Unlock()
 
-	var left error
-	select {
-	case <-f.done:
-		if f.err == nil {
-			return f.secret, nil
+	if usable {
+		brief, cancel := patience(ctx)
+		defer cancel()
+		if f.wait(brief) != nil {
+			if s, ok := c.atHand(); ok {
+				return s, nil
+			}
 		}
-	case <-ctx.Done():
-		left = ctx.Err()
+	}
+	left := f.wait(ctx)
+	if left == nil && f.err == nil {
+		return f.secret, nil
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -136,6 +162,16 @@ func (c *Cache) refresh(ctx context.Context) (Secret, error) {
 		return Secret{}, left
 	}
 	return Secret{}, c.unavailable(now)
+}
+
+// atHand is the value at hand, while it may be served.
+func (c *Cache) atHand() (Secret, bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if !c.usable(c.now().UnixNano()) {
+		return Secret{}, false
+	}
+	return c.current.Load().secret, true
 }
 
 // Refresh is for a secret that its user refused: bad is the version that failed. It fetches anew, at
@@ -160,10 +196,8 @@ func (c *Cache) Refresh(ctx context.Context, bad Version) (Secret, error) {
 		}
 		c.mu.Unlock()
 
-		select {
-		case <-f.done:
-		case <-ctx.Done():
-			return Secret{}, ctx.Err()
+		if err := f.wait(ctx); err != nil {
+			return Secret{}, err
 		}
 		if f.forced {
 			return f.secret, f.err

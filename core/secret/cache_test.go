@@ -310,6 +310,57 @@ func TestCacheOutage(t *testing.T) {
 			b.Errorf("it took %v, want no time", took)
 		}
 	})
+	run(t, "fault 3: the store hangs, a key at hand, little time left", func(b bench) {
+		b.want("at first", "v1")
+		b.store.set(func(s *store) { s.hangs = true })
+		for _, tt := range []struct{ left, waits time.Duration }{
+			{1500 * time.Millisecond, 500 * time.Millisecond},
+			{3 * time.Second, time.Second},
+			{8 * time.Second, 2 * time.Second}, // as long as a fetch lasts
+		} {
+			time.Sleep(past)
+			fetches := b.store.count()
+			ctx, cancel := context.WithTimeout(b.Context(), tt.left)
+			start := time.Now()
+			got, err := b.Get(ctx)
+			if took := time.Since(start); err != nil || got.Version != "v1" || took != tt.waits {
+				b.Errorf("with %v left: version %q, %v, after %v; want v1 after %v", tt.left, got.Version, err, took, tt.waits)
+			}
+			cancel()
+			b.want("meanwhile", "v1")
+			b.fetched("meanwhile", fetches+1)
+			time.Sleep(2 * time.Second)
+		}
+		b.logged("each fetch went on to its end", "did not answer in time", 3)
+	})
+	run(t, "a fetch that outlasts a caller's patience is not lost", func(b bench) {
+		b.want("at first", "v1")
+		b.store.rotate("v2")
+		time.Sleep(past)
+		ctx, cancel := context.WithTimeout(b.Context(), 150*time.Millisecond)
+		defer cancel()
+		if got, err := b.Get(ctx); err != nil || got.Version != "v1" {
+			b.Errorf("version %q, %v; want v1", got.Version, err)
+		}
+		time.Sleep(100 * time.Millisecond)
+		b.want("later", "v2")
+		b.fetched("later", 2)
+	})
+	run(t, "a value whose limit passes while it is waited for is not served", func(b bench) {
+		start := time.Now()
+		b.want("at first", "v1")
+		b.store.fail(secret.ErrGone)
+		time.Sleep(past)
+		b.want("refused", "v1")
+		b.store.fail(nil)
+		b.store.rotate("v2")
+		time.Sleep(2*ttl - time.Since(start) - 50*time.Millisecond)
+		ctx, cancel := context.WithTimeout(b.Context(), 240*time.Millisecond)
+		defer cancel()
+		if got, err := b.Get(ctx); err != nil || got.Version != "v2" {
+			b.Errorf("version %q, %v; want v2", got.Version, err)
+		}
+	})
 	run(t, "fault 4: the caller that started the fetch goes away", func(b bench) {
 		ctx, leave := context.WithCancel(b.Context())
 		all(100, func(i int) {
