@@ -35,7 +35,7 @@ const (
 //     after 1, 2, 4 … 60 s. When the store refuses for good (ErrGone), it is served until two TTLs
 //     after the last good fetch. With nothing at hand, a failure is remembered for 1 s.
 //   - Time is the wall clock's: a monotonic clock stands still in a frozen instance. A wall clock that
-//     was set back causes one refresh.
+//     was set back causes one refresh, and where that fails, the value at hand counts as one TTL old.
 //   - It refreshes inside of requests only, never from a background goroutine, which a frozen
 //     instance would stall.
 //
@@ -237,7 +237,7 @@ func (c *Cache) start(ctx context.Context, now int64, forced bool) *flight {
 		var s Secret
 		defer func() {
 			_ = recover() // a panic here would end the process; its text may hold the secret
-			if stop() { // or it was given up
+			if inTime := stop(); inTime {
 				c.settle(f, s, err)
 			}
 		}()
@@ -257,6 +257,7 @@ func (c *Cache) settle(f *flight, s Secret, err error) {
 		c.failures++
 		c.failed, c.failedAt = err, now
 		c.gone = c.gone || errors.Is(err, ErrGone)
+		c.rebase(now)
 		c.warn(now)
 		return
 	}
@@ -265,6 +266,14 @@ func (c *Cache) settle(f *flight, s Secret, err error) {
 	jittered := time.Duration(float64(c.ttl) * (0.8 + 0.4*rand.Float64()))
 	c.current.Store(&entry{s, f.started, f.started + int64(jittered)})
 	c.failures, c.failed, c.gone = 0, nil, false
+}
+
+// rebase is for a wall clock that was set back to before the last good fetch: by it, the value at hand
+// would be served for as much longer. It counts as one TTL old from now on. c.mu is held.
+func (c *Cache) rebase(now int64) {
+	if e := c.current.Load(); e != nil && e.fetchedAt > now {
+		c.current.Store(&entry{secret: e.secret, fetchedAt: now - int64(c.ttl)})
+	}
 }
 
 // tell logs a fetch that succeeded, before it replaces what is at hand.

@@ -232,6 +232,28 @@ func TestCacheRotation(t *testing.T) {
 		}
 		b.fetched("set back", 2)
 	})
+	for name, tt := range map[string]struct {
+		err   error
+		limit time.Duration // for which the key is served yet
+	}{
+		"fault 6: the wall clock steps back after a refusal": {secret.ErrGone, ttl},
+		"fault 7: the wall clock steps back in an outage":    {errOut, 24 * time.Hour},
+	} {
+		run(t, name, func(b bench) {
+			var back atomic.Int64
+			b.SetClock(func() time.Time { return time.Now().Add(-time.Duration(back.Load())) })
+			b.want("at first", "v1")
+			b.store.fail(tt.err)
+			time.Sleep(past)
+			b.want("before", "v1")
+			back.Store(int64(2 * time.Hour))
+			b.want("set back", "v1")
+			time.Sleep(tt.limit - time.Second)
+			b.want("before the limit", "v1")
+			time.Sleep(time.Second)
+			b.want("after the limit", "")
+		})
+	}
 	run(t, "a fetch that a freeze interrupted is as old as its question", func(b bench) {
 		var ahead atomic.Int64
 		b.SetClock(func() time.Time { return time.Now().Add(time.Duration(ahead.Load())) })
