@@ -29,13 +29,18 @@ func Env(name string, lookup func(string) (string, bool)) Source {
 	})
 }
 
-// File is the file at an absolute path, read anew at each Fetch: a mounted secret follows a rotation
-// when its file is replaced. A read that hangs, as one of a mount whose server is away, is left behind
-// when ctx ends; until it returns, each further Fetch fails.
+// File is the regular file at an absolute path (links are followed), read anew at each Fetch: a mounted
+// secret follows a rotation when its file is replaced. A read that hangs, as one of a mount whose server
+// is away, is left behind when ctx ends; until it returns, each further Fetch fails.
 func File(path string) (Source, error) {
 	if !filepath.IsAbs(path) {
 		return nil, fmt.Errorf("%w: file: takes an absolute path", ErrMisconfigured)
 	}
+	return file(path, readFile), nil
+}
+
+// file is File, with what reads.
+func file(path string, readFile func(path string) (string, error)) Source {
 	turn := make(chan struct{}, 1) // full while a read is under way
 	return SourceFunc(func(ctx context.Context) (Secret, error) {
 		type outcome struct {
@@ -62,17 +67,25 @@ func File(path string) (Source, error) {
 		case <-ctx.Done():
 			return Secret{}, Outage(ctx.Err())
 		}
-	}), nil
+	})
 }
 
-// readFile reads a small file. Its errors are ErrMisconfigured, but for an I/O error: a mount that
-// fetches its files has that for a server that is away.
+// readFile reads a small regular file. Its errors are ErrMisconfigured, but for an I/O error: a mount
+// that fetches its files has that for a server that is away.
 func readFile(path string) (string, error) {
-	f, err := os.Open(path)
+	// A pipe would otherwise keep the opening waiting until somebody writes to it.
+	f, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NONBLOCK, 0)
 	if err != nil {
 		return "", fileError(err)
 	}
 	defer f.Close()
+	info, err := f.Stat()
+	if err != nil {
+		return "", fileError(err)
+	}
+	if !info.Mode().IsRegular() {
+		return "", fmt.Errorf("%w: it is no regular file", ErrMisconfigured)
+	}
 	b, err := io.ReadAll(io.LimitReader(f, maxFile+1))
 	if err != nil {
 		return "", fileError(err)

@@ -9,6 +9,7 @@ import (
 	"sync"
 	"syscall"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/orga-session/orga-session/core/secret"
@@ -134,14 +135,19 @@ func TestFileThatCannotBeRead(t *testing.T) {
 	if err := os.Chmod(locked, 0); err != nil {
 		t.Fatal(err)
 	}
+	large := file(t, "")
+	if err := os.Truncate(large, 1<<20+1); err != nil {
+		t.Fatal(err)
+	}
 	for _, tt := range []struct {
 		name, path, says string
 		skip             bool
 	}{
 		{"not there", folder + "/nothing", "no such file", false},
-		{"a folder", folder + "/folder", "is a directory", false},
+		{"a folder", folder + "/folder", "no regular file", false},
 		{"not ours to read", locked, "permission denied", os.Getuid() == 0},
-		{"without an end", "/dev/zero", "larger than", false},
+		{"too large", large, "larger than", false},
+		{"without an end", "/dev/zero", "no regular file", false},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			if tt.skip {
@@ -158,26 +164,44 @@ func TestFileThatCannotBeRead(t *testing.T) {
 	}
 }
 
-// A mount may fetch its files from afar when they are read. A pipe that nobody writes to hangs as that
-// does; here it is let go at last.
-func TestFileThatHangs(t *testing.T) {
+// A pipe in the place of the file keeps nobody waiting, and the file that replaces it is read.
+func TestFileThatIsAPipe(t *testing.T) {
 	pipe := filepath.Join(t.TempDir(), "pipe")
 	if err := syscall.Mkfifo(pipe, 0o600); err != nil {
 		t.Skip(err)
 	}
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	defer cancel()
 	src := openFile(t, pipe)
-	for range 3 {
-		ctx, cancel := context.WithTimeout(t.Context(), 20*time.Millisecond)
-		if _, err := src.Fetch(ctx); !errors.Is(err, context.DeadlineExceeded) || errors.Is(err, secret.ErrMisconfigured) {
-			t.Errorf("fault 3: the error is %v", err)
-		}
-		cancel()
+	if _, err := src.Fetch(ctx); !errors.Is(err, secret.ErrMisconfigured) || !strings.Contains(err.Error(), "no regular file") {
+		t.Errorf("a pipe: the error is %v", err)
 	}
-	write(t, pipe, "late") // the server is back: the read returns, to nobody
 	plainFile{pipe}.Put(t, "content")
-	if got, err := src.Fetch(t.Context()); err != nil || got.Value.Reveal() != "content" {
-		t.Errorf("after the hang: %v", err)
+	if got, err := src.Fetch(ctx); err != nil || got.Value.Reveal() != "content" {
+		t.Errorf("replaced: %v", err)
 	}
+}
+
+// A mount may fetch its files from afar when they are read, and hang with its server.
+func TestFileThatHangs(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		back := make(chan struct{}) // closed when the server is back
+		src := secret.FileReadBy("/mount/api-key", func(string) (string, error) {
+			<-back
+			return "content", nil
+		})
+		for range 3 {
+			ctx, cancel := context.WithTimeout(t.Context(), 2*time.Second)
+			if _, err := src.Fetch(ctx); !errors.Is(err, context.DeadlineExceeded) || errors.Is(err, secret.ErrMisconfigured) {
+				t.Errorf("fault 3: the error is %v", err)
+			}
+			cancel()
+		}
+		close(back) // the first read returns, to nobody
+		if got, err := src.Fetch(t.Context()); err != nil || got.Value.Reveal() != "content" {
+			t.Errorf("after the hang: %v", err)
+		}
+	})
 }
 
 func TestCacheOfAFile(t *testing.T) {
