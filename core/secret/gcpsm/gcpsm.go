@@ -26,9 +26,8 @@ import (
 )
 
 const (
-	attempts    = 3                      // of one fetch, which has 2 s (secret.Cache), while the store is out
-	damaged     = 2                      // of one fetch, while checksums differ
-	final       = 1                      // after which another would end the same
+	attempts    = 3                      // of one fetch, which has 2 s (secret.Cache)
+	damages     = 2                      // among them: answers whose checksum differs
 	backoff     = 100 * time.Millisecond // before the second, ±50 %; three times that before the third
 	dialTimeout = time.Second            // leaves time for another attempt
 
@@ -108,11 +107,24 @@ type source struct {
 	token    tokens // nil for none
 }
 
+// verdict is what an attempt says about the next.
+type verdict int
+
+const (
+	final   verdict = iota // it would end the same
+	passing                // the store is out, and may be back
+	damaged                // the checksum differs; maybe not the next time
+)
+
 // Fetch asks Secret Manager for the version; where the name has none, for the latest.
 func (s *source) Fetch(ctx context.Context) (secret.Secret, error) {
+	spoilt := 0
 	for n, wait := 1, backoff; ; n, wait = n+1, 3*wait {
-		got, worth, err := s.access(ctx)
-		if err == nil || n >= worth {
+		got, next, err := s.access(ctx)
+		if next == damaged {
+			spoilt++
+		}
+		if next == final || n == attempts || spoilt == damages {
 			return got, err
 		}
 		select {
@@ -123,9 +135,8 @@ func (s *source) Fetch(ctx context.Context) (secret.Secret, error) {
 	}
 }
 
-// access makes one call. Where it fails, worth is how many attempts the failure is worth, this one among
-// them.
-func (s *source) access(ctx context.Context) (got secret.Secret, worth int, err error) {
+// access makes one call.
+func (s *source) access(ctx context.Context) (got secret.Secret, next verdict, err error) {
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, s.endpoint+"/v1/"+s.name+":access", nil)
 	if err != nil {
 		return got, final, fmt.Errorf("%w: the address of the secret does not parse", secret.ErrMisconfigured)
@@ -139,16 +150,16 @@ func (s *source) access(ctx context.Context) (got secret.Secret, worth int, err 
 	}
 	resp, err := s.http.Do(req)
 	if err != nil {
-		return got, attempts, secret.Outage(err)
+		return got, passing, secret.Outage(err)
 	}
 	defer resp.Body.Close()
 	body, err := io.ReadAll(io.LimitReader(resp.Body, maxAnswer+1))
 	switch {
 	case err != nil:
-		return got, attempts, secret.Outage(err)
+		return got, passing, secret.Outage(err)
 	case resp.StatusCode != http.StatusOK:
-		worth, err = refusal(resp.StatusCode, body)
-		return got, worth, err
+		next, err = refusal(resp.StatusCode, body)
+		return got, next, err
 	case len(body) > maxAnswer:
 		return got, final, fmt.Errorf("%w: it is larger than 64 KiB", secret.ErrMalformed)
 	}
@@ -156,7 +167,7 @@ func (s *source) access(ctx context.Context) (got secret.Secret, worth int, err 
 }
 
 // read takes the secret out of an answer. A damaged one (the checksum differs) may be whole next time.
-func read(body []byte) (got secret.Secret, worth int, err error) {
+func read(body []byte) (got secret.Secret, next verdict, err error) {
 	var answer struct {
 		Name    string
 		Payload *struct {
@@ -181,7 +192,7 @@ var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
 // refusal is the error of an answer that is not 200. It keeps the status and Google's name for it, and
 // nothing else of what the store said.
-func refusal(status int, body []byte) (worth int, err error) {
+func refusal(status int, body []byte) (next verdict, err error) {
 	var answer struct {
 		Error struct{ Status string }
 	}
@@ -194,7 +205,7 @@ func refusal(status int, body []byte) (worth int, err error) {
 		// Bad request is FAILED_PRECONDITION: the version is disabled or destroyed.
 		return final, fmt.Errorf("%w: %s", secret.ErrGone, said)
 	case status == http.StatusTooManyRequests, status >= 500:
-		return attempts, fmt.Errorf("the store answered %s", said)
+		return passing, fmt.Errorf("the store answered %s", said)
 	}
 	return final, fmt.Errorf("the store answered %s", said)
 }

@@ -123,6 +123,38 @@ func TestAttempts(t *testing.T) {
 	}
 }
 
+// Fault 14: a damaged answer is asked for once more, whatever went wrong beside it.
+func TestDamagedAmongOthers(t *testing.T) {
+	for _, tt := range []struct {
+		name   string
+		faults []secrettest.Fault // of one call each
+		calls  int
+		ok     bool
+	}{
+		{"down, then damaged once", []secrettest.Fault{secrettest.Down, secrettest.Damaged}, 3, true},
+		{"damaged once, then down", []secrettest.Fault{secrettest.Damaged, secrettest.Down}, 3, true},
+		{"down, then damaged twice", []secrettest.Fault{secrettest.Down, secrettest.Damaged, secrettest.Damaged}, 3, false},
+		{"damaged twice", []secrettest.Fault{secrettest.Damaged, secrettest.Damaged}, 2, false},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			double := &secrettest.Google{}
+			double.Put(name, []byte("content"))
+			left := tt.faults
+			_, err := at(t, serve(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				if len(left) > 0 {
+					double.Fail(left[0], 1)
+					left = left[1:]
+				}
+				double.ServeHTTP(w, r)
+			})), name).Fetch(t.Context())
+			if ok := err == nil; ok != tt.ok || double.Calls() != tt.calls {
+				t.Errorf("%d calls, %v", double.Calls(), err)
+			}
+		})
+	}
+}
+
 func TestFaults(t *testing.T) {
 	const key = "sk_orga_ai_test_canary_of_gcpsm"
 	answer := func(status int, body string) http.HandlerFunc {
