@@ -49,16 +49,10 @@ const (
 func Open(lookup func(string) (string, bool), ambient bool) secret.Driver {
 	client := newHTTPClient()
 	return func(ref secret.Ref) (secret.Source, error) {
-		id, err := identify(lookup, ambient)
-		if err != nil {
-			return nil, err
-		}
-		region, err := regionOf(ref.Name, id)
-		if err != nil {
-			return nil, err
-		}
-		endpoint, err := endpointIn(lookup)
-		if err != nil {
+		id, noIdentity := identify(lookup, ambient, isARN(ref.Name))
+		region, noRegion := regionOf(ref.Name, id)
+		endpoint, noAddress := endpointIn(lookup)
+		if err := errors.Join(noIdentity, noRegion, noAddress); err != nil {
 			return nil, err
 		}
 		return &source{
@@ -104,11 +98,11 @@ func (b bounded) RoundTrip(r *http.Request) (*http.Response, error) {
 // endpointIn is the address that stands in for AWS's own, nil for none.
 func endpointIn(lookup func(string) (string, bool)) (*string, error) {
 	for _, name := range []string{"AWS_ENDPOINT_URL_SECRETS_MANAGER", "AWS_ENDPOINT_URL"} {
-		v, _ := lookup(name)
+		v := setting(lookup, name)
 		if v == "" {
 			continue
 		}
-		if u, err := url.Parse(v); err != nil || u.Host == "" || u.Scheme != "https" && u.Scheme != "http" {
+		if u, err := url.Parse(v); err != nil || u.Hostname() == "" || u.Scheme != "https" && u.Scheme != "http" {
 			return nil, fmt.Errorf("%w: %s is no address with https:// or http://", secret.ErrMisconfigured, name)
 		}
 		return &v, nil
@@ -116,20 +110,19 @@ func endpointIn(lookup func(string) (string, bool)) (*string, error) {
 	return nil, nil
 }
 
+func isARN(name string) bool { return strings.HasPrefix(name, "arn:") }
+
 // regionOf is the region an ARN names, or that of id for a plain name.
 func regionOf(name string, id identity) (string, error) {
-	if strings.HasPrefix(name, "arn:") {
-		// arn:aws:secretsmanager:eu-central-1:123456789012:secret:orga-6RandC
-		parts := strings.Split(name, ":")
-		if len(parts) != 7 || parts[2] != "secretsmanager" || parts[3] == "" || parts[5] != "secret" || parts[6] == "" {
-			return "", fmt.Errorf("%w: awssm: takes a secret's name or its ARN, arn:aws:secretsmanager:REGION:ACCOUNT:secret:NAME", secret.ErrMisconfigured)
-		}
-		return parts[3], nil
+	if !isARN(name) {
+		return id.region, nil
 	}
-	if id.region == "" {
-		return "", fmt.Errorf("%w: awssm: lacks AWS_REGION, or an ARN", secret.ErrMisconfigured)
+	// arn:aws:secretsmanager:eu-central-1:123456789012:secret:orga-6RandC
+	parts := strings.Split(name, ":")
+	if len(parts) != 7 || parts[2] != "secretsmanager" || !isRegion(parts[3]) || parts[5] != "secret" || parts[6] == "" {
+		return "", fmt.Errorf("%w: awssm: takes a secret's name or its ARN, arn:aws:secretsmanager:REGION:ACCOUNT:secret:NAME", secret.ErrMisconfigured)
 	}
-	return id.region, nil
+	return parts[3], nil
 }
 
 type source struct {

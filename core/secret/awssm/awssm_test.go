@@ -87,6 +87,11 @@ func TestWhoseCredentials(t *testing.T) {
 		{name: "an ARN names another region", env: ambient, ambient: true, secret: arn, key: "AKIATHEPLATFORM", region: "ap-southeast-2"},
 		{name: "an ARN and the owner's", env: owner, secret: arn, key: "AKIATHEOWNER", region: "ap-southeast-2"},
 		{name: "an ARN needs no region", env: ambient.with(env{"AWS_REGION": ""}), ambient: true, secret: arn, key: "AKIATHEPLATFORM", region: "ap-southeast-2"},
+		{name: "blanks and line breaks around", env: env{"ORGA_AWS_REGION": " eu-central-1\n", "ORGA_AWS_ACCESS_KEY_ID": "AKIATHEOWNER\r\n", "ORGA_AWS_SECRET_ACCESS_KEY": "not-a-secret\n"}, secret: "orga/key", key: "AKIATHEOWNER", region: "eu-central-1"},
+		{name: "blank is not set", env: ambient.with(env{"ORGA_AWS_REGION": " ", "ORGA_AWS_SESSION_TOKEN": "\n", "AWS_ENDPOINT_URL": " "}), ambient: true, secret: "orga/key", key: "AKIATHEPLATFORM", region: "eu-west-1"},
+		{name: "a region that is none", env: owner.with(env{"ORGA_AWS_REGION": "eu-central-1.evil.example/"}), secret: "orga/key", fault: "ORGA_AWS_REGION is not"},
+		{name: "a region of the platform that is none", env: ambient.with(env{"AWS_REGION": "Frankfurt"}), ambient: true, secret: "orga/key", fault: "AWS_REGION is not"},
+		{name: "an ARN of no region", env: owner, secret: "arn:aws:secretsmanager:evil.example/:123456789012:secret:orga", fault: "ARN"},
 		{name: "fault 16: on Netlify without ORGA_AWS_*", env: ambient, secret: "orga/key", fault: "lacks ORGA_AWS_ACCESS_KEY_ID, ORGA_AWS_SECRET_ACCESS_KEY, ORGA_AWS_REGION"},
 		{name: "fault 16: on Netlify with an ARN", env: ambient, secret: arn, fault: "ORGA_AWS_ACCESS_KEY_ID"},
 		{name: "the owner's region alone", env: ambient.with(env{"ORGA_AWS_REGION": "eu-central-1"}), ambient: true, secret: "orga/key", fault: "ORGA_AWS_ACCESS_KEY_ID, ORGA_AWS_SECRET_ACCESS_KEY"},
@@ -97,6 +102,7 @@ func TestWhoseCredentials(t *testing.T) {
 		{name: "the platform's without a region", env: ambient.with(env{"AWS_REGION": ""}), ambient: true, secret: "orga/key", fault: "AWS_REGION"},
 		{name: "an ARN of another service", env: ambient, ambient: true, secret: "arn:aws:ssm:eu-west-1:123456789012:parameter/orga", fault: "ARN"},
 		{name: "half an ARN", env: ambient, ambient: true, secret: "arn:aws:secretsmanager:eu-west-1", fault: "ARN"},
+		{name: "an address without a host", env: ambient.with(env{"AWS_ENDPOINT_URL_SECRETS_MANAGER": "https://:443"}), ambient: true, secret: "orga/key", fault: "AWS_ENDPOINT_URL_SECRETS_MANAGER"},
 		{name: "an address that is none", env: ambient.with(env{"AWS_ENDPOINT_URL": "localhost:4566"}), ambient: true, secret: "orga/key", fault: "AWS_ENDPOINT_URL"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -120,6 +126,28 @@ func TestWhoseCredentials(t *testing.T) {
 				t.Fatalf("Fetch: %v", err)
 			}
 		})
+	}
+}
+
+// Every fault of the settings is reported at once.
+func TestAllFaultsAtOnce(t *testing.T) {
+	for _, tt := range []struct {
+		name   string
+		env    env
+		secret string
+		says   []string
+	}{
+		{"the owner's", env{"ORGA_AWS_REGION": "EU", "AWS_ENDPOINT_URL": "x"}, "arn:x",
+			[]string{"lacks ORGA_AWS_ACCESS_KEY_ID, ORGA_AWS_SECRET_ACCESS_KEY", "ORGA_AWS_REGION is not", "ARN", "AWS_ENDPOINT_URL"}},
+		{"the platform's", env{"AWS_ENDPOINT_URL": "x"}, "orga/key",
+			[]string{"lacks AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, AWS_REGION", "AWS_ENDPOINT_URL"}},
+	} {
+		_, err := awssm.Open(tt.env.lookup, true)(secret.Ref{Scheme: "awssm", Name: tt.secret})
+		for _, says := range tt.says {
+			if !errors.Is(err, secret.ErrMisconfigured) || !strings.Contains(err.Error(), says) {
+				t.Errorf("%s: the error is %v; want one that says %q", tt.name, err, says)
+			}
+		}
 	}
 }
 

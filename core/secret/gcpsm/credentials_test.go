@@ -157,6 +157,17 @@ func TestCredentials(t *testing.T) {
 	}
 }
 
+// Every fault of the settings is reported at once.
+func TestAllFaultsAtOnce(t *testing.T) {
+	env := map[string]string{"ORGA_GCPSM_ENDPOINT": "store.example", "GOOGLE_APPLICATION_CREDENTIALS": "/nowhere/credentials.json"}
+	_, err := Open(func(n string) (string, bool) { v, ok := env[n]; return v, ok })(secret.Ref{Name: "secrets/s"})
+	for _, says := range []string{"projects/P/secrets/S", "ORGA_GCPSM_ENDPOINT", "Google's credentials cannot be read"} {
+		if !errors.Is(err, secret.ErrMisconfigured) || !strings.Contains(err.Error(), says) {
+			t.Errorf("the error is %v; want one that says %q", err, says)
+		}
+	}
+}
+
 func TestWhoIsAsked(t *testing.T) {
 	for _, tt := range []struct{ name, endpoint, asks string }{
 		{"projects/p/secrets/s", "", "https://secretmanager.googleapis.com/v1/projects/p/secrets/s/versions/latest:access"},
@@ -166,9 +177,12 @@ func TestWhoIsAsked(t *testing.T) {
 		{"projects/p/secrets/s", "https://psc.example/", "https://psc.example/v1/projects/p/secrets/s/versions/latest:access"},
 		{"projects/p/secrets/s", "http://localhost:8080", "http://localhost:8080/v1/projects/p/secrets/s/versions/latest:access"},
 		{"projects/p/secrets/s", "http://[::1]:8080", "http://[::1]:8080/v1/projects/p/secrets/s/versions/latest:access"},
+		{"projects/p/secrets/s", "\thttps://psc.example\n", "https://psc.example/v1/projects/p/secrets/s/versions/latest:access"},
+		{"projects/p/secrets/s", " \n", "https://secretmanager.googleapis.com/v1/projects/p/secrets/s/versions/latest:access"},
 		{"projects/p/secrets/s", "http://store.example", ""},
 		{"projects/p/secrets/s", "http://127.0.0.1.example", ""},
 		{"projects/p/secrets/s", "https://", ""},
+		{"projects/p/secrets/s", "https://:443", ""},
 		{"projects/p/secrets/s", "https://user:word@store.example", ""},
 		{"projects/p/secrets/s", "secretmanager.googleapis.com", ""},
 		{"secrets/s", "", ""},

@@ -9,6 +9,7 @@ import (
 	"context"
 	"crypto/tls"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"hash/crc32"
 	"io"
@@ -47,28 +48,15 @@ func Open(lookup func(string) (string, bool)) secret.Driver {
 
 func open(lookup func(string) (string, bool), client *http.Client) secret.Driver {
 	return func(ref secret.Ref) (secret.Source, error) {
-		name := names.FindStringSubmatch(ref.Name)
-		if name == nil {
-			return nil, fmt.Errorf("%w: gcpsm: takes projects/P/secrets/S, with /locations/L after P for a regional secret and /versions/V at the end for one version", secret.ErrMisconfigured)
+		version, google, noName := resource(ref.Name)
+		endpoint, noAddress := endpointOr(lookup, google)
+		s := &source{http: client, endpoint: endpoint, name: version}
+		var noCredentials error
+		if !strings.HasPrefix(strings.ToLower(endpoint), "http:") {
+			s.token, noCredentials = findCredentials(lookup, client)
 		}
-		s := &source{http: client, endpoint: "https://secretmanager.googleapis.com", name: ref.Name}
-		if location := name[1]; location != "" {
-			s.endpoint = "https://secretmanager." + location + ".rep.googleapis.com"
-		}
-		if name[2] == "" {
-			s.name += "/versions/latest"
-		}
-		if other, _ := lookup("ORGA_GCPSM_ENDPOINT"); other != "" {
-			if !isEndpoint(other) {
-				return nil, fmt.Errorf("%w: ORGA_GCPSM_ENDPOINT is no https:// address, nor http:// of a loopback host", secret.ErrMisconfigured)
-			}
-			s.endpoint = strings.TrimSuffix(other, "/")
-		}
-		if strings.HasPrefix(s.endpoint, "https:") {
-			var err error
-			if s.token, err = findCredentials(lookup, client); err != nil {
-				return nil, err
-			}
+		if err := errors.Join(noName, noAddress, noCredentials); err != nil {
+			return nil, err
 		}
 		return s, nil
 	}
@@ -77,9 +65,37 @@ func open(lookup func(string) (string, bool), client *http.Client) secret.Driver
 // names are the resource names; the groups are the location and the version.
 var names = regexp.MustCompile(`^projects/[a-z0-9][a-z0-9.:-]*(?:/locations/([a-z0-9-]+))?/secrets/[A-Za-z0-9_-]{1,255}(?:/versions/([A-Za-z0-9_-]+))?$`)
 
+// resource is the version that a source names, the latest by default, and Google's address for it.
+func resource(name string) (version, endpoint string, err error) {
+	parts := names.FindStringSubmatch(name)
+	if parts == nil {
+		return "", "", fmt.Errorf("%w: gcpsm: takes projects/P/secrets/S, with /locations/L after P for a regional secret and /versions/V at the end for one version", secret.ErrMisconfigured)
+	}
+	endpoint = "https://secretmanager.googleapis.com"
+	if location := parts[1]; location != "" {
+		endpoint = "https://secretmanager." + location + ".rep.googleapis.com"
+	}
+	if parts[2] == "" {
+		name += "/versions/latest"
+	}
+	return name, endpoint, nil
+}
+
+// endpointOr is the address that stands in for Google's own, else that one.
+func endpointOr(lookup func(string) (string, bool), standard string) (string, error) {
+	other, _ := lookup("ORGA_GCPSM_ENDPOINT")
+	switch other = strings.TrimSpace(other); {
+	case other == "":
+		return standard, nil
+	case !isEndpoint(other):
+		return standard, fmt.Errorf("%w: ORGA_GCPSM_ENDPOINT is no https:// address, nor http:// of a loopback host", secret.ErrMisconfigured)
+	}
+	return strings.TrimSuffix(other, "/"), nil
+}
+
 func isEndpoint(s string) bool {
 	u, err := url.Parse(s)
-	if err != nil || u.Host == "" || u.RawQuery != "" || u.Fragment != "" || u.User != nil {
+	if err != nil || u.Hostname() == "" || u.RawQuery != "" || u.Fragment != "" || u.User != nil {
 		return false
 	}
 	ip := net.ParseIP(u.Hostname())
