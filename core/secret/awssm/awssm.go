@@ -12,6 +12,7 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"net/http"
 	"net/url"
@@ -180,10 +181,24 @@ func kind(err error) error {
 			return fmt.Errorf("the store answered %s", code)
 		}
 	}
-	if e, ok := errors.AsType[*smithyhttp.ResponseError](err); ok && e.HTTPStatusCode() != 0 {
-		return fmt.Errorf("the store answered HTTP %d", e.HTTPStatusCode())
+	status := 0
+	if e, ok := errors.AsType[*smithyhttp.ResponseError](err); ok {
+		status = e.HTTPStatusCode()
 	}
-	return secret.Outage(err)
+	switch {
+	case status == 0, status == http.StatusOK && isBroken(err):
+		return secret.Outage(err)
+	case status == http.StatusOK:
+		return fmt.Errorf("%w: the store's answer does not parse", secret.ErrMalformed)
+	}
+	return fmt.Errorf("the store answered HTTP %d", status)
+}
+
+// isBroken tells whether the answer ended before it was whole, rather than holding something else: its
+// time was over, or its connection.
+func isBroken(err error) bool {
+	_, ok := errors.AsType[net.Error](err) // a deadline is one, too
+	return ok || errors.Is(err, context.Canceled) || errors.Is(err, io.ErrUnexpectedEOF)
 }
 
 // isCode tells whether s looks like AWS's error codes: letters only. Anything else is not repeated.

@@ -194,6 +194,12 @@ func endless(w http.ResponseWriter, _ *http.Request) {
 	}
 }
 
+// cutOff promises more than it sends.
+func cutOff(w http.ResponseWriter, _ *http.Request) {
+	w.Header().Set("Content-Length", "100")
+	_, _ = io.WriteString(w, `{"SecretString":"`)
+}
+
 func TestFaults(t *testing.T) {
 	const key = "sk_orga_ai_test_canary_of_awssm"
 	answer := func(status int, body string) http.HandlerFunc {
@@ -205,23 +211,25 @@ func TestFaults(t *testing.T) {
 	for _, tt := range []struct {
 		name  string
 		store http.Handler
-		gone  bool
+		kind  error // nil for an outage
 		says  string
 	}{
-		{"fault 1: 500", said(500, "InternalServiceError"), false, "InternalServiceError"},
-		{"throttled", said(400, "ThrottlingException"), false, "ThrottlingException"},
-		{"fault 6: denied", said(400, "AccessDeniedException"), true, "AccessDeniedException"},
-		{"fault 6: not found", said(400, "com.amazonaws.secretsmanager#ResourceNotFoundException"), true, "ResourceNotFoundException"},
-		{"fault 6: marked for deletion", said(400, "InvalidRequestException"), true, "InvalidRequestException"},
-		{"fault 6: the KMS key is disabled", said(400, "DecryptionFailure"), true, "DecryptionFailure"},
-		{"fault 6: the access key is inactive", said(400, "UnrecognizedClientException"), true, "UnrecognizedClientException"},
-		{"expired credentials pass", said(400, "ExpiredTokenException"), false, "ExpiredTokenException"},
-		{"a code that repeats the key", said(400, key), false, "HTTP 400"},
-		{"a proxy's page", answer(502, "<html>"+key), false, "HTTP 502"},
-		{"a redirect", http.RedirectHandler("http://127.0.0.1:1/"+key, 302), false, "HTTP 302"},
-		{"half of an answer", answer(200, `{"SecretString":"`+key), false, ""},
-		{"an answer without an end", http.HandlerFunc(endless), false, ""},
-		{"an answer without a value", answer(200, `{"Name":"`+key+`"}`), false, ""},
+		{"fault 1: 500", said(500, "InternalServiceError"), nil, "InternalServiceError"},
+		{"throttled", said(400, "ThrottlingException"), nil, "ThrottlingException"},
+		{"fault 6: denied", said(400, "AccessDeniedException"), secret.ErrGone, "AccessDeniedException"},
+		{"fault 6: not found", said(400, "com.amazonaws.secretsmanager#ResourceNotFoundException"), secret.ErrGone, "ResourceNotFoundException"},
+		{"fault 6: marked for deletion", said(400, "InvalidRequestException"), secret.ErrGone, "InvalidRequestException"},
+		{"fault 6: the KMS key is disabled", said(400, "DecryptionFailure"), secret.ErrGone, "DecryptionFailure"},
+		{"fault 6: the access key is inactive", said(400, "UnrecognizedClientException"), secret.ErrGone, "UnrecognizedClientException"},
+		{"expired credentials pass", said(400, "ExpiredTokenException"), nil, "ExpiredTokenException"},
+		{"a code that repeats the key", said(400, key), nil, "HTTP 400"},
+		{"a proxy's page", answer(502, "<html>"+key), nil, "HTTP 502"},
+		{"a redirect", http.RedirectHandler("http://127.0.0.1:1/"+key, 302), nil, "HTTP 302"},
+		{"half of an answer", answer(200, `{"SecretString":"`+key), secret.ErrMalformed, "does not parse"},
+		{"an answer without an end", http.HandlerFunc(endless), secret.ErrMalformed, "does not parse"},
+		{"an answer without a value", answer(200, `{"Name":"`+key+`"}`), secret.ErrMalformed, "no value"},
+		{"an answer of another type", answer(200, `{"SecretString":["`+key+`"]}`), secret.ErrMalformed, "does not parse"},
+		{"an answer that is cut off", http.HandlerFunc(cutOff), nil, "connection to the store broke"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
@@ -229,8 +237,13 @@ func TestFaults(t *testing.T) {
 			if err == nil {
 				t.Fatal("no error")
 			}
-			if gone := errors.Is(err, secret.ErrGone); gone != tt.gone || !strings.Contains(err.Error(), tt.says) {
-				t.Errorf("the error is %v (ErrGone: %v)", err, gone)
+			if !strings.Contains(err.Error(), tt.says) {
+				t.Errorf("the error is %v", err)
+			}
+			for _, kind := range []error{secret.ErrGone, secret.ErrMalformed, secret.ErrMisconfigured} {
+				if errors.Is(err, kind) != errors.Is(tt.kind, kind) {
+					t.Errorf("the error is %v", err)
+				}
 			}
 			for _, verb := range []string{"%v", "%+v", "%#v"} {
 				if how := secrettest.Leak(fmt.Sprintf(verb, err), key); how != "" {

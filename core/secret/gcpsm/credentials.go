@@ -85,6 +85,9 @@ func fromMetadata(client *http.Client) tokens {
 
 // tokenError says why there is no access token, with nothing of what the other side said.
 func tokenError(err error) error {
+	if _, ok := errors.AsType[metadata.NotDefinedError](err); ok {
+		return errors.New("no access token: the metadata server knows no service account of this function")
+	}
 	status := 0
 	if e, ok := errors.AsType[*auth.Error](err); ok && e.Response != nil {
 		status = e.Response.StatusCode

@@ -95,7 +95,7 @@ func TestCredentials(t *testing.T) {
 		{"the metadata server knows no account", func(t *testing.T) map[string]string {
 			t.Setenv("GCE_METADATA_HOST", issuer(t, 404, "no account granted-to-the-test").Listener.Addr().String())
 			return nil
-		}, nil, "no access token"},
+		}, nil, "no service account"},
 		{"the metadata server refuses", func(t *testing.T) map[string]string {
 			t.Setenv("GCE_METADATA_HOST", issuer(t, 403, "not you, granted-to-the-test").Listener.Addr().String())
 			return nil
