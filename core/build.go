@@ -96,13 +96,27 @@ func (s scope) name(variable, member string) string {
 	return fmt.Sprintf("ORGA_TENANTS_SOURCE: tenant %q: %s", s.tenant, member)
 }
 
-func (b *builder) fault(name string, err error) {
-	b.report(fmt.Errorf("%s: %w", name, err))
+// settingError is what is wrong with a setting, or with what it names.
+type settingError struct {
+	setting string
+	err     error
 }
 
-// report is where every fault is kept and logged, once.
+func (e *settingError) Error() string { return e.setting + ": " + e.err.Error() }
+func (e *settingError) Unwrap() error { return e.err }
+
+func (b *builder) fault(setting string, err error) {
+	b.report(&settingError{setting, err})
+}
+
+// report keeps a fault for good and logs it, once.
 func (b *builder) report(fault error) {
 	b.faults = append(b.faults, fault)
+	b.tell(fault)
+}
+
+// tell is where every fault is logged.
+func (b *builder) tell(fault error) {
 	b.log.Error("misconfigured", "fault", fault.Error())
 }
 
@@ -143,7 +157,18 @@ func (b *builder) open(setting, ref string, shape secret.Shape) secret.Source {
 		b.fault(setting, err)
 		return nil
 	}
-	return src
+	return named(setting, src)
+}
+
+// named is src whose faults name the setting that led there, as those that are found without a fetch do.
+func named(setting string, src secret.Source) secret.Source {
+	return secret.SourceFunc(func(ctx context.Context) (secret.Secret, error) {
+		s, err := src.Fetch(ctx)
+		if errors.Is(err, secret.ErrMisconfigured) {
+			err = &settingError{setting, err}
+		}
+		return s, err
+	})
 }
 
 // key is a tenant's key; nil when its source is a fault.

@@ -36,6 +36,8 @@ func TestFaults(t *testing.T) {
 		{"key in place of a source", env{"ORGA_API_KEY_SOURCE": value}, "ORGA_API_KEY_SOURCE"},
 		{"source that is not linked", env{"ORGA_API_KEY_SOURCE": "awssm:" + value}, "ORGA_API_KEY_SOURCE"},
 		{"file by a relative path", env{"ORGA_API_KEY_SOURCE": "file:" + value}, "ORGA_API_KEY_SOURCE"},
+		{"key in a file that is not there", env{"ORGA_API_KEY_SOURCE": "file:/nowhere/key"}, "ORGA_API_KEY_SOURCE: /nowhere/key"},
+		{"hmac key in a file that is not there", env{"ORGA_AUTH": "hmac", "ORGA_AUTH_HMAC_KEY_SOURCE": "file:/nowhere/key"}, "ORGA_AUTH_HMAC_KEY_SOURCE: /nowhere/key"},
 		{"TTL without a unit", env{"ORGA_API_KEY_TTL": "300"}, "ORGA_API_KEY_TTL"},
 		{"no time", env{"ORGA_TIMEOUT": "0s"}, "ORGA_TIMEOUT"},
 		{"time below zero", env{"ORGA_TIMEOUT": "-8s"}, "ORGA_TIMEOUT"},
@@ -79,13 +81,27 @@ func TestFaults(t *testing.T) {
 }
 
 func TestAllFaultsAtOnce(t *testing.T) {
-	d := deploy(t, env{"ORGA_AUTH": "", "ORGA_TIMEOUT": "x", "ORGA_RATE_LIMIT": "x", "ORGA_CORS_ORIGINS": "x", "ORGA_API_KEY": ""}, nil)
-	for _, name := range []string{"ORGA_AUTH", "ORGA_TIMEOUT", "ORGA_RATE_LIMIT", "ORGA_CORS_ORIGINS", "ORGA_API_KEY"} {
-		if !strings.Contains(d.fault.Error(), name) {
-			t.Errorf("%s is not among the faults: %v", name, d.fault)
-		}
-		if n := strings.Count(d.log.String(), `"fault":"`+name); n != 1 {
-			t.Errorf("%s is logged %d times", name, n)
+	for _, tt := range []struct {
+		set    env
+		faults []string
+	}{
+		{
+			env{"ORGA_AUTH": "", "ORGA_TIMEOUT": "x", "ORGA_RATE_LIMIT": "x", "ORGA_CORS_ORIGINS": "x", "ORGA_API_KEY": ""},
+			[]string{"ORGA_AUTH", "ORGA_TIMEOUT", "ORGA_RATE_LIMIT", "ORGA_CORS_ORIGINS", "ORGA_API_KEY"},
+		},
+		{ // what is wrong with a file shows beside all else
+			env{"ORGA_TIMEOUT": "x", "ORGA_API_KEY_SOURCE": "file:/nowhere/key", "ORGA_AUTH": "hmac", "ORGA_AUTH_HMAC_KEY_SOURCE": "file:/nowhere/hmac"},
+			[]string{"ORGA_TIMEOUT", "ORGA_API_KEY_SOURCE", "ORGA_AUTH_HMAC_KEY_SOURCE"},
+		},
+	} {
+		d := deploy(t, tt.set, nil)
+		for _, name := range tt.faults {
+			if !strings.Contains(d.fault.Error(), name) {
+				t.Errorf("%s is not among the faults: %v", name, d.fault)
+			}
+			if n := strings.Count(d.log.String(), `"fault":"`+name); n != 1 {
+				t.Errorf("%s is logged %d times", name, n)
+			}
 		}
 	}
 }

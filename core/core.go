@@ -32,7 +32,9 @@ type Drivers struct {
 // restarts what fails would only hide the reason.
 //
 // New fetches the key and opens a connection to Orga, both at once and for 2 s at most, so that the
-// first caller waits for neither. It reports no failure of that: the first caller tries again.
+// first caller waits for neither. A failure of that is reported only where it is a fault of the
+// settings, as a file that is missing. Such a file may yet appear: until then the endpoint answers
+// `misconfigured`, and needs no restart to mint.
 func New(ctx context.Context, cfg Config, drivers Drivers) (http.Handler, error) {
 	log := drivers.Log
 	if log == nil {
@@ -40,40 +42,58 @@ func New(ctx context.Context, cfg Config, drivers Drivers) (http.Handler, error)
 	}
 	b := newBuilder(ctx, cfg, drivers, log)
 	e := b.endpoint()
-	b.warm(ctx, e)
+	mendable := b.warm(ctx, e)
 	e.fault = errors.Join(b.faults...)
 	b.log.Info("started", "version", Version)
-	return b.telemetry.Handler(exchange.Handler(e, b.log), pattern), e.fault
+	return b.telemetry.Handler(exchange.Handler(e, b.log), pattern), errors.Join(e.fault, mendable)
 }
 
 // warmTimeout bounds what New waits for: an instance must start when nothing answers.
 const warmTimeout = 2 * time.Second
 
 // warm does in init what the first caller would wait for, and reads the tenants, whose faults are
-// faults of the settings.
-func (b *builder) warm(ctx context.Context, e *endpoint) {
+// faults of the settings. The keys are fetched whatever else is wrong, since what is wrong with them
+// must not wait for the next deployment to show; warm's error is that, and it may be mended while
+// the endpoint runs.
+func (b *builder) warm(ctx context.Context, e *endpoint) error {
 	ctx, cancel := context.WithTimeout(ctx, warmTimeout)
 	defer cancel()
 	var wg sync.WaitGroup
+	faults := make([]error, len(e.keys))
+	for i, key := range e.keys {
+		wg.Go(func() { faults[i] = fetch(ctx, key) })
+	}
 	if len(b.faults) == 0 {
 		wg.Go(func() { b.direct.warm(ctx, b.cfg.BaseURL) })
-		wg.Go(func() { _, _ = e.home.key.Get(ctx) }) // the cache logs what fails, here and below
-		if b.hmacKey != nil {
-			wg.Go(func() { _, _ = b.hmacKey.Get(ctx) })
-		}
 		if b.shared != nil {
 			wg.Go(func() { _ = b.shared.Ping(ctx) }) // the first caller finds out, and says so
 		}
 	}
 	if e.directory != nil {
-		wg.Go(func() {
-			before := len(b.faults)
-			_, err := e.directory.tenants(ctx)
-			// What is wrong in the document is among the faults by now; that there is none is one, too.
-			if p, ok := errors.AsType[*exchange.Problem](err); ok && p.Code == exchange.Misconfigured && len(b.faults) == before {
-				b.fault("ORGA_TENANTS_SOURCE", p.Cause)
-			}
-		})
+		wg.Go(func() { b.readTenants(ctx, e.directory) })
 	}
 	wg.Wait()
+	for _, fault := range faults {
+		if fault != nil {
+			b.tell(fault)
+		}
+	}
+	return errors.Join(faults...)
+}
+
+// fetch puts a key at hand. Its error is a fault of the settings; the cache logs whatever fails.
+func fetch(ctx context.Context, key *secret.Cache) error {
+	_, err := key.Get(ctx)
+	if fault, ok := errors.AsType[*settingError](err); ok {
+		return fault
+	}
+	return nil
+}
+
+func (b *builder) readTenants(ctx context.Context, d *directory) {
+	_, err := d.tenants(ctx)
+	// What is wrong in the document is among the faults by now; that there is none is one, too.
+	if fault, ok := errors.AsType[*settingError](err); ok && !d.faulty() {
+		b.report(fault)
+	}
 }

@@ -3,7 +3,10 @@ package core_test
 import (
 	"bytes"
 	"context"
+	"crypto/hmac"
+	"crypto/sha256"
 	"encoding/json"
+	"fmt"
 	"io"
 	"log/slog"
 	"maps"
@@ -11,9 +14,12 @@ import (
 	"net/http/httptest"
 	"os"
 	"regexp"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"github.com/orga-session/orga-session/core"
 	"github.com/orga-session/orga-session/core/orga/orgatest"
@@ -326,6 +332,73 @@ func TestReadiness(t *testing.T) {
 			t.Errorf("%d %s", a.StatusCode, a.body)
 		}
 	})
+}
+
+// A file that is missing or malformed is a fault of the settings, and one that needs no restart: when the
+// file is there, the endpoint mints.
+func TestFileThatAppearsLater(t *testing.T) {
+	for _, tt := range []struct {
+		name, setting, before, after string
+	}{
+		{"a key that is missing", "ORGA_API_KEY_SOURCE", "", orgatest.Key},
+		{"a key that is malformed", "ORGA_API_KEY_SOURCE", "two words", orgatest.Key},
+		{"an hmac key that is missing", "ORGA_AUTH_HMAC_KEY_SOURCE", "", "hmac key"},
+		{"an hmac key that is empty", "ORGA_AUTH_HMAC_KEY_SOURCE", "\n", "hmac key"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			path := t.TempDir() + "/key"
+			put := func(content string) {
+				if err := os.WriteFile(path, []byte(content), 0o600); err != nil {
+					t.Fatal(err)
+				}
+			}
+			if tt.before != "" {
+				put(tt.before)
+			}
+			// No Orga: its connections would hold up the bubble's time. Who gets that far is told so.
+			vars := env{"ORGA_BASE_URL": "http://127.0.0.1:1", "ORGA_AUTH": "hmac", "ORGA_API_KEY": orgatest.Key, "HMAC": "hmac key", "ORGA_AUTH_HMAC_KEY_SOURCE": "env:HMAC"}
+			vars[tt.setting] = "file:" + path
+			synctest.Test(t, func(t *testing.T) {
+				d := deployment{log: new(logBuffer)}
+				d.handler, d.fault = core.New(t.Context(), core.ConfigFromEnv(vars.lookup), core.Drivers{Log: slog.New(slog.NewJSONHandler(d.log, nil))})
+				if d.fault == nil || !strings.HasPrefix(d.fault.Error(), tt.setting+": ") {
+					t.Errorf("the fault is %v", d.fault)
+				}
+				if n := strings.Count(d.log.String(), `"level":"ERROR","msg":"misconfigured","fault":"`+tt.setting+`: `); n != 1 {
+					t.Errorf("%s is named %d times by\n%s", tt.setting, n, d.log)
+				}
+				answers := func(when string, healthz, readyz, mint int, code string) {
+					t.Helper()
+					if a := d.ask("GET", "/healthz"); a.StatusCode != healthz {
+						t.Errorf("%s: health is %d", when, a.StatusCode)
+					}
+					if a := d.ask("GET", "/readyz"); a.StatusCode != readyz || readyz != 200 && a.json.Code != code {
+						t.Errorf("%s: readiness is %d %s", when, a.StatusCode, a.body)
+					}
+					if a := d.ask("GET", mintPath, "Authorization", signed("hmac key")); a.StatusCode != mint || a.json.Code != code {
+						t.Errorf("%s: a mint is %d %s", when, a.StatusCode, a.body)
+					}
+				}
+				answers("at first", 200, 503, 500, "misconfigured")
+				time.Sleep(time.Hour)
+				answers("later", 200, 503, 500, "misconfigured")
+				put(tt.after)
+				time.Sleep(10 * time.Second)
+				answers("mended", 200, 200, 502, "upstream_error")
+				if strings.Contains(d.log.String(), "two words") {
+					t.Error("the content is in the log")
+				}
+			})
+		})
+	}
+}
+
+// signed is the header of an hmac caller who mints now.
+func signed(key string) string {
+	ts := strconv.FormatInt(time.Now().Unix(), 10)
+	mac := hmac.New(sha256.New, []byte(key))
+	fmt.Fprintf(mac, "GET\n%s\n%s", mintPath, ts)
+	return fmt.Sprintf("Orga-HMAC ts=%s,sig=%x", ts, mac.Sum(nil))
 }
 
 // Fault 33: what is refused costs no call, neither upstream nor to the secret store.

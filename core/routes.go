@@ -25,7 +25,8 @@ func isTenantName(s string) bool {
 type endpoint struct {
 	fault     error // the settings are wrong: nothing is minted
 	home      *tenant
-	directory *directory // nil when there are no tenants but the default one
+	directory *directory      // nil when there are no tenants but the default one
+	keys      []*secret.Cache // what a mint for the default tenant needs: its key, and hmac's where that is in use
 	stranger  http.Handler
 	timeout   time.Duration // of a whole mint, whatever it waits for
 
@@ -54,6 +55,11 @@ func (b *builder) endpoint() *endpoint {
 		exchange.WriteJSON(w, http.StatusOK, "application/json", answer)
 	}))
 	e.readiness = home.cors.Headers(http.HandlerFunc(e.ready))
+	for _, key := range []*secret.Cache{home.key, b.hmacKey} {
+		if key != nil {
+			e.keys = append(e.keys, key)
+		}
+	}
 	if b.cfg.TenantsSource != "" {
 		e.directory = b.directory()
 	}
@@ -151,22 +157,32 @@ type state struct {
 	Version string `json:"version,omitempty"` // of /healthz?verbose
 }
 
-// ready answers 200 once the default tenant's key is at hand.
+// ready answers 200 once what a mint for the default tenant needs is at hand.
 func (e *endpoint) ready(w http.ResponseWriter, r *http.Request) {
-	problem := exchange.Refuse(exchange.Misconfigured, errFaulty)
-	if e.fault == nil {
-		err := e.home.key.Ready(r.Context())
-		if err == nil {
-			exchange.WriteJSON(w, http.StatusOK, "application/json", state{Status: "ready"})
-			return
-		}
-		problem = exchange.Refuse(exchange.SecretUnavailable, err) // the checker went away
-		if out, ok := errors.AsType[*secret.UnavailableError](err); ok {
-			problem = session.SecretProblem(out)
-		}
+	problem := e.unready(r.Context())
+	if problem == nil {
+		exchange.WriteJSON(w, http.StatusOK, "application/json", state{Status: "ready"})
+		return
 	}
 	problem.HTTPStatus = http.StatusServiceUnavailable // whatever the reason, not ready is 503
 	exchange.Fail(w, r, problem)
+}
+
+// unready is why the endpoint is not ready, nil when it is.
+func (e *endpoint) unready(ctx context.Context) *exchange.Problem {
+	if e.fault != nil {
+		return exchange.Refuse(exchange.Misconfigured, errFaulty)
+	}
+	for _, key := range e.keys {
+		err := key.Ready(ctx)
+		if out, ok := errors.AsType[*secret.UnavailableError](err); ok {
+			return session.SecretProblem(out)
+		}
+		if err != nil {
+			return exchange.Refuse(exchange.SecretUnavailable, err) // the checker went away
+		}
+	}
+	return nil
 }
 
 func methods(allow string) *exchange.Problem {
@@ -174,7 +190,7 @@ func methods(allow string) *exchange.Problem {
 }
 
 var (
-	errFaulty       = errors.New("the settings are wrong; the log of the start names each")
+	errFaulty       = errors.New("the settings are wrong; the log names each")
 	forbiddenTenant = exchange.Refuse(exchange.Forbidden, errors.New("there is no such tenant"))
 )
 

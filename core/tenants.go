@@ -68,6 +68,13 @@ func (d *directory) tenants(ctx context.Context) (map[string]*tenant, error) {
 	return d.known, nil
 }
 
+// faulty tells whether what was read is wrong.
+func (d *directory) faulty() bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.fault != nil
+}
+
 // tenants builds every tenant of the document. Its error joins what is wrong with any of them.
 func (b *builder) tenants(document string) (map[string]*tenant, error) {
 	before := len(b.faults)

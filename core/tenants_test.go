@@ -221,6 +221,20 @@ func TestTenantBaseURLAtDial(t *testing.T) {
 	}
 }
 
+// A tenant's key is fetched on its first use; what is wrong with its file is logged by the setting's name.
+func TestTenantKeyInAMissingFile(t *testing.T) {
+	d := withTenants(t, `{"tenants":{"acme":{"apiKeySource":"file:/nowhere/key"}}}`, nil, nil)
+	if d.fault != nil {
+		t.Fatal(d.fault)
+	}
+	if a := d.ask("GET", mintPath+"/acme"); a.StatusCode != 500 || a.json.Code != "misconfigured" {
+		t.Errorf("%d %s", a.StatusCode, a.body)
+	}
+	if want := `"cause":"ORGA_TENANTS_SOURCE: tenant \"acme\": apiKeySource: /nowhere/key: `; !strings.Contains(d.log.String(), want) {
+		t.Errorf("%s is not in\n%s", want, d.log)
+	}
+}
+
 // A source that is out of reach at the start is asked again by who needs it; the default tenant
 // serves on.
 func TestTenantsSourceDown(t *testing.T) {
