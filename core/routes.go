@@ -98,12 +98,12 @@ func (e *endpoint) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		ctx, cancel := session.Budget(r.Context(), e.timeout)
 		defer cancel()
 		exchange.From(ctx).Tenant = name
-		e.tenant(ctx, name).ServeHTTP(w, r.WithContext(ctx))
+		e.tenant(ctx, r.Method, name).ServeHTTP(w, r.WithContext(ctx))
 	}
 }
 
 // tenant is the chain that answers for a tenant, be there one of that name or not.
-func (e *endpoint) tenant(ctx context.Context, name string) http.Handler {
+func (e *endpoint) tenant(ctx context.Context, method, name string) http.Handler {
 	if name == "" {
 		return e.home
 	}
@@ -111,7 +111,10 @@ func (e *endpoint) tenant(ctx context.Context, name string) http.Handler {
 		return e.stranger
 	}
 	tenants, err := e.directory.tenants(ctx)
-	if err != nil {
+	switch {
+	case err != nil && method == http.MethodOptions && !e.directory.faulty():
+		return e.home // a preflight is not refused, and the tenant's origins are not known yet
+	case err != nil:
 		return e.home.cors.Headers(refuse(err))
 	}
 	if t, ok := tenants[name]; ok {
@@ -170,7 +173,7 @@ func (e *endpoint) ready(w http.ResponseWriter, r *http.Request) {
 
 // unready is why the endpoint is not ready, nil when it is.
 func (e *endpoint) unready(ctx context.Context) *exchange.Problem {
-	if e.fault != nil {
+	if e.fault != nil || e.directory != nil && e.directory.faulty() {
 		return exchange.Refuse(exchange.Misconfigured, errFaulty)
 	}
 	for _, key := range e.keys {

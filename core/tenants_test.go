@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"log/slog"
 	"maps"
 	"net/http"
 	"net/http/httptest"
@@ -13,7 +14,10 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"testing/synctest"
+	"time"
 
+	"github.com/orga-session/orga-session/core"
 	"github.com/orga-session/orga-session/core/orga"
 	"github.com/orga-session/orga-session/core/orga/orgatest"
 	"github.com/orga-session/orga-session/core/secret"
@@ -249,6 +253,61 @@ func TestTenantsSourceDown(t *testing.T) {
 	if a := d.ask("GET", mintPath); a.StatusCode != 200 {
 		t.Errorf("default: %d %s", a.StatusCode, a.body)
 	}
+}
+
+// While the tenants are not known, a preflight is answered with the default tenant's origins.
+func TestPreflightBeforeTenants(t *testing.T) {
+	drivers := secret.Drivers{"store": func(secret.Ref) (secret.Source, error) {
+		return secret.SourceFunc(func(context.Context) (secret.Secret, error) { return secret.Secret{}, errors.New("down") }), nil
+	}}
+	d := withTenants(t, "", env{"ORGA_TENANTS_SOURCE": "store:tenants", "ORGA_CORS_ORIGINS": "https://home.example"}, drivers)
+	for origin, allowed := range map[string]string{"https://home.example": "https://home.example", "https://acme.example": ""} {
+		a := d.ask("OPTIONS", mintPath+"/acme", "Origin", origin, "Access-Control-Request-Method", "GET")
+		if got := a.Header.Get("Access-Control-Allow-Origin"); a.StatusCode != 204 || got != allowed {
+			t.Errorf("from %s: %d, Access-Control-Allow-Origin %q", origin, a.StatusCode, got)
+		}
+	}
+}
+
+// Faults of a document that could not be read at the start are faults all the same.
+func TestTenantsReadLateAndFaulty(t *testing.T) {
+	document := ""
+	drivers := secret.Drivers{"store": func(secret.Ref) (secret.Source, error) {
+		return secret.SourceFunc(func(context.Context) (secret.Secret, error) {
+			if document == "" {
+				return secret.Secret{}, errors.New("down")
+			}
+			return secret.Secret{Value: secret.NewValue(document), Version: "1"}, nil
+		}), nil
+	}}
+	vars := env{"ORGA_TENANTS_SOURCE": "store:tenants", "ORGA_API_KEY": orgatest.Key, "ORGA_BASE_URL": "http://127.0.0.1:1", "ORGA_AUTH": "anonymous"}
+	synctest.Test(t, func(t *testing.T) {
+		d := deployment{log: new(logBuffer)}
+		d.handler, d.fault = core.New(t.Context(), core.ConfigFromEnv(vars.lookup), core.Drivers{Secrets: drivers, Log: slog.New(slog.NewJSONHandler(d.log, nil))})
+		if a := d.ask("GET", "/readyz"); a.StatusCode != 200 || d.fault != nil {
+			t.Errorf("before: %d %s, fault %v", a.StatusCode, a.body, d.fault)
+		}
+		document = `{"tenants":{"acme":{}}}`
+		time.Sleep(time.Minute)
+		for _, tt := range []struct {
+			method, target string
+			status         int
+		}{
+			{"GET", mintPath + "/acme", 500},
+			{"OPTIONS", mintPath + "/acme", 500},
+			{"GET", "/readyz", 503},
+		} {
+			if a := d.ask(tt.method, tt.target); a.StatusCode != tt.status || a.json.Code != "misconfigured" {
+				t.Errorf("%s %s: %d %s", tt.method, tt.target, a.StatusCode, a.body)
+			}
+		}
+		if n := strings.Count(d.log.String(), `"fault":"ORGA_TENANTS_SOURCE: tenant \"acme\": apiKeySource: `); n != 1 {
+			t.Errorf("the fault is logged %d times", n)
+		}
+		if a := d.ask("GET", mintPath); a.StatusCode != 502 { // there is no Orga
+			t.Errorf("the default tenant: %d %s", a.StatusCode, a.body)
+		}
+	})
 }
 
 // The JSON Schema and the code know the same members.
