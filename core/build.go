@@ -3,7 +3,6 @@ package core
 import (
 	"context"
 	"errors"
-	"fmt"
 	"log/slog"
 	"net/http"
 	"slices"
@@ -86,14 +85,14 @@ func (b *builder) newLimiter() policy.Limiter {
 }
 
 // scope names the settings of one tenant in its faults: by their variables for the default tenant, by
-// the members of the tenants' JSON for all others.
-type scope struct{ tenant string }
+// the members of the tenants' JSON for all others, for which it is what they stand behind.
+type scope string
 
 func (s scope) name(variable, member string) string {
-	if s.tenant == "" {
+	if s == "" {
 		return variable
 	}
-	return fmt.Sprintf("ORGA_TENANTS_SOURCE: tenant %q: %s", s.tenant, member)
+	return string(s) + ": " + member
 }
 
 // settingError is what is wrong with a setting, or with what it names.
@@ -121,8 +120,7 @@ func (b *builder) tell(fault error) {
 }
 
 // tenant builds the chain of the tenant called name ("" for the default one).
-func (b *builder) tenant(name string, t Tenant) *tenant {
-	s := scope{name}
+func (b *builder) tenant(s scope, name string, t Tenant) *tenant {
 	cors, err := policy.NewCORS(t.CORSOrigins)
 	if err != nil {
 		b.fault(s.name("ORGA_CORS_ORIGINS", "corsOrigins"), err)
@@ -173,6 +171,9 @@ func named(setting string, src secret.Source) secret.Source {
 
 // key is a tenant's key; nil when its source is a fault.
 func (b *builder) key(s scope, t Tenant) *secret.Cache {
+	if s != "" && t.APIKeySource == "" {
+		return nil // inherit has said so
+	}
 	src := b.open(s.name("ORGA_API_KEY_SOURCE", "apiKeySource"), t.APIKeySource, secret.Key)
 	if src == nil {
 		return nil

@@ -107,7 +107,7 @@ type parser struct {
 }
 
 func (p *parser) fault(name, format string, args ...any) {
-	p.faults = append(p.faults, fmt.Errorf(name+": "+format, args...))
+	p.faults = append(p.faults, fmt.Errorf("%s: %w", name, fmt.Errorf(format, args...)))
 }
 
 func (p *parser) text(name, def string) string {

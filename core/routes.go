@@ -36,7 +36,7 @@ type endpoint struct {
 }
 
 func (b *builder) endpoint() *endpoint {
-	home := b.tenant("", b.cfg.Tenant)
+	home := b.tenant("", "", b.cfg.Tenant)
 	early := func(p *exchange.Problem) http.Handler { return home.cors.Headers(refuse(p)) }
 	e := &endpoint{
 		home:          home,

@@ -7,7 +7,10 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"slices"
+	"strconv"
+	"strings"
 	"sync"
 
 	"github.com/orga-session/orga-session/core/exchange"
@@ -78,55 +81,68 @@ func (d *directory) faulty() bool {
 // tenants builds every tenant of the document. Its error joins what is wrong with any of them.
 func (b *builder) tenants(document string) (map[string]*tenant, error) {
 	before := len(b.faults)
-	entries, err := parseTenants(document)
+	entries, order, err := parseTenants(document)
 	if err != nil {
 		b.fault("ORGA_TENANTS_SOURCE", err)
 	}
 	built := make(map[string]*tenant, len(entries))
-	sharing := make(map[[2]string]int)
-	for name, entry := range entries {
-		t, err := b.inherit(entry)
-		if err != nil {
-			b.fault(fmt.Sprintf("ORGA_TENANTS_SOURCE: tenant %q", name), err)
-			continue
+	var settings []Tenant
+	for _, name := range slices.Sorted(maps.Keys(entries)) {
+		s := scope("ORGA_TENANTS_SOURCE: tenant " + strconv.Quote(name))
+		if !isTenantName(name) {
+			place := strconv.Itoa(slices.Index(order, name) + 1)
+			s = scope("ORGA_TENANTS_SOURCE: tenant " + shown(name, place))
+			b.fault(string(s), errors.New("its name is not of the form [a-z0-9][a-z0-9-]{0,62}"))
 		}
-		built[name] = b.tenant(name, t)
+		t := b.inherit(s, entries[name])
+		built[name] = b.tenant(s, name, t)
+		settings = append(settings, t)
+	}
+	if err := errors.Join(b.faults[before:]...); err != nil {
+		return nil, err
+	}
+	b.warnOfSharing(settings)
+	return built, nil
+}
+
+// warnOfSharing tells of tenants whose users are taken for each other's.
+func (b *builder) warnOfSharing(tenants []Tenant) {
+	if b.cfg.TenantClaim != "" {
+		return
+	}
+	sharing := make(map[[2]string]int)
+	for _, t := range tenants {
 		if slices.Contains(t.Auth, "oidc") {
 			sharing[[2]string{t.AuthIssuer, t.AuthAudience}]++
 		}
 	}
 	for _, n := range sharing {
-		if n > 1 && b.cfg.TenantClaim == "" {
+		if n > 1 {
 			b.log.Warn("tenants that share an issuer and an audience accept each other's users; ORGA_AUTH_TENANT_CLAIM keeps them apart", "tenants", n)
 		}
 	}
-	return built, errors.Join(b.faults[before:]...)
 }
 
-// parseTenants reads {"tenants":{name:{member:value}}}. A member twice, or one that is unknown, is a
-// fault: a setting that is misspelt must not quietly be the default.
-func parseTenants(document string) (map[string]members, error) {
-	top, err := parseMembers(json.RawMessage(document))
+// parseTenants reads {"tenants":{name:entry}}; order is that of the names in the document.
+func parseTenants(document string) (entries members, order []string, err error) {
+	top, _, err := parseMembers(json.RawMessage(document))
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	if len(top) != 1 || top["tenants"] == nil {
-		return nil, errors.New(`is not {"tenants":{…}} with nothing beside it`)
+		return nil, nil, errors.New(`is not {"tenants":{…}} with nothing beside it`)
 	}
-	named, err := parseMembers(top["tenants"])
-	if err != nil {
-		return nil, err
+	return parseMembers(top["tenants"])
+}
+
+// shown is how a fault prints a name that somebody made up: other in place of one that could be a secret
+// where it does not belong, as is whatever is long, or has more than letters and digits.
+func shown(name, other string) string {
+	const harmless = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789"
+	if name == "" || len(name) > 32 || strings.Trim(name, harmless) != "" {
+		return other
 	}
-	entries := make(map[string]members, len(named))
-	for name, raw := range named {
-		if !isTenantName(name) {
-			return nil, errors.New("a tenant's name is not of the form [a-z0-9][a-z0-9-]{0,62}")
-		}
-		if entries[name], err = parseMembers(raw); err != nil {
-			return nil, fmt.Errorf("tenant %q: %w", name, err)
-		}
-	}
-	return entries, nil
+	return strconv.Quote(name)
 }
 
 // tenantMembers are the settings that a tenant may have of its own.
@@ -142,37 +158,52 @@ var tenantMembers = map[string]func(p *parser, t *Tenant, text string){
 	"rateLimit":    func(p *parser, t *Tenant, text string) { t.RateLimit = p.quotaIn("rateLimit", text, t.RateLimit) },
 }
 
-// inherit is the default tenant's settings under those of an entry; the key is never inherited.
-func (b *builder) inherit(entry members) (Tenant, error) {
+// inherit is the default tenant's settings under those of an entry; the key is never inherited. A member
+// twice, or one that is unknown, is a fault: a setting that is misspelt must not quietly be the default.
+func (b *builder) inherit(s scope, raw json.RawMessage) Tenant {
 	t := b.cfg.Tenant
 	t.APIKeySource = ""
+	entry, _, err := parseMembers(raw)
+	if err != nil {
+		b.fault(string(s), err)
+	}
 	var p parser
-	for name, raw := range entry {
-		if name == "corsOrigins" {
-			t.CORSOrigins = nil
-			if json.Unmarshal(raw, &t.CORSOrigins) != nil {
-				p.fault(name, "is no list of texts")
-			}
-			continue
-		}
-		set, known := tenantMembers[name]
-		var text *string
-		switch {
-		case !known:
-			p.fault(fmt.Sprintf("%q", name), "is no setting of a tenant")
-		case json.Unmarshal(raw, &text) != nil, text == nil:
-			p.fault(name, "is no text")
-		default:
-			set(&p, &t, *text)
-		}
+	for _, name := range slices.Sorted(maps.Keys(entry)) {
+		p.member(&t, name, entry[name])
 	}
 	if entry["authIssuer"] != nil && entry["authJWKSURL"] == nil {
 		t.AuthJWKSURL = "" // the default issuer's keys are not this one's
 	}
-	if t.APIKeySource == "" {
+	if entry != nil && t.APIKeySource == "" {
 		p.fault("apiKeySource", "is required; a tenant never uses another's key")
 	}
-	return t, errors.Join(p.faults...)
+	for _, fault := range p.faults {
+		b.fault(string(s), fault)
+	}
+	return t
+}
+
+// member puts one member of a tenant's entry into its settings.
+func (p *parser) member(t *Tenant, name string, raw json.RawMessage) {
+	if name == "corsOrigins" {
+		var list *[]string
+		if t.CORSOrigins = nil; json.Unmarshal(raw, &list) != nil || list == nil {
+			p.fault(name, "is no list of texts")
+			return
+		}
+		t.CORSOrigins = *list
+		return
+	}
+	set, known := tenantMembers[name]
+	var text *string
+	switch {
+	case !known:
+		p.fault(shown(name, "a member"), "is no setting of a tenant")
+	case json.Unmarshal(raw, &text) != nil, text == nil:
+		p.fault(name, "is no text")
+	default:
+		set(p, t, *text)
+	}
 }
 
 // members are those of a JSON object, by their exact names.
@@ -180,28 +211,34 @@ type members map[string]json.RawMessage
 
 var errNoObject = errors.New("is no JSON object where one belongs")
 
-func parseMembers(raw json.RawMessage) (members, error) {
+// parseMembers reads a JSON object; order is that of the names in it. Of a member twice, which is a fault,
+// the first counts.
+func parseMembers(raw json.RawMessage) (found members, order []string, err error) {
 	dec := json.NewDecoder(bytes.NewReader(raw))
 	if open, err := dec.Token(); err != nil || open != json.Delim('{') {
-		return nil, errNoObject
+		return nil, nil, errNoObject
 	}
-	found := make(members)
+	found = make(members)
+	var faults []error
 	for dec.More() {
-		name, err := dec.Token()
+		token, err := dec.Token()
 		var value json.RawMessage
 		if err != nil || dec.Decode(&value) != nil {
-			return nil, errNoObject
+			return nil, nil, errNoObject
 		}
-		if _, twice := found[name.(string)]; twice {
-			return nil, errors.New("has a member twice")
+		name := token.(string)
+		order = append(order, name)
+		if _, twice := found[name]; twice {
+			faults = append(faults, fmt.Errorf("has %s twice", shown(name, "a member")))
+			continue
 		}
-		found[name.(string)] = value
+		found[name] = value
 	}
 	if _, err := dec.Token(); err != nil {
-		return nil, errNoObject
+		return nil, nil, errNoObject
 	}
 	if _, err := dec.Token(); !errors.Is(err, io.EOF) {
-		return nil, errNoObject
+		return nil, nil, errNoObject
 	}
-	return found, nil
+	return found, order, errors.Join(faults...)
 }

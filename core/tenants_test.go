@@ -171,10 +171,19 @@ func TestTenantFaults(t *testing.T) {
 		{"something behind", `{"tenants":{}} {}`, "JSON"},
 		{"no tenants", `{}`, `{"tenants":`},
 		{"something beside", `{"tenants":{},"version":"` + value + `"}`, `{"tenants":`},
-		{"name", `{"tenants":{"Acme":{"apiKeySource":"env:ACME_KEY"}}}`, "name"},
+		{"name", `{"tenants":{"Acme":{"apiKeySource":"env:ACME_KEY"}}}`, `tenant "Acme": its name`},
+		{"name that could be a secret", `{"tenants":{"acme":{"apiKeySource":"env:ACME_KEY"},"` + value + `_":{"apiKeySource":"env:ACME_KEY"}}}`, "tenant 2: its name"},
+		{"name that is long", `{"tenants":{"` + value + strings.Repeat("x", 64) + `":{"apiKeySource":"env:ACME_KEY"}}}`, "tenant 1: its name"},
+		{"name that is empty", `{"tenants":{"":{"apiKeySource":"env:ACME_KEY"}}}`, "tenant 1: its name"},
 		{"twice", `{"tenants":{"acme":{"apiKeySource":"env:ACME_KEY"},"acme":{"apiKeySource":"env:OTHER_KEY"}}}`, "twice"},
 		{"no key", `{"tenants":{"acme":{}}}`, "apiKeySource"},
 		{"unknown member", `{"tenants":{"acme":{"apiKeySource":"env:ACME_KEY","apikey":"` + value + `"}}}`, "apikey"},
+		{"unknown member that could be a secret", `{"tenants":{"acme":{"apiKeySource":"env:ACME_KEY","` + value + `":"x"}}}`, `tenant "acme": a member: is no setting`},
+		{"unknown member that is long", `{"tenants":{"acme":{"apiKeySource":"env:ACME_KEY","` + strings.Repeat("s3cr3t", 6) + `":"x"}}}`, "a member: is no setting"},
+		{"unknown member of verbs", `{"tenants":{"acme":{"apiKeySource":"env:ACME_KEY","%s%w":"x"}}}`, "a member: is no setting"},
+		{"unknown member that is a key", `{"tenants":{"acme":{"apiKeySource":"env:ACME_KEY","` + orga.KeyPrefix + `x":"x"}}}`, "a member: is no setting"},
+		{"member twice that could be a secret", `{"tenants":{"acme":{"apiKeySource":"env:ACME_KEY","` + value + `":"x","` + value + `":"y"}}}`, "has a member twice"},
+		{"entry that is no object", `{"tenants":{"acme":"` + value + `"}}`, `tenant "acme": is no JSON object`},
 		{"member in other case", `{"tenants":{"acme":{"apikeysource":"env:ACME_KEY"}}}`, "apikeysource"},
 		{"wrong type", `{"tenants":{"acme":{"apiKeySource":7}}}`, "apiKeySource"},
 		{"null", `{"tenants":{"acme":{"apiKeySource":null}}}`, "apiKeySource"},
@@ -183,6 +192,7 @@ func TestTenantFaults(t *testing.T) {
 		{"TTL", `{"tenants":{"acme":{"apiKeySource":"env:ACME_KEY","apiKeyTTL":"` + value + `"}}}`, "apiKeyTTL"},
 		{"limit", `{"tenants":{"acme":{"apiKeySource":"env:ACME_KEY","rateLimit":"0/1m"}}}`, "rateLimit"},
 		{"origins", `{"tenants":{"acme":{"apiKeySource":"env:ACME_KEY","corsOrigins":"https://a.example"}}}`, "corsOrigins"},
+		{"origins null", `{"tenants":{"acme":{"apiKeySource":"env:ACME_KEY","corsOrigins":null}}}`, "corsOrigins: is no list of texts"},
 		{"origin", `{"tenants":{"acme":{"apiKeySource":"env:ACME_KEY","corsOrigins":["https://` + value + `/"]}}}`, "corsOrigins"},
 		{"auth", `{"tenants":{"acme":{"apiKeySource":"env:ACME_KEY","auth":"` + value + `"}}}`, "auth"},
 		{"oidc without an audience", `{"tenants":{"acme":{"apiKeySource":"env:ACME_KEY","auth":"oidc","authIssuer":"https://a.example"}}}`, "authAudience"},
@@ -203,13 +213,42 @@ func TestTenantFaults(t *testing.T) {
 			if d.fault == nil || !strings.Contains(d.fault.Error(), tt.fault) || !strings.Contains(d.fault.Error(), "ORGA_TENANTS_SOURCE") {
 				t.Fatalf("%q is not named by: %v", tt.fault, d.fault)
 			}
-			if text := d.fault.Error() + d.log.String(); strings.Contains(text, value) || strings.Contains(text, "acme.example") {
+			if text := d.fault.Error() + d.log.String(); strings.Contains(text, value) || strings.Contains(text, "s3cr3ts3cr3t") || strings.Contains(text, orga.KeyPrefix+"x") || strings.Contains(text, "%!") || strings.Contains(text, "acme.example") {
 				t.Errorf("a value is printed: %s", text)
 			}
 			if a := d.ask("GET", "/readyz"); a.StatusCode != 503 || a.json.Code != "misconfigured" {
 				t.Errorf("%d %s", a.StatusCode, a.body)
 			}
 		})
+	}
+}
+
+// Whatever is wrong in the document shows at once, in the order of the names, once each.
+func TestAllTenantFaultsAtOnce(t *testing.T) {
+	d := withTenants(t, `{"tenants":{
+		"zoo":{},
+		"Bad":{"apiKeySource":"env:ACME_KEY","rateLimit":"x"},
+		"acme":{"corsOrigins":null,"apiKeyTTL":"x","auth":7,"baseURL":"http://orga.example","apikey":"x","authIssuer":1},
+		"other":"nothing",
+		"acme":{}}}`, nil, nil)
+	var faults []string
+	for line := range strings.Lines(d.log.String()) {
+		var said struct{ Fault string }
+		if json.Unmarshal([]byte(line), &said) == nil && said.Fault != "" {
+			name, _, _ := strings.Cut(strings.TrimPrefix(said.Fault, "ORGA_TENANTS_SOURCE: "), ": is ")
+			faults = append(faults, name)
+		}
+	}
+	want := []string{
+		`has "acme" twice`,
+		`tenant "Bad": its name is not of the form [a-z0-9][a-z0-9-]{0,62}`, `tenant "Bad": rateLimit`,
+		`tenant "acme": apiKeyTTL`, `tenant "acme": "apikey"`, `tenant "acme": auth`, `tenant "acme": authIssuer`, `tenant "acme": corsOrigins`, `tenant "acme": apiKeySource`,
+		`tenant "acme": baseURL: must be https (http is for this machine's own addresses)`,
+		`tenant "other"`,
+		`tenant "zoo": apiKeySource`,
+	}
+	if got := strings.Join(faults, "\n"); got != strings.Join(want, "\n") {
+		t.Errorf("the faults are\n%s\nwant\n%s", got, strings.Join(want, "\n"))
 	}
 }
 
