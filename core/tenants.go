@@ -86,7 +86,7 @@ func (b *builder) tenants(document string) (map[string]*tenant, error) {
 		b.fault("ORGA_TENANTS_SOURCE", err)
 	}
 	built := make(map[string]*tenant, len(entries))
-	var settings []Tenant
+	settings := []Tenant{b.cfg.Tenant}
 	for _, name := range slices.Sorted(maps.Keys(entries)) {
 		s := scope("ORGA_TENANTS_SOURCE: tenant " + strconv.Quote(name))
 		if !isTenantName(name) {
@@ -105,7 +105,7 @@ func (b *builder) tenants(document string) (map[string]*tenant, error) {
 	return built, nil
 }
 
-// warnOfSharing tells of tenants whose users are taken for each other's.
+// warnOfSharing tells of tenants, the default one among them, whose users are taken for each other's.
 func (b *builder) warnOfSharing(tenants []Tenant) {
 	if b.cfg.TenantClaim != "" {
 		return

@@ -122,14 +122,31 @@ func TestUnknownTenant(t *testing.T) {
 	}
 }
 
-// Tenants whose users have tokens of one issuer for one audience are told apart by a claim only.
+// Tenants whose users have tokens of one issuer for one audience are told apart by a claim only. The
+// default tenant is one of them.
 func TestTenantsThatShareAnIssuer(t *testing.T) {
-	const shared = `{"tenants":{"acme":{"apiKeySource":"env:ACME_KEY"},"other":{"apiKeySource":"env:OTHER_KEY"}}}`
-	for claim, warned := range map[string]bool{"": true, "org": false} {
-		d := withTenants(t, shared, env{"ORGA_AUTH": "oidc", "ORGA_AUTH_ISSUER": "https://i.example", "ORGA_AUTH_AUDIENCE": "a", "ORGA_AUTH_TENANT_CLAIM": claim}, nil)
-		if strings.Contains(d.log.String(), "ORGA_AUTH_TENANT_CLAIM") != warned {
-			t.Errorf("with claim %q: %s", claim, d.log)
-		}
+	const oidc = `"auth":"oidc","authIssuer":"https://%s.example","authAudience":"a"`
+	entry := func(issuer string) string { return fmt.Sprintf(`{"apiKeySource":"env:ACME_KEY",`+oidc+`}`, issuer) }
+	for _, tt := range []struct {
+		name, auth, claim, acme, other string
+		warned                         bool
+	}{
+		{"two tenants", "anonymous", "", entry("i"), entry("i"), true},
+		{"two tenants and a claim", "anonymous", "org", entry("i"), entry("i"), false},
+		{"two tenants of two issuers", "anonymous", "", entry("i"), entry("j"), false},
+		{"a tenant and the default one", "oidc", "", entry("home"), entry("j"), true},
+		{"a tenant that inherits", "oidc", "", `{"apiKeySource":"env:ACME_KEY"}`, entry("j"), true},
+		{"a tenant, the default one and a claim", "oidc", "org", entry("home"), entry("j"), false},
+		{"three issuers", "oidc", "", entry("i"), entry("j"), false},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			d := withTenants(t, `{"tenants":{"acme":`+tt.acme+`,"other":`+tt.other+`}}`, env{
+				"ORGA_AUTH": tt.auth, "ORGA_AUTH_ISSUER": "https://home.example", "ORGA_AUTH_AUDIENCE": "a", "ORGA_AUTH_TENANT_CLAIM": tt.claim,
+			}, nil)
+			if d.fault != nil || strings.Contains(d.log.String(), "ORGA_AUTH_TENANT_CLAIM") != tt.warned {
+				t.Errorf("fault %v, log %s", d.fault, d.log)
+			}
+		})
 	}
 }
 
