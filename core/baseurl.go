@@ -4,6 +4,7 @@ import (
 	"errors"
 	"net/netip"
 	"net/url"
+	"strconv"
 	"strings"
 )
 
@@ -13,8 +14,10 @@ import (
 func checkBaseURL(base string, public bool) error {
 	u, err := url.Parse(base)
 	switch {
-	case err != nil, u.Host == "", u.User != nil, u.RawQuery != "", u.Fragment != "", u.Opaque != "":
+	case err != nil, u.Hostname() == "", u.User != nil, u.RawQuery != "", u.Fragment != "", u.Opaque != "":
 		return errors.New("is not of the form https://host or https://host/path")
+	case !isPort(u.Port()):
+		return errors.New("has a port outside of 1 to 65535")
 	case u.Scheme == "https":
 	case u.Scheme == "http" && !public && isLoopback(u.Hostname()):
 	default:
@@ -24,6 +27,12 @@ func checkBaseURL(base string, public bool) error {
 		return errNotPublic
 	}
 	return nil
+}
+
+// isPort tells whether s is a port, or nothing: then it is the scheme's own.
+func isPort(s string) bool {
+	n, err := strconv.ParseUint(s, 10, 16)
+	return s == "" || err == nil && n > 0
 }
 
 func isLoopback(host string) bool {

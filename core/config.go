@@ -134,13 +134,20 @@ func (p *parser) duration(name string, def time.Duration) time.Duration {
 	return p.durationIn(name, p.text(name, ""), def)
 }
 
+// maxDuration keeps sums of durations, and of one and the time of day, from overflowing.
+const maxDuration = 365 * 24 * time.Hour
+
 func (p *parser) durationIn(name, text string, def time.Duration) time.Duration {
 	if text == "" {
 		return def
 	}
 	d, err := time.ParseDuration(text)
-	if err != nil || d <= 0 {
+	switch {
+	case err != nil || d <= 0:
 		p.fault(name, "is not a duration above zero; write it as 90s, 5m or 1h30m")
+		return def
+	case d > maxDuration:
+		p.fault(name, "is longer than a year (8760h)")
 		return def
 	}
 	return d
