@@ -14,6 +14,7 @@ import (
 	"sync"
 
 	"github.com/orga-session/orga-session/core/exchange"
+	"github.com/orga-session/orga-session/core/orga"
 	"github.com/orga-session/orga-session/core/secret"
 	"github.com/orga-session/orga-session/core/session"
 )
@@ -136,10 +137,10 @@ func parseTenants(document string) (entries members, order []string, err error) 
 }
 
 // shown is how a fault prints a name that somebody made up: other in place of one that could be a secret
-// where it does not belong, as is whatever is long, or has more than letters and digits.
+// where it does not belong, as is a key, and whatever is long or is not made of letters, digits and _.
 func shown(name, other string) string {
-	const harmless = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789"
-	if name == "" || len(name) > 32 || strings.Trim(name, harmless) != "" {
+	const harmless = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_"
+	if name == "" || len(name) > 32 || strings.Trim(name, harmless) != "" || strings.Contains(name, orga.KeyPrefix) {
 		return other
 	}
 	return strconv.Quote(name)

@@ -91,7 +91,8 @@ var replays = []replay{
 			api.FailAll(orga.CallMint, orgatest.Status(429, "", "Retry-After", "60"))
 		}},
 	{name: "the key's store is down", methods: "GET POST", paths: "mint", env: map[string]string{"ORGA_API_KEY_SOURCE": "down:key"}, status: 503, code: "secret_unavailable"},
-	{name: "the tenants' store is down", methods: "GET POST OPTIONS", paths: "tenant", env: map[string]string{"ORGA_TENANTS_SOURCE": "down:tenants"}, status: 503, code: "secret_unavailable"},
+	{name: "the tenants' store is down", methods: "GET POST", paths: "tenant", env: map[string]string{"ORGA_TENANTS_SOURCE": "down:tenants"}, status: 503, code: "secret_unavailable"},
+	{name: "preflight while the tenants' store is down", methods: "OPTIONS", paths: "tenant", env: map[string]string{"ORGA_TENANTS_SOURCE": "down:tenants"}, status: 204},
 	{name: "the limiter is down", methods: "GET POST", paths: "mint", status: 503, code: "limiter_unavailable",
 		env: map[string]string{"ORGA_RATE_LIMIT_STORE": "redis://127.0.0.1:1", "ORGA_RATE_LIMIT_STRICT": "true"}},
 	{name: "the issuer is down", methods: "GET POST", paths: "mint", env: oidc, header: map[string]string{"Authorization": bearer}, status: 503, code: "auth_unavailable"},
