@@ -43,8 +43,8 @@ const DefaultTimeout = 8 * time.Second
 // Tenant is what may differ from one tenant to the next.
 type Tenant struct {
 	APIKeySource string        // where the permanent key is kept (a secret.Ref)
-	APIKeyTTL    time.Duration // how long a fetched key is fresh
-	BaseURL      string        // of the Orga API
+	APIKeyTTL    time.Duration // how long a fetched key is fresh; 0 is secret.DefaultTTL
+	BaseURL      string        // of the Orga API; "" is orga.DefaultBaseURL
 	UserEmail    string        // sent with a mint when set
 	Auth         []string      // oidc, hmac, gateway: any one suffices; or anonymous alone
 	AuthIssuer   string

@@ -26,7 +26,7 @@ type Drivers struct {
 
 // New puts an endpoint together: routes, policy and session, for the default tenant and all others.
 //
-// The handler is always usable. What is wrong with the settings comes back as one error that joins
+// The handler is safe for concurrent use, and always usable. What is wrong with the settings comes back as one error that joins
 // every fault, each by the setting's name and without its value; each is also logged, and the handler
 // then answers `misconfigured` where it would mint, while its health stays good: a platform that
 // restarts what fails would only hide the reason.

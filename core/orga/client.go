@@ -44,8 +44,7 @@ type Client struct {
 }
 
 // SessionConfig mints a token with the permanent key and fetches its ICE servers: what an Orga client
-// needs to open one session. A failure of either is an error (an *Error, or ctx's own), never half an
-// answer.
+// needs to open one session. A failure of either is an *Error, never half an answer.
 func (c *Client) SessionConfig(ctx context.Context, apiKey string) (SessionConfig, error) {
 	token, err := c.MintToken(ctx, apiKey)
 	if err != nil {
@@ -59,7 +58,7 @@ func (c *Client) SessionConfig(ctx context.Context, apiKey string) (SessionConfi
 }
 
 // MintToken exchanges the permanent key for a token (POST /v1/realtime/client-secrets). Each call may
-// cost its owner a token, even one whose answer is lost.
+// cost its owner a token, even one whose answer is lost. The error is an *Error.
 func (c *Client) MintToken(ctx context.Context, apiKey string) (token EphemeralToken, err error) {
 	query := url.Values{}
 	if c.UserEmail != "" {
@@ -76,7 +75,7 @@ func (c *Client) MintToken(ctx context.Context, apiKey string) (token EphemeralT
 }
 
 // ICEServers fetches the STUN and TURN servers for a token (GET /v1/realtime/ice-config). An empty
-// list is an answer; a missing one is an error.
+// list is an answer; a missing one is an error, as always an *Error.
 func (c *Client) ICEServers(ctx context.Context, token string) (servers []ICEServer, err error) {
 	err = c.do(ctx, CallICE, http.MethodGet, icePath, nil, token, func(body []byte) (err error) {
 		servers, err = decodeICE(body)

@@ -1,6 +1,6 @@
 // Package telemetry sends traces and metrics by OpenTelemetry, from a program that was built with the
 // tag otel to where the standard OTEL_* variables say. In any other program it does nothing and links
-// nothing: the SDK is nearly as large as the rest of the endpoint (docs/architecture.md has the sizes).
+// nothing: the SDK is larger than the rest of the endpoint (docs/architecture.md has the sizes).
 //
 // A request is a span, and so is each call to Orga in it, retries too; the members of the request's log
 // line are attributes of its span, and the line has the span's trace id. Metrics are those of HTTP's
@@ -14,8 +14,8 @@
 // Like the log lines that they are counted from, they depend on ORGA_LOG_LEVEL.
 //
 // An instance may be frozen as soon as it has no request under way, so the last one to end sends what
-// there is before it ends, for at most flushTimeout; a collector that is out is then left alone for
-// flushPause. Beside that, the SDK sends at its own intervals.
+// there is before it ends, for at most 250 ms; a collector that does not take it is then left alone for
+// 10 s. Beside that, the SDK sends at its own intervals.
 //
 // The SDK reads its variables (https://opentelemetry.io/docs/specs/otel/configuration/sdk-environment-variables/)
 // from the process's environment by itself. Which of them ask for anything at all is decided here,
