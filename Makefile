@@ -17,6 +17,8 @@ BUILD := go build -trimpath -buildvcs=false -tags '$(strip lambda.norpc $(TAGS))
 
 LINTER_VERSION := v2.15.0
 LINTER := .cache/golangci-lint/$(LINTER_VERSION)/golangci-lint
+ACTIONLINT_VERSION := v1.7.12
+ACTIONLINT := .cache/actionlint/$(ACTIONLINT_VERSION)/actionlint
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-zA-Z-]+:.*## / { printf "  %-16s %s\n", $$1, $$2 }' Makefile
@@ -39,17 +41,22 @@ test: ## Run the tests of both modules, with the race detector
 	go test $$race -shuffle=on -tags otel -run Telemetry ./core && \
 	cd tools && go test $$race -shuffle=on -count=1 ./... # Go's cache does not see the files of the other module
 
-lint: $(LINTER) ## Check format, vet, go.mod and the linter's rules in both modules
+lint: $(LINTER) $(ACTIONLINT) ## Check format, vet, go.mod and the linter's rules in both modules, and the workflows
 	@unformatted=$$(gofmt -l $(SOURCES)); \
 	if [ -n "$$unformatted" ]; then echo "gofmt -w is due on:"; echo "$$unformatted"; exit 1; fi
 	@for module in . tools; do \
 		(cd $$module && go vet ./... && go mod tidy -diff && "$(CURDIR)/$(LINTER)" run ./...) || exit 1; \
 	done
 	@go vet -tags otel ./... && "$(CURDIR)/$(LINTER)" run --build-tags otel ./core/...
+	@cd tools && go vet -tags otel ./examples/... # as docs/use.md builds the server
+	@$(ACTIONLINT) .github/workflows/*.yml
 
 $(LINTER):
 	@echo "Building golangci-lint $(LINTER_VERSION) into .cache; this takes about a minute, once."
 	@GOBIN="$(CURDIR)/$(dir $(LINTER))" go install github.com/golangci/golangci-lint/v2/cmd/golangci-lint@$(LINTER_VERSION)
+
+$(ACTIONLINT):
+	@GOBIN="$(CURDIR)/$(dir $@)" go install github.com/rhysd/actionlint/cmd/actionlint@$(ACTIONLINT_VERSION)
 
 bench: ## Measure the endpoint against its Node peer
 	@cd tools && go run ./bench
