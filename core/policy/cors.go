@@ -64,13 +64,22 @@ func (c *CORS) Mint(next http.Handler) http.Handler {
 		}
 		switch {
 		case !c.decorate(w, r):
-			exchange.Fail(w, r, exchange.Refuse(exchange.Forbidden, errOrigin))
+			exchange.Fail(w, r, exchange.Refuse(exchange.Forbidden, unlisted(r.Header["Origin"])))
 		case crossSite(r.Header):
 			exchange.Fail(w, r, exchange.Refuse(exchange.Forbidden, errCrossSite))
 		default:
 			next.ServeHTTP(w, r)
 		}
 	})
+}
+
+// unlisted names the origin that is not allowed, so that whoever reads the log can list it. What is not
+// written as an origin is not repeated.
+func unlisted(origin []string) error {
+	if len(origin) != 1 || len(origin[0]) > 300 || checkOrigin(origin[0]) != nil {
+		return errOrigin
+	}
+	return fmt.Errorf("%w: %s", errOrigin, origin[0])
 }
 
 // Headers lets a page of an allowed origin read the answer, and refuses nothing: it is for answers

@@ -1,7 +1,9 @@
 package policy_test
 
 import (
+	"bytes"
 	"crypto/tls"
+	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
@@ -346,4 +348,28 @@ func FuzzOrigin(f *testing.F) {
 			t.Fatalf("listed %q, origin %q: minted %d times, %q", listed, origin, m.n, corsHeaders(w))
 		}
 	})
+}
+
+// The log says which origin it was, where it is written as one.
+func TestRefusedOriginIsNamed(t *testing.T) {
+	for _, tt := range []struct {
+		name   string
+		origin []string
+		cause  string
+	}{
+		{"an origin", []string{"https://other.example"}, "the origin is not listed: https://other.example"},
+		{"what is none", []string{"https://other.example/?token=t"}, "the origin is not listed"},
+		{"null", []string{"null"}, "the origin is not listed"},
+		{"two", []string{"https://a.example", "https://b.example"}, "the origin is not listed"},
+		{"a long one", []string{"https://" + strings.Repeat("a", 300)}, "the origin is not listed"},
+	} {
+		var log bytes.Buffer
+		h := exchange.Handler(newCORS(t, app).Mint(new(minted)), slog.New(slog.NewJSONHandler(&log, nil)))
+		r := httptest.NewRequest(http.MethodGet, "/", nil)
+		r.Header["Origin"] = tt.origin
+		h.ServeHTTP(httptest.NewRecorder(), r)
+		if !strings.Contains(log.String(), `"cause":"`+tt.cause+`"`) {
+			t.Errorf("%s: %s", tt.name, log.String())
+		}
+	}
 }
