@@ -1,0 +1,81 @@
+package secret
+
+import (
+	"context"
+	"errors"
+	"math/rand/v2"
+	"time"
+)
+
+// flight is a fetch under way; its outcome is set before done is closed.
+type flight struct {
+	done    chan struct{}
+	started int64 // nanoseconds of the wall clock
+	forced  bool
+	secret  Secret
+	err     error
+}
+
+// wait waits until f is over, or a caller leaves: then its error is ctx's.
+func (f *flight) wait(ctx context.Context) error {
+	select {
+	case <-f.done:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// patience is how long a caller waits for a newer value while it could have the one at hand: a third of
+// the time it has left, since it wants the rest for what the value is for.
+func patience(ctx context.Context) (context.Context, context.CancelFunc) {
+	deadline, ok := ctx.Deadline()
+	if !ok {
+		return context.WithCancel(ctx)
+	}
+	return context.WithTimeout(ctx, time.Until(deadline)/3)
+}
+
+// start sends a fetch on its way, on a context that no caller can cancel. A source that does not heed
+// that context is left behind when its time is over, and what it says later is not heard. c.mu is held.
+func (c *Cache) start(ctx context.Context, now int64, forced bool) *flight {
+	f := &flight{done: make(chan struct{}), started: now, forced: forced}
+	c.flight = f
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), fetchTimeout)
+	stop := context.AfterFunc(ctx, func() { c.settle(f, Secret{}, Outage(ctx.Err())) })
+	go func() {
+		defer cancel()
+		err := errors.New("the source panicked") // unless Fetch returns
+		var s Secret
+		defer func() {
+			_ = recover() // a panic here would end the process; its text may hold the secret
+			if inTime := stop(); inTime {
+				c.settle(f, s, err)
+			}
+		}()
+		s, err = c.src.Fetch(ctx)
+	}()
+	return f
+}
+
+func (c *Cache) settle(f *flight, s Secret, err error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	defer close(f.done) // last: who waits may be answered, and the instance frozen, before another line
+	f.secret, f.err = s, err
+	c.flight = nil
+	if err != nil {
+		now := c.now().UnixNano()
+		c.failures++
+		c.failed, c.failedAt = err, now
+		c.gone = c.gone || errors.Is(err, ErrGone)
+		c.rebase(now)
+		c.warn(now)
+		return
+	}
+	c.tell(s)
+	// The answer is as old as the question, at most: a freeze may lie between them.
+	jittered := time.Duration(float64(c.ttl) * (0.8 + 0.4*rand.Float64()))
+	c.current.Store(&entry{s, f.started, f.started + int64(jittered)})
+	c.failures, c.failed, c.gone = 0, nil, false
+}
