@@ -266,6 +266,15 @@ func TestVersion(t *testing.T) {
 	}
 }
 
+// A release is of the version that the code says it is: the workflow looks where that stands.
+func TestReleaseLooksAtTheVersion(t *testing.T) {
+	files := tree(t)
+	m := regexp.MustCompile(`grep -q "\^const Version = .*" (\S+)`).FindStringSubmatch(files[".github/workflows/release.yml"])
+	if m == nil || !strings.Contains(files[m[1]], "\nconst Version = "+strconv.Quote(core.Version)+"\n") {
+		t.Errorf("release.yml looks for the version in %v, and it is not there", m)
+	}
+}
+
 func TestReadmeIsShort(t *testing.T) {
 	if n := strings.Count(tree(t)["README.md"], "\n"); n > 110 {
 		t.Errorf("README.md has %d lines; it is the first page, not the only one", n)
