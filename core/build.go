@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/orga-session/orga-session/core/exchange"
 	"github.com/orga-session/orga-session/core/orga"
 	"github.com/orga-session/orga-session/core/policy"
 	"github.com/orga-session/orga-session/core/policy/redislimit"
@@ -127,7 +128,7 @@ func (b *builder) tenant(s scope, name string, t Tenant) *tenant {
 		cors, _ = policy.NewCORS(nil) // no origins are always right
 	}
 	built := &tenant{cors: cors, auth: b.verifiers(s, t), key: b.key(s, t)}
-	service := &session.Service{Key: built.key, Orga: b.client(s, t), Log: b.log}
+	service := &session.Service{Key: built.key, Orga: b.client(s, t), Log: exchange.Stamp(b.log)}
 
 	h := session.Handler(service)
 	h = policy.Limit(b.limiter, t.RateLimit, name)(h)
@@ -210,7 +211,7 @@ func (b *builder) client(s scope, t Tenant) *orga.Client {
 		HTTPClient: &http.Client{Transport: b.telemetry.Transport(way)},
 	}
 	if b.log.Enabled(context.Background(), slog.LevelDebug) {
-		client.Logger = b.log
+		client.Logger = exchange.Stamp(b.log)
 	}
 	return client
 }
@@ -242,10 +243,27 @@ func (b *builder) verifiers(s scope, t Tenant) []policy.Verifier {
 			}
 		}
 		if v != nil {
-			list = append(list, v)
+			list = append(list, noted(method, v))
 		}
 	}
 	return list
+}
+
+// noted is v, which says in the request's record by which method the caller is known.
+func noted(method string, v policy.Verifier) policy.Verifier {
+	return policy.VerifierFunc(func(r *http.Request) (policy.Principal, error) {
+		p, err := v.Verify(r)
+		x, outcome := exchange.From(r.Context()), "accepted"
+		if err == nil {
+			x.Auth = method
+		} else {
+			outcome = err.Error()
+		}
+		if x.Tracing() {
+			x.Step(r.Context(), "auth", slog.String("auth", method), slog.String("outcome", outcome))
+		}
+		return p, err
+	})
 }
 
 func (b *builder) hmac(setting string) policy.Verifier {

@@ -434,7 +434,7 @@ func TestLogLine(t *testing.T) {
 	if err := json.Unmarshal([]byte(lines[len(lines)-1]), &line); err != nil || len(lines) != 2 { // the other is the start's
 		t.Fatalf("%d lines: %s", len(lines), d.log)
 	}
-	for name, want := range map[string]any{"level": "INFO", "msg": "request", "request_id": "abc", "code": "ok", "status": 200.0, "attempts": 2.0, "cold_start": true} {
+	for name, want := range map[string]any{"level": "INFO", "msg": "request", "request_id": "abc", "auth": "anonymous", "code": "ok", "status": 200.0, "attempts": 2.0, "cold_start": true} {
 		if line[name] != want {
 			t.Errorf("%s is %v", name, line[name])
 		}
@@ -443,6 +443,45 @@ func TestLogLine(t *testing.T) {
 		if line[name] == nil {
 			t.Errorf("no %s", name)
 		}
+	}
+}
+
+// With ORGA_DEBUG a request's way is in the log, step by step, each line with the request's id.
+func TestSteps(t *testing.T) {
+	vars := env{"ORGA_DEBUG": "true", "ORGA_AUTH": "hmac,oidc", "HMAC": "hmac key", "ORGA_AUTH_HMAC_KEY_SOURCE": "env:HMAC",
+		"ORGA_AUTH_ISSUER": "http://127.0.0.1:1", "ORGA_AUTH_AUDIENCE": "a", "ORGA_CORS_ORIGINS": "https://app.example"}
+	for _, tt := range []struct {
+		name, header string
+		fault        http.Handler
+		steps        string
+	}{
+		{"a mint", signed("hmac key"), nil, "route cors auth limit key mint ice ok"},
+		{"a second attempt", signed("hmac key"), orgatest.Status(500, ""), "route cors auth limit key mint wait mint ice ok"},
+		{"a refusal", signed("another key"), nil, "route cors auth auth unauthenticated"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			d := deploy(t, vars, nil)
+			if tt.fault != nil {
+				d.orga.Fail("mint", tt.fault)
+			}
+			d.ask("GET", mintPath, "Origin", "https://app.example", "Authorization", tt.header, "X-Request-Id", "abc")
+			var steps []string
+			for line := range strings.Lines(d.log.String()) {
+				var l struct {
+					Msg, Step, Call, Code string
+					ID                    string `json:"request_id"`
+				}
+				if err := json.Unmarshal([]byte(line), &l); err != nil {
+					t.Fatal(err)
+				}
+				if l.ID == "abc" && strings.Count(line, `"request_id"`) == 1 {
+					steps = append(steps, l.Step+l.Call+l.Code)
+				}
+			}
+			if got := strings.Join(steps, " "); got != tt.steps {
+				t.Errorf("the steps are %s\n%s", got, d.log)
+			}
+		})
 	}
 }
 

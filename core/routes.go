@@ -3,6 +3,7 @@ package core
 import (
 	"context"
 	"errors"
+	"log/slog"
 	"net/http"
 	"strings"
 	"time"
@@ -97,7 +98,11 @@ func (e *endpoint) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	default:
 		ctx, cancel := session.Budget(r.Context(), e.timeout)
 		defer cancel()
-		exchange.From(ctx).Tenant = name
+		x := exchange.From(ctx)
+		x.Tenant = name
+		if x.Tracing() {
+			x.Step(ctx, "route", slog.String("route", pattern(r)), slog.String("tenant", name))
+		}
 		e.tenant(ctx, r.Method, name).ServeHTTP(w, r.WithContext(ctx))
 	}
 }

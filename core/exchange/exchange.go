@@ -7,6 +7,7 @@ package exchange
 
 import (
 	"context"
+	"log/slog"
 	"time"
 )
 
@@ -18,6 +19,7 @@ type Exchange struct {
 	TraceID   string // the platform's trace, "" when there is none
 
 	Tenant    string // "" for the default tenant
+	Auth      string // by which method the caller is known, as ORGA_AUTH names it; "" when by none
 	Subject   string // a hash of the verified subject, "" for an anonymous caller
 	TokenHash string // the first 8 bytes of the SHA-256 of the minted token, hex
 
@@ -27,6 +29,8 @@ type Exchange struct {
 	Secret, Token, ICE time.Duration // where the time of a mint went
 	Attempts           int           // calls made to Orga
 	Quiet              bool          // health checks and preflights: logged at debug only
+
+	steps *slog.Logger // nil where steps are not logged
 }
 
 type exchangeKey struct{}

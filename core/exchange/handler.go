@@ -39,6 +39,9 @@ func Handler(next http.Handler, log *slog.Logger) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		start := time.Now()
 		x := &Exchange{RequestID: requestID(r), TraceID: traceID(r), Code: "ok"}
+		if log.Enabled(r.Context(), slog.LevelDebug) {
+			x.steps = Stamp(log)
+		}
 		r = r.WithContext(context.WithValue(r.Context(), exchangeKey{}, x))
 		out := &answer{ResponseWriter: w}
 

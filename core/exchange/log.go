@@ -1,11 +1,43 @@
 package exchange
 
 import (
+	"context"
 	"log/slog"
 	"net/http"
 	"strings"
 	"time"
 )
+
+// Tracing tells whether Step does anything: what only it needs can be left undone where not.
+func (x *Exchange) Tracing() bool { return x.steps != nil }
+
+// Step logs a step that the request has taken, at debug. Nothing secret may be in it.
+func (x *Exchange) Step(ctx context.Context, step string, attrs ...slog.Attr) {
+	if x.steps != nil {
+		x.steps.LogAttrs(ctx, slog.LevelDebug, "step", append([]slog.Attr{slog.String("step", step)}, attrs...)...)
+	}
+}
+
+// Stamp is log, whose lines carry the id of the request that their context belongs to.
+func Stamp(log *slog.Logger) *slog.Logger { return slog.New(stamped{log.Handler()}) }
+
+type stamped struct{ slog.Handler }
+
+func (s stamped) Handle(ctx context.Context, r slog.Record) error {
+	if id := From(ctx).RequestID; id != "" {
+		r = r.Clone()
+		r.AddAttrs(slog.String("request_id", id))
+	}
+	return s.Handler.Handle(ctx, r)
+}
+
+// WithAttrs keeps stamping.
+func (s stamped) WithAttrs(attrs []slog.Attr) slog.Handler {
+	return stamped{s.Handler.WithAttrs(attrs)}
+}
+
+// WithGroup keeps stamping.
+func (s stamped) WithGroup(name string) slog.Handler { return stamped{s.Handler.WithGroup(name)} }
 
 // logLine writes the one line of a request. An error line means that a person should look: the
 // settings, the key or our own code is wrong. What passes by itself is a warning at most.
@@ -38,6 +70,7 @@ func logLine(log *slog.Logger, r *http.Request, x *Exchange, status int, took ti
 	text("trace_id", x.TraceID)
 	text("method", r.Method)
 	text("tenant", x.Tenant)
+	text("auth", x.Auth)
 	text("subject", x.Subject)
 	text("code", x.Code)
 	attrs = append(attrs, slog.Int("status", status))

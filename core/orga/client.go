@@ -100,7 +100,7 @@ func (c *Client) do(ctx context.Context, call Call, method, path string, query u
 	if c.Logger != nil && c.Logger.Enabled(ctx, slog.LevelDebug) {
 		defer func() {
 			attrs := []slog.Attr{slog.String("call", string(call)), slog.Int("status", status),
-				slog.Int("bytes", size), slog.Duration("took", time.Since(start))}
+				slog.Int("bytes", size), slog.Float64("took_ms", float64(time.Since(start).Microseconds())/1000)}
 			if err != nil {
 				attrs = append(attrs, slog.String("error", err.Error()))
 			}

@@ -3,6 +3,7 @@ package policy
 import (
 	"errors"
 	"fmt"
+	"log/slog"
 	"net/http"
 	"strings"
 
@@ -68,6 +69,9 @@ func (c *CORS) Mint(next http.Handler) http.Handler {
 		case crossSite(r.Header):
 			exchange.Fail(w, r, exchange.Refuse(exchange.Forbidden, errCrossSite))
 		default:
+			if x := exchange.From(r.Context()); x.Tracing() {
+				x.Step(r.Context(), "cors", slog.String("origin", r.Header.Get("Origin")))
+			}
 			next.ServeHTTP(w, r)
 		}
 	})

@@ -6,6 +6,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"log/slog"
 	"math"
 	"net/http"
 	"strconv"
@@ -69,6 +70,9 @@ func Limit(l Limiter, q Quota, tenant string) func(http.Handler) http.Handler {
 			if err != nil {
 				exchange.Fail(w, r, &exchange.Problem{Code: exchange.LimiterUnavailable, RetryAfter: time.Second, Cause: err})
 				return
+			}
+			if x := exchange.From(r.Context()); x.Tracing() {
+				x.Step(r.Context(), "limit", slog.Bool("allowed", d.Allowed), slog.Int("remaining", d.Remaining))
 			}
 			// t never points past Retry-After, which the draft asks to be the later of the two.
 			t := d.Reset

@@ -3,6 +3,7 @@ package session
 import (
 	"context"
 	"errors"
+	"log/slog"
 	"math/rand/v2"
 	"net/http"
 	"time"
@@ -52,6 +53,7 @@ func retry[T any](ctx context.Context, call func(context.Context) (T, error)) (T
 		if deadline, ok := ctx.Deadline(); !again || ok && time.Until(deadline) < wait+need {
 			return v, err
 		}
+		exchange.From(ctx).Step(ctx, "wait", slog.Float64("wait_ms", float64(wait.Microseconds())/1000), slog.String("after", err.Error()))
 		select {
 		case <-time.After(wait):
 		case <-ctx.Done():

@@ -34,8 +34,7 @@ func (s *Service) Mint(ctx context.Context) (orga.SessionConfig, error) {
 		return orga.SessionConfig{}, problem(ctx, err)
 	}
 	if len(config.ICEServers) == 0 {
-		s.Log.WarnContext(ctx, "Orga sent no ICE servers: clients behind a NAT will not connect",
-			"request_id", exchange.From(ctx).RequestID)
+		s.Log.WarnContext(ctx, "Orga sent no ICE servers: clients behind a NAT will not connect")
 	}
 	return config, nil
 }
@@ -45,6 +44,9 @@ func (s *Service) mint(ctx context.Context) (config orga.SessionConfig, err erro
 	key, err := timed(&x.Secret, func() (secret.Secret, error) { return s.Key.Get(ctx) })
 	if err != nil {
 		return config, err
+	}
+	if x.Tracing() {
+		x.Step(ctx, "key", slog.String("version", string(key.Version)))
 	}
 	if config.Token, key, err = s.token(ctx, key); err != nil {
 		return config, err
@@ -74,6 +76,7 @@ func (s *Service) token(ctx context.Context, key secret.Secret) (orga.EphemeralT
 		return token, key, err
 	}
 	newer, rerr := timed(&x.Secret, func() (secret.Secret, error) { return s.Key.Refresh(ctx, key.Version) })
+	x.Step(ctx, "key refreshed", slog.String("version", string(newer.Version)), slog.Bool("newer", newer.Version != key.Version))
 	if rerr != nil || newer.Version == key.Version {
 		return token, key, errors.Join(err, rerr)
 	}
