@@ -3,6 +3,8 @@ package main
 import (
 	"context"
 	"log/slog"
+
+	"github.com/aws/aws-lambda-go/lambdacontext"
 )
 
 // namespace is where CloudWatch keeps the metrics; the dashboard and the alarms of template.yaml read
@@ -25,8 +27,13 @@ type metrics struct {
 // milliseconds are the attributes of a request's line that are metrics as they are.
 var milliseconds = map[string]bool{"total_ms": true, "token_ms": true, "ice_ms": true}
 
-// Handle adds the metrics to the lines that have some.
+// Handle adds the metrics to the lines that have some, and to those of an invocation its id, by which
+// Lambda's own START and REPORT lines call it.
 func (m metrics) Handle(ctx context.Context, r slog.Record) error {
+	if invocation, ok := lambdacontext.FromContext(ctx); ok {
+		r = r.Clone()
+		r.AddAttrs(slog.String("function_request_id", invocation.AwsRequestID))
+	}
 	all := directive{Namespace: namespace, Dimensions: [][]string{{"function"}}}
 	byCode := directive{Namespace: namespace, Dimensions: [][]string{{"function", "code"}}}
 	var counts []slog.Attr

@@ -2,11 +2,14 @@ package main
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"log/slog"
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/aws/aws-lambda-go/lambdacontext"
 )
 
 // Each metric of a line names members that are there: numbers as values, texts as dimensions. Without
@@ -60,5 +63,25 @@ func TestMetrics(t *testing.T) {
 				t.Error("no timestamp")
 			}
 		})
+	}
+}
+
+// Lines of an invocation carry its id, by which Lambda's own lines call it; others have none.
+func TestInvocationID(t *testing.T) {
+	invocation := lambdacontext.NewContext(t.Context(), &lambdacontext.LambdaContext{AwsRequestID: "7079"})
+	for _, tt := range []struct {
+		message string
+		ctx     context.Context
+		has     int
+	}{
+		{"request", invocation, 1},
+		{"step", invocation, 1},
+		{"started", t.Context(), 0},
+	} {
+		var out bytes.Buffer
+		slog.New(metrics{slog.NewJSONHandler(&out, nil), "fn"}).InfoContext(tt.ctx, tt.message, "code", "ok")
+		if strings.Count(out.String(), `"function_request_id":"7079"`) != tt.has {
+			t.Errorf("%s: want the id %d times: %s", tt.message, tt.has, out.String())
+		}
 	}
 }
