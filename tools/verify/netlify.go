@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"strings"
 )
 
 // netlify has Netlify's own build package the function from the repository as it lies, and runs it as
@@ -72,6 +73,35 @@ func (s *site) netlify(ctx context.Context) []*endpoint {
 		return nil
 	}
 	return []*endpoint{dev}
+}
+
+// lintNetlify holds every netlify command that we tell people to run to the CLI's own help: there is
+// such a command, and it has these flags. Most of them would ask for an account.
+func (s *site) lintNetlify(ctx context.Context) error {
+	lines, err := s.told(ctx, "netlify ", "netlify", "ORGA_AUTH=oidc", "ORGA_DEBUG=", "ORGA_RATE_LIMIT_STORE=rediss://r.example")
+	if err != nil {
+		return err
+	}
+	var faults []error
+	for _, line := range lines {
+		words := strings.Fields(line)
+		help, err := s.run(ctx, s.scratch, nil, s.netlifyCLI, words[1], "--help")
+		if err != nil {
+			return err
+		}
+		if !strings.Contains(help, "$ netlify "+words[1]) || strings.Contains(help, "$ netlify [COMMAND]") {
+			faults = append(faults, fmt.Errorf("%s: there is no such command", line))
+			continue
+		}
+		for _, word := range words[2:] {
+			flag, _, _ := strings.Cut(word, "=")
+			if strings.HasPrefix(flag, "-") && !strings.Contains(help, flag) {
+				faults = append(faults, fmt.Errorf("%s: %s has no flag %s", line, words[1], flag))
+			}
+		}
+	}
+	fmt.Fprintf(os.Stderr, "       netlify knows %d commands\n", len(lines))
+	return errors.Join(faults...)
 }
 
 // methods asks each path in the four ways that matter.

@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -63,96 +62,4 @@ func commands(text, start string) []string {
 		}
 	}
 	return found
-}
-
-// lintNetlify holds every netlify command that we tell people to run to the CLI's own help: there is
-// such a command, and it has these flags. Most of them would ask for an account.
-func (s *site) lintNetlify(ctx context.Context) error {
-	lines, err := s.told(ctx, "netlify ", "netlify", "ORGA_AUTH=oidc", "ORGA_DEBUG=", "ORGA_RATE_LIMIT_STORE=rediss://r.example")
-	if err != nil {
-		return err
-	}
-	var faults []error
-	for _, line := range lines {
-		words := strings.Fields(line)
-		help, err := s.run(ctx, s.scratch, nil, s.netlifyCLI, words[1], "--help")
-		if err != nil {
-			return err
-		}
-		if !strings.Contains(help, "$ netlify "+words[1]) || strings.Contains(help, "$ netlify [COMMAND]") {
-			faults = append(faults, fmt.Errorf("%s: there is no such command", line))
-			continue
-		}
-		for _, word := range words[2:] {
-			flag, _, _ := strings.Cut(word, "=")
-			if strings.HasPrefix(flag, "-") && !strings.Contains(help, flag) {
-				faults = append(faults, fmt.Errorf("%s: %s has no flag %s", line, words[1], flag))
-			}
-		}
-	}
-	fmt.Fprintf(os.Stderr, "       netlify knows %d commands\n", len(lines))
-	return errors.Join(faults...)
-}
-
-// managed is the stack that SAM makes itself at an account's first deploy, to upload into. It does so by
-// a change set, whose tags and outputs moto loses.
-const managed = `{"Resources":{"SamCliSourceBucket":{"Type":"AWS::S3::Bucket"}},"Outputs":{"SourceBucket":{"Value":{"Ref":"SamCliSourceBucket"}}}}`
-
-// followAWS does what docs/deploy-aws.md says, line by line, from the key's secret to the end of it all,
-// with AWS's own tools, and moto in place of AWS; the rotation of docs/secrets.md comes in between. What
-// would ask the endpoint is left out: moto runs no function.
-func (s *site) followAWS(ctx context.Context) error {
-	at := strings.Replace(s.back.moto.URL, "127.0.0.1", "localhost", 1) // where SAM uploads a template, moto finds it by this name alone
-	env := []string{
-		"PATH=" + filepath.Dir(s.sam) + string(os.PathListSeparator) + os.Getenv("PATH"),
-		"AWS_ENDPOINT_URL=" + at, "AWS_ACCESS_KEY_ID=verify", "AWS_SECRET_ACCESS_KEY=none",
-	}
-	aws := filepath.Join(filepath.Dir(s.sam), "aws")
-	if _, err := s.run(ctx, s.source, env, aws, "cloudformation", "create-stack", "--stack-name", "aws-sam-cli-managed-default",
-		"--tags", "Key=ManagedStackSource,Value=AwsSamCli", "--template-body", managed); err != nil {
-		return err
-	}
-	deploy, err := os.ReadFile(filepath.Join(s.source, "docs", "deploy-aws.md"))
-	if err != nil {
-		return err
-	}
-	secrets, err := os.ReadFile(filepath.Join(s.source, "docs", "secrets.md"))
-	if err != nil {
-		return err
-	}
-	var create, rest []string
-	for _, line := range commands(string(deploy), "") {
-		tool, _, _ := strings.Cut(line, " ")
-		switch {
-		case len(create) == 0 && tool == "aws":
-			create = []string{line}
-		case tool == "aws", tool == "sam", strings.HasPrefix(line, "make deploy-aws "):
-			rest = append(rest, line)
-		}
-	}
-	lines := slices.Concat(create, commands(string(secrets), "aws "), rest)
-	deployed := false
-	for _, line := range lines {
-		answers := "y\ny\ny\n"
-		if strings.Contains(line, "/dev/stdin") {
-			answers = "sk_orga_ai_verify\n"
-		}
-		if _, err := s.run(ctx, s.source, env, "sh", "-c", `printf "$1" | `+line, "sh", answers); err != nil {
-			return err
-		}
-		if !strings.HasPrefix(line, "make ") {
-			continue
-		}
-		deployed = true
-		auth, err := s.run(ctx, s.source, env, aws, "cloudformation", "describe-stacks", "--stack-name", "orga-session",
-			"--query", "Stacks[0].Parameters[?ParameterKey=='Auth'].ParameterValue", "--output", "text")
-		if err != nil || strings.TrimSpace(auth) != "anonymous" {
-			return fmt.Errorf("the stack has Auth=%s: %w", auth, err)
-		}
-	}
-	if _, err := s.run(ctx, s.source, env, aws, "cloudformation", "describe-stacks", "--stack-name", "orga-session"); err == nil || !deployed {
-		return errors.New("the page deploys nothing, or leaves it behind")
-	}
-	fmt.Fprintf(os.Stderr, "       %d lines of the page were run\n", len(lines))
-	return nil
 }
