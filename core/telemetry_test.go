@@ -142,8 +142,14 @@ func TestTelemetryOfAMint(t *testing.T) {
 	d := watched(t, env{"OTEL_EXPORTER_OTLP_ENDPOINT": c.URL, "OTEL_RESOURCE_ATTRIBUTES": "deployment.environment.name=test"},
 		env{"ORGA_USER_EMAIL": "someone@example.com", "ORGA_API_KEY": canary})
 	d.orga.Fail(orga.CallMint, orgatest.Status(500, "")) // won back by a second attempt
+	d.orga.Intercept = func(_ orga.Call, r *http.Request) http.Handler {
+		if r.Header.Get("Traceparent")+r.Header.Get("Baggage") != "" {
+			t.Errorf("Orga is told of the trace: %v", r.Header["Traceparent"])
+		}
+		return nil
+	}
 	const trace, parent = "4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7"
-	a := d.ask("GET", mintPath, "Traceparent", "00-"+trace+"-"+parent+"-01")
+	a := d.ask("GET", mintPath, "Traceparent", "00-"+trace+"-"+parent+"-01", "Baggage", "a=b")
 	if a.StatusCode != 200 {
 		t.Fatal(a.body)
 	}
@@ -334,5 +340,50 @@ func TestTelemetryKeepsNobodyWaiting(t *testing.T) {
 	server.Close() // waits for what the request still does
 	if strings.Contains(d.log.String(), "could not be sent") {
 		t.Errorf("the caller waited for the collector:\n%s", d.log)
+	}
+}
+
+// faults 17, 45: an upstream that repeats the key where net/http quotes it puts it into no span.
+func TestTelemetryQuotesNobody(t *testing.T) {
+	for name, answer := range map[string]string{
+		"a status line": "HTTP/1.1 KEY\r\n\r\n",
+		"a header":      "HTTP/1.1 200 OK\r\nKEY\r\n\r\n",
+		"an encoding":   "HTTP/1.1 200 OK\r\nTransfer-Encoding: KEY\r\n\r\n",
+		"a length":      "HTTP/1.1 200 OK\r\nContent-Length: KEY\r\n\r\n",
+		"a chunk":       "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n0\r\nKEY\r\n\r\n",
+	} {
+		t.Run(name, func(t *testing.T) {
+			c := newCollector(t)
+			d := watched(t, env{"OTEL_EXPORTER_OTLP_ENDPOINT": c.URL}, env{"ORGA_API_KEY": canary})
+			d.orga.FailAll(orga.CallMint, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				conn, rw, err := http.NewResponseController(w).Hijack()
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				defer conn.Close()
+				_, _ = rw.WriteString(strings.ReplaceAll(answer, "KEY", r.Header.Get("Authorization")))
+				_ = rw.Flush()
+			}))
+			if a := d.ask("GET", mintPath); a.StatusCode != 502 || len(c.named("POST client-secrets")) == 0 {
+				t.Errorf("%d, %d spans", a.StatusCode, len(c.spans))
+			}
+			if slices.ContainsFunc(forms(canary), func(form string) bool { return bytes.Contains(c.sent, []byte(form)) }) {
+				t.Error("the key was sent to the collector")
+			}
+		})
+	}
+}
+
+// What clients make up becomes no series of its own: neither a path nor a Host.
+func TestTelemetryIsBounded(t *testing.T) {
+	c := newCollector(t)
+	d := watched(t, env{"OTEL_EXPORTER_OTLP_ENDPOINT": c.URL, "OTEL_TRACES_EXPORTER": "none"}, nil)
+	for _, host := range []string{"a.example", "b.example"} {
+		r := httptest.NewRequest("GET", "http://"+host+"/"+host, nil)
+		d.send(r)
+	}
+	if got := c.metrics["http.server.request.duration{}"]; got != 2 || bytes.Contains(c.sent, []byte("b.example")) {
+		t.Errorf("%v requests in the one series there should be", got)
 	}
 }

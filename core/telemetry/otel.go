@@ -6,6 +6,7 @@ import (
 	"context"
 	"crypto/rand"
 	"errors"
+	"io"
 	"log/slog"
 	"net"
 	"net/http"
@@ -88,7 +89,10 @@ func Start(ctx context.Context, version string, lookup func(string) (string, boo
 		}
 	}
 	if err != nil { // its text may repeat a variable, and so a credential
-		log.Warn("OpenTelemetry is off: the SDK does not take what OTEL_TRACES_EXPORTER, OTEL_METRICS_EXPORTER, OTEL_EXPORTER_OTLP_PROTOCOL or OTEL_RESOURCE_ATTRIBUTES say")
+		log.Warn("OpenTelemetry is off: the SDK does not take what OTEL_TRACES_EXPORTER, OTEL_METRICS_EXPORTER, OTEL_EXPORTER_OTLP_PROTOCOL or OTEL_RESOURCE_ATTRIBUTES say, or an exporter's port is taken")
+		if traces, ok := t.traces.(*sdktrace.TracerProvider); ok {
+			_ = traces.Shutdown(ctx) // nothing has been traced
+		}
 		return nil
 	}
 	return t
@@ -109,7 +113,10 @@ func (t *Telemetry) Handler(next http.Handler, route func(*http.Request) string)
 			ctx = exchange.WithPlatform(ctx, platform)
 		}
 		next.ServeHTTP(w, r.WithContext(ctx))
-	}), "", t.options(otelhttp.WithPropagators(t.propagators))...)
+	}), "", t.options(
+		otelhttp.WithPropagators(t.propagators),
+		otelhttp.WithServerName("orga-session"), // else it is the Host that a client sends, in each metric
+	)...)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		pattern := route(r)
 		if pattern == "/healthz" || pattern == "/readyz" {
@@ -161,7 +168,12 @@ func (t *Telemetry) Transport(next http.RoundTripper) http.RoundTripper {
 	spans := otelhttp.NewTransport(
 		roundTripper(func(r *http.Request) (*http.Response, error) {
 			r.URL, _ = r.Context().Value(wholeURL{}).(*url.URL) // otelhttp's request is a copy
-			return next.RoundTrip(r)
+			resp, err := next.RoundTrip(r)
+			if err != nil {
+				return nil, unsaid{err}
+			}
+			resp.Body = unquoting{resp.Body}
+			return resp, nil
 		}),
 		t.options(
 			otelhttp.WithPropagators(propagation.NewCompositeTextMapPropagator()),
@@ -174,6 +186,24 @@ func (t *Telemetry) Transport(next http.RoundTripper) http.RoundTripper {
 		r.URL = &shown
 		return spans.RoundTrip(r)
 	})
+}
+
+// unsaid is an error without its text: net/http quotes what it could not parse, and so the upstream, which
+// may repeat the key; otelhttp puts texts of errors into spans.
+type unsaid struct{ error }
+
+func (unsaid) Error() string   { return "the exchange failed; the endpoint's log says how" }
+func (e unsaid) Unwrap() error { return e.error }
+
+// unquoting is a body whose errors are unsaid.
+type unquoting struct{ io.ReadCloser }
+
+func (b unquoting) Read(p []byte) (int, error) {
+	n, err := b.ReadCloser.Read(p)
+	if err != nil && !errors.Is(err, io.EOF) {
+		err = unsaid{err}
+	}
+	return n, err
 }
 
 type wholeURL struct{}
@@ -198,7 +228,7 @@ func (r *reporter) Handle(err error) {
 	if since := now - last; since >= 0 && since < int64(reportEvery) || !r.last.CompareAndSwap(last, now) {
 		return
 	}
-	cause := "the collector does not take what it is sent"
+	cause := "the SDK failed, or the collector refused; look at the OTEL_* variables, and at the collector's own log"
 	if opErr, ok := errors.AsType[*net.OpError](err); ok {
 		cause = opErr.Error()
 	} else if errors.Is(err, context.DeadlineExceeded) {
