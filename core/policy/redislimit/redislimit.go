@@ -72,11 +72,12 @@ func New(rawURL string) (*Limiter, error) {
 	options.PoolTimeout = budget
 	options.ConnMaxIdleTime = idleTimeout
 	options.DisableIdentity = true // a round trip less on a new connection
-	options.PipelinePoolSize = -1
+	options.PoolSize = maxTrips
+	options.PipelinePoolSize = -1 // the pool is all for pipelines
 	options.MaintNotificationsConfig = &maintnotifications.Config{Mode: maintnotifications.ModeDisabled}
 	redis.SetLogger(silence{})
 	client := redis.NewClient(options)
-	return &Limiter{client: client, rate: redis_rate.NewLimiter(client)}, nil
+	return &Limiter{client: client, rate: redis_rate.NewLimiter(&gathered{Client: client})}, nil
 }
 
 // Allow implements policy.Limiter. It answers or fails within 100 ms. Its errors say what failed, and
