@@ -8,12 +8,14 @@
 MODULE := github.com/orga-session/orga-session
 SOURCES := aws-lambda core gcp-function netlify tools
 
-# What may be built in besides: TAGS=otel is OpenTelemetry (docs/operate.md). SAM hands it on.
+# What may be built in besides: TAGS=otel is OpenTelemetry (docs/operate.md). SAM hands it on. Several are
+# separated by commas.
 TAGS ?=
+comma := ,
 
 # What runs on Lambda is a static binary without what only a debugger reads. No -buildvcs: the same
 # sources are the same bytes, from a checkout or from an archive.
-BUILD := go build -trimpath -buildvcs=false -tags '$(strip lambda.norpc $(TAGS))' -ldflags '-s -w'
+BUILD := go build -trimpath -buildvcs=false -tags 'lambda.norpc$(if $(TAGS),$(comma)$(TAGS))' -ldflags '-s -w'
 
 LINTER_VERSION := v2.15.0
 LINTER := .cache/golangci-lint/$(LINTER_VERSION)/golangci-lint

@@ -19,10 +19,11 @@ func SetDefault(log *slog.Logger) {
 type unquoted struct{ io.Writer }
 
 func (u unquoted) Write(line []byte) (int, error) {
-	said, _, found := bytes.Cut(line, []byte(" starting with "))
-	if !found {
+	const says = "Unsolicited response received on idle HTTP channel" // and goes on to quote it
+	i := bytes.Index(line, []byte(says))
+	if i < 0 {
 		return u.Writer.Write(line)
 	}
-	_, err := u.Writer.Write(slices.Concat(said, []byte("\n")))
+	_, err := u.Writer.Write(slices.Concat(line[:i+len(says)], []byte("\n")))
 	return len(line), err
 }

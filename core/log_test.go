@@ -24,7 +24,7 @@ func TestStandardLogQuotesNobody(t *testing.T) {
 	}()
 	var log logBuffer
 	core.SetDefault(slog.New(slog.NewJSONHandler(&log, nil)))
-	stdlog.Print("another line")
+	stdlog.Print("another line starting with words")
 
 	d := deploy(t, env{"ORGA_API_KEY": canary}, nil)
 	d.orga.Intercept = func(_ orga.Call, r *http.Request) http.Handler {
@@ -47,7 +47,7 @@ func TestStandardLogQuotesNobody(t *testing.T) {
 		}
 		<-time.After(10 * time.Millisecond)
 	}
-	if said := log.String(); !strings.Contains(said, "Unsolicited response") || !strings.Contains(said, "another line") {
+	if said := log.String(); !strings.Contains(said, "Unsolicited response") || !strings.Contains(said, "another line starting with words") {
 		t.Errorf("the log lacks what was said:\n%s", said)
 	}
 	for _, form := range forms(canary) {

@@ -39,17 +39,22 @@ const (
 // docs/architecture.md for the numbers.
 //
 // Beside that it does two things. When a call ran out of time and no other to its host was answered
-// meanwhile, the idle connections are dropped: what swallowed one has swallowed all. And one connection
-// can be opened ahead, by warm, with nothing sent on it.
+// meanwhile, that host's idle connections are dropped: what swallowed one has swallowed all. And one
+// connection can be opened ahead, by warm, with nothing sent on it.
 //
 // No proxy is used, whatever HTTPS_PROXY says: the environment is read in one place, and a proxy
 // would resolve the names that a guard must see.
 type transport struct {
+	hosts  sync.Map // name → *host, of those that the settings name
+	dialer net.Dialer
+	tls    *tls.Config
+	ahead  atomic.Pointer[connection]
+}
+
+// host is the way to one host: what goes wrong on it is no other's business.
+type host struct {
 	http    *http.Transport
-	dialer  net.Dialer
-	tls     *tls.Config
-	answers sync.Map // host → *atomic.Uint64, calls that were answered
-	ahead   atomic.Pointer[connection]
+	answers atomic.Uint64 // calls that were answered
 }
 
 // connection is one that was opened ahead and has not been used yet.
@@ -61,41 +66,37 @@ type connection struct {
 
 // newTransport makes a transport; guard, where given, sees each resolved address before it is dialled.
 func newTransport(guard func(network, address string, c syscall.RawConn) error) *transport {
-	t := &transport{
+	return &transport{
 		dialer: net.Dialer{Control: guard},
 		tls:    &tls.Config{MinVersion: tls.VersionTLS12, ClientSessionCache: tls.NewLRUClientSessionCache(64)},
 	}
-	t.http = &http.Transport{
-		DialContext:            func(ctx context.Context, _, addr string) (net.Conn, error) { return t.dial(ctx, "http", addr) },
-		DialTLSContext:         func(ctx context.Context, _, addr string) (net.Conn, error) { return t.dial(ctx, "https", addr) },
-		MaxIdleConns:           0, // bounded for each host
-		MaxIdleConnsPerHost:    maxIdle,
-		IdleConnTimeout:        idleTimeout,
-		MaxResponseHeaderBytes: maxHeader,
-	}
-	return t
 }
 
 func (t *transport) RoundTrip(r *http.Request) (*http.Response, error) {
-	answers := t.answersOf(r.URL.Host)
-	before := answers.Load()
-	resp, err := t.http.RoundTrip(r)
+	h := t.host(r.URL.Host)
+	before := h.answers.Load()
+	resp, err := h.http.RoundTrip(r)
 	switch {
 	case err == nil:
-		answers.Add(1)
-	case errors.Is(r.Context().Err(), context.DeadlineExceeded) && answers.Load() == before:
-		t.http.CloseIdleConnections()
+		h.answers.Add(1)
+	case errors.Is(r.Context().Err(), context.DeadlineExceeded) && h.answers.Load() == before:
+		h.http.CloseIdleConnections()
 	}
 	return resp, err
 }
 
-// answersOf counts the answers of a host. There are as many as base URLs in the settings.
-func (t *transport) answersOf(host string) *atomic.Uint64 {
-	n, ok := t.answers.Load(host)
+func (t *transport) host(name string) *host {
+	h, ok := t.hosts.Load(name)
 	if !ok {
-		n, _ = t.answers.LoadOrStore(host, new(atomic.Uint64))
+		h, _ = t.hosts.LoadOrStore(name, &host{http: &http.Transport{
+			DialContext:            func(ctx context.Context, _, addr string) (net.Conn, error) { return t.dial(ctx, "http", addr) },
+			DialTLSContext:         func(ctx context.Context, _, addr string) (net.Conn, error) { return t.dial(ctx, "https", addr) },
+			MaxIdleConnsPerHost:    maxIdle,
+			IdleConnTimeout:        idleTimeout,
+			MaxResponseHeaderBytes: maxHeader,
+		}})
 	}
-	return n.(*atomic.Uint64)
+	return h.(*host)
 }
 
 // warm opens a connection to base, TLS done, for the first call to find. It is silent: what fails

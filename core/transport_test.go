@@ -43,10 +43,17 @@ func newWay(t *testing.T, secure bool) *way {
 	scheme, _, _ := strings.Cut(api.URL, ":")
 	w.client = &orga.Client{BaseURL: scheme + "://" + proxy.Addr(), HTTPClient: &http.Client{Transport: w.transport}, Timeout: 10 * time.Second}
 	t.Cleanup(func() {
-		w.http.CloseIdleConnections()
+		closeIdle(w.transport)
 		proxy.Close()
 	})
 	return w
+}
+
+func closeIdle(t *transport) {
+	t.hosts.Range(func(_, h any) bool {
+		h.(*host).http.CloseIdleConnections()
+		return true
+	})
 }
 
 func (w *way) mint(t *testing.T) error {
@@ -175,6 +182,9 @@ func TestSwallowedConnectionsBesideAnotherHost(t *testing.T) {
 	start := time.Now()
 	if err := w.mint(t); err != nil || time.Since(start) > 2*time.Second {
 		t.Errorf("the next call: %v after %v", err, time.Since(start))
+	}
+	if n := other.proxy.Opened(); n != 1 {
+		t.Errorf("the other host's calls took %d connections: its idle ones were dropped", n)
 	}
 }
 
@@ -324,7 +334,7 @@ func TestTLS(t *testing.T) {
 			if _, err := client.MintToken(t.Context(), orgatest.Key); err != nil {
 				t.Fatal(err)
 			}
-			tr.http.CloseIdleConnections()
+			closeIdle(tr)
 		}
 		if got := strings.Join(seen, ", "); got != "HTTP/1.1 false, HTTP/1.1 true" {
 			t.Error(got)

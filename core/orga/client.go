@@ -67,6 +67,7 @@ func (c *Client) MintToken(ctx context.Context, apiKey string) (token EphemeralT
 	err = c.do(ctx, CallMint, http.MethodPost, mintPath, query, apiKey, func(body []byte) (err error) {
 		token, err = decodeToken(body, time.Now())
 		if strings.Contains(token.Reveal(), apiKey) { // and would go to a client
+			token = EphemeralToken{}
 			return errors.New("its token repeats the API key")
 		}
 		return err
@@ -144,7 +145,7 @@ func (c *Client) do(ctx context.Context, call Call, method, path string, query u
 	case status/100 != 2:
 		// What of the error body did arrive may name Orga's code; the status alone is the error.
 		return statusError(call, resp, body, credential)
-	case errors.Is(err, errTooLarge):
+	case errors.Is(err, errTooLarge), errors.Is(err, errNoGzip):
 		return &Error{Call: call, Status: status, Kind: ErrMalformed, detail: err.Error()}
 	case err != nil:
 		return transportError(ctx, call, status, err)
@@ -155,7 +156,10 @@ func (c *Client) do(ctx context.Context, call Call, method, path string, query u
 	return nil
 }
 
-var errTooLarge = errors.New("it is larger than 64 KiB")
+var (
+	errTooLarge = errors.New("it is larger than 64 KiB")
+	errNoGzip   = errors.New("it is not the gzip that it says it is")
+)
 
 // readBody reads an answer to its end, which gives the connection back for the next call, or until it
 // is errTooLarge, packed or unpacked.
@@ -164,13 +168,21 @@ func readBody(resp *http.Response) ([]byte, error) {
 	var body io.Reader = wire
 	var err error
 	if strings.EqualFold(resp.Header.Get("Content-Encoding"), "gzip") {
-		if body, err = gzip.NewReader(wire); err != nil {
+		switch body, err = gzip.NewReader(wire); {
+		case errors.Is(err, io.EOF): // there is nothing to unpack
+			return nil, nil
+		case errors.Is(err, gzip.ErrHeader):
+			return nil, errNoGzip
+		case err != nil:
 			return nil, err
 		}
 	}
 	text, err := io.ReadAll(io.LimitReader(body, maxBody+1))
-	if wire.N == 0 || len(text) > maxBody {
+	switch {
+	case wire.N == 0 || len(text) > maxBody:
 		return text, errTooLarge
+	case errors.Is(err, gzip.ErrHeader), errors.Is(err, gzip.ErrChecksum):
+		return text, errNoGzip
 	}
 	return text, err
 }

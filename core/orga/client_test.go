@@ -105,6 +105,9 @@ func TestMalformed(t *testing.T) {
 		t.Run("fault 43: gzip bomb "+string(call), func(t *testing.T) { check(t, call, orgatest.GzipBomb()) })
 		t.Run("fault 43: HTML "+string(call), func(t *testing.T) { check(t, call, orgatest.HTML()) })
 	}
+	for name, body := range map[string]string{"no gzip": `{"ephemeral_token":"t"}`, "nothing": ""} {
+		t.Run("said to be gzip: "+name, func(t *testing.T) { check(t, orga.CallMint, orgatest.Status(200, body, "Content-Encoding", "gzip")) })
+	}
 	t.Run("fault 46: a token that repeats the key", func(t *testing.T) {
 		check(t, orga.CallMint, orgatest.Status(200, `{"ephemeral_token":"for `+orgatest.Key+`"}`))
 		check(t, orga.CallMint, orgatest.Status(200, `{"ephemeral_token":"`+orgatest.Key+`"}`))

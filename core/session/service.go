@@ -76,10 +76,10 @@ func (s *Service) token(ctx context.Context, key secret.Secret) (orga.EphemeralT
 		return token, key, err
 	}
 	newer, rerr := timed(&x.Secret, func() (secret.Secret, error) { return s.Key.Refresh(ctx, key.Version) })
-	x.Step(ctx, "key refreshed", slog.String("version", string(newer.Version)), slog.Bool("newer", newer.Version != key.Version))
 	if rerr != nil || newer.Version == key.Version {
 		return token, key, errors.Join(err, rerr)
 	}
+	x.Step(ctx, "key refreshed", slog.String("version", string(newer.Version)))
 	key = newer
 	token, err = timed(&x.Token, mint)
 	return token, key, err

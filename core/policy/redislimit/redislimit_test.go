@@ -14,11 +14,14 @@ import (
 	"os/exec"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
 
 	"github.com/orga-session/orga-session/core/exchange"
+	"github.com/redis/go-redis/v9"
+
 	"github.com/orga-session/orga-session/core/policy"
 	"github.com/orga-session/orga-session/core/policy/redislimit"
 )
@@ -171,6 +174,36 @@ func TestAnotherQuotaStartsWhole(t *testing.T) {
 				t.Errorf("%v, call %d: %+v, %v", q, i, d, err)
 			}
 		}
+	}
+}
+
+// A burst travels together, on the few connections that an instance has, and each caller of it is counted.
+func TestBurstTravelsTogether(t *testing.T) {
+	s := startServer(t)
+	l := open(t, s.url())
+	q := policy.Quota{N: 30, Per: time.Hour}
+	var allowed atomic.Int32
+	var wg sync.WaitGroup
+	for range 200 {
+		wg.Go(func() {
+			d, err := l.Allow(t.Context(), "acme:ada", q)
+			if err != nil {
+				t.Error(err)
+			}
+			if d.Allowed {
+				allowed.Add(1)
+			}
+		})
+	}
+	wg.Wait()
+	client := redis.NewClient(&redis.Options{Addr: s.addr})
+	defer client.Close()
+	open, err := client.ClientList(t.Context()).Result()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if n := strings.Count(open, "\n") - 1; allowed.Load() != 30 || n > 4 { // this client's own aside
+		t.Errorf("%d of 200 allowed on %d connections", allowed.Load(), n)
 	}
 }
 
