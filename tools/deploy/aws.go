@@ -4,7 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
+	"os"
+	"path/filepath"
 	"strings"
 )
 
@@ -15,7 +16,7 @@ var awsTools = map[string]string{
 
 func (d *deploy) aws(ctx context.Context) (plan, error) {
 	stack, secret := d.value("STACK", "orga-session"), d.value("SECRET", "orga-api-key")
-	settings, parameters, err := d.awsParameters()
+	parameters, err := d.awsParameters()
 	faults := []error{err, need(awsTools)}
 
 	region := d.value("REGION", d.value("AWS_REGION", d.value("AWS_DEFAULT_REGION", "")))
@@ -51,7 +52,7 @@ func (d *deploy) aws(ctx context.Context) (plan, error) {
 		says: compact(
 			fmt.Sprintf("AWS: build the function and deploy it as the stack %s in %s%s.", stack, region, as(who)),
 			"The stack has an HTTP API, a Lambda function with its role and log group, and reads the secret "+secret+".",
-			d.tags(settings), d.noAuth()),
+			d.tags(), d.noAuth()),
 		steps: [][]string{
 			{"sam", "build"},
 			append([]string{
@@ -65,37 +66,41 @@ func (d *deploy) aws(ctx context.Context) (plan, error) {
 
 // awsParameters are the template's parameters for the settings that were given, and for what the
 // template has besides.
-func (d *deploy) awsParameters() (settings []setting, list []string, err error) {
+func (d *deploy) awsParameters() (list []string, err error) {
 	const own = "the template sets it; see docs/deploy-aws.md"
-	settings, err = d.settings(map[string]string{
+	settings, err := d.settings(map[string]string{
 		"ORGA_API_KEY":              "put the key into a secret",
 		"ORGA_API_KEY_SOURCE":       own + " (SECRET=name)",
 		"ORGA_AUTH_HMAC_KEY_SOURCE": own + " (AuthHmacSecretArn=arn)",
 		"ORGA_TENANTS_SOURCE":       own + " (TenantsSecretArn=arn TenantKeySecretArns=arns)",
 	})
-	add := func(name, value string) {
-		list = append(list, fmt.Sprintf(`%s="%s"`, name, strings.ReplaceAll(value, `"`, `\"`)))
-	}
+	// SAM drops what the template has no parameter for, and says nothing.
+	template, rerr := os.ReadFile(filepath.Join(d.root, "template.yaml"))
+	err = errors.Join(err, rerr)
 	for _, s := range settings {
-		if isTelemetry(s) && !slices.Contains(awsTelemetry, s.name) {
-			err = errors.Join(err, fmt.Errorf("%s is not deployed: template.yaml has no parameter for it; add it there, beside %s", s.name, awsTelemetry[0]))
+		if !strings.Contains(string(template), "\n  "+parameterName(s.name)+":\n") {
+			err = errors.Join(err, fmt.Errorf("%s is not deployed: template.yaml has no parameter %s; add it there where the function needs it", s.name, parameterName(s.name)))
 			continue
 		}
-		add(parameterName(s.name), s.value)
+		list = append(list, parameter(s.name, s.value))
 	}
 	for _, name := range []string{
 		"ApiKeySecretField", "SecretsKmsKeyArn", "AuthHmacSecretArn", "TenantsSecretArn", "TenantKeySecretArns",
 		"ReservedConcurrency", "MemorySize", "LogRetentionDays", "Tracing", "AlarmEmail", "AlarmTopicArn", "Dashboard", "OtelLayerArn",
 	} {
 		if value, ok := d.lookup(name); ok {
-			add(name, value)
+			list = append(list, quoted(name, value))
 		}
 	}
-	return settings, list, err
+	return list, err
 }
 
-// awsTelemetry are the variables of OpenTelemetry's that the template has a parameter for.
-var awsTelemetry = []string{"OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_HEADERS"}
+// parameter is a setting as SAM takes it.
+func parameter(setting, value string) string { return quoted(parameterName(setting), value) }
+
+func quoted(name, value string) string {
+	return fmt.Sprintf(`%s="%s"`, name, strings.ReplaceAll(value, `"`, `\"`))
+}
 
 // parameterName is the template's parameter for a setting: ORGA_CORS_ORIGINS is CorsOrigins.
 func parameterName(setting string) string {

@@ -59,6 +59,13 @@ func run(t *testing.T, platform string, tools map[string]string, answer string, 
 	}
 	t.Setenv("PATH", bin)
 	var printed bytes.Buffer
+	template, err := os.ReadFile("../../template.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(root, "template.yaml"), template, 0o600); err != nil {
+		t.Fatal(err)
+	}
 	d := &deploy{environ: env, root: root, dry: dry, in: strings.NewReader(answer), out: &printed}
 	err = d.to(t.Context(), platform)
 	made, _ := os.ReadFile(journal) // no call, no journal
@@ -79,12 +86,16 @@ func TestPrerequisites(t *testing.T) {
 		{"not logged in at AWS", "aws", but(loggedInAWS, "aws", `exit 1`), []string{"REGION=eu-central-1"}, "aws configure sso"},
 		{"no secret at AWS", "aws", but(loggedInAWS, "aws", `[ "$1" = sts ] && echo me`), []string{"REGION=eu-central-1"}, "aws secretsmanager create-secret --region eu-central-1 --name orga-api-key"},
 		{"the key in the environment", "aws", loggedInAWS, []string{"REGION=eu-central-1", "ORGA_API_KEY=sk_orga_ai_test"}, "ORGA_API_KEY is not deployed"},
-		{"a variable without a parameter", "aws", loggedInAWS, []string{"REGION=eu-central-1", "OTEL_BSP_SCHEDULE_DELAY=1"}, "OTEL_BSP_SCHEDULE_DELAY is not deployed"},
+		{"a variable without a parameter", "aws", loggedInAWS, []string{"REGION=eu-central-1", "TAGS=otel", "OTEL_BSP_SCHEDULE_DELAY=1"}, "OTEL_BSP_SCHEDULE_DELAY is not deployed"},
+		{"a setting without a parameter", "aws", loggedInAWS, []string{"REGION=eu-central-1", "ORGA_TRUSTED_HOPS=1"}, "ORGA_TRUSTED_HOPS is not deployed"},
+		{"a setting that is misspelt", "aws", loggedInAWS, []string{"REGION=eu-central-1", "ORGA_AUTHH=oidc"}, "ORGA_AUTHH is no setting"},
+		{"a setting that is misspelt, at Google", "gcp", loggedInGCP, []string{"ORGA_CORS_ORIGIN=https://a.example"}, "ORGA_CORS_ORIGIN is no setting"},
+		{"a setting that is misspelt, at Netlify", "netlify", loggedInNetlify, []string{"NETLIFY_SITE_ID=site", "ORGA_AUTHH=oidc"}, "ORGA_AUTHH is no setting"},
 		{"no gcloud", "gcp", but(loggedInGCP, "gcloud", ""), nil, "cloud.google.com/sdk"},
 		{"no project", "gcp", but(loggedInGCP, "gcloud", `case "$*" in *project*) ;; *) echo x;; esac`), nil, "PROJECT=my-project"},
 		{"not logged in at Google", "gcp", but(loggedInGCP, "gcloud", notLoggedIn), nil, "gcloud auth login"},
 		{"no secret at Google", "gcp", but(loggedInGCP, "gcloud", `case "$*" in secrets*) exit 1;; *) echo x;; esac`), nil, "gcloud secrets create orga-api-key"},
-		{"telemetry at Netlify", "netlify", loggedInNetlify, []string{"NETLIFY_SITE_ID=site", "OTEL_EXPORTER_OTLP_ENDPOINT=https://c.example"}, "takes no tags"},
+		{"telemetry at Netlify", "netlify", loggedInNetlify, []string{"NETLIFY_SITE_ID=site", "TAGS=otel"}, "takes no tags"},
 		{"no netlify", "netlify", but(loggedInNetlify, "netlify", ""), nil, "npm install --global netlify-cli"},
 		{"not logged in at Netlify", "netlify", but(loggedInNetlify, "netlify", `exit 1`), nil, "netlify login"},
 		{"no site", "netlify", loggedInNetlify, nil, "netlify link"},
@@ -133,9 +144,11 @@ func TestDeploy(t *testing.T) {
 			"gcloud functions deploy orga-session --gen2 --runtime=go126 --region=eu-central-1",
 			"|ORGA_CORS_ORIGINS=https://a.example,https://b.example|", "--allow-unauthenticated",
 		}},
-		{"AWS with telemetry", "aws", loggedInAWS, []string{"REGION=eu-central-1", "TAGS=otel", "OTEL_EXPORTER_OTLP_ENDPOINT=https://c.example", "OTEL_EXPORTER_OTLP_HEADERS=key=hunter2"}, []string{
-			`OtelExporterOtlpEndpoint="https://c.example"`, `OtelExporterOtlpHeaders="key=hunter2"`,
+		{"AWS with telemetry", "aws", loggedInAWS, []string{"REGION=eu-central-1", "TAGS=otel", "OTEL_EXPORTER_OTLP_ENDPOINT=https://c.example", `OTEL_EXPORTER_OTLP_HEADERS=key="hunter2"`}, []string{
+			`OtelExporterOtlpEndpoint="https://c.example"`, `OtelExporterOtlpHeaders="key=\"hunter2\""`,
 		}},
+		{"Google with another program's telemetry", "gcp", loggedInGCP, []string{"OTEL_EXPORTER_OTLP_HEADERS=hunter2", "ORGA_AUTH=oidc"}, []string{"ORGA_AUTH=oidc,GOOGLE_CLOUD_PROJECT"}},
+		{"Netlify beside another program's telemetry", "netlify", loggedInNetlify, []string{"NETLIFY_SITE_ID=site", "OTEL_SERVICE_NAME=agent"}, []string{"netlify deploy --prod"}},
 		{"Google with telemetry", "gcp", loggedInGCP, []string{"TAGS=otel", "OTEL_EXPORTER_OTLP_ENDPOINT=https://c.example"}, []string{
 			"make build-gcp TAGS=otel", "OTEL_EXPORTER_OTLP_ENDPOINT=https://c.example",
 		}},

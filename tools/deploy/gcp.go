@@ -72,7 +72,7 @@ func (d *deploy) gcp(ctx context.Context) (plan, error) {
 		says: compact(
 			fmt.Sprintf("Google Cloud: stage the source and deploy it as the function %s in %s of %s%s.", name, region, project, as(who)),
 			"It runs as a service account of its own, "+account+", which may read the secret "+secret+" and nothing else.",
-			access, d.tags(variables), d.noAuth()),
+			access, d.tags(), d.noAuth()),
 		steps: append(steps,
 			[]string{
 				"gcloud", "secrets", "add-iam-policy-binding", secret, "--member=serviceAccount:" + account,

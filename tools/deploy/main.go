@@ -6,9 +6,9 @@
 // to get it. Then it says what it will do, and asks. With --dry-run, or DRY_RUN=1, it prints the
 // commands and changes nothing; with --yes it does not ask.
 //
-// The ORGA_* variables in its environment become settings of the deployment, and OpenTelemetry's OTEL_*
-// with them; TAGS=otel builds what reads those. One that is not there stays as it was; one that is set to
-// nothing goes back to its default.
+// The ORGA_* variables in its environment become settings of the deployment, and with TAGS=otel, which
+// builds what reads them, OpenTelemetry's OTEL_* too. One that is not there stays as it was; one that is
+// set to nothing goes back to its default.
 package main
 
 import (
@@ -23,6 +23,11 @@ import (
 	"os/signal"
 	"slices"
 	"strings"
+
+	"github.com/orga-session/orga-session/core"
+	"github.com/orga-session/orga-session/core/secret"
+	"github.com/orga-session/orga-session/core/secret/awssm"
+	"github.com/orga-session/orga-session/core/secret/gcpsm"
 )
 
 func main() {
@@ -142,23 +147,45 @@ func need(tools map[string]string) error {
 // setting is one ORGA_* or OTEL_* variable that was given.
 type setting struct{ name, value string }
 
-// settings are those of the environment that may be deployed, in order; the API key never is.
+// settings are those of the environment that may be deployed, in order; the API key never is. What begins
+// with ORGA_ and is none is refused: it would be deployed, and read by nobody. OTEL_* is not ours alone, and
+// may lie in an environment for other programs: it counts where it would be read.
 func (d *deploy) settings(refused map[string]string) ([]setting, error) {
 	var list []setting
 	var faults []error
+	known := settingNames()
 	for _, entry := range d.environ {
 		name, value, _ := strings.Cut(entry, "=")
-		if !strings.HasPrefix(name, "ORGA_") && !strings.HasPrefix(name, "OTEL_") {
-			continue
-		}
-		if why, ok := refused[name]; ok {
+		why, no := refused[name]
+		switch ours := strings.HasPrefix(name, "ORGA_"); {
+		case no:
 			faults = append(faults, fmt.Errorf("%s is not deployed: %s", name, why))
-			continue
+		case ours && !known[name]:
+			faults = append(faults, fmt.Errorf("%s is no setting; README.md has all of them", name))
+		case ours, strings.HasPrefix(name, "OTEL_") && d.hasTag("otel"):
+			list = append(list, setting{name, value})
 		}
-		list = append(list, setting{name, value})
 	}
 	slices.SortFunc(list, func(a, b setting) int { return strings.Compare(a.name, b.name) })
 	return list, errors.Join(faults...)
+}
+
+// settingNames are the names of all settings: those that the endpoint and its stores ask for.
+func settingNames() map[string]bool {
+	asked := make(map[string]bool)
+	lookup := func(name string) (string, bool) {
+		asked[name] = true
+		return "", false
+	}
+	core.ConfigFromEnv(lookup)
+	_, _ = awssm.Open(lookup, false)(secret.Ref{Name: "name"}) // nothing is set: it asks, and fails
+	_, _ = gcpsm.Open(lookup)(secret.Ref{Name: "projects/p/secrets/s"})
+	asked["ORGA_API_KEY"] = true // asked for when it is fetched
+	return asked
+}
+
+func (d *deploy) hasTag(tag string) bool {
+	return slices.Contains(strings.Split(d.value("TAGS", ""), ","), tag)
 }
 
 // private are the settings that may hold a password: they are passed on, and never shown.
@@ -172,9 +199,16 @@ func (d *deploy) shell(args []string) string {
 	quoted := make([]string, len(args))
 	for i, arg := range args {
 		for _, name := range private {
-			if v := d.value(name, ""); v != "" {
-				arg = strings.ReplaceAll(arg, v, "…")
+			v, ok := d.lookup(name)
+			if !ok || v == "" {
+				continue
 			}
+			// As each platform's tool takes it: alone, in a list, as a parameter.
+			if arg == v {
+				arg = "…"
+			}
+			arg = strings.ReplaceAll(arg, name+"="+v, name+"=…")
+			arg = strings.ReplaceAll(arg, parameter(name, v), parameter(name, "…"))
 		}
 		if strings.ContainsFunc(arg, func(r rune) bool { return !strings.ContainsRune(plainInShell, r) }) {
 			arg = "'" + strings.ReplaceAll(arg, "'", `'\''`) + "'"
@@ -194,20 +228,17 @@ func (d *deploy) noAuth() string {
 	return "ORGA_AUTH is not given: a first deployment will refuse to mint until it is (README, Settings)."
 }
 
-// tags says what is built in besides, and warns of settings that nothing would read then.
-func (d *deploy) tags(settings []setting) string {
+// tags says what is built in besides, or that settings are left out because nothing would read them.
+func (d *deploy) tags() string {
 	tags := d.value("TAGS", "")
-	reads := slices.Contains(strings.Fields(tags), "otel")
 	switch {
-	case !reads && slices.ContainsFunc(settings, isTelemetry):
-		return "OTEL_* is given, and nothing in this build reads it: TAGS=otel builds OpenTelemetry in (docs/operate.md)."
 	case tags != "":
 		return "It is built with TAGS=" + tags + ", from the environment of the commands."
+	case slices.ContainsFunc(d.environ, func(entry string) bool { return strings.HasPrefix(entry, "OTEL_EXPORTER_OTLP_") }):
+		return "OTEL_* is in the environment, and is not deployed: nothing in this build reads it. TAGS=otel builds OpenTelemetry in (docs/operate.md)."
 	}
 	return ""
 }
-
-func isTelemetry(s setting) bool { return strings.HasPrefix(s.name, "OTEL_") }
 
 // compact drops the empty sentences.
 func compact(says ...string) []string {

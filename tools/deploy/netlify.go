@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -17,8 +18,8 @@ var netlifyTools = map[string]string{
 
 func (d *deploy) netlify(ctx context.Context) (plan, error) {
 	settings, err := d.settings(map[string]string{"ORGA_API_KEY": "it goes into the site once: " + netlifyKey})
-	if slices.ContainsFunc(settings, isTelemetry) || d.value("TAGS", "") != "" {
-		err = errors.Join(err, errors.New("OTEL_* and TAGS are not deployed: Netlify's build takes no tags, so that OpenTelemetry can not be built in there"))
+	if d.value("TAGS", "") != "" {
+		err = errors.Join(err, errors.New("TAGS is not deployed: Netlify's build takes no tags, so that OpenTelemetry can not be built in there"))
 	}
 	faults := []error{err, need(netlifyTools)}
 	site := d.value("NETLIFY_SITE_ID", "")
@@ -47,7 +48,7 @@ func (d *deploy) netlify(ctx context.Context) (plan, error) {
 	}
 	return plan{
 		says: compact(
-			"Netlify: build the function and deploy it to production of the site "+site+".",
+			"Netlify: build the function and deploy it to production of the site "+cmp.Or(site, "SITE")+".",
 			names(settings), d.noAuth()),
 		steps: append(steps, []string{"netlify", "deploy", "--prod", "--context", "production"}),
 		after: "The address for your app is the site's, with /api/orga-client-secrets; /readyz answers 200 once the key is at hand. make probe URL=… checks it.",
