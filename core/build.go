@@ -276,7 +276,7 @@ func (b *builder) hmac(setting string) policy.Verifier {
 		if src == nil {
 			return nil
 		}
-		b.hmacKey = secret.NewCache(src, b.cfg.HMACKeySource, b.cfg.APIKeyTTL, b.log)
+		b.hmacKey = secret.NewCache(b.checkHMAC(src), b.cfg.HMACKeySource, b.cfg.APIKeyTTL, b.log)
 	}
 	keys := b.hmacKey
 	return policy.NewHMAC(func(ctx context.Context) (string, error) {
@@ -285,6 +285,23 @@ func (b *builder) hmac(setting string) policy.Verifier {
 			return "", session.SecretProblem(out)
 		}
 		return s.Value.Reveal(), err
+	})
+}
+
+// minHMACKey is how long a shared key should be, in characters: 32 of hex are 128 bits.
+const minHMACKey = 32
+
+// checkHMAC warns of a shared key that is short enough to be guessed. What is long enough is the owner's
+// to say.
+func (b *builder) checkHMAC(src secret.Source) secret.Source {
+	return secret.SourceFunc(func(ctx context.Context) (secret.Secret, error) {
+		s, err := src.Fetch(ctx)
+		for key := range strings.SplitSeq(s.Value.Reveal(), "\n") {
+			if key = strings.TrimSpace(key); err == nil && key != "" && len(key) < minHMACKey {
+				b.log.Warn("an hmac key is shorter than 32 characters, and may be guessed", "source", b.cfg.HMACKeySource)
+			}
+		}
+		return s, err
 	})
 }
 

@@ -538,3 +538,14 @@ func TestVerifierOfOnesOwn(t *testing.T) {
 		t.Errorf("without: %d %s", a.StatusCode, a.body)
 	}
 }
+
+// A shared key that can be guessed is warned of.
+func TestShortHMACKey(t *testing.T) {
+	long := strings.Repeat("0123456789abcdef", 2)
+	for key, warned := range map[string]bool{long: false, long + "\n" + long: false, "short": true, long + "\nshort": true} {
+		d := deploy(t, env{"ORGA_AUTH": "hmac", "HMAC": key, "ORGA_AUTH_HMAC_KEY_SOURCE": "env:HMAC"}, nil)
+		if strings.Contains(d.log.String(), "an hmac key is shorter") != warned || strings.Contains(d.log.String(), `"short`) {
+			t.Errorf("%d characters: %s", len(key), d.log)
+		}
+	}
+}

@@ -33,6 +33,10 @@ type Exchange struct {
 	steps *slog.Logger // nil where steps are not logged
 }
 
+// Refused notes a refusal in the record, which is then logged as one even where the answer says nothing of
+// it. Fail notes its own.
+func (x *Exchange) Refused(p *Problem) { x.Code, x.cause, x.Quiet = string(p.Code), p.Cause, false }
+
 type exchangeKey struct{}
 
 // From is the record of the request that ctx belongs to. Outside of a request it is a fresh one that

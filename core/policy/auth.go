@@ -69,6 +69,7 @@ func Auth(verifiers []Verifier, tenantClaim, tenant string) func(http.Handler) h
 					next.ServeHTTP(w, withPrincipal(r, p))
 					return
 				case err == nil:
+					note(r, p)
 					refusal = exchange.Refuse(exchange.Forbidden, errTenant)
 				case ok:
 					refusal = problem
@@ -99,11 +100,16 @@ func belongs(p Principal, claim, tenant string) bool {
 
 type principalKey struct{}
 
-func withPrincipal(r *http.Request, p Principal) *http.Request {
+// note puts who the caller is into the request's record.
+func note(r *http.Request, p Principal) {
 	if p.Subject != "" {
 		sum := sha256.Sum256([]byte(p.Issuer + "\n" + p.Subject))
 		exchange.From(r.Context()).Subject = hex.EncodeToString(sum[:8])
 	}
+}
+
+func withPrincipal(r *http.Request, p Principal) *http.Request {
+	note(r, p)
 	return r.WithContext(context.WithValue(r.Context(), principalKey{}, p))
 }
 

@@ -1,8 +1,12 @@
 package policy_test
 
 import (
+	"bytes"
 	"errors"
+	"log/slog"
 	"net/http"
+	"net/http/httptest"
+	"strings"
 	"testing"
 
 	"github.com/orga-session/orga-session/core/exchange"
@@ -145,5 +149,18 @@ func TestGatewayBelievesThePlatformAlone(t *testing.T) {
 	}
 	if m.n != 1 {
 		t.Errorf("minted %d times, want 1", m.n)
+	}
+}
+
+// Who is refused for another tenant's claim is known, and the log says who it was.
+func TestRefusedClaimNamesTheCaller(t *testing.T) {
+	ada := policy.VerifierFunc(func(*http.Request) (policy.Principal, error) {
+		return policy.Principal{Subject: "ada", Claims: map[string]any{"org": "other"}}, nil
+	})
+	var log bytes.Buffer
+	h := exchange.Handler(policy.Auth([]policy.Verifier{ada}, "org", "acme")(new(minted)), slog.New(slog.NewJSONHandler(&log, nil)))
+	h.ServeHTTP(httptest.NewRecorder(), httptest.NewRequest(http.MethodGet, "/", nil))
+	if !strings.Contains(log.String(), `"code":"forbidden"`) || !strings.Contains(log.String(), `"subject":"`) || strings.Contains(log.String(), "ada") {
+		t.Error(log.String())
 	}
 }

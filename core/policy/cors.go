@@ -110,7 +110,13 @@ func (c *CORS) preflight(w http.ResponseWriter, r *http.Request) {
 		exchange.Fail(w, r, exchange.Refuse(exchange.HeadersTooLarge, nil))
 		return
 	}
-	if origin := r.Header["Origin"]; c.allows(origin, r) {
+	switch origin := r.Header["Origin"]; {
+	case len(origin) == 0:
+	case !c.allows(origin, r):
+		// The browser sends nothing after this, and tells its page no more than that it failed: which origin it
+		// was shows here alone.
+		exchange.From(r.Context()).Refused(exchange.Refuse(exchange.Forbidden, unlisted(origin)))
+	default:
 		h := w.Header()
 		h["Access-Control-Allow-Origin"] = origin
 		h["Access-Control-Allow-Methods"] = allowMethods

@@ -363,13 +363,33 @@ func TestRefusedOriginIsNamed(t *testing.T) {
 		{"two", []string{"https://a.example", "https://b.example"}, "the origin is not listed"},
 		{"a long one", []string{"https://" + strings.Repeat("a", 300)}, "the origin is not listed"},
 	} {
+		for method, status := range map[string]string{http.MethodGet: "403", http.MethodOptions: "204"} {
+			var log bytes.Buffer
+			h := exchange.Handler(newCORS(t, app).Mint(new(minted)), slog.New(slog.NewJSONHandler(&log, nil)))
+			r := httptest.NewRequest(method, "/", nil)
+			r.Header["Origin"] = tt.origin
+			h.ServeHTTP(httptest.NewRecorder(), r)
+			for _, member := range []string{`"level":"INFO"`, `"code":"forbidden"`, `"status":` + status, `"cause":"` + tt.cause + `"`} {
+				if !strings.Contains(log.String(), member) {
+					t.Errorf("%s by %s: no %s in %s", tt.name, method, member, log.String())
+				}
+			}
+		}
+	}
+}
+
+// A preflight that is answered is no line of the log, but for who debugs.
+func TestPreflightsAreQuiet(t *testing.T) {
+	for _, origin := range []string{app, ""} {
 		var log bytes.Buffer
 		h := exchange.Handler(newCORS(t, app).Mint(new(minted)), slog.New(slog.NewJSONHandler(&log, nil)))
-		r := httptest.NewRequest(http.MethodGet, "/", nil)
-		r.Header["Origin"] = tt.origin
+		r := httptest.NewRequest(http.MethodOptions, "/", nil)
+		if origin != "" {
+			r.Header.Set("Origin", origin)
+		}
 		h.ServeHTTP(httptest.NewRecorder(), r)
-		if !strings.Contains(log.String(), `"cause":"`+tt.cause+`"`) {
-			t.Errorf("%s: %s", tt.name, log.String())
+		if log.Len() > 0 {
+			t.Errorf("from %q: %s", origin, log.String())
 		}
 	}
 }

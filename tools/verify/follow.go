@@ -61,22 +61,29 @@ func (s *site) followAWS(ctx context.Context) error {
 	return nil
 }
 
-// pageAWS are the commands of docs/deploy-aws.md, and after the one that makes the secret those of
-// docs/secrets.md that rotate it.
+// pageAWS are the commands of docs/deploy-aws.md; after the one that makes the secret those of
+// docs/secrets.md that rotate it, and after the deployment those of docs/operate.md that read its log.
 func (s *site) pageAWS() ([]string, error) {
-	deploy, err := os.ReadFile(filepath.Join(s.source, "docs", "deploy-aws.md"))
-	if err != nil {
-		return nil, err
+	pages := make(map[string][]string)
+	for _, name := range []string{"deploy-aws.md", "secrets.md", "operate.md"} {
+		text, err := os.ReadFile(filepath.Join(s.source, "docs", name))
+		if err != nil {
+			return nil, err
+		}
+		pages[name] = slices.DeleteFunc(commands(string(text), ""), func(line string) bool {
+			deploys := strings.HasPrefix(line, "make deploy-aws ") && name == "deploy-aws.md" // elsewhere it is for a collector
+			return !strings.HasPrefix(line, "aws ") && !strings.HasPrefix(line, "sam ") && !deploys
+		})
 	}
-	secrets, err := os.ReadFile(filepath.Join(s.source, "docs", "secrets.md"))
-	if err != nil {
-		return nil, err
+	var lines []string
+	for i, line := range pages["deploy-aws.md"] {
+		lines = append(lines, line)
+		switch {
+		case i == 0:
+			lines = append(lines, pages["secrets.md"]...)
+		case strings.HasPrefix(line, "make "):
+			lines = append(lines, pages["operate.md"]...)
+		}
 	}
-	lines := slices.DeleteFunc(commands(string(deploy), ""), func(line string) bool {
-		return !strings.HasPrefix(line, "aws ") && !strings.HasPrefix(line, "sam ") && !strings.HasPrefix(line, "make deploy-aws ")
-	})
-	if len(lines) == 0 {
-		return nil, errors.New("docs/deploy-aws.md has no commands")
-	}
-	return slices.Insert(lines, 1, commands(string(secrets), "aws ")...), nil
+	return lines, nil
 }
