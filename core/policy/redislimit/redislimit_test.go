@@ -19,8 +19,9 @@ import (
 	"testing"
 	"time"
 
-	"github.com/orga-session/orga-session/core/exchange"
 	"github.com/redis/go-redis/v9"
+
+	"github.com/orga-session/orga-session/core/exchange"
 
 	"github.com/orga-session/orga-session/core/policy"
 	"github.com/orga-session/orga-session/core/policy/redislimit"
