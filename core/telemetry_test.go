@@ -5,13 +5,16 @@ package core_test
 import (
 	"bytes"
 	"compress/gzip"
+	"context"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"io"
 	"maps"
 	"net/http"
 	"net/http/httptest"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -24,6 +27,7 @@ import (
 
 	"github.com/orga-session/orga-session/core/orga"
 	"github.com/orga-session/orga-session/core/orga/orgatest"
+	"github.com/orga-session/orga-session/core/secret"
 )
 
 // collector is an OpenTelemetry collector that keeps what it is sent.
@@ -385,5 +389,30 @@ func TestTelemetryIsBounded(t *testing.T) {
 	}
 	if got := c.metrics["http.server.request.duration{}"]; got != 2 || bytes.Contains(c.sent, []byte("b.example")) {
 		t.Errorf("%v requests in the one series there should be", got)
+	}
+}
+
+// What becomes of a secret's refresh is counted, as its log lines are.
+func TestTelemetryOfASecret(t *testing.T) {
+	c := newCollector(t)
+	fetches := 0
+	store := func(secret.Ref) (secret.Source, error) {
+		return secret.SourceFunc(func(context.Context) (secret.Secret, error) {
+			if fetches++; fetches > 2 {
+				return secret.Secret{}, errors.New("out")
+			}
+			return secret.Secret{Value: secret.NewValue(orgatest.Key), Version: secret.Version(strconv.Itoa(fetches))}, nil
+		}), nil
+	}
+	t.Setenv("OTEL_EXPORTER_OTLP_ENDPOINT", c.URL)
+	d := deploy(t, env{"OTEL_EXPORTER_OTLP_ENDPOINT": c.URL, "ORGA_API_KEY_SOURCE": "store:key", "ORGA_API_KEY_TTL": "1ms"}, secret.Drivers{"store": store})
+	for range 3 {
+		<-time.After(5 * time.Millisecond) // past the TTL
+		d.ask("GET", mintPath)
+	}
+	for metric, want := range map[string]float64{"orga_session.secret_rotated{}": 1, "orga_session.secret_fetch_failed{}": 1, "orga_session.requests{ok}": 3} {
+		if got := c.metrics[metric]; got != want {
+			t.Errorf("%s is %v, not %v\n%s", metric, got, want, d.log)
+		}
 	}
 }
