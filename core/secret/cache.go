@@ -46,6 +46,7 @@ type Cache struct {
 	now  func() time.Time
 
 	current atomic.Pointer[entry] // written under mu, read without
+	running atomic.Int32          // fetches, those that were left behind among them
 
 	mu       sync.Mutex
 	flight   *flight

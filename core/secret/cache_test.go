@@ -464,6 +464,23 @@ func TestCacheOutage(t *testing.T) {
 		b.want("the first fetch ended late", "v1")
 		b.logged("the first fetch ended late", "secret rotated", 0)
 	})
+	run(t, "a source that never returns is asked a few times, not for ever", func(b bench) {
+		never := make(chan struct{})
+		defer close(never)
+		var asked atomic.Int32
+		b.Cache = secret.NewCache(secret.SourceFunc(func(context.Context) (secret.Secret, error) {
+			asked.Add(1)
+			<-never
+			return secret.Secret{}, errOut
+		}), "awssm:orga", ttl, nil)
+		for range 50 {
+			b.want("it hangs", "")
+			time.Sleep(time.Minute)
+		}
+		if n := asked.Load(); n != 8 {
+			b.Errorf("asked %d times", n)
+		}
+	})
 	run(t, "a source that panics when its time is over", func(b bench) {
 		src := secret.SourceFunc(func(context.Context) (secret.Secret, error) {
 			time.Sleep(time.Minute)

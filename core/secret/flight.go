@@ -36,6 +36,10 @@ func patience(ctx context.Context) (context.Context, context.CancelFunc) {
 	return context.WithTimeout(ctx, time.Until(deadline)/3)
 }
 
+// maxDeaf is how many fetches may be left behind at once: a source that never returns must not take a
+// goroutine each time it is asked.
+const maxDeaf = 8
+
 // start sends a fetch on its way, on a context that no caller can cancel. A source that does not heed
 // that context is left behind when its time is over, and what it says later is not heard. c.mu is held.
 func (c *Cache) start(ctx context.Context, now int64, forced bool) *flight {
@@ -45,14 +49,20 @@ func (c *Cache) start(ctx context.Context, now int64, forced bool) *flight {
 	stop := context.AfterFunc(ctx, func() { c.settle(f, Secret{}, Outage(ctx.Err())) })
 	go func() {
 		defer cancel()
+		running := c.running.Add(1)
 		err := errors.New("the source panicked") // unless Fetch returns
 		var s Secret
 		defer func() {
 			_ = recover() // a panic here would end the process; its text may hold the secret
+			c.running.Add(-1)
 			if inTime := stop(); inTime {
 				c.settle(f, s, err)
 			}
 		}()
+		if running > maxDeaf {
+			err = Outage(context.DeadlineExceeded) // as all of those before
+			return
+		}
 		s, err = c.src.Fetch(ctx)
 	}()
 	return f
