@@ -29,14 +29,7 @@ func TestBodyThatNeverComes(t *testing.T) {
 			t.Parallel()
 			set := env{"ORGA_TIMEOUT": "1s"}
 			maps.Copy(set, tt.set)
-			server := httptest.NewServer(deploy(t, set, nil).handler)
-			defer server.Close()
-			conn, err := net.Dial("tcp", server.Listener.Addr().String())
-			if err != nil {
-				t.Fatal(err)
-			}
-			defer conn.Close()
-			_ = conn.SetDeadline(time.Now().Add(10 * time.Second))
+			conn := connect(t, set)
 			fmt.Fprint(conn, tt.request+"Host: x\r\n\r\n")
 			answer, err := http.ReadResponse(bufio.NewReader(conn), nil)
 			if err != nil {
@@ -52,14 +45,7 @@ func TestBodyThatNeverComes(t *testing.T) {
 
 // A connection on which a body came serves the next request, after longer than the budget, too.
 func TestBodyLeavesTheConnectionAlone(t *testing.T) {
-	server := httptest.NewServer(deploy(t, env{"ORGA_TIMEOUT": "200ms"}, nil).handler)
-	defer server.Close()
-	conn, err := net.Dial("tcp", server.Listener.Addr().String())
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer conn.Close()
-	_ = conn.SetDeadline(time.Now().Add(10 * time.Second))
+	conn := connect(t, env{"ORGA_TIMEOUT": "200ms"})
 	answers := bufio.NewReader(conn)
 	for range 2 {
 		fmt.Fprint(conn, "POST "+mintPath+" HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 2\r\n\r\n{}")
@@ -70,4 +56,18 @@ func TestBodyLeavesTheConnectionAlone(t *testing.T) {
 		_ = answer.Write(nowhere{})
 		<-time.After(400 * time.Millisecond)
 	}
+}
+
+// connect opens a connection to a deployment behind net/http's own server.
+func connect(t *testing.T, set env) net.Conn {
+	t.Helper()
+	server := httptest.NewServer(deploy(t, set, nil).handler)
+	t.Cleanup(server.Close)
+	conn, err := net.Dial("tcp", server.Listener.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = conn.Close() }) // before the server, which waits for it
+	_ = conn.SetDeadline(time.Now().Add(10 * time.Second))
+	return conn
 }
