@@ -539,6 +539,19 @@ func TestVerifierOfOnesOwn(t *testing.T) {
 	}
 }
 
+// Orga's empty list is warned of, in a line that leads to the request.
+func TestNoICEServers(t *testing.T) {
+	d := deploy(t, nil, nil)
+	d.orga.FailAll("ice", orgatest.Status(200, `{"iceServers":[]}`))
+	d.ask("GET", mintPath, "X-Request-Id", "abc")
+	for line := range strings.Lines(d.log.String()) {
+		if strings.Contains(line, "no ICE servers") && strings.Contains(line, `"request_id":"abc"`) {
+			return
+		}
+	}
+	t.Errorf("no such line in\n%s", d.log)
+}
+
 // A shared key that can be guessed is warned of.
 func TestShortHMACKey(t *testing.T) {
 	long := strings.Repeat("0123456789abcdef", 2)

@@ -287,6 +287,9 @@ func TestTelemetryCollectorIsOut(t *testing.T) {
 			if strings.Contains(d.log.String(), canary) {
 				t.Errorf("the log repeats the collector:\n%s", d.log)
 			}
+			if said := strings.Count(d.log.String(), "could not be sent"); said != 1 {
+				t.Errorf("the log says so %d times in less than a minute:\n%s", said, d.log)
+			}
 		})
 	}
 }

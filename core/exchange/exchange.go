@@ -48,11 +48,11 @@ func From(ctx context.Context) *Exchange {
 	return new(Exchange)
 }
 
-// Platform is what the platform in front of the function says of a request. But for the trace, it comes from the
-// event's own envelope (requestContext), never from a header that a client could have written.
+// Platform is what the platform in front of the function says of a request. But for the trace, it comes
+// from the event's own envelope (requestContext), never from a header that a client could have written.
 type Platform struct {
 	RequestID string
-	TraceID   string    // of the trace that the request is in, which its client may have chosen; "" looks for the platforms' headers
+	TraceID   string    // which the client may have chosen; "" has it looked for in the platforms' headers
 	Identity  *Identity // nil when the platform verified nobody
 }
 

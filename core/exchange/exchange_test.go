@@ -410,3 +410,28 @@ func ExampleProblem() {
 	// 429 7
 	// {"type":"about:blank#rate_limited","title":"Too Many Requests","status":429,"detail":"Retry in 7 seconds.","error":"Retry in 7 seconds.","code":"rate_limited","retryable":true,"requestId":"a-1"}
 }
+
+// Lines of a request carry its id once, with attributes before them, too; others carry none.
+func TestStamp(t *testing.T) {
+	var out bytes.Buffer
+	log := slog.New(slog.NewJSONHandler(&out, nil))
+	for _, tt := range []struct {
+		name string
+		log  *slog.Logger
+	}{{"plain", exchange.Stamp(log)}, {"with attributes", exchange.Stamp(log).With("a", 1)}} {
+		out.Reset()
+		h := exchange.Handler(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+			tt.log.InfoContext(r.Context(), "inside")
+		}), slog.New(slog.DiscardHandler))
+		r := httptest.NewRequest(http.MethodGet, "/", nil)
+		r.Header.Set("X-Request-Id", "abc")
+		h.ServeHTTP(httptest.NewRecorder(), r)
+		if strings.Count(out.String(), `"request_id":"abc"`) != 1 {
+			t.Errorf("%s: %s", tt.name, out.String())
+		}
+		out.Reset()
+		if tt.log.InfoContext(t.Context(), "outside"); strings.Contains(out.String(), "request_id") {
+			t.Errorf("%s, outside of a request: %s", tt.name, out.String())
+		}
+	}
+}
