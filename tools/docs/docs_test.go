@@ -134,6 +134,9 @@ func TestCommands(t *testing.T) {
 // theirs are variables that other programs read, in the examples.
 var theirs = []string{"ORGA_SESSION_URL", "ORGA_SESSION_HMAC_KEY"}
 
+// pending are settings that docs/contract.md has ahead of README: remove each when it is built.
+var pending = []string{"ORGA_PATH", "ORGA_ALLOWED_HOSTS", "ORGA_TENANT_RATE_LIMIT"}
+
 func settings(files map[string]string) []string {
 	var list []string
 	for _, m := range regexp.MustCompile("(?m)^\\| `(ORGA_[A-Z_]+)` \\|").FindAllStringSubmatch(files["README.md"], -1) {
@@ -152,7 +155,8 @@ func TestSettings(t *testing.T) {
 		}
 		for _, found := range regexp.MustCompile(`\bORGA_[A-Z_]*`).FindAllString(text, -1) {
 			family := strings.HasSuffix(found, "_") && slices.ContainsFunc(known, func(s string) bool { return strings.HasPrefix(s, found) })
-			if !family && !slices.Contains(known, found) && !slices.Contains(theirs, found) {
+			if !family && !slices.Contains(known, found) && !slices.Contains(theirs, found) &&
+				!(name == "docs/contract.md" && slices.Contains(pending, found)) {
 				t.Errorf("%s names %s, which README does not know", name, found)
 			}
 		}
