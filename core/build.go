@@ -7,13 +7,16 @@ import (
 	"net/http"
 	"strings"
 
-	"github.com/orga-session/orga-session/core/exchange"
+	"github.com/orga-session/orga-session/core/auth"
+	"github.com/orga-session/orga-session/core/cors"
+	"github.com/orga-session/orga-session/core/internal/egress"
+	"github.com/orga-session/orga-session/core/internal/request"
+	"github.com/orga-session/orga-session/core/internal/session"
+	"github.com/orga-session/orga-session/core/internal/telemetry"
 	"github.com/orga-session/orga-session/core/orga"
-	"github.com/orga-session/orga-session/core/policy"
-	"github.com/orga-session/orga-session/core/policy/redislimit"
+	"github.com/orga-session/orga-session/core/ratelimit"
+	"github.com/orga-session/orga-session/core/ratelimit/redislimit"
 	"github.com/orga-session/orga-session/core/secret"
-	"github.com/orga-session/orga-session/core/session"
-	"github.com/orga-session/orga-session/core/telemetry"
 )
 
 // builder turns settings into handlers, and collects what is wrong with them on the way. What tenants
@@ -25,13 +28,13 @@ type builder struct {
 
 	telemetry *telemetry.Telemetry // nil for none
 
-	direct  *transport // to the default tenant's Orga, which may be a loopback one
-	guarded *transport // to those that tenants name: public addresses only
-	limiter policy.Limiter
+	direct  *egress.Transport // to the default tenant's Orga, which may be a loopback one
+	guarded *egress.Transport // to those that tenants name: public addresses only
+	limiter ratelimit.Limiter
 	shared  *redislimit.Limiter // nil when the limiter is the instance's own
 	hmacKey *secret.Cache       // nil when no tenant asks for hmac
-	issuers policy.Issuers
-	oidc    map[policy.OIDCConfig]policy.Verifier
+	issuers auth.Issuers
+	oidc    map[auth.OIDCConfig]auth.Verifier
 
 	faults []error
 }
@@ -40,8 +43,8 @@ type builder struct {
 type tenant struct {
 	http.Handler
 	key  *secret.Cache
-	cors *policy.CORS
-	auth []policy.Verifier
+	cors *cors.Policy
+	auth []auth.Verifier
 }
 
 func newBuilder(ctx context.Context, cfg Config, drivers Drivers, log *slog.Logger) *builder {
@@ -51,8 +54,8 @@ func newBuilder(ctx context.Context, cfg Config, drivers Drivers, log *slog.Logg
 	watch := telemetry.Start(ctx, Version, cfg.Lookup, log)
 	b := &builder{
 		cfg: cfg, drivers: drivers, log: watch.Log(log), telemetry: watch,
-		direct: newTransport(nil), guarded: newTransport(publicOnly),
-		oidc: make(map[policy.OIDCConfig]policy.Verifier),
+		direct: egress.New(nil), guarded: egress.New(egress.PublicOnly),
+		oidc: make(map[auth.OIDCConfig]auth.Verifier),
 	}
 	for _, fault := range cfg.faults {
 		b.report(fault)
@@ -67,21 +70,21 @@ func newBuilder(ctx context.Context, cfg Config, drivers Drivers, log *slog.Logg
 	return b
 }
 
-func (b *builder) newLimiter() policy.Limiter {
+func (b *builder) newLimiter() ratelimit.Limiter {
 	store := b.cfg.RateLimitStore.Reveal()
 	if store == "" || store == "memory" {
-		return policy.NewMemory()
+		return ratelimit.NewMemory()
 	}
 	shared, err := redislimit.New(store)
 	if err != nil {
 		b.fault("ORGA_RATE_LIMIT_STORE", err)
-		return policy.NewMemory()
+		return ratelimit.NewMemory()
 	}
 	b.shared = shared
 	if b.cfg.RateLimitStrict {
 		return shared
 	}
-	return policy.Degrade(shared, b.log)
+	return ratelimit.Fallback(shared, b.log)
 }
 
 // scope names the settings of one tenant in its faults: by their variables for the default tenant, by
@@ -121,18 +124,18 @@ func (b *builder) tell(fault error) {
 
 // tenant builds the chain of the tenant called name ("" for the default one).
 func (b *builder) tenant(s scope, name string, t Tenant) *tenant {
-	cors, err := policy.NewCORS(t.CORSOrigins)
+	pages, err := cors.New(t.CORSOrigins)
 	if err != nil {
 		b.fault(s.name("ORGA_CORS_ORIGINS", "corsOrigins"), err)
-		cors, _ = policy.NewCORS(nil) // no origins are always right
+		pages, _ = cors.New(nil) // no origins are always right
 	}
-	built := &tenant{cors: cors, auth: b.verifiers(s, t), key: b.key(s, t)}
-	service := &session.Service{Key: built.key, Orga: b.client(s, t), Log: exchange.Stamp(b.log)}
+	built := &tenant{cors: pages, auth: b.verifiers(s, t), key: b.key(s, t)}
+	service := &session.Service{Key: built.key, Orga: b.client(s, t), Log: request.Stamp(b.log)}
 
 	h := session.Handler(service)
-	h = policy.Limit(b.limiter, t.RateLimit, name)(h)
-	h = policy.Auth(built.auth, b.cfg.TenantClaim, name)(h)
-	h = cors.Mint(h)
+	h = ratelimit.Middleware(b.limiter, t.RateLimit, name)(h)
+	h = auth.Require(built.auth, b.cfg.TenantClaim, name)(h)
+	h = pages.Mint(h)
 	built.Handler = h
 	return built
 }
@@ -140,7 +143,7 @@ func (b *builder) tenant(s scope, name string, t Tenant) *tenant {
 // stranger answers for a tenant that does not exist: as for one that the caller may not use.
 func (b *builder) stranger(home *tenant) http.Handler {
 	h := refuse(forbiddenTenant)
-	h = policy.Auth(home.auth, "", "")(h)
+	h = auth.Require(home.auth, "", "")(h)
 	return home.cors.Mint(h)
 }
 
@@ -194,7 +197,7 @@ func (b *builder) checkPrefix(src secret.Source, name string) secret.Source {
 }
 
 func (b *builder) client(s scope, t Tenant) *orga.Client {
-	if err := checkBaseURL(t.BaseURL, t.ownBaseURL); err != nil {
+	if err := egress.CheckBaseURL(t.BaseURL, t.ownBaseURL); err != nil {
 		b.fault(s.name("ORGA_BASE_URL", "baseURL"), err)
 	}
 	if t.UserEmail != "" && !strings.Contains(t.UserEmail, "@") {
@@ -210,7 +213,7 @@ func (b *builder) client(s scope, t Tenant) *orga.Client {
 		HTTPClient: &http.Client{Transport: b.telemetry.Transport(way)},
 	}
 	if b.log.Enabled(context.Background(), slog.LevelDebug) {
-		client.Logger = exchange.Stamp(b.log)
+		client.Logger = request.Stamp(b.log)
 	}
 	return client
 }

@@ -10,7 +10,7 @@ import (
 	"time"
 
 	"github.com/orga-session/orga-session/core/orga"
-	"github.com/orga-session/orga-session/core/policy"
+	"github.com/orga-session/orga-session/core/ratelimit"
 	"github.com/orga-session/orga-session/core/secret"
 )
 
@@ -51,7 +51,7 @@ type Tenant struct {
 	AuthAudience string
 	AuthJWKSURL  string // "" has it discovered from the issuer
 	CORSOrigins  []string
-	RateLimit    policy.Quota // a caller's; the zero Quota is no limit
+	RateLimit    ratelimit.Quota // a caller's; the zero Quota is no limit
 
 	ownBaseURL bool // a tenant named BaseURL itself, and it may lead to public addresses only
 }
@@ -72,7 +72,7 @@ func ConfigFromEnv(lookup func(string) (string, bool)) Config {
 			AuthAudience: p.text("ORGA_AUTH_AUDIENCE", ""),
 			AuthJWKSURL:  p.text("ORGA_AUTH_JWKS_URL", ""),
 			CORSOrigins:  p.list("ORGA_CORS_ORIGINS"),
-			RateLimit:    p.quota("ORGA_RATE_LIMIT", policy.Quota{N: 30, Per: time.Minute}),
+			RateLimit:    p.quota("ORGA_RATE_LIMIT", ratelimit.Quota{N: 30, Per: time.Minute}),
 		},
 		HMACKeySource:   p.text("ORGA_AUTH_HMAC_KEY_SOURCE", ""),
 		TenantClaim:     p.text("ORGA_AUTH_TENANT_CLAIM", ""),
@@ -153,18 +153,18 @@ func (p *parser) durationIn(name, text string, def time.Duration) time.Duration 
 	return d
 }
 
-func (p *parser) quota(name string, def policy.Quota) policy.Quota {
+func (p *parser) quota(name string, def ratelimit.Quota) ratelimit.Quota {
 	return p.quotaIn(name, p.text(name, ""), def)
 }
 
-func (p *parser) quotaIn(name, text string, def policy.Quota) policy.Quota {
+func (p *parser) quotaIn(name, text string, def ratelimit.Quota) ratelimit.Quota {
 	switch text {
 	case "":
 		return def
 	case "off":
-		return policy.Quota{}
+		return ratelimit.Quota{}
 	}
-	q, err := policy.ParseQuota(text)
+	q, err := ratelimit.ParseQuota(text)
 	if err != nil {
 		p.fault(name, "%w; write it as 30/1m, or off", err)
 		return def

@@ -8,8 +8,8 @@ import (
 	"sync"
 	"time"
 
-	"github.com/orga-session/orga-session/core/exchange"
-	"github.com/orga-session/orga-session/core/policy"
+	"github.com/orga-session/orga-session/core/auth"
+	"github.com/orga-session/orga-session/core/internal/request"
 	"github.com/orga-session/orga-session/core/secret"
 )
 
@@ -19,7 +19,7 @@ type Drivers struct {
 	Secrets secret.Drivers
 	// Verifiers are ways of your own to know a caller, by the name that ORGA_AUTH gives each. The names
 	// oidc, hmac, gateway and anonymous are taken.
-	Verifiers map[string]policy.Verifier
+	Verifiers map[string]auth.Verifier
 	// Log receives one line a request and whatever else a person should see; nil is Config.Logger(nil).
 	Log *slog.Logger
 }
@@ -45,7 +45,7 @@ func New(ctx context.Context, cfg Config, drivers Drivers) (http.Handler, error)
 	mendable := b.warm(ctx, e)
 	e.fault = errors.Join(b.faults...)
 	b.log.Info("started", "version", Version)
-	return b.telemetry.Handler(exchange.Handler(e, b.log), pattern), errors.Join(e.fault, mendable)
+	return b.telemetry.Handler(request.Handler(e, b.log), pattern), errors.Join(e.fault, mendable)
 }
 
 // warmTimeout bounds what New waits for: an instance must start when nothing answers.
@@ -64,7 +64,7 @@ func (b *builder) warm(ctx context.Context, e *endpoint) error {
 		wg.Go(func() { faults[i] = fetch(ctx, key) })
 	}
 	if len(b.faults) == 0 {
-		wg.Go(func() { b.direct.warm(ctx, b.cfg.BaseURL) })
+		wg.Go(func() { b.direct.Warm(ctx, b.cfg.BaseURL) })
 		if b.shared != nil {
 			wg.Go(func() { _ = b.shared.Ping(ctx) }) // the first caller finds out, and says so
 		}

@@ -22,8 +22,8 @@ import (
 	"time"
 
 	"github.com/orga-session/orga-session/core"
+	"github.com/orga-session/orga-session/core/auth"
 	"github.com/orga-session/orga-session/core/orga/orgatest"
-	"github.com/orga-session/orga-session/core/policy"
 	"github.com/orga-session/orga-session/core/secret"
 )
 
@@ -517,15 +517,15 @@ func TestVersion(t *testing.T) {
 
 // A verifier that the program brings along is one more method of ORGA_AUTH.
 func TestVerifierOfOnesOwn(t *testing.T) {
-	ticket := policy.VerifierFunc(func(r *http.Request) (policy.Principal, error) {
+	ticket := auth.VerifierFunc(func(r *http.Request) (auth.Principal, error) {
 		if r.Header.Get("Authorization") != "Ticket 7" {
-			return policy.Principal{}, policy.ErrNoCredential
+			return auth.Principal{}, auth.ErrNoCredential
 		}
-		return policy.Principal{Subject: "7"}, nil
+		return auth.Principal{Subject: "7"}, nil
 	})
 	vars := env{"ORGA_API_KEY": orgatest.Key, "ORGA_BASE_URL": orgatest.New(t).URL, "ORGA_AUTH": "ticket"}
 	h, err := core.New(t.Context(), core.ConfigFromEnv(vars.lookup), core.Drivers{
-		Verifiers: map[string]policy.Verifier{"ticket": ticket}, Log: slog.New(slog.DiscardHandler),
+		Verifiers: map[string]auth.Verifier{"ticket": ticket}, Log: slog.New(slog.DiscardHandler),
 	})
 	if err != nil {
 		t.Fatal(err)

@@ -16,9 +16,9 @@
 //
 //	secret.Cache       the key of a tenant     ORGA_API_KEY_TTL ±20 %; stale for 24 h while its store is out
 //	directory          the tenants             the instance's life
-//	policy.NewOIDC     an issuer's keys        10 min, longer while it is out; refetched for an unknown key id, every 30 s at most
+//	auth.NewOIDC     an issuer's keys        10 min, longer while it is out; refetched for an unknown key id, every 30 s at most
 //	                   a token that held       512 of them, while the keys and the token last
-//	policy.Memory      a caller's count        its period
+//	ratelimit.Memory      a caller's count        its period
 //	transport          connections to a host   25 s idle
 //
 // Tokens and session configs are never remembered: each is for one session.
@@ -26,5 +26,5 @@
 // A program that makes an endpoint calls SetDefault first: what net/http itself logs may quote the key.
 //
 // The address of the client is RemoteAddr, as net/http has it. Behind a proxy that is the proxy's: an
-// adapter in front of the handler puts the trusted one there (exchange.ForwardedAddr).
+// adapter in front of the handler puts the trusted one there (platform.ForwardedAddr).
 package core

@@ -8,9 +8,10 @@ import (
 	"strings"
 	"time"
 
-	"github.com/orga-session/orga-session/core/exchange"
+	"github.com/orga-session/orga-session/core/internal/request"
+	"github.com/orga-session/orga-session/core/internal/session"
+	"github.com/orga-session/orga-session/core/problem"
 	"github.com/orga-session/orga-session/core/secret"
-	"github.com/orga-session/orga-session/core/session"
 )
 
 // mintRoutes are the two names of the mint route; a tenant's name may follow each.
@@ -38,22 +39,22 @@ type endpoint struct {
 
 func (b *builder) endpoint() *endpoint {
 	home := b.tenant("", "", b.cfg.Tenant)
-	early := func(p *exchange.Problem) http.Handler { return home.cors.Headers(refuse(p)) }
+	early := func(p *problem.Problem) http.Handler { return home.cors.Headers(refuse(p)) }
 	e := &endpoint{
 		home:          home,
 		stranger:      b.stranger(home),
 		timeout:       b.cfg.Timeout,
-		notFound:      early(exchange.Refuse(exchange.NotFound, nil)),
+		notFound:      early(problem.New(problem.NotFound, nil)),
 		mintMethod:    early(methods("GET, POST, OPTIONS")),
 		healthMethod:  early(methods("GET, HEAD")),
-		misconfigured: early(exchange.Refuse(exchange.Misconfigured, errFaulty)),
+		misconfigured: early(problem.New(problem.Misconfigured, errFaulty)),
 	}
 	e.health = home.cors.Headers(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		answer := state{Status: "ok"}
 		if r.URL.Query().Has("verbose") { // as Kubernetes' own probes have it
 			answer.Version = Version
 		}
-		exchange.WriteJSON(w, http.StatusOK, "application/json", answer)
+		request.WriteJSON(w, http.StatusOK, "application/json", answer)
 	}))
 	e.readiness = home.cors.Headers(http.HandlerFunc(e.ready))
 	for _, key := range []*secret.Cache{home.key, b.hmacKey} {
@@ -76,7 +77,7 @@ func (e *endpoint) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	// The path as it was sent: an encoded slash is no slash, and an unclean path is nowhere.
 	path := r.URL.EscapedPath()
 	if path == "/healthz" || path == "/readyz" {
-		exchange.From(r.Context()).Quiet = true
+		request.From(r.Context()).Quiet = true
 		switch {
 		case r.Method != http.MethodGet && r.Method != http.MethodHead:
 			e.healthMethod.ServeHTTP(w, r)
@@ -98,7 +99,7 @@ func (e *endpoint) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	default:
 		ctx, cancel := session.Budget(r.Context(), e.timeout)
 		defer cancel()
-		x := exchange.From(ctx)
+		x := request.From(ctx)
 		x.Tenant = name
 		if x.Tracing() {
 			x.Step(ctx, "route", slog.String("route", pattern(r)), slog.String("tenant", name))
@@ -167,19 +168,19 @@ type state struct {
 
 // ready answers 200 once what a mint for the default tenant needs is at hand.
 func (e *endpoint) ready(w http.ResponseWriter, r *http.Request) {
-	problem := e.unready(r.Context())
-	if problem == nil {
-		exchange.WriteJSON(w, http.StatusOK, "application/json", state{Status: "ready"})
+	refused := e.unready(r.Context())
+	if refused == nil {
+		request.WriteJSON(w, http.StatusOK, "application/json", state{Status: "ready"})
 		return
 	}
-	problem.HTTPStatus = http.StatusServiceUnavailable // whatever the reason, not ready is 503
-	exchange.Fail(w, r, problem)
+	refused.HTTPStatus = http.StatusServiceUnavailable // whatever the reason, not ready is 503
+	request.Fail(w, r, refused)
 }
 
 // unready is why the endpoint is not ready, nil when it is.
-func (e *endpoint) unready(ctx context.Context) *exchange.Problem {
+func (e *endpoint) unready(ctx context.Context) *problem.Problem {
 	if e.fault != nil || e.directory != nil && e.directory.faulty() {
-		return exchange.Refuse(exchange.Misconfigured, errFaulty)
+		return problem.New(problem.Misconfigured, errFaulty)
 	}
 	for _, key := range e.keys {
 		err := key.Ready(ctx)
@@ -187,22 +188,22 @@ func (e *endpoint) unready(ctx context.Context) *exchange.Problem {
 			return session.SecretProblem(out)
 		}
 		if err != nil {
-			return exchange.Refuse(exchange.SecretUnavailable, err) // the checker went away
+			return problem.New(problem.SecretUnavailable, err) // the checker went away
 		}
 	}
 	return nil
 }
 
-func methods(allow string) *exchange.Problem {
-	return &exchange.Problem{Code: exchange.MethodNotAllowed, Header: http.Header{"Allow": {allow}}}
+func methods(allow string) *problem.Problem {
+	return &problem.Problem{Code: problem.MethodNotAllowed, Header: http.Header{"Allow": {allow}}}
 }
 
 var (
 	errFaulty       = errors.New("the settings are wrong; the log names each")
-	forbiddenTenant = exchange.Refuse(exchange.Forbidden, errors.New("there is no such tenant"))
+	forbiddenTenant = problem.New(problem.Forbidden, errors.New("there is no such tenant"))
 )
 
 // refuse answers every request with one problem.
 func refuse(err error) http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { exchange.Fail(w, r, err) })
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { request.Fail(w, r, err) })
 }

@@ -13,10 +13,10 @@ import (
 	"strings"
 	"sync"
 
-	"github.com/orga-session/orga-session/core/exchange"
+	"github.com/orga-session/orga-session/core/internal/session"
 	"github.com/orga-session/orga-session/core/orga"
+	"github.com/orga-session/orga-session/core/problem"
 	"github.com/orga-session/orga-session/core/secret"
-	"github.com/orga-session/orga-session/core/session"
 )
 
 // directory holds the tenants, each a chain of its own. It is read once: at start, or, when its
@@ -27,7 +27,7 @@ type directory struct {
 
 	mu    sync.Mutex
 	known map[string]*tenant // nil until it is read
-	fault *exchange.Problem  // what it reads is wrong, and stays so until the next start
+	fault *problem.Problem   // what it reads is wrong, and stays so until the next start
 }
 
 func (b *builder) directory() *directory {
@@ -41,7 +41,7 @@ func (b *builder) directory() *directory {
 	}
 }
 
-// tenants are all of them, by name. Its error is an *exchange.Problem, or ctx's own.
+// tenants are all of them, by name. Its error is an *problem.Problem, or ctx's own.
 func (d *directory) tenants(ctx context.Context) (map[string]*tenant, error) {
 	d.mu.Lock()
 	known, fault := d.known, d.fault
@@ -57,13 +57,13 @@ func (d *directory) tenants(ctx context.Context) (map[string]*tenant, error) {
 		return nil, session.SecretProblem(out)
 	}
 	if err != nil {
-		return nil, exchange.Refuse(exchange.Timeout, err)
+		return nil, problem.New(problem.Timeout, err)
 	}
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if d.known == nil && d.fault == nil { // nobody else was first
 		if d.known, err = d.build(document.Value.Reveal()); err != nil {
-			d.known, d.fault = nil, exchange.Refuse(exchange.Misconfigured, err)
+			d.known, d.fault = nil, problem.New(problem.Misconfigured, err)
 		}
 	}
 	if d.fault != nil {

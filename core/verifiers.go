@@ -8,14 +8,14 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/orga-session/orga-session/core/exchange"
-	"github.com/orga-session/orga-session/core/policy"
+	"github.com/orga-session/orga-session/core/auth"
+	"github.com/orga-session/orga-session/core/internal/request"
+	"github.com/orga-session/orga-session/core/internal/session"
 	"github.com/orga-session/orga-session/core/secret"
-	"github.com/orga-session/orga-session/core/session"
 )
 
 // verifiers are the ways in which a tenant's callers may show who they are.
-func (b *builder) verifiers(s scope, t Tenant) []policy.Verifier {
+func (b *builder) verifiers(s scope, t Tenant) []auth.Verifier {
 	setting := s.name("ORGA_AUTH", "auth")
 	if len(t.Auth) == 0 {
 		b.fault(setting, errors.New("is not set, and without it nobody may mint; set oidc, hmac, gateway or anonymous"))
@@ -23,14 +23,14 @@ func (b *builder) verifiers(s scope, t Tenant) []policy.Verifier {
 	if len(t.Auth) > 1 && slices.Contains(t.Auth, "anonymous") {
 		b.fault(setting, errors.New("anonymous lets everybody in; beside it, no other method has a meaning"))
 	}
-	var list []policy.Verifier
+	var list []auth.Verifier
 	for _, method := range t.Auth {
-		var v policy.Verifier
+		var v auth.Verifier
 		switch method {
 		case "anonymous":
-			v = policy.Anonymous()
+			v = auth.Anonymous()
 		case "gateway":
-			v = policy.Gateway()
+			v = auth.Gateway()
 		case "hmac":
 			v = b.hmac(setting)
 		case "oidc":
@@ -48,10 +48,10 @@ func (b *builder) verifiers(s scope, t Tenant) []policy.Verifier {
 }
 
 // noted is v, which says in the request's record by which method the caller is known.
-func noted(method string, v policy.Verifier) policy.Verifier {
-	return policy.VerifierFunc(func(r *http.Request) (policy.Principal, error) {
+func noted(method string, v auth.Verifier) auth.Verifier {
+	return auth.VerifierFunc(func(r *http.Request) (auth.Principal, error) {
 		p, err := v.Verify(r)
-		x, outcome := exchange.From(r.Context()), "accepted"
+		x, outcome := request.From(r.Context()), "accepted"
 		if err == nil {
 			x.Auth = method
 		} else {
@@ -64,7 +64,7 @@ func noted(method string, v policy.Verifier) policy.Verifier {
 	})
 }
 
-func (b *builder) hmac(setting string) policy.Verifier {
+func (b *builder) hmac(setting string) auth.Verifier {
 	if b.cfg.HMACKeySource == "" {
 		b.fault(setting, errors.New("hmac needs ORGA_AUTH_HMAC_KEY_SOURCE"))
 		return nil
@@ -77,7 +77,7 @@ func (b *builder) hmac(setting string) policy.Verifier {
 		b.hmacKey = secret.NewCache(b.checkHMAC(src), b.cfg.HMACKeySource, b.cfg.APIKeyTTL, b.log)
 	}
 	keys := b.hmacKey
-	return policy.NewHMAC(func(ctx context.Context) (string, error) {
+	return auth.NewHMAC(func(ctx context.Context) (string, error) {
 		s, err := keys.Get(ctx)
 		if out, ok := errors.AsType[*secret.UnavailableError](err); ok {
 			return "", session.SecretProblem(out)
@@ -105,8 +105,8 @@ func (b *builder) checkHMAC(src secret.Source) secret.Source {
 
 // issuer is one verifier for all tenants that have the same issuer and audience: they share the tokens that
 // it has verified. Those with another audience share the issuer's keys.
-func (b *builder) issuer(s scope, t Tenant) policy.Verifier {
-	config := policy.OIDCConfig{Issuer: t.AuthIssuer, Audience: t.AuthAudience, JWKSURL: t.AuthJWKSURL, Log: b.log}
+func (b *builder) issuer(s scope, t Tenant) auth.Verifier {
+	config := auth.OIDCConfig{Issuer: t.AuthIssuer, Audience: t.AuthAudience, JWKSURL: t.AuthJWKSURL, Log: b.log}
 	if v, ok := b.oidc[config]; ok {
 		return v
 	}

@@ -16,7 +16,7 @@ import (
 	"github.com/GoogleCloudPlatform/functions-framework-go/functions"
 
 	"github.com/orga-session/orga-session/core"
-	"github.com/orga-session/orga-session/core/exchange"
+	"github.com/orga-session/orga-session/core/platform"
 	"github.com/orga-session/orga-session/core/secret"
 	"github.com/orga-session/orga-session/core/secret/gcpsm"
 )
@@ -40,14 +40,14 @@ func init() {
 // has let the caller through, where the owner says that the service requires it. Which caller that is
 // only a header would say.
 func behindGoogle(h http.Handler, cfg core.Config) func(http.ResponseWriter, *http.Request) {
-	var platform exchange.Platform
+	var info platform.Info
 	if cfg.GoogleIAM {
-		platform.Identity = &exchange.Identity{Issuer: "https://accounts.google.com"}
+		info.Identity = &platform.Identity{Issuer: "https://accounts.google.com"}
 	}
 	return func(w http.ResponseWriter, r *http.Request) {
-		r = r.WithContext(exchange.WithPlatform(r.Context(), platform))
+		r = r.WithContext(platform.With(r.Context(), info))
 		r.RemoteAddr = ""
-		if addr := exchange.ForwardedAddr(r.Header, cfg.TrustedHops); addr.IsValid() {
+		if addr := platform.ForwardedAddr(r.Header, cfg.TrustedHops); addr.IsValid() {
 			r.RemoteAddr = netip.AddrPortFrom(addr, 0).String()
 		}
 		h.ServeHTTP(w, r)

@@ -9,7 +9,7 @@ import (
 	"testing"
 
 	"github.com/orga-session/orga-session/core"
-	"github.com/orga-session/orga-session/core/exchange"
+	"github.com/orga-session/orga-session/core/platform"
 )
 
 func TestBehindGoogle(t *testing.T) {
@@ -40,9 +40,9 @@ func TestBehindGoogle(t *testing.T) {
 
 func TestIdentityIsTheDeploymentsToSay(t *testing.T) {
 	for _, required := range []bool{false, true} {
-		var got *exchange.Identity
+		var got *platform.Identity
 		serve := behindGoogle(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
-			got = exchange.PlatformFrom(r.Context()).Identity
+			got = platform.From(r.Context()).Identity
 		}), core.Config{GoogleIAM: required})
 		r := httptest.NewRequest("GET", "/healthz", nil)
 		r.Header.Set("X-Goog-Authenticated-User-Id", "accounts.google.com:1") // fault 24

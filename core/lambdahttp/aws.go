@@ -12,7 +12,7 @@ import (
 
 	"github.com/aws/aws-lambda-go/lambdacontext"
 
-	"github.com/orga-session/orga-session/core/exchange"
+	"github.com/orga-session/orga-session/core/platform"
 )
 
 func readAWS(ctx context.Context, e *event, trustedHops int) (*http.Request, encoder) {
@@ -46,10 +46,10 @@ func readV2(ctx context.Context, e *event) *http.Request {
 	if c.Stage != "$default" { // the one stage that is no part of the path
 		path = cutStage(path, c.Stage)
 	}
-	return newRequest(ctx, e, request{
+	return newRequest(ctx, e, envelope{
 		method: c.HTTP.Method, sent: e.RawPath, path: path, query: e.RawQueryString,
-		header: h, addr: exchange.ParseAddr(c.HTTP.SourceIP),
-		platform: exchange.Platform{RequestID: c.RequestID, Identity: identityV2(c.Authorizer)},
+		header: h, addr: platform.ParseAddr(c.HTTP.SourceIP),
+		platform: platform.Info{RequestID: c.RequestID, Identity: identityV2(c.Authorizer)},
 	})
 }
 
@@ -61,20 +61,20 @@ func readV1(ctx context.Context, e *event) *http.Request {
 	if c.Path == "/"+c.Stage+e.Path {
 		sent, path = c.Path, e.Path
 	}
-	return newRequest(ctx, e, request{
+	return newRequest(ctx, e, envelope{
 		method: e.HTTPMethod, sent: sent, path: path, query: encodeQuery(e, url.QueryEscape),
-		header: header(e.Headers, e.MultiValueHeaders), addr: exchange.ParseAddr(c.Identity.SourceIP),
-		platform: exchange.Platform{RequestID: c.RequestID, Identity: identityV1(c.Authorizer)},
+		header: header(e.Headers, e.MultiValueHeaders), addr: platform.ParseAddr(c.Identity.SourceIP),
+		platform: platform.Info{RequestID: c.RequestID, Identity: identityV1(c.Authorizer)},
 	})
 }
 
 // readALB reads a load balancer's event, whose query is still escaped as the client sent it.
 func readALB(ctx context.Context, e *event, trustedHops int) *http.Request {
 	h := header(e.Headers, e.MultiValueHeaders)
-	return newRequest(ctx, e, request{
+	return newRequest(ctx, e, envelope{
 		method: e.HTTPMethod, sent: e.Path, path: e.Path,
 		query:  encodeQuery(e, func(s string) string { return s }),
-		header: h, addr: exchange.ForwardedAddr(h, trustedHops),
+		header: h, addr: platform.ForwardedAddr(h, trustedHops),
 	})
 }
 
@@ -134,18 +134,18 @@ func header(single map[string]*string, multi map[string][]*string) http.Header {
 	return h
 }
 
-// request is what differs from one trigger to the next.
-type request struct {
+// envelope is what differs from one trigger to the next.
+type envelope struct {
 	method   string
 	sent     string // the path as the client sent it
 	path     string // the path to serve, escaped as sent
 	query    string
 	header   http.Header
 	addr     netip.Addr // the zero Addr when unknown
-	platform exchange.Platform
+	platform platform.Info
 }
 
-func newRequest(ctx context.Context, e *event, q request) *http.Request {
+func newRequest(ctx context.Context, e *event, q envelope) *http.Request {
 	if q.platform.RequestID == "" {
 		if lc, ok := lambdacontext.FromContext(ctx); ok {
 			q.platform.RequestID = lc.AwsRequestID
@@ -175,10 +175,10 @@ func newRequest(ctx context.Context, e *event, q request) *http.Request {
 		r.RemoteAddr = netip.AddrPortFrom(q.addr, 0).String()
 	}
 	r.Body, r.ContentLength = body(e)
-	return r.WithContext(exchange.WithPlatform(ctx, q.platform))
+	return r.WithContext(platform.With(ctx, q.platform))
 }
 
 // noRequest stands in for a request where an event is none.
 func noRequest(ctx context.Context) *http.Request {
-	return newRequest(ctx, &event{}, request{method: http.MethodGet, sent: "/", path: "/", header: http.Header{}})
+	return newRequest(ctx, &event{}, envelope{method: http.MethodGet, sent: "/", path: "/", header: http.Header{}})
 }

@@ -8,20 +8,20 @@ import (
 
 	"github.com/aws/aws-lambda-go/lambdacontext"
 
-	"github.com/orga-session/orga-session/core/exchange"
+	"github.com/orga-session/orga-session/core/platform"
 )
 
 // identityV2 reads requestContext.authorizer of an HTTP API or a Function URL.
-func identityV2(authorizer any) *exchange.Identity {
+func identityV2(authorizer any) *platform.Identity {
 	a := object(authorizer)
 	if claims := object(object(a["jwt"])["claims"]); claims != nil {
 		return verified(claims)
 	}
 	if context := object(a["lambda"]); context != nil {
-		return &exchange.Identity{Subject: first(context, "principalId", "sub"), Claims: context}
+		return &platform.Identity{Subject: first(context, "principalId", "sub"), Claims: context}
 	}
 	if caller := iamCaller(object(a["iam"])); caller != "" {
-		return &exchange.Identity{Subject: caller}
+		return &platform.Identity{Subject: caller}
 	}
 	return nil
 }
@@ -34,19 +34,19 @@ func iamCaller(iam map[string]any) string {
 
 // identityV1 reads requestContext.authorizer of a REST API: the claims of a Cognito user pool, or what
 // a Lambda authorizer said, its context beside the principal.
-func identityV1(authorizer any) *exchange.Identity {
+func identityV1(authorizer any) *platform.Identity {
 	a := object(authorizer)
 	if claims := object(a["claims"]); claims != nil {
 		return verified(claims)
 	}
 	if principal := first(a, "principalId"); principal != "" {
-		return &exchange.Identity{Subject: principal, Claims: a}
+		return &platform.Identity{Subject: principal, Claims: a}
 	}
 	return nil
 }
 
 // identityNetlify reads the user that Netlify Identity has verified from the client context.
-func identityNetlify(ctx context.Context) *exchange.Identity {
+func identityNetlify(ctx context.Context) *platform.Identity {
 	lc, ok := lambdacontext.FromContext(ctx)
 	if !ok {
 		return nil
@@ -64,12 +64,12 @@ func identityNetlify(ctx context.Context) *exchange.Identity {
 	if err := json.Unmarshal(text, &custom); err != nil || first(custom.User, "sub") == "" {
 		return nil
 	}
-	return &exchange.Identity{Subject: first(custom.User, "sub"), Issuer: custom.Identity.URL, Claims: custom.User}
+	return &platform.Identity{Subject: first(custom.User, "sub"), Issuer: custom.Identity.URL, Claims: custom.User}
 }
 
 // verified is the identity in the claims of a token.
-func verified(claims map[string]any) *exchange.Identity {
-	return &exchange.Identity{Subject: first(claims, "sub"), Issuer: first(claims, "iss"), Claims: claims}
+func verified(claims map[string]any) *platform.Identity {
+	return &platform.Identity{Subject: first(claims, "sub"), Issuer: first(claims, "iss"), Claims: claims}
 }
 
 // object is v as a JSON object, nil when it is something else or has no member but null ones.

@@ -9,14 +9,14 @@ import (
 
 	"github.com/aws/aws-lambda-go/lambdacontext"
 
-	"github.com/orga-session/orga-session/core/exchange"
+	"github.com/orga-session/orga-session/core/platform"
 )
 
 // identity is what the handler is told of the caller, as JSON; "null" when the platform verified nobody.
 func identity(t *testing.T, ctx context.Context, kind, patch string) string {
 	t.Helper()
 	r := seen(t, ctx, kind, read(t, kind, patch))
-	b, err := json.Marshal(exchange.PlatformFrom(r.Context()).Identity)
+	b, err := json.Marshal(platform.From(r.Context()).Identity)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -85,7 +85,7 @@ func TestIdentityOfNulls(t *testing.T) {
 	}
 	for _, tt := range tests {
 		r := seen(t, t.Context(), "httpapi", fmt.Appendf(nil, tt.event, tt.authorizer))
-		got, err := json.Marshal(exchange.PlatformFrom(r.Context()).Identity)
+		got, err := json.Marshal(platform.From(r.Context()).Identity)
 		if err != nil || string(got) != tt.want {
 			t.Errorf("%s: got %s, %v; want %s", tt.authorizer, got, err, tt.want)
 		}

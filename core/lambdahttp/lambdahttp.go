@@ -7,7 +7,7 @@
 //     no platform tells the port. It is empty when the platform tells no address.
 //   - RequestURI is the path as the client sent it and the query; in URL the stage of an API (or
 //     Netlify's own prefix) is gone.
-//   - The context ends with the invocation, and carries an exchange.Platform.
+//   - The context ends with the invocation, and carries an platform.Info.
 //   - The answer leaves in one piece when the handler returns. There is no streaming, and no
 //     Content-Length: whoever sends the body on counts it.
 //
@@ -48,7 +48,8 @@ import (
 
 	"github.com/aws/aws-lambda-go/lambda"
 
-	"github.com/orga-session/orga-session/core/exchange"
+	"github.com/orga-session/orga-session/core/internal/request"
+	"github.com/orga-session/orga-session/core/problem"
 )
 
 // AWS serves the events of an API Gateway REST API, an HTTP API (either payload format), a Function
@@ -89,11 +90,11 @@ func newAdapter(h http.Handler, read reader) *adapter {
 	return &adapter{
 		read:  read,
 		serve: h,
-		refuse: exchange.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-			exchange.Fail(w, r, exchange.Refuse(exchange.BadRequest, errNoHTTP))
+		refuse: request.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			request.Fail(w, r, problem.New(problem.BadRequest, errNoHTTP))
 		}), log),
-		report: exchange.Handler(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
-			panic(r.Context().Value(panicKey{})) // exchange.Handler knows what may be said of it
+		report: request.Handler(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+			panic(r.Context().Value(panicKey{})) // request.Handler knows what may be said of it
 		}), log),
 	}
 }

@@ -6,7 +6,7 @@ import (
 	"net/url"
 	"strings"
 
-	"github.com/orga-session/orga-session/core/exchange"
+	"github.com/orga-session/orga-session/core/platform"
 )
 
 // readNetlify reads Netlify's event: the shape of a REST API's, with the raw query beside it, and the
@@ -17,10 +17,10 @@ func readNetlify(ctx context.Context, e *event) (*http.Request, encoder) {
 		return nil, nil
 	}
 	h := header(e.Headers, e.MultiValueHeaders)
-	return newRequest(ctx, e, request{
+	return newRequest(ctx, e, envelope{
 		method: e.HTTPMethod, sent: e.Path, path: cutFunction(e.Path), query: netlifyQuery(e),
-		header: h, addr: exchange.ParseAddr(h.Get("X-Nf-Client-Connection-Ip")),
-		platform: exchange.Platform{Identity: identityNetlify(ctx)},
+		header: h, addr: platform.ParseAddr(h.Get("X-Nf-Client-Connection-Ip")),
+		platform: platform.Info{Identity: identityNetlify(ctx)},
 	}), encodeNetlify
 }
 

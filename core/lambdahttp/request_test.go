@@ -16,7 +16,7 @@ import (
 	"github.com/aws/aws-lambda-go/events"
 	"github.com/aws/aws-lambda-go/lambdacontext"
 
-	"github.com/orga-session/orga-session/core/exchange"
+	"github.com/orga-session/orga-session/core/platform"
 )
 
 // dump writes down all that a handler can see of a request.
@@ -304,7 +304,7 @@ func TestContext(t *testing.T) {
 		if got, ok := r.Context().Deadline(); !ok || !got.Equal(at) {
 			t.Errorf("%s: deadline %v, want %v", kind, got, at)
 		}
-		if got := exchange.PlatformFrom(r.Context()).RequestID; got != ids[kind] {
+		if got := platform.From(r.Context()).RequestID; got != ids[kind] {
 			t.Errorf("%s: request id %q, want %q", kind, got, ids[kind])
 		}
 		want := "Root=1-6744c3a0-0123456789abcdef01234567" // the event's own comes first

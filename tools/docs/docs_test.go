@@ -1,7 +1,7 @@
 // Package docs holds what is written to what is there: the pages, the template, the OpenAPI document and
 // the code name the same things.
 //
-// What the pages have in code blocks is run or read elsewhere, too: policy.md in core/policy, use.md in
+// What the pages have in code blocks is run or read elsewhere, too: policy.md in core/auth, use.md in
 // tools/examples, openapi.yaml in tools/openapi, and the commands of the platforms' tools in make verify.
 package docs
 
@@ -17,7 +17,7 @@ import (
 	"testing"
 
 	"github.com/orga-session/orga-session/core"
-	"github.com/orga-session/orga-session/core/exchange"
+	"github.com/orga-session/orga-session/core/problem"
 )
 
 var link = regexp.MustCompile(`\]\(([^)\s]+)\)`)
@@ -83,7 +83,7 @@ func TestFileNames(t *testing.T) {
 }
 
 // The commands of platforms' own tools are read by these tools, in make verify; those of the shell, curl
-// and openssl are run by core/policy.
+// and openssl are run by core/auth.
 func TestCommands(t *testing.T) {
 	files := tree(t)
 	targets := regexp.MustCompile(`(?m)^([a-z-]+):`).FindAllStringSubmatch(files["Makefile"], -1)
@@ -213,8 +213,8 @@ func TestTemplateParameters(t *testing.T) {
 
 func codes(t *testing.T, files map[string]string) map[string]int {
 	list := make(map[string]int)
-	for _, m := range regexp.MustCompile(`(?m)\bCode += "([a-z_]+)"`).FindAllStringSubmatch(files["core/exchange/problem.go"], -1) {
-		list[m[1]] = exchange.Refuse(exchange.Code(m[1]), nil).Status()
+	for _, m := range regexp.MustCompile(`(?m)\bCode += "([a-z_]+)"`).FindAllStringSubmatch(files["core/problem/problem.go"], -1) {
+		list[m[1]] = problem.New(problem.Code(m[1]), nil).Status()
 	}
 	if len(list) < 15 {
 		t.Fatalf("only %d codes found", len(list))

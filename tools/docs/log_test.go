@@ -12,8 +12,8 @@ import (
 	"testing"
 
 	"github.com/orga-session/orga-session/core"
+	"github.com/orga-session/orga-session/core/auth"
 	"github.com/orga-session/orga-session/core/orga/orgatest"
-	"github.com/orga-session/orga-session/core/policy"
 )
 
 // samples are the log lines in a page's code; a line may be broken where a member ends.
@@ -61,8 +61,8 @@ func TestRequestLine(t *testing.T) {
 	})
 	var log bytes.Buffer
 	endpoint, err := core.New(t.Context(), cfg, core.Drivers{
-		Verifiers: map[string]policy.Verifier{"test": policy.VerifierFunc(func(*http.Request) (policy.Principal, error) {
-			return policy.Principal{Subject: "someone"}, nil
+		Verifiers: map[string]auth.Verifier{"test": auth.VerifierFunc(func(*http.Request) (auth.Principal, error) {
+			return auth.Principal{Subject: "someone"}, nil
 		})},
 		Log: slog.New(slog.NewJSONHandler(&log, nil)),
 	})

@@ -9,7 +9,7 @@ import (
 	"sync"
 
 	"github.com/orga-session/orga-session/core"
-	"github.com/orga-session/orga-session/core/exchange"
+	"github.com/orga-session/orga-session/core/platform"
 	"github.com/orga-session/orga-session/core/secret"
 	"github.com/orga-session/orga-session/core/secret/awssm"
 )
@@ -31,7 +31,7 @@ var endpoint = sync.OnceValue(func() http.Handler {
 func Handler(w http.ResponseWriter, r *http.Request) {
 	// Vercel writes this header over whatever a client sends.
 	r.RemoteAddr = ""
-	if addr := exchange.ParseAddr(r.Header.Get("X-Vercel-Forwarded-For")); addr.IsValid() {
+	if addr := platform.ParseAddr(r.Header.Get("X-Vercel-Forwarded-For")); addr.IsValid() {
 		r.RemoteAddr = net.JoinHostPort(addr.String(), "0")
 	}
 	endpoint().ServeHTTP(w, r)

@@ -1,0 +1,163 @@
+package auth_test
+
+import (
+	"bytes"
+	"errors"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+
+	"github.com/orga-session/orga-session/core/auth"
+	"github.com/orga-session/orga-session/core/internal/request"
+	"github.com/orga-session/orga-session/core/platform"
+	"github.com/orga-session/orga-session/core/problem"
+)
+
+// accepts is a verifier with a principal for everybody.
+func accepts(p auth.Principal) auth.Verifier {
+	return auth.VerifierFunc(func(*http.Request) (auth.Principal, error) { return p, nil })
+}
+
+// refuses is a verifier with an error for everybody.
+func refuses(err error) auth.Verifier {
+	return auth.VerifierFunc(func(*http.Request) (auth.Principal, error) { return auth.Principal{}, err })
+}
+
+func TestAuthNeedsOneVerifierThatAccepts(t *testing.T) {
+	var (
+		nothing = refuses(auth.ErrNoCredential)
+		bad     = refuses(errors.New("sk_orga_ai_test does not hold"))
+		out     = refuses(problem.New(problem.AuthUnavailable, nil))
+		good    = accepts(auth.Principal{Subject: "ada"})
+	)
+	for _, tt := range []struct {
+		name      string
+		verifiers []auth.Verifier
+		want      string
+	}{
+		{"none configured", nil, "unauthenticated"},
+		{"no credential", []auth.Verifier{nothing}, "unauthenticated"},
+		{"a bad one", []auth.Verifier{bad}, "unauthenticated"},
+		{"a good one", []auth.Verifier{good}, ""},
+		{"the second accepts", []auth.Verifier{nothing, good}, ""},
+		{"a bad one for the first, a good one for the second", []auth.Verifier{bad, good}, ""},
+		{"the first is out, the second accepts", []auth.Verifier{out, good}, ""},
+		{"the first is out, nothing for the second", []auth.Verifier{out, nothing}, "auth_unavailable"},
+		{"a bad one for the first, the second is out", []auth.Verifier{bad, out}, "auth_unavailable"},
+		{"the first is out, a bad one for the second", []auth.Verifier{out, bad}, "auth_unavailable"},
+		{"anybody", []auth.Verifier{auth.Anonymous()}, ""},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			h, m := whole(tt.verifiers...)
+			w := serve(h, newRequest())
+			if got := codeOf(t, w); got != tt.want {
+				t.Errorf("code %q, want %q", got, tt.want)
+			}
+			if want := map[bool]int{true: 1, false: 0}[tt.want == ""]; m.n != want {
+				t.Errorf("minted %d times, want %d (fault 33)", m.n, want)
+			}
+			if challenge := w.Header().Get("WWW-Authenticate"); (challenge == "Bearer") != (tt.want == "unauthenticated") {
+				t.Errorf("WWW-Authenticate: %q", challenge)
+			}
+		})
+	}
+}
+
+func TestAuthHasOneBodyForAllReasons(t *testing.T) {
+	bodies := map[string]bool{}
+	for _, err := range []error{auth.ErrNoCredential, errors.New("expired"), errors.New("wrong issuer")} {
+		h, _ := whole(refuses(err))
+		bodies[serve(h, newRequest("X-Request-Id", "the-same")).Body.String()] = true
+	}
+	if len(bodies) != 1 {
+		t.Errorf("%d different bodies: %v", len(bodies), bodies)
+	}
+}
+
+func TestAuthHoldsCallersToTheirTenant(t *testing.T) {
+	claims := func(v any) auth.Principal {
+		return auth.Principal{Subject: "ada", Claims: map[string]any{"org": v}}
+	}
+	for _, tt := range []struct {
+		name   string
+		p      auth.Principal
+		claim  string
+		tenant string
+		want   string
+	}{
+		{"the tenant's own", claims("acme"), "org", "acme", ""},
+		{"another tenant's", claims("other"), "org", "acme", "forbidden"},
+		{"another case", claims("Acme"), "org", "acme", "forbidden"},
+		{"no claim", auth.Principal{Subject: "ada"}, "org", "acme", "forbidden"},
+		{"null", claims(nil), "org", "acme", "forbidden"},
+		{"empty", claims(""), "org", "acme", "forbidden"},
+		{"a list that has it", claims([]any{"acme"}), "org", "acme", "forbidden"},
+		{"a number", claims(1.0), "org", "acme", "forbidden"},
+		{"default route, a tenant's caller", claims("acme"), "org", "", "forbidden"},
+		{"default route, no claim", auth.Principal{Subject: "ada"}, "org", "", ""},
+		{"default route, null", claims(nil), "org", "", ""},
+		{"default route, empty", claims(""), "org", "", ""},
+		{"default route, an empty list", claims([]any{}), "org", "", "forbidden"},
+		{"no claim is asked for", claims("other"), "", "acme", ""},
+		{"a signature over the path", auth.Principal{PathSigned: true}, "org", "acme", ""},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			m := new(minted)
+			w := serve(auth.Require([]auth.Verifier{accepts(tt.p)}, tt.claim, tt.tenant)(m), newRequest())
+			if got := codeOf(t, w); got != tt.want {
+				t.Errorf("code %q, want %q", got, tt.want)
+			}
+			if (m.n == 1) != (tt.want == "") {
+				t.Errorf("minted %d times", m.n)
+			}
+		})
+	}
+}
+
+// The log and the limits know a caller by a hash of issuer and subject.
+func TestCallerIsRecorded(t *testing.T) {
+	callers := make(map[string]bool)
+	for _, p := range []auth.Principal{{Subject: "ada", Issuer: "i"}, {Subject: "ada", Issuer: "j"}, {Subject: "bob", Issuer: "i"}, {}} {
+		var caller string
+		h := auth.Require([]auth.Verifier{accepts(p)}, "", "")(
+			http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { caller = request.From(r.Context()).Caller }))
+		serve(h, newRequest())
+		if (caller == "") != (p.Subject == "") || caller != "" && len(caller) != 32 || callers[caller] {
+			t.Errorf("%+v is recorded as %q", p, caller)
+		}
+		callers[caller] = true
+	}
+}
+
+func TestGatewayBelievesThePlatformAlone(t *testing.T) {
+	h, m := whole(auth.Gateway())
+	forged := newRequest(
+		"X-Amzn-Oidc-Identity", "ada", "X-Amzn-Oidc-Data", "x", "X-Orga-Tenant", "acme", "X-Tenant", "acme",
+		"X-Goog-Authenticated-User-Email", "ada@example.com", "X-Forwarded-User", "ada", "X-Amzn-Requestcontext", `{"authorizer":{"principalId":"ada"}}`)
+	if got := codeOf(t, serve(h, forged)); got != "unauthenticated" {
+		t.Errorf("fault 24: headers of the client's: code %q", got)
+	}
+	r := newRequest()
+	r = r.WithContext(platform.With(r.Context(), platform.Info{Identity: &platform.Identity{Subject: "ada", Claims: map[string]any{"org": "acme"}}}))
+	if got := codeOf(t, serve(auth.Require([]auth.Verifier{auth.Gateway()}, "org", "acme")(m), r)); got != "" {
+		t.Errorf("an identity of the platform's: code %q", got)
+	}
+	if m.n != 1 {
+		t.Errorf("minted %d times, want 1", m.n)
+	}
+}
+
+// Who is refused for another tenant's claim is known, and the log says who it was.
+func TestRefusedClaimNamesTheCaller(t *testing.T) {
+	ada := auth.VerifierFunc(func(*http.Request) (auth.Principal, error) {
+		return auth.Principal{Subject: "ada", Claims: map[string]any{"org": "other"}}, nil
+	})
+	var log bytes.Buffer
+	h := request.Handler(auth.Require([]auth.Verifier{ada}, "org", "acme")(new(minted)), slog.New(slog.NewJSONHandler(&log, nil)))
+	h.ServeHTTP(httptest.NewRecorder(), httptest.NewRequest(http.MethodGet, "/", nil))
+	if !strings.Contains(log.String(), `"code":"forbidden"`) || !strings.Contains(log.String(), `"subject":"`) || strings.Contains(log.String(), "ada") {
+		t.Error(log.String())
+	}
+}

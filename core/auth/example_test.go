@@ -1,0 +1,118 @@
+package auth_test
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"strings"
+	"time"
+
+	"github.com/orga-session/orga-session/core/auth"
+	"github.com/orga-session/orga-session/core/problem"
+)
+
+// turnstile accepts visitors who have passed a Cloudflare Turnstile widget. The page sends the widget's
+// token as "Authorization: Turnstile <token>", the one header that CORS lets it send. A visitor has no
+// name, so limits count by address.
+func turnstile(secret func(context.Context) (string, error), client *http.Client) auth.Verifier {
+	return auth.VerifierFunc(func(r *http.Request) (auth.Principal, error) {
+		token, ok := strings.CutPrefix(r.Header.Get("Authorization"), "Turnstile ")
+		if !ok {
+			return auth.Principal{}, auth.ErrNoCredential
+		}
+		if len(token) > 2048 { // Cloudflare's own bound
+			return auth.Principal{}, errors.New("turnstile: the token is too long")
+		}
+		ctx, cancel := context.WithTimeout(r.Context(), 2*time.Second)
+		defer cancel()
+		key, err := secret(ctx)
+		if err != nil {
+			return auth.Principal{}, problem.New(problem.AuthUnavailable, err)
+		}
+		form := url.Values{"secret": {key}, "response": {token}}
+		req, err := http.NewRequestWithContext(ctx, http.MethodPost, "https://challenges.cloudflare.com/turnstile/v0/siteverify", strings.NewReader(form.Encode()))
+		if err != nil {
+			return auth.Principal{}, err
+		}
+		req.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+		resp, err := client.Do(req)
+		if err != nil {
+			return auth.Principal{}, &problem.Problem{Code: problem.AuthUnavailable, RetryAfter: time.Second, Cause: err}
+		}
+		defer resp.Body.Close()
+		var answer struct {
+			Success bool `json:"success"`
+		}
+		if err := json.NewDecoder(io.LimitReader(resp.Body, 16<<10)).Decode(&answer); err != nil {
+			return auth.Principal{}, &problem.Problem{Code: problem.AuthUnavailable, RetryAfter: time.Second, Cause: err}
+		}
+		if !answer.Success {
+			return auth.Principal{}, errors.New("turnstile: the token does not hold")
+		}
+		return auth.Principal{}, nil
+	})
+}
+
+// A verifier of one's own: Cloudflare Turnstile, which tells people from programs.
+func ExampleVerifier() {
+	// Stands for Cloudflare here.
+	cloudflare := transport(func(r *http.Request) *http.Response {
+		w := httptest.NewRecorder()
+		fmt.Fprintf(w, `{"success":%t}`, r.FormValue("response") == "passed")
+		return w.Result()
+	})
+	secret := func(context.Context) (string, error) { return "the secret of the widget", nil }
+	verifier := turnstile(secret, &http.Client{Transport: cloudflare})
+
+	for _, credential := range []string{"Turnstile passed", "Turnstile made-up", "Bearer x"} {
+		r := httptest.NewRequest(http.MethodGet, "/api/orga-client-secrets", nil)
+		r.Header.Set("Authorization", credential)
+		_, err := verifier.Verify(r)
+		fmt.Println(err)
+	}
+	// Output:
+	// <nil>
+	// turnstile: the token does not hold
+	// no credential of a kind that is accepted
+}
+
+// userOfApp asks for a user's token as Bearer, and for an App Check token in Firebase's own header,
+// which apps and pages of the endpoint's own origin can send. Limits count by user.
+func userOfApp(user, app auth.Verifier) auth.Verifier {
+	return auth.VerifierFunc(func(r *http.Request) (auth.Principal, error) {
+		check := r.Clone(r.Context())
+		check.Header.Set("Authorization", "Bearer "+r.Header.Get("X-Firebase-AppCheck"))
+		if _, err := app.Verify(check); err != nil {
+			return auth.Principal{}, err
+		}
+		return user.Verify(r)
+	})
+}
+
+// Two verifiers that must both accept.
+func ExampleVerifierFunc() {
+	tokens := func(good string) auth.Verifier {
+		return auth.VerifierFunc(func(r *http.Request) (auth.Principal, error) {
+			if r.Header.Get("Authorization") != "Bearer "+good {
+				return auth.Principal{}, errors.New("another token")
+			}
+			return auth.Principal{Subject: "ada"}, nil
+		})
+	}
+	verifier := userOfApp(tokens("of-a-user"), tokens("of-an-app"))
+	for _, app := range []string{"of-an-app", "made-up"} {
+		r := httptest.NewRequest(http.MethodGet, "/api/orga-client-secrets", nil)
+		r.Header.Set("Authorization", "Bearer of-a-user")
+		r.Header.Set("X-Firebase-AppCheck", app)
+		caller, err := verifier.Verify(r)
+		fmt.Printf("%q %v\n", caller.Subject, err)
+	}
+	// Output:
+	// "ada" <nil>
+	// "" another token
+}

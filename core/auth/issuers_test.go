@@ -1,0 +1,57 @@
+package auth_test
+
+import (
+	"net/http"
+	"sync"
+	"testing"
+	"testing/synctest"
+
+	"github.com/go-jose/go-jose/v4"
+
+	"github.com/orga-session/orga-session/core/auth"
+)
+
+// Fault 20 holds for an issuer, however many audiences it has.
+func TestIssuersShareKeys(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		idp := newIssuer("https://id.example", public(kid1, ecKey()))
+		client := &http.Client{Transport: idp}
+		var issuers auth.Issuers
+		verify := func(audience, jwksURL, claimed, keyID string) error {
+			v, err := issuers.NewOIDC(auth.OIDCConfig{Issuer: idp.url, Audience: audience, JWKSURL: jwksURL, HTTP: client})
+			if err != nil {
+				t.Error(err)
+				return nil
+			}
+			_, err = v.Verify(bearer(token(jose.ES256, keyID, ecKey(), idp.claims(map[string]any{"aud": claimed}))))
+			return err
+		}
+		var wg sync.WaitGroup
+		for _, audience := range []string{"acme", "other", "third"} {
+			wg.Go(func() {
+				if err := verify(audience, "", audience, kid1); err != nil {
+					t.Errorf("%s: %v", audience, err)
+				}
+				if verify(audience, "", "another", kid1) == nil {
+					t.Errorf("%s accepts a token for another audience", audience)
+				}
+			})
+		}
+		wg.Wait()
+		if idp.fetches() != 1 || idp.asked1 != 1 {
+			t.Errorf("%d fetches of keys and %d of discovery, want 1 and 1", idp.fetches(), idp.asked1)
+		}
+		for _, audience := range []string{"acme", "other", "third"} {
+			_ = verify(audience, "", audience, "unknown")
+		}
+		if n := idp.fetches(); n != 2 {
+			t.Errorf("%d fetches after bad tokens for three audiences, want one more", n)
+		}
+		if err := verify("acme", "https://keys.example/all", "acme", kid1); err != nil || idp.fetches() != 3 {
+			t.Errorf("another JWKS URL: %v after %d fetches, want one of its own", err, idp.fetches())
+		}
+		if _, err := issuers.NewOIDC(auth.OIDCConfig{Issuer: idp.url, HTTP: client}); err == nil {
+			t.Error("no audience passes")
+		}
+	})
+}

@@ -1,0 +1,1005 @@
+package auth_test
+
+import (
+	"bytes"
+	"cmp"
+	"context"
+	"crypto"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/rsa"
+	"crypto/x509"
+	"encoding/base64"
+	"encoding/json"
+	"encoding/pem"
+	"fmt"
+	"log/slog"
+	"maps"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/go-jose/go-jose/v4"
+
+	"github.com/orga-session/orga-session/core/auth"
+	"github.com/orga-session/orga-session/core/cors"
+	"github.com/orga-session/orga-session/core/ratelimit"
+)
+
+// Keys of a test's own, made once, since RSA takes its time.
+var (
+	rsaKey   = sync.OnceValue(func() crypto.Signer { return must(rsa.GenerateKey(rand.Reader, 2048)) })
+	otherRSA = sync.OnceValue(func() crypto.Signer { return must(rsa.GenerateKey(rand.Reader, 2048)) })
+	ecKey    = sync.OnceValue(func() crypto.Signer { return must(ecdsa.GenerateKey(elliptic.P256(), rand.Reader)) })
+	otherECs = sync.OnceValue(func() crypto.Signer { return must(ecdsa.GenerateKey(elliptic.P256(), rand.Reader)) })
+	largeECs = sync.OnceValue(func() crypto.Signer { return must(ecdsa.GenerateKey(elliptic.P384(), rand.Reader)) })
+	audience = "orga-test"
+	kid1     = "kid-1"
+)
+
+func must[T any](v T, err error) T {
+	if err != nil {
+		panic(err)
+	}
+	return v
+}
+
+// issuer is an OpenID Connect provider: discovery, and keys that can be rotated. It is a handler, and a
+// transport that answers with it, so that time can stand still around it.
+type issuer struct {
+	url string // as it calls itself
+
+	mu       sync.Mutex
+	keys     []jose.JSONWebKey
+	asked    int // for keys
+	asked1   int // for discovery
+	fault    string
+	document string // answered instead of the keys, when set
+}
+
+func newIssuer(url string, keys ...jose.JSONWebKey) *issuer { return &issuer{url: url, keys: keys} }
+
+// public is the key as an issuer publishes it.
+func public(id string, key crypto.Signer) jose.JSONWebKey {
+	return jose.JSONWebKey{Key: key.Public(), KeyID: id, Use: "sig"}
+}
+
+func (i *issuer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	discovery := strings.HasSuffix(r.URL.Path, "/.well-known/openid-configuration")
+	if discovery {
+		i.asked1++
+	} else {
+		i.asked++
+	}
+	if i.fault != "" {
+		http.Error(w, i.fault, http.StatusInternalServerError)
+		return
+	}
+	w.Header().Set("Content-Type", "application/json")
+	switch {
+	case discovery:
+		_ = json.NewEncoder(w).Encode(map[string]any{
+			"issuer": i.url, "jwks_uri": strings.TrimSuffix(i.url, "/") + "/keys",
+			"authorization_endpoint": i.url + "/authorize", "id_token_signing_alg_values_supported": []string{"RS256", "HS256", "none"},
+		})
+	case i.document != "":
+		_, _ = w.Write([]byte(i.document))
+	default:
+		_ = json.NewEncoder(w).Encode(jose.JSONWebKeySet{Keys: i.keys})
+	}
+}
+
+// RoundTrip answers without a network.
+func (i *issuer) RoundTrip(r *http.Request) (*http.Response, error) {
+	i.mu.Lock()
+	hangs := i.fault == "hangs"
+	i.mu.Unlock()
+	if hangs {
+		<-r.Context().Done()
+		return nil, r.Context().Err()
+	}
+	w := httptest.NewRecorder()
+	i.ServeHTTP(w, r)
+	return w.Result(), nil
+}
+
+func (i *issuer) set(fault string, keys ...jose.JSONWebKey) {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	i.fault = fault
+	if keys != nil {
+		i.keys = keys
+	}
+}
+
+func (i *issuer) fetches() int {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	return i.asked
+}
+
+// claims of a good token, with changes: a nil value leaves the claim out.
+func (i *issuer) claims(changes map[string]any) map[string]any {
+	c := map[string]any{"iss": i.url, "aud": audience, "sub": "ada", "exp": time.Now().Add(time.Hour).Unix(), "iat": time.Now().Unix()}
+	maps.Copy(c, changes)
+	maps.DeleteFunc(c, func(_ string, v any) bool { return v == nil })
+	return c
+}
+
+// token signs claims as a compact JWT.
+func token(alg jose.SignatureAlgorithm, kid string, key any, claims map[string]any) string {
+	signing := key
+	if kid != "" {
+		signing = jose.JSONWebKey{Key: key, KeyID: kid}
+	}
+	s := must(jose.NewSigner(jose.SigningKey{Algorithm: alg, Key: signing}, (&jose.SignerOptions{}).WithType("JWT")))
+	return must(must(s.Sign(must(json.Marshal(claims)))).CompactSerialize())
+}
+
+// verifier is of an issuer that is reached without a network.
+func (i *issuer) verifier(t testing.TB) auth.Verifier {
+	t.Helper()
+	v, err := auth.NewOIDC(auth.OIDCConfig{Issuer: i.url, Audience: audience, HTTP: &http.Client{Transport: i}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return v
+}
+
+func bearer(token string) *http.Request { return newRequest("Authorization", "Bearer "+token) }
+
+// The shapes of the providers that docs/policy.md has recipes for, over HTTP.
+func TestOIDCProviders(t *testing.T) {
+	for _, tt := range []struct {
+		name     string
+		path     string // of the issuer's URL
+		audience string
+		alg      jose.SignatureAlgorithm
+		key      crypto.Signer
+		claims   map[string]any
+	}{
+		{"Auth0: an issuer with a slash, two audiences", "/", "https://api.example", jose.RS256, rsaKey(), map[string]any{
+			"aud": []string{"https://api.example", "https://dev-test.auth0.example/userinfo"}, "azp": "a-client", "scope": "openid", "sub": "auth0|ada"}},
+		{"Cognito: an id token", "/us-east-1_test", "a-client", jose.RS256, rsaKey(), map[string]any{
+			"aud": "a-client", "token_use": "id", "cognito:username": "ada", "email_verified": true}},
+		{"Cognito: an access token", "/us-east-1_test", "a-client", jose.RS256, rsaKey(), map[string]any{
+			"aud": nil, "client_id": "a-client", "token_use": "access", "username": "ada", "scope": "aws.cognito.signin.user.admin"}},
+		{"Firebase", "/a-project", "a-project", jose.RS256, rsaKey(), map[string]any{
+			"aud": "a-project", "user_id": "ada", "firebase": map[string]any{"identities": map[string]any{}, "sign_in_provider": "anonymous"}}},
+		{"Supabase: asymmetric keys", "/auth/v1", "authenticated", jose.ES256, ecKey(), map[string]any{
+			"aud": "authenticated", "role": "authenticated", "session_id": "a-session", "is_anonymous": false}},
+		{"Clerk: no audience, an authorized party", "", "https://app.example", jose.RS256, rsaKey(), map[string]any{
+			"aud": nil, "azp": "https://app.example", "sid": "sess_test", "v": 2, "nbf": time.Now().Add(-10 * time.Second).Unix()}},
+		{"Clerk: an audience from a template", "", "orga", jose.RS256, rsaKey(), map[string]any{"aud": "orga", "azp": "https://app.example"}},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			idp := newIssuer("", public(kid1, tt.key))
+			server := httptest.NewServer(idp)
+			defer server.Close()
+			idp.url = server.URL + tt.path
+			v, err := auth.NewOIDC(auth.OIDCConfig{Issuer: idp.url, Audience: tt.audience})
+			if err != nil {
+				t.Fatal(err)
+			}
+			p, err := v.Verify(bearer(token(tt.alg, kid1, tt.key, idp.claims(tt.claims))))
+			if err != nil {
+				t.Fatal(err)
+			}
+			want := cmp.Or(tt.claims["sub"], any("ada"))
+			if p.Subject != want || p.Issuer != idp.url || p.Claims["iss"] != idp.url {
+				t.Errorf("principal %+v", p)
+			}
+
+			// The keys are rotated, and the token that the new one made comes next.
+			next := map[jose.SignatureAlgorithm]crypto.Signer{jose.RS256: otherRSA(), jose.ES256: otherECs()}[tt.alg]
+			idp.set("", public("kid-2", next))
+			if _, err := v.Verify(bearer(token(tt.alg, "kid-2", next, idp.claims(tt.claims)))); err != nil {
+				t.Errorf("fault 21: after a rotation: %v", err)
+			}
+			if idp.fetches() != 2 || idp.asked1 != 1 {
+				t.Errorf("fault 21: %d fetches of keys and %d of discovery, want 2 and 1", idp.fetches(), idp.asked1)
+			}
+			if _, err := v.Verify(bearer(token(tt.alg, kid1, tt.key, idp.claims(tt.claims)))); err == nil {
+				t.Error("a token of a key that was withdrawn is accepted")
+			}
+		})
+	}
+}
+
+func TestOIDCRefuses(t *testing.T) {
+	idp := newIssuer("https://id.example", public(kid1, rsaKey()), public("kid-ec", ecKey()))
+	h, m := whole(idp.verifier(t))
+	if w := serve(h, bearer(token(jose.RS256, kid1, rsaKey(), idp.claims(nil)))); w.Code != 200 {
+		t.Fatalf("a good token: %d %s", w.Code, w.Body)
+	}
+	m.n = 0
+
+	part := base64.RawURLEncoding.EncodeToString
+	payload := part(must(json.Marshal(idp.claims(nil))))
+	publicPEM := pem.EncodeToMemory(&pem.Block{Type: "PUBLIC KEY", Bytes: must(x509.MarshalPKIXPublicKey(rsaKey().Public()))})
+	good := token(jose.RS256, kid1, rsaKey(), idp.claims(nil))
+	with := func(changes map[string]any) string { return token(jose.RS256, kid1, rsaKey(), idp.claims(changes)) }
+	at := func(d time.Duration) int64 { return time.Now().Add(d).Unix() }
+	signed := func(payload string) string {
+		s := must(jose.NewSigner(jose.SigningKey{Algorithm: jose.RS256, Key: jose.JSONWebKey{Key: rsaKey(), KeyID: kid1}}, nil))
+		return must(must(s.Sign([]byte(payload))).CompactSerialize())
+	}
+	past, future := fmt.Sprint(at(-time.Hour)), fmt.Sprint(at(time.Hour))
+	bodies := map[string]string{}
+	for _, tt := range []struct{ name, token string }{
+		{"fault 18: alg none", part([]byte(`{"alg":"none","kid":"kid-1"}`)) + "." + payload + "."},
+		{"fault 18: alg None", part([]byte(`{"alg":"None","kid":"kid-1"}`)) + "." + payload + "."},
+		{"fault 18: no alg", part([]byte(`{"kid":"kid-1"}`)) + "." + payload + "." + part([]byte("x"))},
+		{"fault 18: HS256 with the public key", token(jose.HS256, kid1, publicPEM, idp.claims(nil))},
+		{"fault 18: HS256 with the public key's JWK", token(jose.HS256, kid1, must(public(kid1, rsaKey()).MarshalJSON()), idp.claims(nil))},
+		{"RS512", token(jose.RS512, kid1, rsaKey(), idp.claims(nil))},
+		{"PS256", token(jose.PS256, kid1, rsaKey(), idp.claims(nil))},
+		{"ES384", token(jose.ES384, kid1, largeECs(), idp.claims(nil))},
+		{"another's key under a known id", token(jose.RS256, kid1, otherRSA(), idp.claims(nil))},
+		{"another's key under the id of another kind", token(jose.ES256, kid1, otherECs(), idp.claims(nil))},
+		{"an unknown key id", token(jose.RS256, "unknown", otherRSA(), idp.claims(nil))},
+		{"no key id, and nobody's key", token(jose.RS256, "", otherRSA(), idp.claims(nil))},
+		{"fault 19: wrong issuer", with(map[string]any{"iss": "https://id.example/"})},
+		{"fault 19: no issuer", with(map[string]any{"iss": nil})},
+		{"fault 19: wrong audience", with(map[string]any{"aud": "another"})},
+		{"fault 19: audience in another case", with(map[string]any{"aud": "Orga-Test"})},
+		{"fault 19: wrong audiences", with(map[string]any{"aud": []string{"another", "orga"}})},
+		{"fault 19: no audience", with(map[string]any{"aud": nil})},
+		{"fault 19: an empty list of audiences", with(map[string]any{"aud": []string{}, "azp": audience})},
+		{"fault 19: wrong audience, our client", with(map[string]any{"aud": "another", "azp": audience, "client_id": audience})},
+		{"fault 19: no audience, another client", with(map[string]any{"aud": nil, "client_id": "another"})},
+		{"fault 19: an audience that is a number", with(map[string]any{"aud": 1})},
+		{"fault 19: expired 62 s ago", with(map[string]any{"exp": at(-62 * time.Second)})},
+		{"fault 19: no exp", with(map[string]any{"exp": nil})},
+		{"fault 19: exp is null, not a number", with(map[string]any{"exp": json.RawMessage("null")})},
+		{"fault 19: exp is a string", with(map[string]any{"exp": "tomorrow"})},
+		{"fault 19: exp is a number in a string", with(map[string]any{"exp": "4000000000"})},
+		{"fault 19: exp is beyond all time", with(map[string]any{"exp": json.RawMessage("1e300")})},
+		{"fault 19: exp is beyond what 64 bits hold", with(map[string]any{"exp": json.RawMessage("1e19")})},
+		{"fault 19: exp is the last that 64 bits hold", with(map[string]any{"exp": json.RawMessage("9223372036854775807")})},
+		{"fault 19: exp is beyond what any float holds", with(map[string]any{"exp": json.RawMessage("1e999")})},
+		{"fault 19: exp is below zero", with(map[string]any{"exp": -1})},
+		{"fault 19: nbf in 62 s", with(map[string]any{"nbf": at(62 * time.Second)})},
+		{"fault 19: nbf is a string", with(map[string]any{"nbf": "yesterday"})},
+		{"fault 19: nbf is a number in a string", with(map[string]any{"nbf": "1"})},
+		{"fault 19: nbf is beyond all time", with(map[string]any{"nbf": json.RawMessage("1e300")})},
+		{"fault 19: nbf is beyond what 64 bits hold", with(map[string]any{"nbf": json.RawMessage("1e19")})},
+		{"fault 19: nbf is the last that 64 bits hold", with(map[string]any{"nbf": json.RawMessage("9223372036854775807")})},
+		{"fault 19: another issuer, and ours in another case", signed(`{"iss":"https://other","ISS":"https://id.example","aud":"orga-test","exp":` + future + `}`)},
+		{"fault 19: our issuer in another case alone", signed(`{"ISS":"https://id.example","aud":"orga-test","exp":` + future + `}`)},
+		{"fault 19: another audience, and ours in another case", signed(`{"iss":"https://id.example","aud":"other","AUD":"orga-test","exp":` + future + `}`)},
+		{"fault 19: our audience in another case alone", signed(`{"iss":"https://id.example","AUD":"orga-test","exp":` + future + `}`)},
+		{"fault 19: expired, and an exp in another case", signed(`{"iss":"https://id.example","aud":"orga-test","exp":` + past + `,"Exp":` + future + `}`)},
+		{"fault 19: exp in another case alone", signed(`{"iss":"https://id.example","aud":"orga-test","EXP":` + future + `}`)},
+		{"fault 19: a list with the audience and a number", with(map[string]any{"aud": []any{audience, 1}})},
+		{"fault 19: a list with the audience and null", with(map[string]any{"aud": []any{audience, nil}})},
+		{"fault 19: an audience that is an object", with(map[string]any{"aud": map[string]any{audience: audience}})},
+		{"a subject that is a number", with(map[string]any{"sub": 7})},
+		{"claims that are a list", signed(`[]`)},
+		{"claims that are null", signed(`null`)},
+		{"a changed payload", strings.Join([]string{strings.Split(good, ".")[0], part([]byte(`{"iss":"https://id.example","aud":"orga-test","sub":"eve","exp":99999999999}`)), strings.Split(good, ".")[2]}, ".")},
+		{"no signature", good[:strings.LastIndex(good, ".")+1]},
+		{"a payload that is no JSON", signed("no JSON")},
+		{"JSON serialization", func() string {
+			s := must(jose.NewSigner(jose.SigningKey{Algorithm: jose.RS256, Key: jose.JSONWebKey{Key: rsaKey(), KeyID: kid1}}, nil))
+			full := must(s.Sign(must(json.Marshal(idp.claims(nil))))).FullSerialize()
+			return strings.Replace(full, "{", `{"two dots":"..",`, 1)
+		}()},
+		{"fault 22: 10 kB, and all else good", with(map[string]any{"pad": strings.Repeat("a", 10_000)})},
+		{"fault 22: 1 MB", strings.Repeat("a", 1<<20)},
+		{"fault 22: 1 MB in three parts", strings.Repeat("a", 1<<19) + "." + strings.Repeat("a", 1<<19) + ".a"},
+		{"fault 22: 100,000 dots", strings.Repeat(".", 100_000)},
+		{"fault 22: three dots", "a.b.c.d"},
+		{"two dots alone", ".."},
+		{"nothing", ""},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			start := time.Now()
+			r := bearer(tt.token)
+			r.Header.Set("X-Request-Id", "the-same")
+			w := serve(h, r)
+			if got := codeOf(t, w); got != "unauthenticated" || m.n != 0 {
+				t.Errorf("code %q, minted %d times", got, m.n)
+			}
+			if took := time.Since(start); strings.HasPrefix(tt.name, "fault 22") && took > time.Second {
+				t.Errorf("refused after %v", took)
+			}
+			bodies[w.Body.String()] = tt.name
+		})
+	}
+	if len(bodies) != 1 {
+		t.Errorf("fault 19: %d different bodies: %v", len(bodies), bodies)
+	}
+	for _, tt := range []struct{ name, token string }{
+		{"expired 58 s ago", with(map[string]any{"exp": at(-58 * time.Second)})},
+		{"nbf in 58 s", with(map[string]any{"nbf": at(58 * time.Second)})},
+		{"nbf with a fraction", with(map[string]any{"nbf": json.RawMessage("1.5e3")})},
+		{"nbf is 0", with(map[string]any{"nbf": 0})},
+		{"our claims, and others in another case", signed(`{"iss":"https://id.example","aud":"orga-test","exp":` + future + `,"ISS":"https://other","AUD":"other","Exp":` + past + `,"NBF":` + future + `}`)},
+		{"no subject", with(map[string]any{"sub": nil})},
+		{"a list with the audience", with(map[string]any{"aud": []string{"another", audience}})},
+		{"no key id", token(jose.RS256, "", rsaKey(), idp.claims(nil))},
+		{"ES256", token(jose.ES256, "kid-ec", ecKey(), idp.claims(nil))},
+	} {
+		if w := serve(h, bearer(tt.token)); w.Code != 200 {
+			t.Errorf("%s: %d %s", tt.name, w.Code, w.Body)
+		}
+	}
+}
+
+// What a token's claims are called is told apart by case (RFC 7519, section 10.1.1): a subject in another case
+// is nobody.
+func TestOIDCSubjectsCase(t *testing.T) {
+	idp := newIssuer("https://id.example", public(kid1, ecKey()))
+	p, err := idp.verifier(t).Verify(bearer(token(jose.ES256, kid1, ecKey(), idp.claims(map[string]any{"sub": nil, "SUB": "eve"}))))
+	if err != nil || p.Subject != "" || p.Claims["SUB"] != "eve" {
+		t.Errorf("principal %+v, %v", p, err)
+	}
+}
+
+// A token that was accepted is held to its times again each time it comes.
+func TestOIDCRemembersNoTokenPastItsTime(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		idp := newIssuer("https://id.example", public(kid1, ecKey()))
+		h, m := whole(idp.verifier(t))
+		r := bearer(token(jose.ES256, kid1, ecKey(), idp.claims(map[string]any{"exp": time.Now().Add(time.Minute).Unix()})))
+		serve(h, r)
+		time.Sleep(2 * time.Minute)
+		serve(h, r)
+		if m.n != 2 {
+			t.Errorf("minted %d times until the leeway ended, want 2", m.n)
+		}
+		time.Sleep(time.Second)
+		if w := serve(h, r); codeOf(t, w) != "unauthenticated" {
+			t.Errorf("after it: %d", w.Code)
+		}
+	})
+}
+
+func TestOIDCRemembersNoTokenPastItsKey(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		idp := newIssuer("https://id.example", public(kid1, ecKey()))
+		h, _ := whole(idp.verifier(t))
+		old := bearer(token(jose.ES256, kid1, ecKey(), idp.claims(nil)))
+		serve(h, old)
+		idp.set("", public("kid-2", otherECs()))
+		serve(h, bearer(token(jose.ES256, "kid-2", otherECs(), idp.claims(nil))))
+		if w := serve(h, old); codeOf(t, w) != "unauthenticated" {
+			t.Errorf("a token of a withdrawn key: %d", w.Code)
+		}
+	})
+}
+
+func TestOIDCRemembersFewTokens(t *testing.T) {
+	const tokens, most = 1000, 4 << 20
+	idp := newIssuer("https://id.example", public(kid1, ecKey()))
+	h, m := whole(idp.verifier(t))
+	pad := strings.Repeat("a", 5000)
+	before := heap()
+	for i := range tokens {
+		serve(h, bearer(token(jose.ES256, kid1, ecKey(), idp.claims(map[string]any{"jti": i, "pad": pad}))))
+	}
+	if m.n != tokens {
+		t.Errorf("minted %d times", m.n)
+	}
+	if grown := int64(heap()) - int64(before); grown > most {
+		t.Errorf("%d tokens of 7 kB are remembered in %d kB", tokens, grown>>10)
+	}
+	serve(h, newRequest()) // keeps h
+}
+
+func TestOIDCCooldown(t *testing.T) {
+	var tokens [100]string // half with unknown key ids, half with bad signatures
+	for i := range tokens {
+		kid := kid1
+		if i%2 == 0 {
+			kid = fmt.Sprintf("random-%d", i)
+		}
+		tokens[i] = token(jose.ES256, kid, otherECs(), newIssuer("https://id.example").claims(nil))
+	}
+	bad := func(i int) *http.Request { return bearer(tokens[i%len(tokens)]) }
+	t.Run("fault 20: 1,000 bad tokens, keys at hand", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			idp := newIssuer("https://id.example", public(kid1, ecKey()))
+			h, m := whole(idp.verifier(t))
+			serve(h, bearer(token(jose.ES256, kid1, ecKey(), idp.claims(nil))))
+			for range 2 {
+				before := idp.fetches()
+				for i := range 1000 {
+					if i == 500 {
+						time.Sleep(29 * time.Second)
+					}
+					serve(h, bad(i))
+				}
+				if n := idp.fetches() - before; n != 1 {
+					t.Errorf("%d fetches in 29 s, want 1", n)
+				}
+				time.Sleep(2 * time.Second)
+			}
+			if m.n != 1 {
+				t.Errorf("minted %d times", m.n)
+			}
+		})
+	})
+	t.Run("fault 20: 1,000 bad tokens at once, cold", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			idp := newIssuer("https://id.example", public(kid1, ecKey()))
+			v := idp.verifier(t)
+			var wg sync.WaitGroup
+			for i := range 1000 {
+				wg.Go(func() { _, _ = v.Verify(bad(i)) })
+			}
+			wg.Wait()
+			if n := idp.fetches(); n != 1 {
+				t.Errorf("%d fetches in 30 s, want 1", n)
+			}
+		})
+	})
+	t.Run("fault 20: bad tokens that come while the first is being checked", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			idp := newIssuer("https://id.example")
+			for i := range 32 { // with all of which a token without a key id is tried: that takes its time
+				idp.keys = append(idp.keys, public(fmt.Sprint(i), ecKey()))
+			}
+			v := idp.verifier(t)
+			checked := make(chan struct{})
+			go func() {
+				defer close(checked)
+				_, _ = v.Verify(bearer(token(jose.ES256, "", otherECs(), idp.claims(nil))))
+			}()
+			impatient, cancel := context.WithCancel(t.Context()) // waits for no fetch, and so comes again and again
+			cancel()
+			for r := bad(0).WithContext(impatient); ; {
+				_, _ = v.Verify(r)
+				select {
+				case <-checked:
+					synctest.Wait()
+					if n := idp.fetches(); n != 1 {
+						t.Errorf("%d fetches, want 1", n)
+					}
+					return
+				default:
+				}
+			}
+		})
+	})
+	t.Run("fault 20: what no token has held with is fetched again after 30 s", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			idp := newIssuer("https://id.example", public(kid1, ecKey()))
+			h, _ := whole(idp.verifier(t))
+			for want := 1; want < 4; want++ {
+				for i := range 10 {
+					serve(h, bad(i))
+				}
+				if n := idp.fetches(); n != want {
+					t.Errorf("%d fetches, want %d", n, want)
+				}
+				time.Sleep(30 * time.Second)
+			}
+		})
+	})
+	t.Run("fault 21: the first fetch starts no cooldown", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			idp := newIssuer("https://id.example", public(kid1, ecKey()))
+			h, m := whole(idp.verifier(t))
+			serve(h, bearer(token(jose.ES256, kid1, ecKey(), idp.claims(nil))))
+			idp.set("", public("kid-2", otherECs()))
+			serve(h, bearer(token(jose.ES256, "kid-2", otherECs(), idp.claims(nil))))
+			if m.n != 2 || idp.fetches() != 2 {
+				t.Errorf("minted %d times with %d fetches, want 2 and 2", m.n, idp.fetches())
+			}
+		})
+	})
+	t.Run("fault 21: the keys are out, a known key id", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			idp := newIssuer("https://id.example", public(kid1, ecKey()))
+			h, m := whole(idp.verifier(t))
+			serve(h, bearer(token(jose.ES256, kid1, ecKey(), idp.claims(nil))))
+			for _, fault := range []string{"out", "hangs"} {
+				idp.set(fault)
+				serve(h, bad(0)) // asks, in vain
+				time.Sleep(time.Minute)
+				start := time.Now()
+				serve(h, bearer(token(jose.ES256, kid1, ecKey(), idp.claims(map[string]any{"jti": fault}))))
+				if time.Since(start) > 0 {
+					t.Errorf("%s: a token with a known key waited for the issuer", fault)
+				}
+			}
+			if m.n != 3 {
+				t.Errorf("minted %d times, want 3", m.n)
+			}
+		})
+	})
+	for name, document := range map[string]string{
+		"no keys": `{"keys":[]}`, "no JSON": `<html>`, "nothing": `{}`, "null": `null`, "symmetric keys": `{"keys":[{"kty":"oct","kid":"kid-1","k":"c2VjcmV0"}]}`,
+		"too large": `{"keys":[],"x":"` + strings.Repeat("a", 300<<10) + `"}`,
+	} {
+		t.Run("an answer with "+name+" replaces no keys", func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				idp := newIssuer("https://id.example", public(kid1, ecKey()))
+				h, m := whole(idp.verifier(t))
+				serve(h, bearer(token(jose.ES256, kid1, ecKey(), idp.claims(nil))))
+				idp.document = document
+				serve(h, bad(0))
+				serve(h, bearer(token(jose.ES256, kid1, ecKey(), idp.claims(map[string]any{"jti": "2"}))))
+				if m.n != 2 || idp.fetches() != 2 {
+					t.Errorf("minted %d times with %d fetches, want 2 and 2", m.n, idp.fetches())
+				}
+			})
+		})
+	}
+}
+
+func TestOIDCWithoutAnyKeys(t *testing.T) {
+	t.Run("503, remembered for a second", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			idp := newIssuer("https://id.example", public(kid1, ecKey()))
+			h, m := whole(idp.verifier(t))
+			good := bearer(token(jose.ES256, kid1, ecKey(), idp.claims(nil)))
+			idp.set("out")
+			for range 100 {
+				w := serve(h, good)
+				if codeOf(t, w) != "auth_unavailable" || w.Header().Get("Retry-After") != "1" {
+					t.Fatalf("code %q, Retry-After %q", codeOf(t, w), w.Header().Get("Retry-After"))
+				}
+			}
+			if idp.asked1 != 1 {
+				t.Errorf("the issuer was asked %d times, want once", idp.asked1)
+			}
+			idp.set("")
+			time.Sleep(time.Second)
+			if w := serve(h, good); w.Code != 200 || m.n != 1 {
+				t.Errorf("the issuer is back: %d", w.Code)
+			}
+			idp.set("", public("kid-2", otherECs()))
+			if w := serve(h, bearer(token(jose.ES256, "kid-2", otherECs(), idp.claims(nil)))); w.Code != 200 {
+				t.Errorf("fault 21: a rotation right after it: %d", w.Code)
+			}
+		})
+	})
+	t.Run("a deadline of our own, one fetch for all, and callers may leave", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			idp := newIssuer("https://id.example", public(kid1, ecKey()))
+			h, _ := whole(idp.verifier(t))
+			good := token(jose.ES256, kid1, ecKey(), idp.claims(nil))
+			idp.set("hangs")
+			start := time.Now()
+			var wg sync.WaitGroup
+			wg.Go(func() { // the one that starts the fetch
+				ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
+				defer cancel()
+				w := serve(h, bearer(good).WithContext(ctx))
+				if took := time.Since(start); codeOf(t, w) != "timeout" || took != 100*time.Millisecond {
+					t.Errorf("the first: code %q after %v", codeOf(t, w), took)
+				}
+			})
+			synctest.Wait()
+			for range 99 {
+				wg.Go(func() {
+					w := serve(h, bearer(good))
+					if took := time.Since(start); codeOf(t, w) != "auth_unavailable" || took != 2*time.Second {
+						t.Errorf("the others: code %q after %v", codeOf(t, w), took)
+					}
+				})
+			}
+			wg.Wait()
+		})
+	})
+	t.Run("discovery", func(t *testing.T) {
+		for _, tt := range []struct {
+			name    string
+			answer  http.HandlerFunc
+			problem string
+		}{
+			{"of another issuer", func(w http.ResponseWriter, _ *http.Request) {
+				fmt.Fprint(w, `{"issuer":"https://id.example/","jwks_uri":"https://id.example/keys"}`)
+			}, "byte for byte"},
+			{"keys without TLS", func(w http.ResponseWriter, _ *http.Request) {
+				fmt.Fprint(w, `{"issuer":"https://id.example","jwks_uri":"http://id.example/keys"}`)
+			}, "https"},
+			{"no keys", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, `{"issuer":"https://id.example"}`) }, "missing"},
+			{"a redirect", func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, "https://evil.example/", 302) }, "302"},
+			{"HTML that names a secret", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, "<html>sk_orga_ai_test") }, "JSON"},
+		} {
+			t.Run(tt.name, func(t *testing.T) {
+				var log bytes.Buffer
+				v := must(auth.NewOIDC(auth.OIDCConfig{Issuer: "https://id.example", Audience: audience, Log: slog.New(slog.NewTextHandler(&log, nil)),
+					HTTP: &http.Client{Transport: transport(func(r *http.Request) *http.Response {
+						if r.URL.Host != "id.example" {
+							t.Errorf("%s was asked", r.URL)
+						}
+						w := httptest.NewRecorder()
+						tt.answer(w, r)
+						return w.Result()
+					})}}))
+				h, _ := whole(v)
+				if got := codeOf(t, serve(h, bearer("a.b.c"))); got != "unauthenticated" {
+					t.Errorf("what is no token: code %q", got)
+				}
+				idp := newIssuer("https://id.example")
+				if got := codeOf(t, serve(h, bearer(token(jose.ES256, kid1, ecKey(), idp.claims(nil))))); got != "auth_unavailable" {
+					t.Errorf("code %q", got)
+				}
+				if !strings.Contains(log.String(), tt.problem) || strings.Contains(log.String(), "sk_orga") {
+					t.Errorf("the log says %q, want %q in it", &log, tt.problem)
+				}
+			})
+		}
+	})
+}
+
+// transport is a function that answers.
+type transport func(*http.Request) *http.Response
+
+func (f transport) RoundTrip(r *http.Request) (*http.Response, error) { return f(r), nil }
+
+func TestOIDCConfiguredKeys(t *testing.T) {
+	idp := newIssuer("https://id.example", public(kid1, ecKey()))
+	v := must(auth.NewOIDC(auth.OIDCConfig{Issuer: idp.url, Audience: audience, JWKSURL: "https://keys.example/all?v=1", HTTP: &http.Client{Transport: idp}}))
+	if _, err := v.Verify(bearer(token(jose.ES256, kid1, ecKey(), idp.claims(nil)))); err != nil || idp.asked1 != 0 {
+		t.Errorf("%v, discovery asked %d times", err, idp.asked1)
+	}
+}
+
+func TestOIDCFindsKeysThatMoved(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		idp := newIssuer("https://id.example", public(kid1, ecKey()))
+		at := "/old"
+		v := must(auth.NewOIDC(auth.OIDCConfig{Issuer: idp.url, Audience: audience, HTTP: &http.Client{Transport: transport(func(r *http.Request) *http.Response {
+			w := httptest.NewRecorder()
+			switch r.URL.Path {
+			case "/.well-known/openid-configuration":
+				fmt.Fprintf(w, `{"issuer":"https://id.example","jwks_uri":"https://id.example%s"}`, at)
+			case at:
+				idp.ServeHTTP(w, r)
+			default:
+				http.NotFound(w, r)
+			}
+			return w.Result()
+		})}}))
+		if _, err := v.Verify(bearer(token(jose.ES256, kid1, ecKey(), idp.claims(nil)))); err != nil {
+			t.Fatal(err)
+		}
+		at = "/new"
+		idp.set("", public("kid-2", otherECs()))
+		next := token(jose.ES256, "kid-2", otherECs(), idp.claims(nil))
+		if _, err := v.Verify(bearer(next)); err == nil {
+			t.Error("accepted with keys that are not there any more")
+		}
+		time.Sleep(30 * time.Second)
+		if _, err := v.Verify(bearer(next)); err != nil {
+			t.Errorf("after the cooldown: %v", err)
+		}
+	})
+}
+
+// The keys are fetched anew when they are old, so that one which was withdrawn (it has leaked) is trusted no
+// longer. Nobody waits for that.
+func TestOIDCKeysGrowOld(t *testing.T) {
+	const old = 10 * time.Minute
+	issued := func(idp *issuer, kid string, key crypto.Signer) *http.Request {
+		return bearer(token(jose.ES256, kid, key, idp.claims(nil)))
+	}
+	// start makes a verifier that has accepted the token once.
+	start := func(t *testing.T) (*issuer, http.Handler, *http.Request) {
+		t.Helper()
+		idp := newIssuer("https://id.example", public(kid1, ecKey()))
+		h, _ := whole(idp.verifier(t))
+		good := issued(idp, kid1, ecKey())
+		if w := serve(h, good); w.Code != 200 {
+			t.Fatalf("a good token: %d", w.Code)
+		}
+		return idp, h, good
+	}
+	t.Run("a withdrawn key", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			idp, h, leaked := start(t)
+			idp.set("", public("kid-2", otherECs()))
+			time.Sleep(old - time.Second)
+			serve(h, leaked)
+			synctest.Wait()
+			if n := idp.fetches(); n != 1 {
+				t.Errorf("%d fetches while the keys are young, want 1", n)
+			}
+			time.Sleep(time.Second)
+			if w := serve(h, leaked); w.Code != 200 {
+				t.Errorf("the one that finds the keys old: %d, want the keys at hand", w.Code)
+			}
+			synctest.Wait()
+			if got := codeOf(t, serve(h, leaked)); got != "unauthenticated" {
+				t.Errorf("the next: code %q", got)
+			}
+			if got := codeOf(t, serve(h, issued(idp, "kid-2", otherECs()))); got != "" {
+				t.Errorf("a token of the key that is there: code %q", got)
+			}
+		})
+	})
+	t.Run("one fetch for all, and the next ten minutes later", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			idp, h, good := start(t)
+			for want := 2; want < 5; want++ {
+				time.Sleep(old)
+				for range 100 {
+					serve(h, good)
+				}
+				synctest.Wait()
+				if n := idp.fetches(); n != want {
+					t.Errorf("%d fetches, want %d", n, want)
+				}
+			}
+		})
+	})
+	for _, fault := range []string{"out", "hangs"} {
+		t.Run("fault 21: the keys are old, and the issuer "+fault, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				asked := 0
+				idp := newIssuer("https://id.example", public(kid1, ecKey()))
+				v := must(auth.NewOIDC(auth.OIDCConfig{Issuer: idp.url, Audience: audience, JWKSURL: idp.url + "/keys",
+					HTTP: &http.Client{Transport: counting{idp, &asked}}}))
+				h, _ := whole(v)
+				serve(h, issued(idp, kid1, ecKey()))
+				idp.set(fault)
+				time.Sleep(old)
+				asked = 0
+				for begin := time.Now(); time.Since(begin) < time.Minute; time.Sleep(time.Second) {
+					at := time.Now()
+					if w := serve(h, issued(idp, kid1, ecKey())); w.Code != 200 || time.Since(at) > 0 {
+						t.Fatalf("a token with a known key: %d after %v", w.Code, time.Since(at))
+					}
+					serve(h, issued(idp, "unknown", otherECs()))
+				}
+				if asked != 2 {
+					t.Errorf("asked %d times in a minute, want 2", asked)
+				}
+				idp.set("", public("kid-2", otherECs()))
+				time.Sleep(30 * time.Second)
+				if w := serve(h, issued(idp, "kid-2", otherECs())); w.Code != 200 {
+					t.Errorf("the issuer is back: %d", w.Code)
+				}
+			})
+		})
+	}
+	t.Run("fault 21: a rotation that comes after the fetch is followed at once", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			idp, h, good := start(t)
+			time.Sleep(old)
+			serve(h, good)
+			synctest.Wait()
+			idp.set("", public("kid-2", otherECs()))
+			if w := serve(h, issued(idp, "kid-2", otherECs())); w.Code != 200 {
+				t.Errorf("a token of the new key: %d", w.Code)
+			}
+		})
+	})
+	t.Run("fault 21: a token that needs newer keys waits for a fetch that is under way", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			idp, h, _ := start(t)
+			time.Sleep(old)
+			idp.set("", public("kid-2", otherECs()))
+			for range 2 {
+				if w := serve(h, issued(idp, "kid-2", otherECs())); w.Code != 200 {
+					t.Errorf("%d", w.Code)
+				}
+			}
+			if n := idp.fetches(); n != 2 {
+				t.Errorf("%d fetches, want 2", n)
+			}
+		})
+	})
+	t.Run("a fetch that was frozen with the instance says nothing of the issuer", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			idp := newIssuer("https://id.example", public(kid1, ecKey()))
+			frozen := time.Duration(0)
+			h, _ := whole(must(auth.NewOIDC(auth.OIDCConfig{Issuer: idp.url, Audience: audience, JWKSURL: idp.url + "/keys",
+				HTTP: &http.Client{Transport: transport(func(r *http.Request) *http.Response {
+					w := httptest.NewRecorder()
+					if frozen == 0 {
+						idp.ServeHTTP(w, r)
+						return w.Result()
+					}
+					time.Sleep(frozen)
+					frozen = 0
+					w.WriteHeader(http.StatusBadGateway)
+					return w.Result()
+				})}})))
+			good := issued(idp, kid1, ecKey())
+			serve(h, good)
+			time.Sleep(old)
+			frozen = time.Hour
+			serve(h, good)
+			idp.set("", public("kid-2", otherECs()))
+			time.Sleep(time.Hour - time.Second)
+			if w := serve(h, issued(idp, "kid-2", otherECs())); w.Code != 200 {
+				t.Errorf("the first token after it: %d", w.Code)
+			}
+		})
+	})
+	for _, flood := range []bool{false, true} {
+		t.Run(fmt.Sprintf("keys that have moved, bad tokens meanwhile: %t", flood), func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				idp := newIssuer("https://id.example", public("kid-2", otherECs()))
+				before := newIssuer("https://id.example", public(kid1, ecKey())) // what the old address still says
+				at := "/old"
+				h, _ := whole(must(auth.NewOIDC(auth.OIDCConfig{Issuer: idp.url, Audience: audience, HTTP: &http.Client{Transport: transport(func(r *http.Request) *http.Response {
+					w := httptest.NewRecorder()
+					switch r.URL.Path {
+					case "/.well-known/openid-configuration":
+						fmt.Fprintf(w, `{"issuer":"https://id.example","jwks_uri":"https://id.example%s"}`, at)
+					case "/old":
+						before.ServeHTTP(w, r)
+					default:
+						idp.ServeHTTP(w, r)
+					}
+					return w.Result()
+				})}})))
+				leaked := issued(idp, kid1, ecKey())
+				serve(h, leaked)
+				at = "/new"
+				for range old / time.Minute {
+					time.Sleep(time.Minute)
+					if flood { // which has the keys of the old address fetched, so that they are never old
+						serve(h, issued(idp, "unknown", ecKey()))
+					}
+				}
+				serve(h, leaked)
+				synctest.Wait()
+				if got := codeOf(t, serve(h, leaked)); got != "unauthenticated" {
+					t.Errorf("a token of a key that only the old address has: code %q", got)
+				}
+				if w := serve(h, issued(idp, "kid-2", otherECs())); w.Code != 200 {
+					t.Errorf("a token of the new address's key: %d", w.Code)
+				}
+			})
+		})
+	}
+}
+
+// counting counts what passes it.
+type counting struct {
+	http.RoundTripper
+	n *int
+}
+
+func (c counting) RoundTrip(r *http.Request) (*http.Response, error) {
+	*c.n++
+	return c.RoundTripper.RoundTrip(r)
+}
+
+func TestOIDCKeysOfOtherKindsSpoilNothing(t *testing.T) {
+	good := must(public(kid1, ecKey()).MarshalJSON())
+	idp := newIssuer("https://id.example")
+	idp.document = `{"keys":[{"kty":"OKP","crv":"Ed448","kid":"a","x":"AA"},{"kty":"EC","crv":"secp256k1","kid":"b"},42,null,` +
+		`{"kty":"RSA","kid":"c","e":"AQAB"},{"kty":"oct","kid":"kid-1","k":"c2VjcmV0"},` + string(good) + `]}`
+	if _, err := idp.verifier(t).Verify(bearer(token(jose.ES256, kid1, ecKey(), idp.claims(nil)))); err != nil {
+		t.Error(err)
+	}
+
+	encryption := public(kid1, ecKey())
+	encryption.Use = "enc"
+	other := public(kid1, rsaKey())
+	other.Algorithm = "RS512"
+	for name, key := range map[string]jose.JSONWebKey{"for encryption": encryption, "for another algorithm": other, "of another curve": public(kid1, largeECs())} {
+		idp := newIssuer("https://id.example", key)
+		v := idp.verifier(t)
+		for alg, signer := range map[jose.SignatureAlgorithm]crypto.Signer{jose.ES256: ecKey(), jose.RS256: rsaKey()} {
+			if _, err := v.Verify(bearer(token(alg, kid1, signer, idp.claims(nil)))); err == nil {
+				t.Errorf("a key %s is used for %s", name, alg)
+			}
+		}
+	}
+}
+
+func TestNewOIDCFaults(t *testing.T) {
+	good := auth.OIDCConfig{Issuer: "https://id.example", Audience: audience}
+	for _, tt := range []struct {
+		name   string
+		change func(*auth.OIDCConfig)
+		want   string
+	}{
+		{"good", func(*auth.OIDCConfig) {}, ""},
+		{"loopback issuer", func(c *auth.OIDCConfig) { c.Issuer = "http://127.0.0.1:9000" }, ""},
+		{"localhost", func(c *auth.OIDCConfig) { c.Issuer = "http://localhost:9000" }, ""},
+		{"IPv6 loopback keys", func(c *auth.OIDCConfig) { c.JWKSURL = "http://[::1]:9000/keys" }, ""},
+		{"no audience", func(c *auth.OIDCConfig) { c.Audience = "" }, "audience"},
+		{"no issuer", func(c *auth.OIDCConfig) { c.Issuer = "" }, "issuer"},
+		{"issuer without TLS", func(c *auth.OIDCConfig) { c.Issuer = "http://id.example" }, "issuer"},
+		{"an issuer that looks like loopback", func(c *auth.OIDCConfig) { c.Issuer = "http://127.0.0.1.id.example" }, "issuer"},
+		{"issuer without a scheme", func(c *auth.OIDCConfig) { c.Issuer = "id.example" }, "issuer"},
+		{"issuer with a password", func(c *auth.OIDCConfig) { c.Issuer = "https://a:b@id.example" }, "issuer"},
+		{"keys without TLS", func(c *auth.OIDCConfig) { c.JWKSURL = "http://id.example/keys" }, "JWKS"},
+		{"keys in a file", func(c *auth.OIDCConfig) { c.JWKSURL = "file:///etc/passwd" }, "JWKS"},
+		{"all at once", func(c *auth.OIDCConfig) { *c = auth.OIDCConfig{JWKSURL: "x"} }, "issuer is missing\nthe JWKS URL is not a URL with a host\nthe audience"},
+	} {
+		cfg := good
+		tt.change(&cfg)
+		_, err := auth.NewOIDC(cfg)
+		if (err == nil) != (tt.want == "") || err != nil && !strings.Contains(err.Error(), tt.want) {
+			t.Errorf("%s: %v", tt.name, err)
+		}
+		if err != nil && (strings.Contains(err.Error(), "id.example") || strings.Contains(err.Error(), "passwd")) {
+			t.Errorf("%s: the value is in the error: %v", tt.name, err)
+		}
+	}
+}
+
+// app is the origin of the page that asks.
+const app = "https://app.example"
+
+// chain is the whole of the policies in front of next, with a limit that nobody reaches.
+func chain(t testing.TB, idp *issuer, next http.Handler) http.Handler {
+	limit := ratelimit.Middleware(ratelimit.NewMemory(), ratelimit.Quota{N: 1 << 30, Per: time.Hour}, "")
+	pages, err := cors.New([]string{app})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return pages.Mint(auth.Require([]auth.Verifier{idp.verifier(t)}, "", "")(limit(next)))
+}
+
+func TestChainAllocatesLittle(t *testing.T) {
+	idp := newIssuer("https://id.example", public(kid1, rsaKey()))
+	m := new(minted)
+	h := chain(t, idp, m)
+	r := bearer(token(jose.RS256, kid1, rsaKey(), idp.claims(nil)))
+	r.Header.Set("Origin", app)
+	w := &discard{header: make(http.Header)}
+	if n := testing.AllocsPerRun(100, func() { h.ServeHTTP(w, r) }); n > 40 || m.n != 101 {
+		t.Errorf("%v allocations for a request, want 40 at most; minted %d times", n, m.n)
+	}
+}
+
+func BenchmarkChain(b *testing.B) {
+	idp := newIssuer("https://id.example", public(kid1, rsaKey()), public("kid-ec", ecKey()))
+	claims := map[string]any{"nbf": time.Now().Unix(), "email": "ada@example.com", "email_verified": true, "name": "Ada L", "org": "acme"}
+	rs := token(jose.RS256, kid1, rsaKey(), idp.claims(claims))
+	es := token(jose.ES256, "kid-ec", ecKey(), idp.claims(claims))
+	fresh := make([]string, 2*512)
+	for i := range fresh {
+		claims["jti"] = fmt.Sprint(i)
+		fresh[i] = token(jose.RS256, kid1, rsaKey(), idp.claims(claims))
+	}
+	for _, bb := range []struct {
+		name   string
+		h      http.Handler
+		tokens []string
+	}{
+		{"nothing", new(minted), []string{rs}},
+		{"RS256", chain(b, idp, new(minted)), []string{rs}},
+		{"ES256", chain(b, idp, new(minted)), []string{es}},
+		{"RS256, a new token each time", chain(b, idp, new(minted)), fresh},
+	} {
+		b.Run(bb.name, func(b *testing.B) {
+			requests := make([]*http.Request, len(bb.tokens))
+			for i, token := range bb.tokens {
+				requests[i] = bearer(token)
+				requests[i].Header.Set("Origin", app)
+			}
+			w := new(discard)
+			i := 0
+			b.ReportAllocs()
+			for b.Loop() {
+				w.header = make(http.Header, 8)
+				bb.h.ServeHTTP(w, requests[i%len(requests)])
+				if i++; w.status != 200 {
+					b.Fatal(w.status)
+				}
+			}
+		})
+	}
+}
+
+// discard is an answer that nobody reads.
+type discard struct {
+	header http.Header
+	status int
+}
+
+func (d *discard) Header() http.Header         { return d.header }
+func (d *discard) Write(b []byte) (int, error) { return len(b), nil }
+func (d *discard) WriteHeader(status int)      { d.status = status }

@@ -1,0 +1,107 @@
+package auth_test
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"os/exec"
+	"regexp"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/orga-session/orga-session/core/auth"
+)
+
+// recipes are the fenced blocks of docs/policy.md in a language.
+func recipes(t *testing.T, language string) []string {
+	t.Helper()
+	page, err := os.ReadFile("../../docs/policy.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var blocks []string
+	for _, m := range regexp.MustCompile("(?s)```"+language+"\n(.*?)```").FindAllStringSubmatch(string(page), -1) {
+		blocks = append(blocks, m[1])
+	}
+	if len(blocks) == 0 {
+		t.Fatalf("the page has no block of %s", language)
+	}
+	return blocks
+}
+
+// A reader who copies the page's settings gets a verifier, not a fault.
+func TestRecipesForProviders(t *testing.T) {
+	n := 0
+	for _, block := range recipes(t, "env") {
+		settings := map[string]string{}
+		for line := range strings.Lines(block) {
+			name, value, _ := strings.Cut(strings.TrimSpace(line), "=")
+			settings[name] = value
+		}
+		if settings["ORGA_AUTH"] != "oidc" {
+			continue
+		}
+		n++
+		if _, err := auth.NewOIDC(auth.OIDCConfig{
+			Issuer: settings["ORGA_AUTH_ISSUER"], Audience: settings["ORGA_AUTH_AUDIENCE"], JWKSURL: settings["ORGA_AUTH_JWKS_URL"],
+		}); err != nil {
+			t.Errorf("%s%v", block, err)
+		}
+	}
+	if n != 6 {
+		t.Errorf("%d recipes, want Auth0, Cognito, Firebase, Supabase, Clerk and App Check", n)
+	}
+}
+
+// The page's Go is that of the examples, which run.
+func TestRecipesInGo(t *testing.T) {
+	examples, err := os.ReadFile("example_test.go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, block := range recipes(t, "go") {
+		if !strings.Contains(string(examples), block) {
+			t.Errorf("example_test.go does not have\n%s", block)
+		}
+	}
+}
+
+// The page's shell and Node lines sign what the endpoint accepts.
+func TestRecipesForHMAC(t *testing.T) {
+	const key = "0123456789abcdef-of-a-test"
+	endpoint := httptest.NewServer(auth.Require([]auth.Verifier{auth.NewHMAC(keysOf("old\n" + key))}, "", "")(
+		http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { fmt.Fprint(w, "minted at ", r.URL.Path) })))
+	defer endpoint.Close()
+	for _, recipe := range []struct {
+		language string
+		needs    []string
+		args     []string
+	}{
+		{"sh", []string{"sh", "openssl", "curl"}, []string{"sh", "-euc"}},
+		{"js", []string{"node"}, []string{"node", "--input-type=module", "-e"}},
+	} {
+		t.Run(recipe.language, func(t *testing.T) {
+			for _, tool := range recipe.needs {
+				if _, err := exec.LookPath(tool); err != nil {
+					if os.Getenv("CI") == "true" {
+						t.Fatalf("%s is not installed, and CI must not skip what it proves", tool)
+					}
+					t.Skipf("%s is not installed: the recipe is not tried", tool)
+				}
+			}
+			for _, path := range []string{mintPath, mintPath + "/acme"} {
+				ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+				defer cancel()
+				cmd := exec.CommandContext(ctx, recipe.args[0], append(recipe.args[1:], recipes(t, recipe.language)[0])...)
+				cmd.Env = append(os.Environ(), "KEY="+key, "ENDPOINT="+endpoint.URL+path, "NO_PROXY=127.0.0.1", "no_proxy=127.0.0.1")
+				out, err := cmd.CombinedOutput()
+				if err != nil || strings.TrimSpace(string(out)) != "minted at "+path {
+					t.Errorf("%v: %s", err, out)
+				}
+			}
+		})
+	}
+}

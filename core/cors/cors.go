@@ -1,0 +1,175 @@
+// Package cors decides which web pages may ask for credentials: exact origins, preflights, and what browsers
+// send across sites on their own account (Sec-Fetch-*). It is not authentication: a program that is not a
+// browser sends whatever Origin it likes, or none.
+package cors
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"strings"
+
+	"github.com/orga-session/orga-session/core/internal/request"
+	"github.com/orga-session/orga-session/core/problem"
+)
+
+// maxPreflight bounds the headers of a preflight, names and values together, in bytes. A browser's
+// have a few hundred.
+const maxPreflight = 8 << 10
+
+// What a page may do across origins, and what it may see of the answer.
+var (
+	allowMethods  = []string{"GET, POST, OPTIONS"}
+	allowHeaders  = []string{"Authorization, Content-Type, X-Request-Id"}
+	maxAge        = []string{"7200"} // seconds; the most that Chromium keeps
+	exposeHeaders = []string{"Retry-After, RateLimit, RateLimit-Policy, X-Request-Id, Server-Timing"}
+)
+
+var (
+	errOrigin    = errors.New("the origin is not listed")
+	errCrossSite = errors.New("a browser asks across sites, and not by CORS (Sec-Fetch-Site, Sec-Fetch-Mode)")
+)
+
+// Policy says which web pages may ask for credentials. It is not authentication: a program that is no
+// browser sends whatever Origin it likes, or none. It is immutable and safe for concurrent use; make
+// one with [New]. The Vary header that its answers need is set by request.Handler.
+type Policy struct {
+	origins map[string]bool
+}
+
+// New allows the given origins, each written as browsers send it: https://app.example, with a port
+// only where it is not the scheme's own. Pages of the endpoint's own origin need no listing, so none
+// at all is a fine list. The error joins what is wrong with each entry, by its place in the list and
+// without its text.
+func New(origins []string) (*Policy, error) {
+	c := &Policy{origins: make(map[string]bool, len(origins))}
+	var faults []error
+	for i, origin := range origins {
+		if err := checkOrigin(origin); err != nil {
+			faults = append(faults, fmt.Errorf("origin %d of %d %w", i+1, len(origins), err))
+		}
+		c.origins[origin] = true
+	}
+	if len(faults) > 0 {
+		return nil, errors.Join(faults...)
+	}
+	return c, nil
+}
+
+// Mint guards a mint. It answers preflights, and refuses (403, nothing minted) a page whose origin is
+// not allowed and whatever a browser sends across sites on its own account: a link, an image, a form.
+// What it lets through can be read by the page that asked, refusals further in included. Requests
+// without an Origin are not its business.
+func (c *Policy) Mint(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.Method == http.MethodOptions {
+			c.preflight(w, r)
+			return
+		}
+		switch {
+		case !c.decorate(w, r):
+			request.Fail(w, r, problem.New(problem.Forbidden, unlisted(r.Header["Origin"])))
+		case crossSite(r.Header):
+			request.Fail(w, r, problem.New(problem.Forbidden, errCrossSite))
+		default:
+			if x := request.From(r.Context()); x.Tracing() {
+				x.Step(r.Context(), "cors", slog.String("origin", r.Header.Get("Origin")))
+			}
+			next.ServeHTTP(w, r)
+		}
+	})
+}
+
+// unlisted names the origin that is not allowed, so that whoever reads the log can list it. What is not
+// written as an origin is not repeated.
+func unlisted(origin []string) error {
+	if len(origin) != 1 || len(origin[0]) > 300 || checkOrigin(origin[0]) != nil {
+		return errOrigin
+	}
+	return fmt.Errorf("%w: %s", errOrigin, origin[0])
+}
+
+// Headers lets a page of an allowed origin read the answer, and refuses nothing: it is for answers
+// that mint nothing.
+func (c *Policy) Headers(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		c.decorate(w, r)
+		next.ServeHTTP(w, r)
+	})
+}
+
+// preflight answers OPTIONS. It says what is allowed and leaves the comparing to the browser, which
+// does it anyway: so a long list of wanted headers costs nothing. A page whose origin is not allowed
+// is told nothing at all. Requests from a public page to a private network are never granted.
+func (c *Policy) preflight(w http.ResponseWriter, r *http.Request) {
+	request.From(r.Context()).Quiet = true
+	size := 0
+	for name, values := range r.Header {
+		for _, value := range values {
+			size += len(name) + len(value)
+		}
+	}
+	if size > maxPreflight {
+		request.Fail(w, r, problem.New(problem.HeadersTooLarge, nil))
+		return
+	}
+	switch origin := r.Header["Origin"]; {
+	case len(origin) == 0:
+	case !c.allows(origin, r):
+		// The browser sends nothing after this, and tells its page no more than that it failed: which origin it
+		// was shows here alone.
+		request.From(r.Context()).Refused(problem.New(problem.Forbidden, unlisted(origin)))
+	default:
+		h := w.Header()
+		h["Access-Control-Allow-Origin"] = origin
+		h["Access-Control-Allow-Methods"] = allowMethods
+		h["Access-Control-Allow-Headers"] = allowHeaders
+		h["Access-Control-Max-Age"] = maxAge
+	}
+	w.WriteHeader(http.StatusNoContent)
+}
+
+// decorate sets the headers by which a page may read the answer; false when r has an Origin that is
+// not allowed.
+func (c *Policy) decorate(w http.ResponseWriter, r *http.Request) bool {
+	origin := r.Header["Origin"]
+	if len(origin) == 0 {
+		return true
+	}
+	if !c.allows(origin, r) {
+		return false
+	}
+	h := w.Header()
+	h["Access-Control-Allow-Origin"] = origin
+	h["Access-Control-Expose-Headers"] = exposeHeaders
+	return true
+}
+
+// allows compares byte for byte: with the list, and with the origin that the request itself went to.
+func (c *Policy) allows(origin []string, r *http.Request) bool {
+	return len(origin) == 1 && (c.origins[origin[0]] || sameOrigin(origin[0], r))
+}
+
+// sameOrigin tells whether a page of this origin is a page of the host that r went to. TLS ends in
+// front of us on every platform, which says so in X-Forwarded-Proto. A page cannot set that header (it
+// would need a preflight, which does not allow it), and a program that can may as well leave Origin
+// out: forging it gains nothing. Without it, or with a list, only what we see ourselves counts.
+func sameOrigin(origin string, r *http.Request) bool {
+	scheme := "http://"
+	if proto := r.Header["X-Forwarded-Proto"]; r.TLS != nil || len(proto) == 1 && proto[0] == "https" {
+		scheme = "https://"
+	}
+	host, ok := strings.CutPrefix(origin, scheme)
+	return ok && host != "" && host == r.Host
+}
+
+// crossSite tells whether a browser says that another site made it ask, other than by CORS. Browsers
+// that are too old to say anything pass, as do programs: they are not what this protects from.
+func crossSite(h http.Header) bool {
+	switch h.Get("Sec-Fetch-Site") {
+	case "", "none", "same-origin", "same-site":
+		return false
+	}
+	return h.Get("Sec-Fetch-Mode") != "cors"
+}

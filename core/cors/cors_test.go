@@ -1,0 +1,396 @@
+package cors_test
+
+import (
+	"bytes"
+	"crypto/tls"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"strings"
+	"testing"
+
+	"github.com/orga-session/orga-session/core/cors"
+	"github.com/orga-session/orga-session/core/internal/request"
+	"github.com/orga-session/orga-session/core/problem"
+)
+
+const app = "https://app.example"
+
+func newCORS(t testing.TB, origins ...string) *cors.Policy {
+	t.Helper()
+	c, err := cors.New(origins)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return c
+}
+
+// corsHeaders are those of w that begin with Access-Control-.
+func corsHeaders(w *httptest.ResponseRecorder) (names []string) {
+	for name := range w.Header() {
+		if strings.HasPrefix(name, "Access-Control-") {
+			names = append(names, name)
+		}
+	}
+	return names
+}
+
+func TestOriginsThatMayMint(t *testing.T) {
+	for _, tt := range []struct {
+		name    string
+		listed  []string
+		origin  string
+		allowed bool
+	}{
+		{"fault 35: listed", []string{app}, app, true},
+		{"listed second", []string{"https://other.example", app}, app, true},
+		{"listed with its port", []string{"http://localhost:5173"}, "http://localhost:5173", true},
+		{"an app in a web view", []string{"capacitor://localhost"}, "capacitor://localhost", true},
+		{"the request's own", nil, "http://example.com", true},
+		{"fault 34: none listed", nil, app, false},
+		{"fault 34: null", []string{app}, "null", false},
+		{"fault 34: look-alike before", []string{app}, "https://evilapp.example", false},
+		{"fault 34: look-alike after", []string{app}, "https://app.example.evil.example", false},
+		{"fault 34: subdomain", []string{app}, "https://x.app.example", false},
+		{"fault 34: trailing dot", []string{app}, "https://app.example.", false},
+		{"fault 34: trailing slash", []string{app}, "https://app.example/", false},
+		{"fault 34: other scheme", []string{app}, "http://app.example", false},
+		{"fault 34: upper-case scheme", []string{app}, "HTTPS://app.example", false},
+		{"fault 34: upper-case host", []string{app}, "https://App.example", false},
+		{"fault 34: other port", []string{app}, "https://app.example:8443", false},
+		{"fault 34: default port", []string{app}, "https://app.example:443", false},
+		{"a user in it", []string{app}, "https://a@app.example", false},
+		{"a list", []string{app}, app + " " + app, false},
+		{"a star", []string{app}, "*", false},
+		{"the request's own host by https", nil, "https://example.com", false},
+		{"the request's own host, another port", nil, "http://example.com:8080", false},
+		{"a host that begins like the request's own", nil, "http://example.com.evil.example", false},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			m := new(minted)
+			h := newCORS(t, tt.listed...).Mint(m)
+
+			w := serve(h, newRequest("Origin", tt.origin))
+			got := w.Header()["Access-Control-Allow-Origin"]
+			if tt.allowed {
+				if m.n != 1 || len(got) != 1 || got[0] != tt.origin {
+					t.Errorf("minted %d times with Access-Control-Allow-Origin %q; want once, and the origin once", m.n, got)
+				}
+				if want := "Retry-After, RateLimit, RateLimit-Policy, X-Request-Id, Server-Timing"; w.Header().Get("Access-Control-Expose-Headers") != want {
+					t.Errorf("exposed: %q", w.Header().Get("Access-Control-Expose-Headers"))
+				}
+			} else if m.n != 0 || codeOf(t, w) != "forbidden" || len(corsHeaders(w)) > 0 {
+				t.Errorf("minted %d times, code %q, headers %q; want a bare 403", m.n, codeOf(t, w), corsHeaders(w))
+			}
+			if w.Header().Get("Access-Control-Allow-Credentials") != "" {
+				t.Error("cookies are let in")
+			}
+			if vary := w.Header()["Vary"]; len(vary) != 1 || vary[0] != "Origin" {
+				t.Errorf("Vary %q, want Origin once", vary)
+			}
+
+			r := newRequest("Origin", tt.origin, "Access-Control-Request-Method", "POST")
+			r.Method = http.MethodOptions
+			w = serve(h, r)
+			if w.Code != http.StatusNoContent || (len(corsHeaders(w)) > 0) != tt.allowed {
+				t.Errorf("preflight: %d with headers %q", w.Code, corsHeaders(w))
+			}
+		})
+	}
+}
+
+func TestTwoOriginHeadersAreRefused(t *testing.T) {
+	m := new(minted)
+	if w := serve(newCORS(t, app).Mint(m), newRequest("Origin", app, "Origin", app)); codeOf(t, w) != "forbidden" || m.n != 0 {
+		t.Errorf("code %q, minted %d times", codeOf(t, w), m.n)
+	}
+}
+
+func TestOwnOriginFollowsTheSchemeOfTheClient(t *testing.T) {
+	const own = "https://orga.example"
+	for _, tt := range []struct {
+		name    string
+		tls     bool
+		proto   []string
+		origin  string
+		allowed bool
+	}{
+		{"TLS here", true, nil, own, true},
+		{"TLS at the platform", false, []string{"https"}, own, true},
+		{"plain", false, nil, "http://orga.example", true},
+		{"plain, said so", false, []string{"http"}, "http://orga.example", true},
+		{"a page without TLS asks one with it", false, []string{"https"}, "http://orga.example", false},
+		{"the same, TLS here", true, []string{"http"}, "http://orga.example", false},
+		{"two of them", false, []string{"https", "http"}, own, false},
+		{"a list", false, []string{"https,http"}, own, false},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			m := new(minted)
+			r := newRequest("Origin", tt.origin)
+			r.Host = "orga.example"
+			if tt.tls {
+				r.TLS = new(tls.ConnectionState)
+			}
+			if tt.proto != nil {
+				r.Header["X-Forwarded-Proto"] = tt.proto
+			}
+			serve(newCORS(t).Mint(m), r)
+			if (m.n == 1) != tt.allowed {
+				t.Errorf("minted %d times, want allowed %v", m.n, tt.allowed)
+			}
+		})
+	}
+	t.Run("without a host nothing is its own", func(t *testing.T) {
+		m := new(minted)
+		r := newRequest("Origin", "http://")
+		r.Host = ""
+		if serve(newCORS(t).Mint(m), r); m.n != 0 {
+			t.Error("minted")
+		}
+	})
+}
+
+func TestRequestsWithoutOriginAreNotCORSsBusiness(t *testing.T) {
+	m := new(minted)
+	if w := serve(newCORS(t).Mint(m), newRequest()); m.n != 1 || len(corsHeaders(w)) > 0 {
+		t.Errorf("minted %d times, headers %q", m.n, corsHeaders(w))
+	}
+}
+
+func TestSecFetch(t *testing.T) {
+	for _, tt := range []struct {
+		site, mode, origin string
+		minted             bool
+	}{
+		{"", "", "", true}, // a program, an old browser
+		{"none", "navigate", "", true},
+		{"same-origin", "cors", "", true},
+		{"same-origin", "no-cors", "", true},
+		{"same-site", "no-cors", "", true},
+		{"same-site", "cors", app, true},
+		{"cross-site", "cors", app, true},
+		{"cross-site", "cors", "https://evil.example", false},
+		{"same-site", "cors", "https://evil.example", false},
+		{"cross-site", "navigate", "", false},  // fault 27: a link
+		{"cross-site", "no-cors", "", false},   // fault 27: an image
+		{"cross-site", "navigate", app, false}, // fault 27: a form
+		{"cross-site", "no-cors", app, false},
+		{"cross-site", "websocket", app, false},
+		{"cross-site", "", "", false},
+		{"Cross-Site", "no-cors", "", false},
+		{"something-new", "navigate", "", false},
+	} {
+		t.Run("fault 27: "+tt.site+" "+tt.mode+" "+tt.origin, func(t *testing.T) {
+			m := new(minted)
+			r := newRequest("Sec-Fetch-Site", tt.site, "Sec-Fetch-Mode", tt.mode)
+			if tt.origin != "" {
+				r.Header.Set("Origin", tt.origin)
+			}
+			w := serve(newCORS(t, app).Mint(m), r)
+			if (m.n == 1) != tt.minted {
+				t.Errorf("minted %d times", m.n)
+			}
+			if !tt.minted && codeOf(t, w) != "forbidden" {
+				t.Errorf("code %q", codeOf(t, w))
+			}
+		})
+	}
+}
+
+func TestPreflight(t *testing.T) {
+	quiet := false
+	h := newCORS(t, app).Mint(http.NotFoundHandler())
+	spy := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		h.ServeHTTP(w, r)
+		quiet = request.From(r.Context()).Quiet
+	})
+	preflight := func(headers ...string) *httptest.ResponseRecorder {
+		r := newRequest(headers...)
+		r.Method = http.MethodOptions
+		return serve(spy, r)
+	}
+
+	t.Run("granted", func(t *testing.T) {
+		w := preflight("Origin", app, "Access-Control-Request-Method", "POST", "Access-Control-Request-Headers", "authorization,content-type")
+		for name, want := range map[string]string{
+			"Access-Control-Allow-Origin":  app,
+			"Access-Control-Allow-Methods": "GET, POST, OPTIONS",
+			"Access-Control-Allow-Headers": "Authorization, Content-Type, X-Request-Id",
+			"Access-Control-Max-Age":       "7200",
+			"Vary":                         "Origin",
+		} {
+			if got := w.Header()[name]; len(got) != 1 || got[0] != want {
+				t.Errorf("%s: %q, want %q once", name, got, want)
+			}
+		}
+		if w.Code != http.StatusNoContent || w.Body.Len() > 0 {
+			t.Errorf("%d with %d bytes", w.Code, w.Body.Len())
+		}
+		if !quiet {
+			t.Error("it would be logged like a mint")
+		}
+	})
+	t.Run("says what is allowed, whatever is wanted", func(t *testing.T) {
+		w := preflight("Origin", app, "Access-Control-Request-Method", "DELETE", "Access-Control-Request-Headers", "x-evil",
+			"Access-Control-Request-Private-Network", "true")
+		if got := w.Header().Get("Access-Control-Allow-Methods"); got != "GET, POST, OPTIONS" {
+			t.Errorf("methods %q", got)
+		}
+		if strings.Contains(strings.ToLower(w.Header().Get("Access-Control-Allow-Headers")), "evil") {
+			t.Error("a header was granted that is not allowed")
+		}
+		if w.Header().Get("Access-Control-Allow-Private-Network") != "" {
+			t.Error("a private network was opened")
+		}
+	})
+	t.Run("without an Origin", func(t *testing.T) {
+		for _, headers := range [][]string{nil, {"Access-Control-Request-Method", "POST"}} {
+			if w := preflight(headers...); w.Code != http.StatusNoContent || len(corsHeaders(w)) > 0 {
+				t.Errorf("%q: %d, %q", headers, w.Code, corsHeaders(w))
+			}
+		}
+	})
+	t.Run("fault 35: a listed origin, whatever else is missing", func(t *testing.T) {
+		if w := preflight("Origin", app); w.Code != http.StatusNoContent || len(w.Header()["Access-Control-Allow-Origin"]) != 1 {
+			t.Errorf("%d, %q", w.Code, corsHeaders(w))
+		}
+	})
+	t.Run("fault 36: larger than 8 KiB", func(t *testing.T) {
+		for _, headers := range [][]string{
+			{"Access-Control-Request-Headers", strings.Repeat("a,", 512<<10)},
+			{"Access-Control-Request-Headers", strings.Repeat("a", 5000), "X-Padding", strings.Repeat("a", 5000)},
+		} {
+			w := preflight(append(headers, "Origin", app, "Access-Control-Request-Method", "POST")...)
+			if w.Code != http.StatusRequestHeaderFieldsTooLarge || codeOf(t, w) != "headers_too_large" {
+				t.Errorf("%d, code %q", w.Code, codeOf(t, w))
+			}
+		}
+		if w := preflight("Origin", app, "Access-Control-Request-Method", "POST", "Access-Control-Request-Headers", strings.Repeat("a", 7000)); w.Code != http.StatusNoContent {
+			t.Errorf("7000 bytes: %d", w.Code)
+		}
+	})
+}
+
+func TestErrorsCarryCORSHeaders(t *testing.T) {
+	c := newCORS(t, app)
+	broken := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		request.Fail(w, r, problem.New(problem.UpstreamError, nil))
+	})
+	panics := http.HandlerFunc(func(http.ResponseWriter, *http.Request) { panic("a test's") })
+	for name, h := range map[string]http.Handler{
+		"fault 35: an error":        c.Mint(broken),
+		"fault 35: a panic":         c.Mint(panics),
+		"fault 35: before a tenant": c.Headers(broken),
+		"both":                      c.Headers(c.Mint(broken)),
+	} {
+		w := serve(h, newRequest("Origin", app))
+		if got := w.Header()["Access-Control-Allow-Origin"]; w.Code < 500 || len(got) != 1 || got[0] != app {
+			t.Errorf("%s: %d with Access-Control-Allow-Origin %q", name, w.Code, got)
+		}
+	}
+	if w := serve(c.Headers(broken), newRequest("Origin", "https://evil.example")); codeOf(t, w) != "upstream_error" || len(corsHeaders(w)) > 0 {
+		t.Errorf("another origin: code %q with %q", codeOf(t, w), corsHeaders(w))
+	}
+}
+
+func TestOriginsInBrowserForm(t *testing.T) {
+	for _, good := range []string{
+		app, "http://app.example", "https://app.example:8443", "http://localhost", "http://localhost:3000", "http://127.0.0.1:8080",
+		"http://[::1]:3000", "https://xn--bcher-kva.example", "https://a-b_c.example", "http://example.com:443", "https://example.com:80",
+		"capacitor://localhost", "chrome-extension://abcdefgh", "https://3d-print.example", "https://intranet",
+	} {
+		if _, err := cors.New([]string{good}); err != nil {
+			t.Errorf("%s: %v", good, err)
+		}
+	}
+	for _, bad := range []string{
+		"", "*", "null", "app.example", "//app.example", "https:app.example", "https://", "https:///", "https://*", "https://*.example.com",
+		"https://app.example/", "https://app.example/path", "https://app.example?q", "https://app.example#f", "https://user@app.example",
+		"HTTPS://app.example", "https://App.example", "https://bücher.example", "https://app.example.", "https://.example", "https://a..example",
+		"https://app.example:443", "http://app.example:80", "https://app.example:", "https://app.example:0", "https://app.example:080",
+		"https://app.example:65536", "https://app.example:http", "https://app.example:-1", " https://app.example", "https://app.example ",
+		"https://app example", "https://app.example,https://b.example", "http://127.1", "http://127.0.0.01", "http://1.2.3.4.5", "http://0x7f.0x1",
+		"http://[::1", "http://::1", "http://[::0001]", "http://[::1%25eth0]", "http://[::ffff:1.2.3.4]", "http://[1.2.3.4]", "file://", "1http://a",
+		"https://" + strings.Repeat("a", 64), "https://" + strings.Repeat("abc.", 64) + "example", "https://app.example\n",
+	} {
+		_, err := cors.New([]string{app, bad})
+		if err == nil {
+			t.Errorf("%q passes", bad)
+			continue
+		}
+		if !strings.Contains(err.Error(), "origin 2 of 2") || len(bad) > 7 && strings.Contains(err.Error(), bad) {
+			t.Errorf("%q: %v: want its place and not its text", bad, err)
+		}
+	}
+	if _, err := cors.New([]string{"*", app, "null"}); strings.Count(err.Error(), "\n") != 1 {
+		t.Errorf("two faults are reported as %q", err)
+	}
+}
+
+func FuzzOrigin(f *testing.F) {
+	for _, seed := range []string{app, "null", "*", "https://app.example:443", "http://[::1]:3000", "https://app.example.", "http://127.1", "http://example.com"} {
+		f.Add(seed, seed)
+		f.Add(app, seed)
+	}
+	f.Fuzz(func(t *testing.T, listed, origin string) {
+		c, err := cors.New([]string{listed})
+		if err != nil {
+			return
+		}
+		u, err := url.Parse(listed)
+		if err != nil || u.Scheme+"://"+u.Host != listed || u.User != nil || strings.ToLower(listed) != listed {
+			t.Fatalf("%q is taken for an origin", listed)
+		}
+		m := new(minted)
+		w := serve(c.Mint(m), newRequest("Origin", origin))
+		allowed := origin == listed || origin == "http://example.com" // which is the test request's own
+		if (m.n == 1) != allowed || (w.Header().Get("Access-Control-Allow-Origin") == origin && origin != "") != allowed {
+			t.Fatalf("listed %q, origin %q: minted %d times, %q", listed, origin, m.n, corsHeaders(w))
+		}
+	})
+}
+
+// The log says which origin it was, where it is written as one.
+func TestRefusedOriginIsNamed(t *testing.T) {
+	for _, tt := range []struct {
+		name   string
+		origin []string
+		cause  string
+	}{
+		{"an origin", []string{"https://other.example"}, "the origin is not listed: https://other.example"},
+		{"what is none", []string{"https://other.example/?token=t"}, "the origin is not listed"},
+		{"null", []string{"null"}, "the origin is not listed"},
+		{"two", []string{"https://a.example", "https://b.example"}, "the origin is not listed"},
+		{"a long one", []string{strings.Repeat("a", 300) + "://app.example"}, "the origin is not listed"},
+	} {
+		for method, status := range map[string]string{http.MethodGet: "403", http.MethodOptions: "204"} {
+			var log bytes.Buffer
+			h := request.Handler(newCORS(t, app).Mint(new(minted)), slog.New(slog.NewJSONHandler(&log, nil)))
+			r := httptest.NewRequest(method, "/", nil)
+			r.Header["Origin"] = tt.origin
+			h.ServeHTTP(httptest.NewRecorder(), r)
+			for _, member := range []string{`"level":"INFO"`, `"code":"forbidden"`, `"status":` + status, `"cause":"` + tt.cause + `"`} {
+				if !strings.Contains(log.String(), member) {
+					t.Errorf("%s by %s: no %s in %s", tt.name, method, member, log.String())
+				}
+			}
+		}
+	}
+}
+
+// A preflight that is answered is no line of the log, but for who debugs.
+func TestPreflightsAreQuiet(t *testing.T) {
+	for _, origin := range []string{app, ""} {
+		var log bytes.Buffer
+		h := request.Handler(newCORS(t, app).Mint(new(minted)), slog.New(slog.NewJSONHandler(&log, nil)))
+		r := httptest.NewRequest(http.MethodOptions, "/", nil)
+		if origin != "" {
+			r.Header.Set("Origin", origin)
+		}
+		h.ServeHTTP(httptest.NewRecorder(), r)
+		if log.Len() > 0 {
+			t.Errorf("from %q: %s", origin, log.String())
+		}
+	}
+}

@@ -1,0 +1,75 @@
+package cors
+
+import (
+	"errors"
+	"net/netip"
+	"strconv"
+	"strings"
+)
+
+// checkOrigin tells what keeps s from being an origin as browsers write it (the ASCII serialization of
+// the HTML standard): lower case, punycode, no default port, nothing after the host. Comparing is then
+// byte for byte, and what cannot match is a fault at the start rather than a riddle in production.
+// Schemes other than http and https are allowed: apps in a web view have origins like
+// capacitor://localhost.
+func checkOrigin(s string) error {
+	scheme, authority, ok := strings.Cut(s, "://")
+	if !ok || !isScheme(scheme) {
+		return errors.New("does not start with a scheme in lower case, as https://")
+	}
+	if strings.ContainsAny(authority, "/?#") {
+		return errors.New("goes on after its host, if only with a slash")
+	}
+	host := authority
+	// A colon inside of brackets belongs to an IPv6 address.
+	if colon := strings.LastIndexByte(authority, ':'); colon > strings.LastIndexByte(authority, ']') {
+		port := authority[colon+1:]
+		host = authority[:colon]
+		n, err := strconv.ParseUint(port, 10, 16)
+		if err != nil || n == 0 || strconv.FormatUint(n, 10) != port {
+			return errors.New("has a port that is no number from 1 to 65535")
+		}
+		if scheme == "http" && n == 80 || scheme == "https" && n == 443 {
+			return errors.New("names the port that its scheme has anyway; browsers leave it out")
+		}
+	}
+	if !isHost(host) {
+		return errors.New("has no host as browsers write it: lower case, no user, no wildcard, no dot at the end, punycode where it is not ASCII")
+	}
+	return nil
+}
+
+const (
+	digits  = "0123456789"
+	letters = "abcdefghijklmnopqrstuvwxyz"
+)
+
+// only tells whether s has at least one character, and none outside of set.
+func only(s, set string) bool {
+	return s != "" && !strings.ContainsFunc(s, func(r rune) bool { return !strings.ContainsRune(set, r) })
+}
+
+func isScheme(s string) bool {
+	return only(s, letters+digits+"+-.") && only(s[:1], letters)
+}
+
+func isHost(s string) bool {
+	if inner, ok := strings.CutPrefix(s, "["); ok {
+		inner, ok = strings.CutSuffix(inner, "]")
+		addr, err := netip.ParseAddr(inner)
+		return ok && err == nil && addr.Is6() && !addr.Is4In6() && addr.Zone() == "" && addr.String() == inner
+	}
+	last := ""
+	for label := range strings.SplitSeq(s, ".") {
+		if len(label) > 63 || !only(label, letters+digits+"-_") {
+			return false
+		}
+		last = label
+	}
+	if only(last, digits) || strings.HasPrefix(last, "0x") {
+		// To a browser this is an IPv4 address, and it writes all four of its numbers.
+		addr, err := netip.ParseAddr(s)
+		return err == nil && addr.String() == s
+	}
+	return len(s) <= 253
+}

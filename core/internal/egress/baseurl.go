@@ -1,0 +1,37 @@
+package egress
+
+import (
+	"errors"
+	"net/netip"
+	"net/url"
+	"strconv"
+
+	"github.com/orga-session/orga-session/core/platform"
+)
+
+// CheckBaseURL reports what keeps base from being an address that the key may be sent to: https, or http
+// to this machine. A public one must not be a loopback or private address either; its name is checked
+// again, resolved, at each dial (see [PublicOnly]). The error does not repeat base.
+func CheckBaseURL(base string, public bool) error {
+	u, err := url.Parse(base)
+	switch {
+	case err != nil, u.Hostname() == "", u.User != nil, u.RawQuery != "", u.Fragment != "", u.Opaque != "":
+		return errors.New("is not of the form https://host or https://host/path")
+	case !isPort(u.Port()):
+		return errors.New("has a port outside of 1 to 65535")
+	case u.Scheme == "https":
+	case u.Scheme == "http" && !public && platform.IsLoopback(u.Hostname()):
+	default:
+		return errors.New("must be https (http is for this machine's own addresses)")
+	}
+	if addr, err := netip.ParseAddr(u.Hostname()); public && (platform.IsLoopback(u.Hostname()) || err == nil && !isPublic(addr)) {
+		return errNotPublic
+	}
+	return nil
+}
+
+// isPort tells whether s is a port, or nothing: then it is the scheme's own.
+func isPort(s string) bool {
+	n, err := strconv.ParseUint(s, 10, 16)
+	return s == "" || err == nil && n > 0
+}

@@ -1,0 +1,205 @@
+// Package egress holds the connections to Orga: a transport that survives a frozen instance, and the guard
+// that keeps tenants' base URLs to public addresses.
+package egress
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"net"
+	"net/http"
+	"net/netip"
+	"net/url"
+	"os"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"time"
+)
+
+const (
+	// idleTimeout is how long an unused connection to Orga is kept: less than the 60 s after which
+	// load balancers drop one without a word. net/http counts it by the wall clock, which runs on
+	// while an instance is frozen.
+	idleTimeout = 25 * time.Second
+	// connectTimeout bounds a new connection, TLS included: of an attempt's 3 s it leaves time to say
+	// that it failed.
+	connectTimeout = 2 * time.Second
+	// maxIdle is how many connections are kept for one host: as many as an instance serves requests
+	// at once (Cloud Run's default is 80), or each request above it would pay a TLS handshake.
+	maxIdle = 128
+	// maxHeader bounds the header of an answer, as orga bounds its body.
+	maxHeader = 64 << 10
+)
+
+// Transport connects to Orga. It is an http.Transport that knows what a function instance goes through.
+//
+// It speaks HTTP/1.1. There, a call that is given up closes its connection and no other call was on
+// it; over HTTP/2 all calls of an instance share one connection, and when that is swallowed they all
+// wait for it. What HTTP/2 saves, handshakes at a burst, idle connections save as well. See
+// docs/architecture.md for the numbers.
+//
+// Beside that it does two things. When a call ran out of time and no other to its host was answered
+// meanwhile, that host's idle connections are dropped: what swallowed one has swallowed all. And one
+// connection can be opened ahead, by Warm, with nothing sent on it.
+//
+// No proxy is used, whatever HTTPS_PROXY says: the environment is read in one place, and a proxy
+// would resolve the names that a guard must see.
+type Transport struct {
+	hosts  sync.Map // name → *host, of those that the settings name
+	dialer net.Dialer
+	tls    *tls.Config
+	ahead  atomic.Pointer[connection]
+}
+
+// host is the way to one host: what goes wrong on it is no other's business.
+type host struct {
+	http    *http.Transport
+	answers atomic.Uint64 // calls that were answered
+}
+
+// connection is one that was opened ahead and has not been used yet.
+type connection struct {
+	net.Conn
+	to string // scheme and address
+	at time.Time
+}
+
+// New makes a Transport; guard, where given, sees each resolved address before it is dialled.
+func New(guard func(network, address string, c syscall.RawConn) error) *Transport {
+	return &Transport{
+		dialer: net.Dialer{Control: guard},
+		tls:    &tls.Config{MinVersion: tls.VersionTLS12, ClientSessionCache: tls.NewLRUClientSessionCache(64)},
+	}
+}
+
+func (t *Transport) RoundTrip(r *http.Request) (*http.Response, error) {
+	h := t.host(r.URL.Host)
+	before := h.answers.Load()
+	resp, err := h.http.RoundTrip(r)
+	switch {
+	case err == nil:
+		h.answers.Add(1)
+	case errors.Is(r.Context().Err(), context.DeadlineExceeded) && h.answers.Load() == before:
+		h.http.CloseIdleConnections()
+	}
+	return resp, err
+}
+
+func (t *Transport) host(name string) *host {
+	h, ok := t.hosts.Load(name)
+	if !ok {
+		h, _ = t.hosts.LoadOrStore(name, &host{http: &http.Transport{
+			DialContext:            func(ctx context.Context, _, addr string) (net.Conn, error) { return t.dial(ctx, "http", addr) },
+			DialTLSContext:         func(ctx context.Context, _, addr string) (net.Conn, error) { return t.dial(ctx, "https", addr) },
+			MaxIdleConnsPerHost:    maxIdle,
+			IdleConnTimeout:        idleTimeout,
+			MaxResponseHeaderBytes: maxHeader,
+		}})
+	}
+	return h.(*host)
+}
+
+// Warm opens a connection to base, TLS done, for the first call to find. It is silent: what fails
+// here, the first call will say.
+func (t *Transport) Warm(ctx context.Context, base string) {
+	u, err := url.Parse(base)
+	if err != nil {
+		return
+	}
+	addr := u.Host
+	if u.Port() == "" {
+		addr = net.JoinHostPort(u.Hostname(), map[string]string{"http": "80", "https": "443"}[u.Scheme])
+	}
+	conn, err := t.open(ctx, u.Scheme, addr)
+	if err != nil {
+		return
+	}
+	t.ahead.Store(&connection{conn, u.Scheme + addr, time.Now().Round(0)}) // the wall clock, as above
+}
+
+// dial hands out the connection that was opened ahead, if it is still good, or opens one.
+func (t *Transport) dial(ctx context.Context, scheme, addr string) (net.Conn, error) {
+	if c := t.ahead.Swap(nil); c != nil {
+		if age := time.Since(c.at); c.to == scheme+addr && age >= 0 && age < idleTimeout && quiet(c.Conn) {
+			return c.Conn, nil
+		}
+		_ = c.Close() // nothing was sent on it
+	}
+	return t.open(ctx, scheme, addr)
+}
+
+// quiet tells whether nothing has come on a connection on which nothing was asked: neither its end,
+// nor anything else. It takes a millisecond. net/http resends a call whose connection turns out to be
+// dead when that had served a call before; of this one it would think that it was new.
+func quiet(conn net.Conn) bool {
+	_ = conn.SetReadDeadline(time.Now().Add(time.Millisecond)) // what fails here, fails in Read
+	_, err := conn.Read(make([]byte, 1))
+	return errors.Is(err, os.ErrDeadlineExceeded) && conn.SetReadDeadline(time.Time{}) == nil
+}
+
+func (t *Transport) open(ctx context.Context, scheme, addr string) (net.Conn, error) {
+	ctx, cancel := context.WithTimeout(ctx, connectTimeout)
+	defer cancel()
+	conn, err := t.dialer.DialContext(ctx, "tcp", addr)
+	if err != nil || scheme == "http" {
+		return conn, err
+	}
+	config := t.tls.Clone()
+	config.ServerName, _, _ = net.SplitHostPort(addr)
+	secure := tls.Client(conn, config)
+	if err := secure.HandshakeContext(ctx); err != nil {
+		_ = conn.Close() // the handshake's error is the one to report
+		return nil, err
+	}
+	return secure, nil
+}
+
+var errNotPublic = errors.New("a tenant's base URL must lead to a public address")
+
+// PublicOnly is a guard for New that lets connections reach public addresses only: its name may resolve
+// to anything, the platform's metadata service included. It sees the address that is really dialled,
+// so no name can change its answer between the check and the call.
+func PublicOnly(_, address string, _ syscall.RawConn) error {
+	ap, err := netip.ParseAddrPort(address)
+	if err != nil || !isPublic(ap.Addr()) {
+		return errNotPublic
+	}
+	return nil
+}
+
+// reserved are the special-purpose blocks (IANA's registries, RFC 6890) that netip has no name for.
+// Of IPv6, the internet is 2000::/3, and all that is reserved there is listed.
+var reserved = []netip.Prefix{
+	netip.MustParsePrefix("0.0.0.0/8"),
+	netip.MustParsePrefix("100.64.0.0/10"),   // carrier-grade NAT
+	netip.MustParsePrefix("192.0.0.0/24"),    // protocol assignments
+	netip.MustParsePrefix("192.0.2.0/24"),    // documentation
+	netip.MustParsePrefix("192.88.99.0/24"),  // 6to4 relays
+	netip.MustParsePrefix("198.18.0.0/15"),   // benchmarks
+	netip.MustParsePrefix("198.51.100.0/24"), // documentation
+	netip.MustParsePrefix("203.0.113.0/24"),  // documentation
+	netip.MustParsePrefix("240.0.0.0/4"),     // reserved, broadcast
+	netip.MustParsePrefix("2001::/23"),       // protocol assignments, Teredo among them
+	netip.MustParsePrefix("2001:db8::/32"),   // documentation
+	netip.MustParsePrefix("2002::/16"),       // 6to4: an IPv4 address in other clothes
+	netip.MustParsePrefix("3fff::/20"),       // documentation
+}
+
+var (
+	ipv6Internet = netip.MustParsePrefix("2000::/3")
+	nat64        = netip.MustParsePrefix("64:ff9b::/96") // how an IPv6-only network names an IPv4 address
+)
+
+func isPublic(addr netip.Addr) bool {
+	addr = addr.Unmap().WithZone("")
+	if nat64.Contains(addr) {
+		bytes := addr.As16()
+		addr = netip.AddrFrom4([4]byte(bytes[12:]))
+	}
+	if !addr.IsGlobalUnicast() || addr.IsPrivate() || addr.Is6() && !ipv6Internet.Contains(addr) {
+		return false
+	}
+	return !slices.ContainsFunc(reserved, func(block netip.Prefix) bool { return block.Contains(addr) })
+}

@@ -1,0 +1,426 @@
+package egress
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"io"
+	"log"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"net/netip"
+	"runtime"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/orga-session/orga-session/core/orga"
+	"github.com/orga-session/orga-session/core/orga/orgatest"
+)
+
+// way is a transport to an Orga API, through a proxy that can spoil connections.
+type way struct {
+	*Transport
+	api    *orgatest.Server
+	proxy  *orgatest.Proxy
+	client *orga.Client
+}
+
+func newWay(t *testing.T, secure bool) *way {
+	t.Helper()
+	api := orgatest.Start(t, new(orgatest.API), secure)
+	proxy, err := orgatest.NewProxy(api.Listener.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	w := &way{Transport: New(nil), api: api, proxy: proxy}
+	if secure {
+		w.tls.RootCAs = api.Client().Transport.(*http.Transport).TLSClientConfig.RootCAs
+	}
+	scheme, _, _ := strings.Cut(api.URL, ":")
+	w.client = &orga.Client{BaseURL: scheme + "://" + proxy.Addr(), HTTPClient: &http.Client{Transport: w.Transport}, Timeout: 10 * time.Second}
+	t.Cleanup(func() {
+		closeIdle(w.Transport)
+		proxy.Close()
+	})
+	return w
+}
+
+func closeIdle(t *Transport) {
+	t.hosts.Range(func(_, h any) bool {
+		h.(*host).http.CloseIdleConnections()
+		return true
+	})
+}
+
+func (w *way) mint(t *testing.T) error {
+	t.Helper()
+	_, err := w.client.SessionConfig(t.Context(), orgatest.Key)
+	return err
+}
+
+// fill leaves n connections idle: n mints that wait for each other.
+func (w *way) fill(t *testing.T, n int) {
+	t.Helper()
+	var waiting, wg sync.WaitGroup
+	waiting.Add(n)
+	together := http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
+		waiting.Done()
+		waiting.Wait()
+		_, _ = rw.Write([]byte(`{"ephemeral_token":"t"}`))
+	})
+	for range n {
+		w.api.Fail(orga.CallMint, together)
+		wg.Go(func() {
+			if _, err := w.client.MintToken(t.Context(), orgatest.Key); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	wg.Wait()
+	if got := w.proxy.Opened(); got != n {
+		t.Fatalf("%d connections, want %d", got, n)
+	}
+}
+
+func schemes(t *testing.T, do func(t *testing.T, secure bool)) {
+	t.Run("plain", func(t *testing.T) { do(t, false) })
+	t.Run("TLS", func(t *testing.T) { do(t, true) })
+}
+
+// In a steady state there are no more connections than clients.
+func TestConnectionsAreKept(t *testing.T) {
+	schemes(t, func(t *testing.T, secure bool) {
+		w := newWay(t, secure)
+		w.fill(t, 32)
+		var wg sync.WaitGroup
+		for range 32 {
+			wg.Go(func() {
+				for range 10 {
+					if err := w.mint(t); err != nil {
+						t.Error(err)
+					}
+				}
+			})
+		}
+		wg.Wait()
+		// net/http gives one up when the answer overtakes the end of the request's write: on a busy machine
+		// that happens.
+		if got := w.proxy.Opened(); got > 34 {
+			t.Errorf("%d connections for 32 clients", got)
+		}
+	})
+}
+
+// fault 37: kept-alive connections that were closed or reset while nobody looked. The POST that finds
+// out is sent again, at once, as if nothing had been.
+func TestDeadConnections(t *testing.T) {
+	for name, spoil := range map[string]func(*orgatest.Proxy){"closed": (*orgatest.Proxy).Cut, "reset": (*orgatest.Proxy).Reset} {
+		t.Run(name, func(t *testing.T) {
+			schemes(t, func(t *testing.T, secure bool) {
+				w := newWay(t, secure)
+				w.fill(t, 4)
+				for range 50 {
+					spoil(w.proxy)
+					if err := w.mint(t); err != nil {
+						t.Fatal(err)
+					}
+				}
+			})
+		})
+	}
+}
+
+// fault 38: connections that were swallowed. The first call runs into its time; after it, no other
+// does, however many connections were idle.
+func TestSwallowedConnections(t *testing.T) {
+	schemes(t, func(t *testing.T, secure bool) {
+		w := newWay(t, secure)
+		w.fill(t, 8)
+		w.proxy.Swallow()
+		w.client.Timeout = 200 * time.Millisecond
+		if err := w.mint(t); !errors.Is(err, orga.ErrTimeout) {
+			t.Fatal(err)
+		}
+		w.client.Timeout = 10 * time.Second
+		start := time.Now()
+		for range 8 {
+			if err := w.mint(t); err != nil {
+				t.Error(err)
+			}
+		}
+		if took := time.Since(start); took > 2*time.Second || w.proxy.Opened() != 9 {
+			t.Errorf("8 calls took %v and %d connections", took, w.proxy.Opened())
+		}
+	})
+}
+
+// fault 38: what another host answers says nothing about connections that were swallowed.
+func TestSwallowedConnectionsBesideAnotherHost(t *testing.T) {
+	w, other := newWay(t, false), newWay(t, false)
+	other.client.HTTPClient = w.client.HTTPClient // tenants share the way to their hosts
+	w.fill(t, 8)
+	w.proxy.Swallow()
+	ctx, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)
+	defer cancel()
+	slow := make(chan error)
+	go func() {
+		_, err := w.client.MintToken(ctx, orgatest.Key)
+		slow <- err
+	}()
+	for ctx.Err() == nil {
+		if err := other.mint(t); err != nil {
+			t.Error(err)
+		}
+	}
+	if err := <-slow; !errors.Is(err, orga.ErrTimeout) {
+		t.Error(err)
+	}
+	start := time.Now()
+	if err := w.mint(t); err != nil || time.Since(start) > 2*time.Second {
+		t.Errorf("the next call: %v after %v", err, time.Since(start))
+	}
+	if n := other.proxy.Opened(); n != 1 {
+		t.Errorf("the other host's calls took %d connections: its idle ones were dropped", n)
+	}
+}
+
+// A call that runs out of time while others are answered says nothing about their connections.
+func TestSlowCallSparesTheOthers(t *testing.T) {
+	w := newWay(t, false)
+	w.fill(t, 8)
+	hanging := make(chan struct{})
+	w.api.Fail(orga.CallMint, http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
+		close(hanging)
+		orgatest.Hang().ServeHTTP(rw, r)
+	}))
+	ctx, cancel := context.WithTimeout(t.Context(), 500*time.Millisecond)
+	defer cancel()
+	slow := make(chan error)
+	go func() {
+		_, err := w.client.MintToken(ctx, orgatest.Key)
+		slow <- err
+	}()
+	<-hanging
+	if err := w.mint(t); err != nil {
+		t.Error(err)
+	}
+	if err := <-slow; !errors.Is(err, orga.ErrTimeout) {
+		t.Error(err)
+	}
+	var wg sync.WaitGroup
+	for range 4 {
+		wg.Go(func() {
+			if err := w.mint(t); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	wg.Wait()
+	if got := w.proxy.Opened(); got > 9 {
+		t.Errorf("%d connections: the idle ones were dropped", got)
+	}
+}
+
+// fault 43: an answer's header is bounded, too.
+func TestHeaderBound(t *testing.T) {
+	w := newWay(t, false)
+	w.api.Fail(orga.CallMint, orgatest.Status(200, `{"ephemeral_token":"t"}`, "X-Flood", strings.Repeat("x", 1<<20)))
+	if err := w.mint(t); !errors.Is(err, orga.ErrConnection) {
+		t.Error(err)
+	}
+}
+
+// The first call finds the connection that init has opened; whatever happened to it meanwhile, the
+// call does not fail.
+func TestWarm(t *testing.T) {
+	for name, row := range map[string]struct {
+		meanwhile func(w *way)
+		opened    int // connections after one mint
+	}{
+		"used":           {func(*way) {}, 1},
+		"closed":         {func(w *way) { w.proxy.Cut() }, 2},
+		"reset":          {func(w *way) { w.proxy.Reset() }, 2},
+		"too old":        {func(w *way) { w.ahead.Load().at = time.Now().Add(-idleTimeout) }, 2},
+		"clock set back": {func(w *way) { w.ahead.Load().at = time.Now().Add(time.Hour) }, 2},
+		"to another":     {func(w *way) { w.ahead.Load().to = "https://other.example:443" }, 2},
+	} {
+		t.Run(name, func(t *testing.T) {
+			schemes(t, func(t *testing.T, secure bool) {
+				w := newWay(t, secure)
+				w.Warm(t.Context(), w.client.BaseURL)
+				eventually(t, func() bool { return w.proxy.Opened() == 1 })
+				if got := w.api.Calls(orga.CallMint) + w.api.Calls(orga.CallICE); got != 0 {
+					t.Fatalf("%d calls", got)
+				}
+				row.meanwhile(w)
+				for range 3 {
+					if err := w.mint(t); err != nil {
+						t.Error(err)
+					}
+				}
+				if got := w.proxy.Opened(); got != row.opened {
+					t.Errorf("%d connections, want %d", got, row.opened)
+				}
+			})
+		})
+	}
+	t.Run("a failure is silent", func(t *testing.T) {
+		w := newWay(t, true)
+		plain := orgatest.New(t) // no TLS there
+		for _, base := range []string{"https://127.0.0.1:1", "https://" + plain.Listener.Addr().String(), "https://[::1", "nowhere"} {
+			w.Warm(t.Context(), base)
+			if w.ahead.Load() != nil {
+				t.Errorf("%s: a connection", base)
+			}
+		}
+		if err := w.mint(t); err != nil {
+			t.Error(err)
+		}
+	})
+	t.Run("bounded by its context", func(t *testing.T) {
+		silent, err := net.Listen("tcp", "127.0.0.1:0") // accepts, and never shakes hands
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer silent.Close()
+		ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+		defer cancel()
+		start := time.Now()
+		New(nil).Warm(ctx, "https://"+silent.Addr().String())
+		if took := time.Since(start); took > time.Second {
+			t.Errorf("took %v", took)
+		}
+	})
+}
+
+func TestTLS(t *testing.T) {
+	t.Run("no version before 1.2", func(t *testing.T) {
+		server := httptest.NewUnstartedServer(new(orgatest.API))
+		server.TLS = &tls.Config{MinVersion: tls.VersionTLS10, MaxVersion: tls.VersionTLS11}
+		server.Config.ErrorLog = log.New(io.Discard, "", 0)
+		server.StartTLS()
+		defer server.Close()
+		tr := New(nil)
+		tr.tls.RootCAs = server.Client().Transport.(*http.Transport).TLSClientConfig.RootCAs
+		_, err := (&orga.Client{BaseURL: server.URL, HTTPClient: &http.Client{Transport: tr}}).MintToken(t.Context(), orgatest.Key)
+		if !errors.Is(err, orga.ErrConnection) || !strings.Contains(err.Error(), "protocol version") {
+			t.Error(err)
+		}
+	})
+	t.Run("certificates are checked", func(t *testing.T) {
+		api := orgatest.NewTLS(t)
+		_, err := (&orga.Client{BaseURL: api.URL, HTTPClient: &http.Client{Transport: New(nil)}}).MintToken(t.Context(), orgatest.Key)
+		if _, ok := errors.AsType[*tls.CertificateVerificationError](err); !ok || api.Calls(orga.CallMint) != 0 {
+			t.Error(err)
+		}
+	})
+	t.Run("HTTP/1.1, and a session is resumed", func(t *testing.T) {
+		var mu sync.Mutex
+		var seen []string
+		api := orgatest.Start(t, &orgatest.API{Intercept: func(_ orga.Call, r *http.Request) http.Handler {
+			mu.Lock()
+			defer mu.Unlock()
+			seen = append(seen, fmt.Sprint(r.Proto, " ", r.TLS.DidResume))
+			return nil
+		}}, true)
+		tr := New(nil)
+		tr.tls.RootCAs = api.Client().Transport.(*http.Transport).TLSClientConfig.RootCAs
+		client := &orga.Client{BaseURL: api.URL, HTTPClient: &http.Client{Transport: tr}}
+		for range 2 {
+			if _, err := client.MintToken(t.Context(), orgatest.Key); err != nil {
+				t.Fatal(err)
+			}
+			closeIdle(tr)
+		}
+		if got := strings.Join(seen, ", "); got != "HTTP/1.1 false, HTTP/1.1 true" {
+			t.Error(got)
+		}
+	})
+}
+
+// fault 44: a tenant's base URL reaches the internet alone. What counts is the address that is dialled,
+// whatever the name is.
+func TestGuard(t *testing.T) {
+	api := orgatest.New(t)
+	_, port, _ := net.SplitHostPort(api.Listener.Addr().String())
+	tr := New(PublicOnly)
+	for _, host := range []string{"127.0.0.1", "localhost", "[::1]", "[::ffff:127.0.0.1]", "0.0.0.0", "[::]"} {
+		client := &orga.Client{BaseURL: "http://" + net.JoinHostPort(strings.Trim(host, "[]"), port), HTTPClient: &http.Client{Transport: tr}}
+		if _, err := client.MintToken(t.Context(), orgatest.Key); !errors.Is(err, errNotPublic) {
+			t.Errorf("%s: %v", host, err)
+		}
+		tr.Warm(t.Context(), client.BaseURL)
+		if tr.ahead.Load() != nil {
+			t.Errorf("%s: opened ahead", host)
+		}
+	}
+	if api.Connections() != 0 {
+		t.Errorf("%d connections", api.Connections())
+	}
+}
+
+func TestIsPublic(t *testing.T) {
+	for addr, want := range map[string]bool{
+		"93.184.216.34": true, "8.8.8.8": true, "172.15.255.255": true, "172.32.0.1": true, "100.128.0.1": true,
+		"2606:4700::1111": true, "2a00:1450:4001::1": true, "::ffff:8.8.8.8": true, "64:ff9b::8.8.8.8": true,
+
+		"127.0.0.1": false, "127.255.255.254": false, "0.0.0.0": false, "0.1.2.3": false,
+		"10.0.0.1": false, "172.16.0.1": false, "172.31.255.255": false, "192.168.1.1": false,
+		"169.254.169.254": false, "169.254.170.2": false, // the metadata services
+		"100.64.0.1": false, "192.0.0.192": false, "198.18.0.1": false,
+		"224.0.0.1": false, "240.0.0.1": false, "255.255.255.255": false,
+		"::": false, "::1": false, "::127.0.0.1": false, "fe80::1": false, "fe80::1%eth0": false, "fec0::1": false,
+		"fc00::1": false, "fd00:ec2::254": false, "ff02::1": false, "100::1": false, "5f00::1": false,
+		"::ffff:127.0.0.1": false, "::ffff:169.254.169.254": false, "::ffff:0:127.0.0.1": false,
+		"64:ff9b::127.0.0.1": false, "64:ff9b::169.254.169.254": false, "64:ff9b:1::1": false,
+		"2002:7f00:1::": false, "2001::1": false, "2001:db8::1": false, "3fff::1": false,
+	} {
+		if got := isPublic(netip.MustParseAddr(addr)); got != want {
+			t.Errorf("%s: %v", addr, got)
+		}
+	}
+	if PublicOnly("tcp", "no address", nil) == nil {
+		t.Error("what does not parse passes")
+	}
+}
+
+// fault 47: whatever the network does, no goroutine is left behind.
+func TestNoGoroutineIsLeft(t *testing.T) {
+	before := runtime.NumGoroutine()
+	t.Run("faults", func(t *testing.T) {
+		for _, secure := range []bool{false, true} {
+			w := newWay(t, secure)
+			w.client.Timeout = 50 * time.Millisecond
+			w.Warm(t.Context(), w.client.BaseURL)
+			for _, fault := range []http.Handler{orgatest.Hang(), orgatest.HangBody(), orgatest.Reset(), orgatest.Close(), orgatest.Truncate(),
+				orgatest.Flood(), orgatest.GzipBomb(), orgatest.Babble(), orgatest.Redirect("/"), orgatest.Status(500, "")} {
+				w.api.Fail(orga.CallMint, fault)
+				w.api.Fail(orga.CallICE, fault)
+				_, _ = w.client.MintToken(t.Context(), orgatest.Key)
+				_, _ = w.client.ICEServers(t.Context(), "t")
+			}
+			w.proxy.Swallow()
+			_ = w.mint(t)
+		}
+	})
+	eventually(t, func() bool { return runtime.NumGoroutine() <= before })
+}
+
+// eventually waits for something that other goroutines do; if it does not happen, it says what they
+// are at.
+func eventually(t *testing.T, done func() bool) {
+	t.Helper()
+	deadline := time.After(5 * time.Second)
+	for !done() {
+		select {
+		case <-deadline:
+			stacks := make([]byte, 1<<20)
+			t.Fatalf("it does not happen:\n%s", stacks[:runtime.Stack(stacks, true)])
+		case <-time.After(time.Millisecond):
+		}
+	}
+}

@@ -1,0 +1,56 @@
+package request
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"maps"
+	"net/http"
+	"strconv"
+
+	"github.com/orga-session/orga-session/core/problem"
+)
+
+// Fail answers r with the [problem.Problem] in err, or with Internal when there is none, and records it.
+// It must come before anything else is written.
+func Fail(w http.ResponseWriter, r *http.Request, err error) {
+	p, ok := errors.AsType[*problem.Problem](err)
+	if !ok {
+		p = problem.New(problem.Internal, err)
+	}
+	x := From(r.Context())
+	x.Code, x.cause = string(p.Code), p.Cause
+
+	h := w.Header()
+	maps.Copy(h, p.Header)
+	if seconds := p.RetrySeconds(); seconds > 0 {
+		h.Set("Retry-After", strconv.FormatInt(seconds, 10))
+	}
+	status, detail := p.Status(), p.Detail()
+	WriteJSON(w, status, "application/problem+json", struct {
+		Type      string       `json:"type"`
+		Title     string       `json:"title"`
+		Status    int          `json:"status"`
+		Detail    string       `json:"detail"`
+		Error     string       `json:"error"` // Orga's own examples read this member
+		Code      problem.Code `json:"code"`
+		Retryable bool         `json:"retryable"`
+		RequestID string       `json:"requestId"`
+	}{"about:blank#" + string(p.Code), http.StatusText(status), status, detail, detail, p.Code, p.Retryable(), x.RequestID})
+}
+
+// WriteJSON writes v as the whole answer, in one piece, so that an answer is never partial. Characters
+// that HTML would escape stay as they are: credentials travel unchanged.
+func WriteJSON(w http.ResponseWriter, status int, contentType string, v any) {
+	var body bytes.Buffer
+	enc := json.NewEncoder(&body)
+	enc.SetEscapeHTML(false)
+	if err := enc.Encode(v); err != nil {
+		panic(err) // a bug; Handler answers it
+	}
+	h := w.Header()
+	h.Set("Content-Type", contentType)
+	h.Set("Content-Length", strconv.Itoa(body.Len()))
+	w.WriteHeader(status)
+	_, _ = w.Write(body.Bytes()) // fails when the client has left
+}

@@ -1,0 +1,115 @@
+package request
+
+import (
+	"context"
+	"crypto/rand"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"runtime"
+	"runtime/debug"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"github.com/orga-session/orga-session/core/platform"
+	"github.com/orga-session/orga-session/core/problem"
+)
+
+// The characters of ids that are kept, beside letters and digits: another, from a client, could forge
+// log lines or headers. API Gateway's own ids are base64.
+const (
+	inRequestID  = "._-"
+	inPlatformID = "._-+/="
+)
+
+// isID tells whether s is 1 to 128 letters and digits of ASCII, or characters of others. It is no
+// regular expression, as compiling those of the ids took longer than anything else in init.
+func isID(s, others string) bool {
+	for i := range len(s) {
+		c := s[i]
+		if !('a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || '0' <= c && c <= '9' || strings.IndexByte(others, c) >= 0) {
+			return false
+		}
+	}
+	return s != "" && len(s) <= 128
+}
+
+// Handler is the outermost layer: it gives each request its id and its record, puts the headers that
+// stand on every answer, turns a panic into a problem, and writes one log line a request.
+func Handler(next http.Handler, log *slog.Logger) http.Handler {
+	var warm atomic.Bool
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		start := time.Now()
+		x := &Record{RequestID: requestID(r), TraceID: traceID(r), Code: "ok"}
+		if log.Enabled(r.Context(), slog.LevelDebug) {
+			x.steps = Stamp(log)
+		}
+		r = r.WithContext(context.WithValue(r.Context(), recordKey{}, x))
+		out := &answer{ResponseWriter: w}
+
+		h := w.Header()
+		h.Set("Cache-Control", "no-store")
+		h.Set("CDN-Cache-Control", "no-store")
+		h.Set("Pragma", "no-cache")
+		h.Set("Vary", "Origin")
+		h.Set("X-Content-Type-Options", "nosniff")
+		h.Set("X-Request-Id", x.RequestID)
+
+		defer func() {
+			if v := recover(); v != nil {
+				log.LogAttrs(r.Context(), slog.LevelError, "panic",
+					slog.String("request_id", x.RequestID),
+					slog.String("panic", describePanic(v)),
+					slog.String("stack", string(debug.Stack())))
+				x.Code, x.cause = string(problem.Internal), nil
+				if out.status == 0 {
+					Fail(out, r, problem.New(problem.Internal, nil))
+				}
+			}
+			logLine(log, r, x, out.status, time.Since(start), !warm.Swap(true))
+		}()
+		next.ServeHTTP(out, r)
+	})
+}
+
+func requestID(r *http.Request) string {
+	if id := r.Header.Get("X-Request-Id"); isID(id, inRequestID) {
+		return id
+	}
+	if id := platform.From(r.Context()).RequestID; isID(id, inPlatformID) {
+		return id
+	}
+	return rand.Text()
+}
+
+// describePanic says what kind of panic it was. Its text is kept only where the runtime wrote it: any
+// other value may hold a secret.
+func describePanic(v any) string {
+	if err, ok := v.(runtime.Error); ok {
+		return err.Error()
+	}
+	return fmt.Sprintf("%T", v)
+}
+
+// answer remembers the status that went out.
+type answer struct {
+	http.ResponseWriter
+	status int
+}
+
+func (a *answer) WriteHeader(status int) {
+	if a.status == 0 {
+		a.status = status
+	}
+	a.ResponseWriter.WriteHeader(status)
+}
+
+func (a *answer) Write(b []byte) (int, error) {
+	if a.status == 0 {
+		a.status = http.StatusOK
+	}
+	return a.ResponseWriter.Write(b)
+}
+
+func (a *answer) Unwrap() http.ResponseWriter { return a.ResponseWriter }

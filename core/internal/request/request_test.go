@@ -1,0 +1,389 @@
+package request_test
+
+import (
+	"bytes"
+	"context"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"regexp"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/orga-session/orga-session/core/internal/request"
+	"github.com/orga-session/orga-session/core/platform"
+	"github.com/orga-session/orga-session/core/problem"
+)
+
+// serve sends one request through Handler and returns the answer and the log.
+func serve(next http.HandlerFunc, r *http.Request) (rec *httptest.ResponseRecorder, log string) {
+	var out bytes.Buffer
+	rec = httptest.NewRecorder()
+	request.Handler(next, slog.New(slog.NewJSONHandler(&out, nil))).ServeHTTP(rec, r)
+	return rec, out.String()
+}
+
+func get(header ...string) *http.Request {
+	r := httptest.NewRequest(http.MethodGet, "/", nil)
+	for i := 0; i+1 < len(header); i += 2 {
+		r.Header.Add(header[i], header[i+1])
+	}
+	return r
+}
+
+func fail(err error) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) { request.Fail(w, r, err) }
+}
+
+// The body of a refusal, to the byte, for every code of the contract.
+func TestProblems(t *testing.T) {
+	for _, row := range []struct {
+		problem           problem.Problem
+		status            int
+		title, detail     string
+		retryable         bool
+		retryAfter, extra string
+	}{
+		{problem.Problem{Code: problem.Unauthenticated}, 401, "Unauthorized", "A valid credential is required.", false, "", ""},
+		{problem.Problem{Code: problem.Forbidden}, 403, "Forbidden", "This request is not allowed.", false, "", ""},
+		{problem.Problem{Code: problem.NotFound}, 404, "Not Found", "There is nothing here.", false, "", ""},
+		{problem.Problem{Code: problem.MethodNotAllowed, Header: http.Header{"Allow": {"GET"}}}, 405, "Method Not Allowed", "This method is not allowed here; see Allow.", false, "", "GET"},
+		{problem.Problem{Code: problem.BadRequest}, 400, "Bad Request", "The request is malformed.", false, "", ""},
+		{problem.Problem{Code: problem.TooLarge}, 413, "Request Entity Too Large", "The request body is larger than 16 KiB.", false, "", ""},
+		{problem.Problem{Code: problem.HeadersTooLarge}, 431, "Request Header Fields Too Large", "The request headers are too large.", false, "", ""},
+		{problem.Problem{Code: problem.UnsupportedMediaType}, 415, "Unsupported Media Type", "A request body must be application/json.", false, "", ""},
+		{problem.Problem{Code: problem.RateLimited, RetryAfter: 6001 * time.Millisecond}, 429, "Too Many Requests", "Retry in 7 seconds.", true, "7", ""},
+		{problem.Problem{Code: problem.RateLimited, RetryAfter: time.Millisecond}, 429, "Too Many Requests", "Retry in 1 second.", true, "1", ""},
+		{problem.Problem{Code: problem.Misconfigured}, 500, "Internal Server Error", "The endpoint is not set up correctly; its log names the settings.", false, "", ""},
+		{problem.Problem{Code: problem.Misconfigured, HTTPStatus: 503}, 503, "Service Unavailable", "The endpoint is not set up correctly; its log names the settings.", false, "", ""},
+		{problem.Problem{Code: problem.Internal}, 500, "Internal Server Error", "Something went wrong here.", false, "", ""},
+		{problem.Problem{Code: problem.UpstreamAuthFailed}, 502, "Bad Gateway", "The Orga API does not accept this endpoint's key.", false, "", ""},
+		{problem.Problem{Code: problem.UpstreamError}, 502, "Bad Gateway", "The Orga API did not give a usable answer.", true, "", ""},
+		{problem.Problem{Code: problem.UpstreamRateLimited, RetryAfter: 2 * time.Minute}, 503, "Service Unavailable", "Retry in 120 seconds.", true, "120", ""},
+		{problem.Problem{Code: problem.SecretUnavailable, RetryAfter: time.Second}, 503, "Service Unavailable", "Retry in 1 second.", true, "1", ""},
+		{problem.Problem{Code: problem.LimiterUnavailable}, 503, "Service Unavailable", "Requests cannot be counted right now.", true, "", ""},
+		{problem.Problem{Code: problem.AuthUnavailable, RetryAfter: time.Second}, 503, "Service Unavailable", "Retry in 1 second.", true, "1", ""},
+		{problem.Problem{Code: problem.Timeout}, 504, "Gateway Timeout", "The request ran out of time.", true, "", ""},
+	} {
+		t.Run(fmt.Sprint(row.status, " ", row.problem.Code), func(t *testing.T) {
+			row.problem.Cause = errors.New("a private cause")
+			rec, log := serve(fail(fmt.Errorf("wrapped: %w", &row.problem)), get("X-Request-Id", "id-1"))
+			want := fmt.Sprintf(`{"type":"about:blank#%s","title":%q,"status":%d,"detail":%q,"error":%q,"code":%q,"retryable":%v,"requestId":"id-1"}`+"\n",
+				row.problem.Code, row.title, row.status, row.detail, row.detail, row.problem.Code, row.retryable)
+			if rec.Body.String() != want {
+				t.Errorf("\n got %swant %s", rec.Body, want)
+			}
+			h := rec.Header()
+			if rec.Code != row.status || h.Get("Content-Type") != "application/problem+json" || h.Get("Content-Length") != fmt.Sprint(len(want)) ||
+				h.Get("Retry-After") != row.retryAfter || h.Get("Allow") != row.extra {
+				t.Errorf("%d %v", rec.Code, h)
+			}
+			if !strings.Contains(log, `"cause":"a private cause"`) || !strings.Contains(log, `"code":"`+string(row.problem.Code)+`"`) {
+				t.Errorf("log: %s", log)
+			}
+		})
+	}
+	t.Run("an error that is no problem is ours", func(t *testing.T) {
+		rec, log := serve(fail(errors.New("a private cause")), get())
+		if rec.Code != 500 || !strings.Contains(rec.Body.String(), `"code":"internal"`) || strings.Contains(rec.Body.String(), "private") ||
+			!strings.Contains(log, "a private cause") {
+			t.Errorf("%d %s %s", rec.Code, rec.Body, log)
+		}
+	})
+}
+
+// What stands on every answer, whoever wrote it.
+func TestHeaders(t *testing.T) {
+	want := map[string]string{
+		"Cache-Control": "no-store", "CDN-Cache-Control": "no-store", "Pragma": "no-cache",
+		"X-Content-Type-Options": "nosniff", "X-Request-Id": "id-1", "Vary": "Origin",
+	}
+	for name, next := range map[string]http.HandlerFunc{
+		"answer":  func(w http.ResponseWriter, _ *http.Request) { request.WriteJSON(w, 200, "application/json", 1) },
+		"bare":    func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(204) },
+		"silence": func(http.ResponseWriter, *http.Request) {},
+		"refusal": fail(problem.New(problem.NotFound, nil)),
+		"panic":   func(http.ResponseWriter, *http.Request) { panic("oh") },
+		"panic of an answer that cannot be encoded": func(w http.ResponseWriter, _ *http.Request) {
+			request.WriteJSON(w, 200, "application/json", func() {})
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			rec, _ := serve(next, get("X-Request-Id", "id-1"))
+			for header, value := range want {
+				if got := rec.Header().Values(header); len(got) != 1 || got[0] != value {
+					t.Errorf("%s: %q", header, got)
+				}
+			}
+		})
+	}
+}
+
+// fault 47: a panic is a 500 with constant text, and the next request is served.
+func TestPanic(t *testing.T) {
+	const canary = "sk_orga_ai_test_canary_of_a_panic"
+	var sick bool
+	next := func(w http.ResponseWriter, _ *http.Request) {
+		if sick {
+			w.Header().Set("Content-Type", "application/json")
+			w.Header().Set("Retry-After", "")
+		}
+		request.WriteJSON(w, 200, "application/json", "well")
+	}
+	for name, row := range map[string]struct {
+		panics func(w http.ResponseWriter)
+		logged string
+	}{
+		"a text":          {func(http.ResponseWriter) { panic(canary) }, `"panic":"string"`},
+		"an error":        {func(http.ResponseWriter) { panic(errors.New(canary)) }, `"panic":"*errors.errorString"`},
+		"a struct":        {func(http.ResponseWriter) { panic(struct{ key string }{canary}) }, `"panic":"struct { key string }"`},
+		"the runtime's":   {func(http.ResponseWriter) { _ = []int{}[len(canary)-33] }, `"panic":"runtime error: index out of range [0] with length 0"`},
+		"nothing":         {func(http.ResponseWriter) { panic(nil) }, `"panic":"panic called with nil argument`},
+		"an abort":        {func(http.ResponseWriter) { panic(http.ErrAbortHandler) }, `"panic":"*errors.errorString"`},
+		"after a header":  {func(w http.ResponseWriter) { w.Header().Set("Content-Length", "7"); panic(canary) }, `"panic":"string"`},
+		"with its string": {func(http.ResponseWriter) { panic([]byte(canary)) }, `"panic":"[]uint8"`},
+	} {
+		t.Run(name, func(t *testing.T) {
+			rec, log := serve(func(w http.ResponseWriter, r *http.Request) {
+				row.panics(w)
+				next(w, r)
+			}, get("X-Request-Id", "id-1"))
+			const want = `{"type":"about:blank#internal","title":"Internal Server Error","status":500,"detail":"Something went wrong here.",` +
+				`"error":"Something went wrong here.","code":"internal","retryable":false,"requestId":"id-1"}` + "\n"
+			if rec.Code != 500 || rec.Body.String() != want || rec.Header().Get("Content-Length") != fmt.Sprint(len(want)) {
+				t.Errorf("%d %v\n%s", rec.Code, rec.Header(), rec.Body)
+			}
+			if !strings.Contains(log, row.logged) || !strings.Contains(log, "request_test.go") || strings.Count(log, `"level":"ERROR"`) != 2 ||
+				!strings.Contains(log, `"code":"internal","status":500`) {
+				t.Errorf("log: %s", log)
+			}
+			if strings.Contains(log, canary) || strings.Contains(log, hex.EncodeToString([]byte(canary))) {
+				t.Errorf("the panic's value is in the log: %s", log)
+			}
+		})
+	}
+	t.Run("over a real connection", func(t *testing.T) {
+		panics := true
+		server := httptest.NewServer(request.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			if panics {
+				panics = false
+				panic(canary)
+			}
+			next(w, r)
+		}), slog.New(slog.DiscardHandler)))
+		defer server.Close()
+		for _, want := range []int{500, 200} {
+			resp, err := server.Client().Get(server.URL)
+			if err != nil {
+				t.Fatal(err)
+			}
+			_ = resp.Body.Close()
+			if resp.StatusCode != want {
+				t.Errorf("%d, want %d", resp.StatusCode, want)
+			}
+		}
+	})
+}
+
+// An incoming id is kept when it can do no harm, else the platform's, else a fresh one.
+func TestRequestID(t *testing.T) {
+	fresh := regexp.MustCompile(`^[A-Z2-7]{26}$`)
+	long := strings.Repeat("x", 128)
+	for name, row := range map[string]struct{ incoming, platform, want string }{
+		"incoming":                      {"a.B_c-1", "p-1", "a.B_c-1"},
+		"as long as may be":             {long, "", long},
+		"too long":                      {long + "x", "p-1", "p-1"},
+		"a space":                       {"a b", "p-1", "p-1"},
+		"a line break":                  {"a\r\nX: 1", "p-1", "p-1"},
+		"a line break at the end":       {"a\n", "p-1", "p-1"},
+		"another alphabet":              {"ä", "p-1", "p-1"},
+		"none":                          {"", "p-1", "p-1"},
+		"API Gateway's own (base64)":    {"", "JKJaXmPLvHcESHA=", "JKJaXmPLvHcESHA="},
+		"a client's in base64":          {"JKJaXmPLvHcESHA=", "p-1", "p-1"},
+		"neither":                       {"", "", ""},
+		"the platform's is no id":       {"", "a b", ""},
+		"both are no ids":               {"{}", "a b", ""},
+		"a UUID":                        {"", "9a1b2c3d-0000-4000-8000-123456789abc", "9a1b2c3d-0000-4000-8000-123456789abc"},
+		"what a template left unfilled": {"${id}", "", ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			r := get()
+			if row.incoming != "" {
+				r.Header["X-Request-Id"] = []string{row.incoming}
+			}
+			r = r.WithContext(platform.With(r.Context(), platform.Info{RequestID: row.platform}))
+			var seen string
+			rec, log := serve(func(w http.ResponseWriter, r *http.Request) { seen = request.From(r.Context()).RequestID }, r)
+			got := rec.Header().Get("X-Request-Id")
+			if row.want != "" && got != row.want || row.want == "" && !fresh.MatchString(got) {
+				t.Errorf("%q, want %q", got, row.want)
+			}
+			if seen != got || !strings.Contains(log, `"request_id":"`+got+`"`) {
+				t.Errorf("answered %q, recorded %q, logged %s", got, seen, log)
+			}
+		})
+	}
+}
+
+func TestTraceID(t *testing.T) {
+	const id = "4bf92f3577b34da6a3ce929d0e0e4736"
+	for name, row := range map[string]struct {
+		header []string
+		want   string
+	}{
+		"X-Ray":                   {[]string{"X-Amzn-Trace-Id", "Root=1-67891233-abcdef012345678912345678;Parent=53995c3f42cd8ad8;Sampled=1"}, "1-67891233-abcdef012345678912345678"},
+		"X-Ray behind a balancer": {[]string{"X-Amzn-Trace-Id", "Self=1-67891234-12456789abcdef012345678;Root=1-67891233-abcdef012345678912345678"}, "1-67891233-abcdef012345678912345678"},
+		"Google":                  {[]string{"X-Cloud-Trace-Context", id + "/123;o=1"}, id},
+		"W3C":                     {[]string{"Traceparent", "00-" + id + "-00f067aa0ba902b7-01"}, id},
+		"none":                    {nil, ""},
+		"forged":                  {[]string{"X-Cloud-Trace-Context", `","level":"ERROR`}, ""},
+		"forged, then a good one": {[]string{"X-Amzn-Trace-Id", "Root=<script>", "Traceparent", "00-" + id + "-00f067aa0ba902b7-01"}, id},
+	} {
+		t.Run(name, func(t *testing.T) {
+			_, log := serve(func(http.ResponseWriter, *http.Request) {}, get(row.header...))
+			var line struct {
+				Trace string `json:"trace_id"`
+			}
+			if err := json.Unmarshal([]byte(log), &line); err != nil || line.Trace != row.want {
+				t.Errorf("%v: %s", err, log)
+			}
+		})
+	}
+}
+
+// One line a request: all that is known, nothing that is not.
+func TestLogLine(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var out bytes.Buffer
+		h := request.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			x := request.From(r.Context())
+			if r.URL.Path == "/full" {
+				x.Tenant, x.Caller, x.TokenHash, x.Attempts = "acme", "5f", "ab12", 3
+				x.Secret, x.Token, x.ICE = time.Millisecond, 1500*time.Microsecond, 2*time.Millisecond
+			}
+			time.Sleep(5 * time.Millisecond)
+			request.WriteJSON(w, 200, "application/json", 1)
+		}), slog.New(slog.NewJSONHandler(&out, nil)))
+		for path, want := range map[string]string{
+			"/full": `"method":"POST","tenant":"acme","subject":"5f","code":"ok","status":200,"total_ms":5,"secret_ms":1,"token_ms":1.5,"ice_ms":2,"attempts":3,"token_sha256":"ab12"}`,
+			"/bare": `"method":"POST","code":"ok","status":200,"total_ms":5}`,
+		} {
+			h.ServeHTTP(httptest.NewRecorder(), httptest.NewRequest(http.MethodGet, "/", nil)) // the cold one
+			out.Reset()
+			r := httptest.NewRequest(http.MethodPost, path+"?email=someone@mail.example", nil)
+			r.Header.Set("X-Request-Id", "id-1")
+			r.Header.Set("Authorization", "Bearer private")
+			h.ServeHTTP(httptest.NewRecorder(), r)
+			want = `{"time":"2000-01-01T00:00:00.0","level":"INFO","msg":"request","request_id":"id-1",` + want + "\n"
+			if got := regexp.MustCompile(`(00:00:00\.0)\d*Z`).ReplaceAllString(out.String(), "$1"); got != want {
+				t.Errorf("\n got %swant %s", got, want)
+			}
+		}
+	})
+}
+
+// An error line calls for a person; what passes by itself does not. Checks are not worth a line.
+func TestLevels(t *testing.T) {
+	for _, row := range []struct {
+		code  problem.Code
+		quiet bool
+		want  slog.Level
+	}{
+		{"", false, slog.LevelInfo},
+		{"", true, slog.LevelDebug},
+		{problem.Unauthenticated, false, slog.LevelInfo},
+		{problem.RateLimited, false, slog.LevelInfo},
+		{problem.ClientGone, false, slog.LevelInfo},
+		{problem.Misconfigured, false, slog.LevelError},
+		{problem.Internal, false, slog.LevelError},
+		{problem.UpstreamAuthFailed, false, slog.LevelError},
+		{problem.UpstreamError, false, slog.LevelWarn},
+		{problem.UpstreamRateLimited, false, slog.LevelWarn},
+		{problem.SecretUnavailable, false, slog.LevelWarn},
+		{problem.SecretUnavailable, true, slog.LevelWarn},
+		{problem.Timeout, false, slog.LevelWarn},
+	} {
+		t.Run(string(row.code), func(t *testing.T) {
+			var out bytes.Buffer
+			request.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				request.From(r.Context()).Quiet = row.quiet
+				if row.code != "" {
+					request.Fail(w, r, problem.New(row.code, nil))
+				}
+			}), slog.New(slog.NewJSONHandler(&out, &slog.HandlerOptions{Level: slog.LevelDebug}))).ServeHTTP(httptest.NewRecorder(), get())
+			if !strings.Contains(out.String(), `"level":"`+row.want.String()+`"`) {
+				t.Errorf("want %v: %s", row.want, out.String())
+			}
+		})
+	}
+}
+
+// The first request of an instance is told from the rest.
+func TestColdStart(t *testing.T) {
+	var out bytes.Buffer
+	h := request.Handler(fail(problem.New(problem.NotFound, nil)), slog.New(slog.NewJSONHandler(&out, nil)))
+	for _, want := range []bool{true, false} {
+		out.Reset()
+		h.ServeHTTP(httptest.NewRecorder(), get())
+		if strings.Contains(out.String(), `"cold_start":true`) != want {
+			t.Errorf("want %v: %s", want, out.String())
+		}
+	}
+}
+
+func TestFromOutsideOfARequest(t *testing.T) {
+	if x := request.From(context.Background()); x == nil || x.RequestID != "" {
+		t.Errorf("%+v", x)
+	}
+}
+
+// A refusal: a code for the client, a cause for the log.
+func ExampleProblem() {
+	h := request.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		request.Fail(w, r, &problem.Problem{
+			Code: problem.RateLimited, RetryAfter: 7 * time.Second,
+			Cause: errors.New("the caller has used up 30 in a minute"),
+		})
+	}), slog.New(slog.DiscardHandler))
+
+	r := httptest.NewRequest(http.MethodGet, "/", nil)
+	r.Header.Set("X-Request-Id", "a-1")
+	rec := httptest.NewRecorder()
+	h.ServeHTTP(rec, r)
+	fmt.Println(rec.Code, rec.Header().Get("Retry-After"))
+	fmt.Print(rec.Body)
+	// Output:
+	// 429 7
+	// {"type":"about:blank#rate_limited","title":"Too Many Requests","status":429,"detail":"Retry in 7 seconds.","error":"Retry in 7 seconds.","code":"rate_limited","retryable":true,"requestId":"a-1"}
+}
+
+// Lines of a request carry its id once, with attributes before them, too; others carry none.
+func TestStamp(t *testing.T) {
+	var out bytes.Buffer
+	log := slog.New(slog.NewJSONHandler(&out, nil))
+	for _, tt := range []struct {
+		name string
+		log  *slog.Logger
+	}{{"plain", request.Stamp(log)}, {"with attributes", request.Stamp(log).With("a", 1)}} {
+		out.Reset()
+		h := request.Handler(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+			tt.log.InfoContext(r.Context(), "inside")
+		}), slog.New(slog.DiscardHandler))
+		r := httptest.NewRequest(http.MethodGet, "/", nil)
+		r.Header.Set("X-Request-Id", "abc")
+		h.ServeHTTP(httptest.NewRecorder(), r)
+		if strings.Count(out.String(), `"request_id":"abc"`) != 1 {
+			t.Errorf("%s: %s", tt.name, out.String())
+		}
+		out.Reset()
+		if tt.log.InfoContext(t.Context(), "outside"); strings.Contains(out.String(), "request_id") {
+			t.Errorf("%s, outside of a request: %s", tt.name, out.String())
+		}
+	}
+}

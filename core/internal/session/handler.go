@@ -1,0 +1,78 @@
+package session
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"mime"
+	"net/http"
+	"os"
+	"time"
+
+	"github.com/orga-session/orga-session/core/internal/request"
+	"github.com/orga-session/orga-session/core/problem"
+)
+
+// maxBody bounds the body of a POST, in bytes.
+const maxBody = 16 << 10
+
+// Handler answers a mint request: it checks the body, of which nothing is used, mints, and writes the
+// session config or a problem.
+func Handler(s *Service) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if err := checkBody(w, r); err != nil {
+			request.Fail(w, r, err)
+			return
+		}
+		config, err := s.Mint(r.Context())
+		x := request.From(r.Context())
+		w.Header().Set("Server-Timing", serverTiming(x))
+		if err != nil {
+			request.Fail(w, r, err)
+			return
+		}
+		sum := sha256.Sum256([]byte(config.Token.Reveal()))
+		x.TokenHash = hex.EncodeToString(sum[:8])
+		request.WriteJSON(w, http.StatusOK, "application/json", config)
+	})
+}
+
+// checkBody refuses, in this order, a body that is too large, of another type, or no JSON. A GET's is
+// ignored.
+func checkBody(w http.ResponseWriter, r *http.Request) error {
+	if r.Method != http.MethodPost || r.Body == nil || r.ContentLength == 0 {
+		return nil
+	}
+	if r.ContentLength > maxBody {
+		return problem.New(problem.TooLarge, nil)
+	}
+	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxBody))
+	if _, ok := errors.AsType[*http.MaxBytesError](err); ok {
+		return problem.New(problem.TooLarge, nil)
+	}
+	if errors.Is(err, os.ErrDeadlineExceeded) {
+		return problem.New(problem.Timeout, errors.New("the request body did not come in time"))
+	}
+	if err != nil {
+		return problem.New(problem.BadRequest, errors.New("the request body broke off"))
+	}
+	if len(body) == 0 {
+		return nil
+	}
+	if media, _, err := mime.ParseMediaType(r.Header.Get("Content-Type")); err != nil || media != "application/json" {
+		return problem.New(problem.UnsupportedMediaType, nil)
+	}
+	if !json.Valid(body) {
+		return problem.New(problem.BadRequest, errors.New("the request body is no JSON"))
+	}
+	return nil
+}
+
+// serverTiming is the Server-Timing header (W3C): where the time of a mint went, in milliseconds.
+func serverTiming(x *request.Record) string {
+	ms := func(d time.Duration) float64 { return float64(d.Microseconds()) / 1000 }
+	return fmt.Sprintf("secret;dur=%.1f, token;dur=%.1f, ice;dur=%.1f", ms(x.Secret), ms(x.Token), ms(x.ICE))
+}

@@ -1,0 +1,48 @@
+package session
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/orga-session/orga-session/core/orga"
+	"github.com/orga-session/orga-session/core/problem"
+	"github.com/orga-session/orga-session/core/secret"
+)
+
+// refusal is the one place where what went wrong becomes what the client is told.
+func refusal(ctx context.Context, err error) *problem.Problem {
+	if out, ok := errors.AsType[*secret.UnavailableError](err); ok {
+		return SecretProblem(out)
+	}
+	e, ok := errors.AsType[*orga.Error](err)
+	switch {
+	case errors.Is(ctx.Err(), context.Canceled):
+		return problem.New(problem.ClientGone, err)
+	case ctx.Err() != nil, errors.Is(err, orga.ErrTimeout), !ok:
+		return problem.New(problem.Timeout, err)
+	case keyRefused(err):
+		return problem.New(problem.UpstreamAuthFailed, err)
+	case comeBack(e):
+		const unsaid = 5 * time.Second
+		delay := e.RetryAfter
+		if delay == 0 {
+			delay = unsaid
+		}
+		return &problem.Problem{Code: problem.UpstreamRateLimited, RetryAfter: capped(delay), Cause: err}
+	}
+	return problem.New(problem.UpstreamError, err)
+}
+
+// SecretProblem is the refusal for a secret that is not at hand: Misconfigured where only the owner
+// can mend it, else SecretUnavailable with the time until the store is asked again.
+func SecretProblem(out *secret.UnavailableError) *problem.Problem {
+	if errors.Is(out, secret.ErrMisconfigured) {
+		return problem.New(problem.Misconfigured, out)
+	}
+	return &problem.Problem{Code: problem.SecretUnavailable, RetryAfter: capped(out.RetryAfter), Cause: out}
+}
+
+// capped keeps a delay that we pass on between a second and two minutes: a day, from an upstream that
+// is confused, would be taken at its word.
+func capped(d time.Duration) time.Duration { return min(max(d, time.Second), 2*time.Minute) }

@@ -1,0 +1,99 @@
+package session
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"math/rand/v2"
+	"net/http"
+	"time"
+
+	"github.com/orga-session/orga-session/core/internal/request"
+	"github.com/orga-session/orga-session/core/orga"
+)
+
+const (
+	maxAttempts  = 3                      // of one call
+	attemptLimit = 3 * time.Second        // of one attempt, while another could follow
+	firstBackoff = 100 * time.Millisecond // ±50 %, three times as long before each further attempt
+	worthwhile   = 250 * time.Millisecond // less than this after a short wait, and another attempt is pointless
+	// worthwhileLong is the same after a wait that Orga named: less, and the token that is minted then
+	// would find no time for its ICE call.
+	worthwhileLong = time.Second
+
+	// leave is what an attempt leaves to those that follow, of a small budget half: a new connection
+	// (two round trips), the mint and the ICE call, from far away.
+	leave = 1500 * time.Millisecond
+	// maxMargin is kept of a budget, so that a caller has its answer 500 ms before the time is up: the
+	// 50 on top are for writing it and the way back.
+	maxMargin = 550 * time.Millisecond
+)
+
+// Budget bounds a request: at most total from now, or the platform's own deadline in ctx where that
+// is nearer, less a margin (550 ms, or a quarter of a small budget) in which the answer is written.
+func Budget(ctx context.Context, total time.Duration) (context.Context, context.CancelFunc) {
+	if deadline, ok := ctx.Deadline(); ok {
+		total = min(total, time.Until(deadline))
+	}
+	return context.WithTimeout(ctx, total-min(maxMargin, total/4))
+}
+
+// retry makes a call, and makes it again where that may help and the budget allows: at most three
+// attempts, none of which may use up what the next would need.
+func retry[T any](ctx context.Context, call func(context.Context) (T, error)) (T, error) {
+	for n := 1; ; n++ {
+		request.From(ctx).Attempts++
+		attempt, cancel := share(ctx, n)
+		v, err := call(attempt)
+		cancel()
+		if err == nil || n == maxAttempts || ctx.Err() != nil {
+			return v, err
+		}
+		wait, need, again := pause(err, n)
+		if deadline, ok := ctx.Deadline(); !again || ok && time.Until(deadline) < wait+need {
+			return v, err
+		}
+		request.From(ctx).Step(ctx, "wait", slog.Float64("wait_ms", float64(wait.Microseconds())/1000), slog.String("after", err.Error()))
+		select {
+		case <-time.After(wait):
+		case <-ctx.Done():
+			return v, err
+		}
+	}
+}
+
+// share is the part of ctx's time that attempt n may use.
+func share(ctx context.Context, n int) (context.Context, context.CancelFunc) {
+	deadline, ok := ctx.Deadline()
+	if !ok || n == maxAttempts {
+		return context.WithCancel(ctx)
+	}
+	left := time.Until(deadline)
+	return context.WithTimeout(ctx, min(attemptLimit, max(left-leave, left/2)))
+}
+
+// pause says whether an error may pass, how long to wait for that, and how much time must be left after
+// it. Where Orga names a delay, it is that and a little more, as others were told the same; what it
+// limits without naming one is not asked for again, while a bare 503 is like a 500.
+func pause(err error, n int) (wait, need time.Duration, again bool) {
+	e, ok := errors.AsType[*orga.Error](err)
+	if !ok {
+		return 0, 0, false
+	}
+	switch {
+	case comeBack(e):
+		return e.RetryAfter + rand.N(firstBackoff), worthwhileLong, e.RetryAfter > 0
+	case errors.Is(err, orga.ErrServer), errors.Is(err, orga.ErrConnection), errors.Is(err, orga.ErrTimeout):
+		wait = firstBackoff
+		for range n - 1 {
+			wait *= 3
+		}
+		return time.Duration(float64(wait) * (0.5 + rand.Float64())), worthwhile, true
+	}
+	return 0, 0, false
+}
+
+// comeBack tells whether Orga asks to come back later: 429, or 503 with a delay.
+func comeBack(e *orga.Error) bool {
+	return e.Status == http.StatusTooManyRequests || e.Status == http.StatusServiceUnavailable && e.RetryAfter > 0
+}

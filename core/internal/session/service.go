@@ -1,0 +1,114 @@
+// Package session is what the endpoint exists for: it turns the permanent key into a session config,
+// token and ICE servers together, and wins back every failure that the request's time allows.
+package session
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"net/http"
+	"time"
+
+	"github.com/orga-session/orga-session/core/internal/request"
+	"github.com/orga-session/orga-session/core/orga"
+	"github.com/orga-session/orga-session/core/secret"
+)
+
+// Service mints session configs for one tenant. It keeps no token: each Mint makes a new one. It is
+// safe for concurrent use.
+type Service struct {
+	Key  *secret.Cache
+	Orga *orga.Client
+	Log  *slog.Logger
+}
+
+// Mint makes a session config within ctx's deadline (see Budget). Its errors are *problem.Problem.
+// Where the time went, and the number of calls, are noted in ctx's request.Record.
+//
+// It may mint more than once and return only the last token: after an answer that was lost (5xx, a
+// dead or silent connection, one that broke off) and when the ICE call refuses the token. What it does
+// not return expires by itself, unused.
+func (s *Service) Mint(ctx context.Context) (orga.SessionConfig, error) {
+	config, err := s.mint(ctx)
+	if err != nil {
+		return orga.SessionConfig{}, refusal(ctx, err)
+	}
+	if len(config.ICEServers) == 0 {
+		s.Log.WarnContext(ctx, "Orga sent no ICE servers: clients behind a NAT will not connect")
+	}
+	return config, nil
+}
+
+func (s *Service) mint(ctx context.Context) (config orga.SessionConfig, err error) {
+	x := request.From(ctx)
+	key, err := timed(&x.Secret, func() (secret.Secret, error) { return s.Key.Get(ctx) })
+	if err != nil {
+		return config, err
+	}
+	if x.Tracing() {
+		x.Step(ctx, "key", slog.String("version", string(key.Version)))
+	}
+	if config.Token, key, err = s.token(ctx, key); err != nil {
+		return config, err
+	}
+	config.ICEServers, err = s.ice(ctx, config.Token)
+	if tokenRefused(err) {
+		// The token died between the two calls; a new one has its own chance, once.
+		if config.Token, _, err = s.token(ctx, key); err != nil {
+			return config, err
+		}
+		config.ICEServers, err = s.ice(ctx, config.Token)
+	}
+	return config, err
+}
+
+// token mints with key. When Orga refuses it, be it as unknown (401) or as not allowed (403), the key
+// may have been replaced: the store is asked, and a newer key (returned beside the token) has one try.
+func (s *Service) token(ctx context.Context, key secret.Secret) (orga.EphemeralToken, secret.Secret, error) {
+	x := request.From(ctx)
+	mint := func() (orga.EphemeralToken, error) {
+		return retry(ctx, func(ctx context.Context) (orga.EphemeralToken, error) {
+			return s.Orga.MintToken(ctx, key.Value.Reveal())
+		})
+	}
+	token, err := timed(&x.Token, mint)
+	if !keyRefused(err) {
+		return token, key, err
+	}
+	newer, rerr := timed(&x.Secret, func() (secret.Secret, error) { return s.Key.Refresh(ctx, key.Version) })
+	if rerr != nil || newer.Version == key.Version {
+		return token, key, errors.Join(err, rerr)
+	}
+	x.Step(ctx, "key refreshed", slog.String("version", string(newer.Version)))
+	key = newer
+	token, err = timed(&x.Token, mint)
+	return token, key, err
+}
+
+func (s *Service) ice(ctx context.Context, token orga.EphemeralToken) ([]orga.ICEServer, error) {
+	return timed(&request.From(ctx).ICE, func() ([]orga.ICEServer, error) {
+		return retry(ctx, func(ctx context.Context) ([]orga.ICEServer, error) {
+			return s.Orga.ICEServers(ctx, token.Reveal())
+		})
+	})
+}
+
+// keyRefused tells whether Orga refused the key itself: 401 and 403 on the mint.
+func keyRefused(err error) bool {
+	e, ok := errors.AsType[*orga.Error](err)
+	return ok && e.Call == orga.CallMint && errors.Is(e, orga.ErrAuthentication)
+}
+
+// tokenRefused tells whether Orga does not know the token: 401 on the ICE call.
+func tokenRefused(err error) bool {
+	e, ok := errors.AsType[*orga.Error](err)
+	return ok && e.Call == orga.CallICE && e.Status == http.StatusUnauthorized
+}
+
+// timed adds what do took to spent.
+func timed[T any](spent *time.Duration, do func() (T, error)) (T, error) {
+	start := time.Now()
+	v, err := do()
+	*spent += time.Since(start)
+	return v, err
+}

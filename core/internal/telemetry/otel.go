@@ -1,0 +1,238 @@
+//go:build otel
+
+package telemetry
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/url"
+	"path"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/go-logr/logr"
+	"go.opentelemetry.io/contrib/exporters/autoexport"
+	"go.opentelemetry.io/contrib/instrumentation/net/http/otelhttp"
+	"go.opentelemetry.io/contrib/propagators/autoprop"
+	"go.opentelemetry.io/otel"
+	"go.opentelemetry.io/otel/metric"
+	noopmetric "go.opentelemetry.io/otel/metric/noop"
+	"go.opentelemetry.io/otel/propagation"
+	sdkmetric "go.opentelemetry.io/otel/sdk/metric"
+	"go.opentelemetry.io/otel/sdk/resource"
+	sdktrace "go.opentelemetry.io/otel/sdk/trace"
+	semconv "go.opentelemetry.io/otel/semconv/v1.43.0"
+	"go.opentelemetry.io/otel/trace"
+	nooptrace "go.opentelemetry.io/otel/trace/noop"
+
+	"github.com/orga-session/orga-session/core/platform"
+)
+
+const (
+	// flushTimeout is what a collector may cost a caller: one on the same machine takes a millisecond.
+	flushTimeout = 250 * time.Millisecond
+	// flushPause is how long callers are spared a collector that did not take what it was sent.
+	flushPause = 10 * time.Second
+)
+
+// Telemetry watches an endpoint. A nil one does nothing. It is safe for concurrent use.
+type Telemetry struct {
+	traces      trace.TracerProvider
+	metrics     metric.MeterProvider
+	propagators propagation.TextMapPropagator
+	flushes     []func(context.Context) error
+
+	underWay   atomic.Int64 // requests
+	sparedTill atomic.Int64 // nanoseconds of the wall clock
+}
+
+// Start makes a Telemetry of the standard variables; nil when they ask for nothing, or for what the SDK
+// does not know, which is logged. version is the endpoint's own. What cannot be sent is logged to log
+// from then on, once in a while and without what the collector said.
+//
+// The SDK's own log and error handler, which may print headers with credentials in them, are replaced
+// for the whole process.
+func Start(ctx context.Context, version string, lookup func(string) (string, bool), log *slog.Logger) *Telemetry {
+	wantTraces, wantMetrics := asked(lookup, "TRACES"), asked(lookup, "METRICS")
+	if !wantTraces && !wantMetrics {
+		return nil
+	}
+	otel.SetLogger(logr.Discard())
+	otel.SetErrorHandler(&reporter{log: log})
+	t := &Telemetry{
+		traces: nooptrace.NewTracerProvider(), metrics: noopmetric.NewMeterProvider(),
+		propagators: autoprop.NewTextMapPropagator(),
+	}
+	about, err := resource.New(ctx,
+		resource.WithAttributes(semconv.ServiceName("orga-session"), semconv.ServiceVersion(version), semconv.ServiceInstanceID(rand.Text())),
+		resource.WithTelemetrySDK(),
+		resource.WithFromEnv(), // last: it wins
+	)
+	if wantTraces && err == nil {
+		var exporter sdktrace.SpanExporter
+		if exporter, err = autoexport.NewSpanExporter(ctx); err == nil {
+			provider := sdktrace.NewTracerProvider(sdktrace.WithBatcher(exporter), sdktrace.WithResource(about))
+			t.traces, t.flushes = provider, append(t.flushes, provider.ForceFlush)
+		}
+	}
+	if wantMetrics && err == nil {
+		var reader sdkmetric.Reader
+		if reader, err = autoexport.NewMetricReader(ctx); err == nil {
+			provider := sdkmetric.NewMeterProvider(sdkmetric.WithReader(reader), sdkmetric.WithResource(about))
+			t.metrics, t.flushes = provider, append(t.flushes, provider.ForceFlush)
+		}
+	}
+	if err != nil { // its text may repeat a variable, and so a credential
+		log.Warn("OpenTelemetry is off: the SDK does not take what OTEL_TRACES_EXPORTER, OTEL_METRICS_EXPORTER, OTEL_EXPORTER_OTLP_PROTOCOL or OTEL_RESOURCE_ATTRIBUTES say, or an exporter's port is taken")
+		if traces, ok := t.traces.(*sdktrace.TracerProvider); ok {
+			_ = traces.Shutdown(ctx) // nothing has been traced
+		}
+		return nil
+	}
+	return t
+}
+
+// Handler makes each request of next a span, the probes' aside: route gives the pattern that the path
+// of a request matches, "" for one that it does not know. When the last request under way ends, it
+// sends what there is.
+func (t *Telemetry) Handler(next http.Handler, route func(*http.Request) string) http.Handler {
+	if t == nil {
+		return next
+	}
+	spans := otelhttp.NewHandler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		ctx := r.Context()
+		if span := trace.SpanContextFromContext(ctx); span.HasTraceID() {
+			platform := platform.From(ctx)
+			platform.TraceID = span.TraceID().String()
+			ctx = platform.With(ctx, platform)
+		}
+		next.ServeHTTP(w, r.WithContext(ctx))
+	}), "", t.options(
+		otelhttp.WithPropagators(t.propagators),
+		otelhttp.WithServerName("orga-session"), // else it is the Host that a client sends, in each metric
+	)...)
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		pattern := route(r)
+		if pattern == "/healthz" || pattern == "/readyz" {
+			next.ServeHTTP(w, r)
+			return
+		}
+		r = r.WithContext(r.Context()) // a copy, to write the pattern into
+		r.Pattern = pattern
+		t.underWay.Add(1)
+		defer func() {
+			if t.underWay.Add(-1) == 0 {
+				_ = http.NewResponseController(w).Flush() // where the platform can, the caller need not wait
+				t.flush(context.WithoutCancel(r.Context()))
+			}
+		}()
+		spans.ServeHTTP(w, r)
+	})
+}
+
+func (t *Telemetry) options(more ...otelhttp.Option) []otelhttp.Option {
+	return append(more, otelhttp.WithTracerProvider(t.traces), otelhttp.WithMeterProvider(t.metrics))
+}
+
+// flush sends what there is, unless the collector did not take it a moment ago.
+func (t *Telemetry) flush(ctx context.Context) {
+	if now := time.Now().UnixNano(); now < t.sparedTill.Load() && t.sparedTill.Load()-now <= int64(flushPause) {
+		return
+	}
+	ctx, cancel := context.WithTimeout(ctx, flushTimeout)
+	defer cancel()
+	var wg sync.WaitGroup
+	for _, flush := range t.flushes {
+		wg.Go(func() {
+			if err := flush(ctx); err != nil {
+				t.sparedTill.Store(time.Now().Add(flushPause).UnixNano())
+				otel.Handle(err)
+			}
+		})
+	}
+	wg.Wait()
+}
+
+// Transport makes each call that goes through next a span, in the span of the request that it belongs
+// to. Orga is told nothing of it, and the query, which may hold a user's email, is not shown.
+func (t *Telemetry) Transport(next http.RoundTripper) http.RoundTripper {
+	if t == nil {
+		return next
+	}
+	spans := otelhttp.NewTransport(
+		roundTripper(func(r *http.Request) (*http.Response, error) {
+			r.URL, _ = r.Context().Value(wholeURL{}).(*url.URL) // otelhttp's request is a copy
+			resp, err := next.RoundTrip(r)
+			if err != nil {
+				return nil, unsaid{err}
+			}
+			resp.Body = unquoting{resp.Body}
+			return resp, nil
+		}),
+		t.options(
+			otelhttp.WithPropagators(propagation.NewCompositeTextMapPropagator()),
+			otelhttp.WithSpanNameFormatter(func(_ string, r *http.Request) string { return r.Method + " " + path.Base(r.URL.Path) }),
+		)...)
+	return roundTripper(func(r *http.Request) (*http.Response, error) {
+		shown := *r.URL
+		shown.RawQuery = ""
+		r = r.WithContext(context.WithValue(r.Context(), wholeURL{}, r.URL))
+		r.URL = &shown
+		return spans.RoundTrip(r)
+	})
+}
+
+// unsaid is an error without its text: net/http quotes what it could not parse, and so the upstream, which
+// may repeat the key; otelhttp puts texts of errors into spans.
+type unsaid struct{ error }
+
+func (unsaid) Error() string   { return "the exchange failed; the endpoint's log says how" }
+func (e unsaid) Unwrap() error { return e.error }
+
+// unquoting is a body whose errors are unsaid.
+type unquoting struct{ io.ReadCloser }
+
+func (b unquoting) Read(p []byte) (int, error) {
+	n, err := b.ReadCloser.Read(p)
+	if err != nil && !errors.Is(err, io.EOF) {
+		err = unsaid{err}
+	}
+	return n, err
+}
+
+type wholeURL struct{}
+
+type roundTripper func(*http.Request) (*http.Response, error)
+
+func (f roundTripper) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }
+
+// reporter is the SDK's error handler.
+type reporter struct {
+	log  *slog.Logger
+	last atomic.Int64 // nanoseconds of the wall clock
+}
+
+// reportEvery is how often a failure to send is logged.
+const reportEvery = time.Minute
+
+// Handle logs that something was not sent. Of the error it keeps what this side knows: what the
+// collector answered may be anything.
+func (r *reporter) Handle(err error) {
+	now, last := time.Now().UnixNano(), r.last.Load()
+	if since := now - last; since >= 0 && since < int64(reportEvery) || !r.last.CompareAndSwap(last, now) {
+		return
+	}
+	cause := "the SDK failed, or the collector refused; look at the OTEL_* variables, and at the collector's own log"
+	if opErr, ok := errors.AsType[*net.OpError](err); ok {
+		cause = opErr.Error()
+	} else if errors.Is(err, context.DeadlineExceeded) {
+		cause = "the collector does not answer"
+	}
+	r.log.Warn("telemetry could not be sent", "cause", cause)
+}

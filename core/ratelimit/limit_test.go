@@ -1,0 +1,354 @@
+package ratelimit_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/netip"
+	"strconv"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/orga-session/orga-session/core/internal/request"
+	"github.com/orga-session/orga-session/core/platform"
+	"github.com/orga-session/orga-session/core/ratelimit"
+)
+
+func TestParseQuota(t *testing.T) {
+	for s, want := range map[string]ratelimit.Quota{
+		"30/1m":   {N: 30, Per: time.Minute},
+		"1/1s":    {N: 1, Per: time.Second},
+		"60/1h":   {N: 60, Per: time.Hour},
+		"2/500ms": {N: 2, Per: 500 * time.Millisecond},
+	} {
+		if got, err := ratelimit.ParseQuota(s); err != nil || got != want {
+			t.Errorf("%s: %v, %v", s, got, err)
+		}
+	}
+	for _, s := range []string{
+		"", "30", "30/", "/1m", "0/1m", "-1/1m", "+/1m", "1.5/1m", "30/0s", "30/-1m", "30/m", "30/1", "30/1m/2", " 30/1m", "30 /1m", "off",
+		"99999999999/1m", "1000/1us1ns1", "2000000000/1s", "30/1m secret",
+	} {
+		got, err := ratelimit.ParseQuota(s)
+		if err == nil || got != (ratelimit.Quota{}) {
+			t.Errorf("%q passes as %v", s, got)
+		} else if len(s) > 3 && strings.Contains(err.Error(), s) {
+			t.Errorf("%q is in the error: %v", s, err)
+		}
+	}
+}
+
+func TestLimitAnswers(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m := new(minted)
+		h := ratelimit.Middleware(ratelimit.NewMemory(), ratelimit.Quota{N: 3, Per: 30 * time.Second}, "")(m)
+		for _, want := range []struct {
+			status                 int
+			limit, retry, contains string
+		}{
+			{200, `"caller";r=2;t=10`, "", ""},
+			{200, `"caller";r=1;t=20`, "", ""},
+			{200, `"caller";r=0;t=30`, "", ""},
+			{429, `"caller";r=0;t=10`, "10", "Retry in 10 seconds."},
+			{429, `"caller";r=0;t=10`, "10", "rate_limited"},
+		} {
+			w := serve(h, newRequest())
+			if w.Code != want.status || w.Header().Get("RateLimit") != want.limit || w.Header().Get("Retry-After") != want.retry {
+				t.Errorf("%d, RateLimit %s, Retry-After %q; want %+v", w.Code, w.Header().Get("RateLimit"), w.Header().Get("Retry-After"), want)
+			}
+			if got := w.Header().Get("RateLimit-Policy"); got != `"caller";q=3;w=30` {
+				t.Errorf("RateLimit-Policy %s", got)
+			}
+			if !strings.Contains(w.Body.String(), want.contains) {
+				t.Errorf("%s lacks %s", w.Body, want.contains)
+			}
+		}
+		if m.n != 3 {
+			t.Errorf("fault 33: minted %d times, want 3", m.n)
+		}
+		time.Sleep(9*time.Second + 100*time.Millisecond)
+		if w := serve(h, newRequest()); w.Header().Get("Retry-After") != "1" {
+			t.Errorf("900 ms before the next: Retry-After %q, want 1: whole seconds, rounded up", w.Header().Get("Retry-After"))
+		}
+		time.Sleep(900 * time.Millisecond)
+		if w := serve(h, newRequest()); w.Code != 200 {
+			t.Errorf("after the time that Retry-After said: %d", w.Code)
+		}
+	})
+}
+
+func TestNoQuotaIsNoLimit(t *testing.T) {
+	m := new(minted)
+	h := ratelimit.Middleware(broken{}, ratelimit.Quota{}, "")(m)
+	if w := serve(h, newRequest()); m.n != 1 || w.Header().Get("RateLimit") != "" {
+		t.Errorf("minted %d times, RateLimit %q", m.n, w.Header().Get("RateLimit"))
+	}
+	if h != http.Handler(m) {
+		t.Error("it costs something")
+	}
+}
+
+// broken is a Limiter whose store is out.
+type broken struct{}
+
+func (broken) Allow(context.Context, string, ratelimit.Quota) (ratelimit.Decision, error) {
+	return ratelimit.Decision{}, errors.New("out")
+}
+
+func TestLimiterThatFailsRefuses(t *testing.T) {
+	m := new(minted)
+	w := serve(ratelimit.Middleware(broken{}, ratelimit.Quota{N: 1, Per: time.Second}, "")(m), newRequest())
+	if codeOf(t, w) != "limiter_unavailable" || w.Header().Get("Retry-After") != "1" || m.n != 0 {
+		t.Errorf("code %q, Retry-After %q, minted %d times", codeOf(t, w), w.Header().Get("Retry-After"), m.n)
+	}
+}
+
+// verified stands for the auth room: it records the caller that the test names.
+func verified(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		request.From(r.Context()).Caller = r.Header.Get("Test-Caller")
+		next.ServeHTTP(w, r)
+	})
+}
+
+func TestCallersThatAreOne(t *testing.T) {
+	from := func(addr string, headers ...string) *http.Request {
+		r := newRequest(headers...)
+		r.RemoteAddr = addr
+		return r
+	}
+	as := func(caller, addr string) *http.Request { return from(addr, "Test-Caller", caller) }
+	for _, tt := range []struct {
+		name string
+		a, b *http.Request
+		one  bool
+	}{
+		{"one address, two ports", from("192.0.2.1:1"), from("192.0.2.1:2"), true},
+		{"two addresses", from("192.0.2.1:1"), from("192.0.2.2:1"), false},
+		{"fault 31: one /64", from("[2001:db8:1:2::1]:1"), from("[2001:db8:1:2:ffff::2]:1"), true},
+		{"fault 31: two /64", from("[2001:db8:1:2::1]:1"), from("[2001:db8:1:3::1]:1"), false},
+		{"fault 31: IPv4 in IPv6", from("[::ffff:192.0.2.1]:1"), from("192.0.2.1:1"), true},
+		{"two IPv4 in IPv6", from("[::ffff:192.0.2.1]:1"), from("[::ffff:192.0.2.2]:1"), false},
+		{"a zone", from("[fe80::1%eth0]:1"), from("[fe80::1%eth1]:1"), true},
+		{"unknown addresses", from(""), from("@"), true},
+		{"unknown and known", from(""), from("192.0.2.1:1"), false},
+		{"fault 30: forged headers", from("192.0.2.1:1", "X-Forwarded-For", "1.1.1.1"), from("192.0.2.1:1", "X-Real-Ip", "2.2.2.2", "Forwarded", "for=3.3.3.3"), true},
+		{"fault 24: a tenant's header", from("192.0.2.1:1", "X-Tenant", "a"), from("192.0.2.1:1", "X-Tenant", "b"), true},
+		{"a subject at two addresses", as("ada", "192.0.2.1:1"), as("ada", "192.0.2.2:1"), true},
+		{"two subjects at one address", as("ada", "192.0.2.1:1"), as("bob", "192.0.2.1:1"), false},
+		{"no subject: by address", as("", "192.0.2.1:1"), from("192.0.2.1:1"), true},
+		{"a subject that looks like an address", as("192.0.2.1", "198.51.100.1:1"), from("192.0.2.1:1"), false},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			h := verified(ratelimit.Middleware(ratelimit.NewMemory(), ratelimit.Quota{N: 1, Per: time.Hour}, "")(new(minted)))
+			if w := serve(h, tt.a); w.Code != 200 {
+				t.Fatalf("the first: %d", w.Code)
+			}
+			if w := serve(h, tt.b); (w.Code == 429) != tt.one {
+				t.Errorf("the second: %d, want one caller: %v", w.Code, tt.one)
+			}
+		})
+	}
+}
+
+func TestTenantsCountApart(t *testing.T) {
+	l, q := ratelimit.NewMemory(), ratelimit.Quota{N: 1, Per: time.Hour}
+	for _, tenant := range []string{"", "acme", "other"} {
+		h := ratelimit.Middleware(l, q, tenant)(new(minted))
+		if w := serve(h, newRequest()); w.Code != 200 {
+			t.Errorf("tenant %q: %d", tenant, w.Code)
+		}
+	}
+}
+
+func TestLimiterKeysTellNobody(t *testing.T) {
+	var keys recorder
+	h := verified(ratelimit.Middleware(&keys, ratelimit.Quota{N: 1, Per: time.Hour}, "acme")(new(minted)))
+	r := newRequest("Test-Caller", "5f")
+	r.RemoteAddr = "192.0.2.77:1"
+	serve(h, r)
+	serve(ratelimit.Middleware(&keys, ratelimit.Quota{N: 1, Per: time.Hour}, "acme")(new(minted)), r)
+	if len(keys) != 2 || keys[0] == keys[1] {
+		t.Fatalf("keys %q", keys)
+	}
+	for _, key := range keys {
+		if !strings.HasPrefix(key, "acme:") || strings.Contains(key, "192.0.2") {
+			t.Errorf("key %q", key)
+		}
+	}
+}
+
+// recorder is a Limiter that lets everybody through and keeps the keys.
+type recorder []string
+
+func (r *recorder) Allow(_ context.Context, key string, _ ratelimit.Quota) (ratelimit.Decision, error) {
+	*r = append(*r, key)
+	return ratelimit.Decision{Allowed: true}, nil
+}
+
+func TestManyForgedAddressesAreOneBucket(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := ratelimit.NewMemory()
+		q := ratelimit.Quota{N: 5, Per: time.Minute}
+		for name, make := range map[string]func(i int) *http.Request{
+			"fault 30: 1,000 forged X-Forwarded-For": func(i int) *http.Request {
+				r := newRequest("X-Forwarded-For", fmt.Sprintf("10.0.%d.%d", i/256, i%256))
+				r.RemoteAddr = "192.0.2.1:1234"
+				return r
+			},
+			"fault 30: 1,000 forged entries before the platform's": func(i int) *http.Request {
+				r := newRequest("X-Forwarded-For", fmt.Sprintf("10.0.%d.%d, 192.0.2.2", i/256, i%256))
+				r.RemoteAddr = netip.AddrPortFrom(platform.ForwardedAddr(r.Header, 0), 0).String()
+				return r
+			},
+			"fault 31: 1,000 addresses of one /64": func(i int) *http.Request {
+				r := newRequest()
+				r.RemoteAddr = fmt.Sprintf("[2001:db8::%x]:1", i)
+				return r
+			},
+		} {
+			m := new(minted)
+			h := ratelimit.Middleware(l, q, "")(m)
+			for i := range 1000 {
+				serve(h, make(i))
+			}
+			if m.n != q.N {
+				t.Errorf("%s: minted %d times, want %d", name, m.n, q.N)
+			}
+		}
+	})
+}
+
+func TestMemory(t *testing.T) {
+	type step struct {
+		after time.Duration
+		allow bool
+		left  int
+	}
+	for _, tt := range []struct {
+		name  string
+		q     ratelimit.Quota
+		steps []step
+	}{
+		{"a burst, then its share of the period each", ratelimit.Quota{N: 2, Per: 10 * time.Second}, []step{
+			{0, true, 1}, {0, true, 0}, {0, false, 0}, {4999 * time.Millisecond, false, 0}, {time.Millisecond, true, 0}, {0, false, 0}, {10 * time.Second, true, 1},
+		}},
+		{"section 7: a burst of two passes a quota of two", ratelimit.Quota{N: 2, Per: time.Minute}, []step{{0, true, 1}, {200 * time.Millisecond, true, 0}}},
+		{"one", ratelimit.Quota{N: 1, Per: time.Second}, []step{{0, true, 0}, {999 * time.Millisecond, false, 0}, {time.Millisecond, true, 0}}},
+		{"a share that does not divide", ratelimit.Quota{N: 3, Per: 10}, []step{{0, true, 2}, {0, true, 1}, {0, true, 0}, {0, false, 0}}},
+		{"a refused one does not count", ratelimit.Quota{N: 1, Per: time.Second}, []step{{0, true, 0}, {500 * time.Millisecond, false, 0}, {500 * time.Millisecond, true, 0}}},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				m := ratelimit.NewMemory()
+				for i, s := range tt.steps {
+					time.Sleep(s.after)
+					d, err := m.Allow(t.Context(), "ada", tt.q)
+					if err != nil || d.Allowed != s.allow || d.Remaining != s.left {
+						t.Errorf("step %d: %+v, %v; want %+v", i, d, err, s)
+					}
+					if d.Allowed != (d.Retry == 0) || d.Reset < 0 || d.Reset > tt.q.Per {
+						t.Errorf("step %d: Retry %v, Reset %v", i, d.Retry, d.Reset)
+					}
+				}
+			})
+		})
+	}
+}
+
+func TestMemoryUnderRace(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m := ratelimit.NewMemory()
+		results := make(chan bool, 200)
+		for range 200 {
+			go func() {
+				d, _ := m.Allow(t.Context(), "ada", ratelimit.Quota{N: 50, Per: time.Hour})
+				results <- d.Allowed
+			}()
+		}
+		allowed := 0
+		for range 200 {
+			if <-results {
+				allowed++
+			}
+		}
+		if allowed != 50 {
+			t.Errorf("%d of 200 at once are allowed, want 50", allowed)
+		}
+	})
+}
+
+// A caller who is limited, and brings a million new callers along to be forgotten, stays limited.
+func TestMemoryIsBounded(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const callers, most, more = 1_000_000, 64 << 20, 2 << 20
+		q := ratelimit.Quota{N: 30, Per: time.Minute}
+		before, halfway := heap(), uint64(0)
+		m := ratelimit.NewMemory()
+		for range q.N {
+			_, _ = m.Allow(t.Context(), "limited", q)
+		}
+		for i := range callers {
+			if d, _ := m.Allow(t.Context(), strconv.Itoa(i), q); !d.Allowed {
+				t.Fatal("a new caller is refused")
+			}
+			if i == callers/2 {
+				halfway = heap()
+			}
+		}
+		if grown := int64(heap()) - int64(halfway); grown > more {
+			t.Errorf("fault 32: the second half million takes %d MB more", grown>>20)
+		}
+		if grown := int64(heap()) - int64(before); grown > most {
+			t.Errorf("fault 32: %d callers take %d MB", callers, grown>>20)
+		} else {
+			t.Logf("%d callers take %.1f MB", callers, float64(grown)/(1<<20))
+		}
+		if d, _ := m.Allow(t.Context(), "limited", q); d.Allowed {
+			t.Error("fault 32: a limited caller got a fresh quota by bringing others along")
+		}
+	})
+}
+
+func BenchmarkMemory(b *testing.B) {
+	m := ratelimit.NewMemory()
+	q := ratelimit.Quota{N: 30, Per: time.Minute}
+	b.Run("one caller", func(b *testing.B) {
+		b.ReportAllocs()
+		for b.Loop() {
+			_, _ = m.Allow(b.Context(), "ada", q)
+		}
+	})
+	b.Run("new callers, table full", func(b *testing.B) {
+		keys := make([]string, 1<<20)
+		for i := range keys {
+			keys[i] = strconv.Itoa(i)
+		}
+		i := 0
+		b.ReportAllocs()
+		for b.Loop() {
+			_, _ = m.Allow(b.Context(), keys[i&(len(keys)-1)], q)
+			i++
+		}
+	})
+}
+
+// To a limiter, a clock that was set back looks like this: a quota that will be whole again later than
+// a whole period from now.
+func TestMemoryForgivesWhenTheClockIsSetBack(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m := ratelimit.NewMemory()
+		_, _ = m.Allow(t.Context(), "ada", ratelimit.Quota{N: 1, Per: time.Hour})
+		q := ratelimit.Quota{N: 1, Per: time.Second}
+		if d, _ := m.Allow(t.Context(), "ada", q); d.Allowed || d.Retry > q.Per {
+			t.Errorf("at once: %+v", d)
+		}
+		time.Sleep(q.Per)
+		if d, _ := m.Allow(t.Context(), "ada", q); !d.Allowed {
+			t.Errorf("after a period: %+v", d)
+		}
+	})
+}
