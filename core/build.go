@@ -149,8 +149,8 @@ func (b *builder) stranger(home *tenant) http.Handler {
 
 // open opens the source that a setting names; nil when that is a fault. Nothing is fetched, but from the
 // environment, which cannot change: what is wrong there is wrong now.
-func (b *builder) open(setting, ref string, shape secret.Shape) secret.Source {
-	src, err := b.drivers.Secrets.Open(ref, b.cfg.Lookup, shape)
+func (b *builder) open(setting, ref string, decode secret.Decoder) secret.Source {
+	src, err := b.drivers.Secrets.Open(ref, b.cfg.Lookup, decode)
 	if err == nil && strings.HasPrefix(ref, "env:") {
 		_, err = src.Fetch(context.Background())
 	}
@@ -177,23 +177,22 @@ func (b *builder) key(s scope, t Tenant) *secret.Cache {
 	if s != "" && t.APIKeySource == "" {
 		return nil // inherit has said so
 	}
-	src := b.open(s.name("ORGA_API_KEY_SOURCE", "apiKeySource"), t.APIKeySource, secret.Key)
+	src := b.open(s.name("ORGA_API_KEY_SOURCE", "apiKeySource"), t.APIKeySource, secret.DecodeKey)
 	if src == nil {
 		return nil
 	}
-	return secret.NewCache(b.checkPrefix(src, t.APIKeySource), t.APIKeySource, t.APIKeyTTL, b.log)
+	return secret.NewCache(src, secret.CacheOptions{
+		Name: t.APIKeySource, TTL: t.APIKeyTTL, Log: b.log,
+		OnChange: func(s secret.Secret) { b.checkPrefix(s, t.APIKeySource) },
+	})
 }
 
-// checkPrefix warns of a key that does not look like one of Orga's: a token or another vendor's key
-// in its place is a common mistake, but what keys look like is Orga's to change.
-func (b *builder) checkPrefix(src secret.Source, name string) secret.Source {
-	return secret.SourceFunc(func(ctx context.Context) (secret.Secret, error) {
-		s, err := src.Fetch(ctx)
-		if err == nil && !strings.HasPrefix(s.Value.Reveal(), orga.KeyPrefix) {
-			b.log.Warn("the API key does not start with "+orga.KeyPrefix, "source", name, "version", s.Version)
-		}
-		return s, err
-	})
+// checkPrefix warns of a key that does not look like one of Orga's: a token or another vendor's key in its
+// place is a common mistake, but Orga may change what its keys look like.
+func (b *builder) checkPrefix(s secret.Secret, source string) {
+	if !strings.HasPrefix(s.Value.Reveal(), orga.KeyPrefix) {
+		b.log.Warn("the API key does not start with "+orga.KeyPrefix, "source", source, "version", s.Version)
+	}
 }
 
 func (b *builder) client(s scope, t Tenant) *orga.Client {

@@ -504,7 +504,7 @@ func TestVersion(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if newest := regexp.MustCompile(`(?m)^## (\S+)`).FindSubmatch(changes); newest == nil || string(newest[1]) != core.Version {
+	if newest := regexp.MustCompile(`(?m)^## (\d\S+)`).FindSubmatch(changes); newest == nil || string(newest[1]) != core.Version {
 		t.Errorf("the newest entry of CHANGELOG.md is %s", newest)
 	}
 	d := deploy(t, nil, nil)

@@ -184,7 +184,7 @@ func (e *endpoint) unready(ctx context.Context) *problem.Problem {
 	}
 	for _, key := range e.keys {
 		err := key.Ready(ctx)
-		if out, ok := errors.AsType[*secret.UnavailableError](err); ok {
+		if out, ok := errors.AsType[*secret.FetchError](err); ok {
 			return session.SecretProblem(out)
 		}
 		if err != nil {

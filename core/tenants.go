@@ -31,12 +31,12 @@ type directory struct {
 }
 
 func (b *builder) directory() *directory {
-	src := b.open("ORGA_TENANTS_SOURCE", b.cfg.TenantsSource, secret.Text)
+	src := b.open("ORGA_TENANTS_SOURCE", b.cfg.TenantsSource, secret.DecodeText)
 	if src == nil {
 		return nil
 	}
 	return &directory{
-		src:   secret.NewCache(src, b.cfg.TenantsSource, b.cfg.APIKeyTTL, b.log),
+		src:   secret.NewCache(src, secret.CacheOptions{Name: b.cfg.TenantsSource, TTL: b.cfg.APIKeyTTL, Log: b.log}),
 		build: b.tenants,
 	}
 }
@@ -53,7 +53,7 @@ func (d *directory) tenants(ctx context.Context) (map[string]*tenant, error) {
 		return known, nil
 	}
 	document, err := d.src.Get(ctx)
-	if out, ok := errors.AsType[*secret.UnavailableError](err); ok {
+	if out, ok := errors.AsType[*secret.FetchError](err); ok {
 		return nil, session.SecretProblem(out)
 	}
 	if err != nil {

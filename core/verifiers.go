@@ -70,16 +70,18 @@ func (b *builder) hmac(setting string) auth.Verifier {
 		return nil
 	}
 	if b.hmacKey == nil {
-		src := b.open("ORGA_AUTH_HMAC_KEY_SOURCE", b.cfg.HMACKeySource, secret.Text)
+		src := b.open("ORGA_AUTH_HMAC_KEY_SOURCE", b.cfg.HMACKeySource, secret.DecodeText)
 		if src == nil {
 			return nil
 		}
-		b.hmacKey = secret.NewCache(b.checkHMAC(src), b.cfg.HMACKeySource, b.cfg.APIKeyTTL, b.log)
+		b.hmacKey = secret.NewCache(src, secret.CacheOptions{
+			Name: b.cfg.HMACKeySource, TTL: b.cfg.APIKeyTTL, Log: b.log, OnChange: b.checkHMAC,
+		})
 	}
 	keys := b.hmacKey
 	return auth.NewHMAC(func(ctx context.Context) (string, error) {
 		s, err := keys.Get(ctx)
-		if out, ok := errors.AsType[*secret.UnavailableError](err); ok {
+		if out, ok := errors.AsType[*secret.FetchError](err); ok {
 			return "", session.SecretProblem(out)
 		}
 		return s.Value.Reveal(), err
@@ -91,16 +93,12 @@ const minHMACKey = 32
 
 // checkHMAC warns of a shared key that is short enough to be guessed. What is long enough is the owner's
 // to say.
-func (b *builder) checkHMAC(src secret.Source) secret.Source {
-	return secret.SourceFunc(func(ctx context.Context) (secret.Secret, error) {
-		s, err := src.Fetch(ctx)
-		for key := range strings.SplitSeq(s.Value.Reveal(), "\n") {
-			if key = strings.TrimSpace(key); err == nil && key != "" && len(key) < minHMACKey {
-				b.log.Warn("an hmac key is shorter than 32 characters, and may be guessed", "source", b.cfg.HMACKeySource)
-			}
+func (b *builder) checkHMAC(s secret.Secret) {
+	for key := range strings.SplitSeq(s.Value.Reveal(), "\n") {
+		if key = strings.TrimSpace(key); key != "" && len(key) < minHMACKey {
+			b.log.Warn("an hmac key is shorter than 32 characters, and may be guessed", "source", b.cfg.HMACKeySource)
 		}
-		return s, err
-	})
+	}
 }
 
 // issuer is one verifier for all tenants that have the same issuer and audience: they share the tokens that

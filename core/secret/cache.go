@@ -30,7 +30,7 @@ const (
 //     have the value at hand meanwhile. That one waits for a third of the time it has left at most,
 //     and then has the value at hand too.
 //   - While the store is out, the value at hand is served for 24 h more, and the store is asked again
-//     after 1, 2, 4 … 60 s. When the store refuses for good (ErrGone), it is served until two TTLs
+//     after 1, 2, 4 … 60 s. When the store refuses for good (ErrPermanent), it is served until two TTLs
 //     after the last good fetch. With nothing at hand, a failure is remembered for 1 s.
 //   - Time is the wall clock's: a monotonic clock stands still in a frozen instance. A wall clock that
 //     was set back causes one refresh, and where that fails, the value at hand counts as one TTL old.
@@ -45,6 +45,8 @@ type Cache struct {
 	log  *slog.Logger
 	now  func() time.Time
 
+	onChange func(Secret) // may be nil
+
 	current atomic.Pointer[entry] // written under mu, read without
 	running atomic.Int32          // fetches, those that were left behind among them
 
@@ -53,7 +55,7 @@ type Cache struct {
 	failures int   // fetches that failed since the last good one
 	failed   error // what the last of them said
 	failedAt int64
-	gone     bool // one of them was ErrGone
+	gone     bool // one of them was ErrPermanent
 	forcedAt int64
 }
 
@@ -68,23 +70,35 @@ func (e *entry) fresh(now int64) bool {
 	return e != nil && e.fetchedAt <= now && now < e.freshUntil
 }
 
-// NewCache puts a memory in front of src. name stands for it in the log (a Ref; nothing secret); a
-// ttl of 0 or less is DefaultTTL, a nil log is silent.
-func NewCache(src Source, name string, ttl time.Duration, log *slog.Logger) *Cache {
-	if ttl <= 0 {
-		ttl = DefaultTTL
+// CacheOptions are the options of a [Cache]. The zero value is usable.
+type CacheOptions struct {
+	// Name stands for the secret in errors and log lines, such as "awssm:orga-key". It must not be secret.
+	Name string
+	// TTL is how long a fetched secret is fresh; 0 or less is DefaultTTL.
+	TTL time.Duration
+	// Log receives what happens to the secret; nil discards it.
+	Log *slog.Logger
+	// OnChange, if set, is called with each version that differs from the cached one, the first one too,
+	// before callers get it. It counts against the time of the fetch.
+	OnChange func(Secret)
+}
+
+// NewCache returns a Cache of src. It fetches nothing yet.
+func NewCache(src Source, opts CacheOptions) *Cache {
+	if opts.TTL <= 0 {
+		opts.TTL = DefaultTTL
 	}
-	if log == nil {
-		log = slog.New(slog.DiscardHandler)
+	if opts.Log == nil {
+		opts.Log = slog.New(slog.DiscardHandler)
 	}
-	return &Cache{src: src, name: name, ttl: ttl, log: log, now: time.Now}
+	return &Cache{src: src, name: opts.Name, ttl: opts.TTL, log: opts.Log, onChange: opts.OnChange, now: time.Now}
 }
 
 // Fetch makes a Cache a Source; it is Get.
 func (c *Cache) Fetch(ctx context.Context) (Secret, error) { return c.Get(ctx) }
 
 // Get is the secret at hand, fetched first where need be. Its error is ctx's own or an
-// *UnavailableError, in which errors.Is finds what the store said.
+// *FetchError, in which errors.Is finds what the store said.
 func (c *Cache) Get(ctx context.Context) (Secret, error) {
 	if e := c.current.Load(); e.fresh(c.now().UnixNano()) {
 		return e.secret, nil
@@ -110,7 +124,7 @@ func (c *Cache) refresh(ctx context.Context) (Secret, error) {
 	c.mu.Unlock()
 
 	if usable {
-		brief, cancel := patience(ctx)
+		brief, cancel := staleWait(ctx)
 		defer cancel()
 		if f.wait(brief) != nil {
 			if s, ok := c.atHand(); ok {
@@ -176,7 +190,7 @@ func (c *Cache) Refresh(ctx context.Context, bad Version) (Secret, error) {
 	}
 }
 
-// Ready tells whether a secret is at hand. Where none is, it asks the store, yet no more often than
+// Ready reports whether a secret is at hand. Where none is, it asks the store, yet no more often than
 // every 10 s: a health checker must not become a load on it.
 func (c *Cache) Ready(ctx context.Context) error {
 	c.mu.Lock()
@@ -229,7 +243,7 @@ func (c *Cache) warn(now int64) {
 	c.log.Log(context.Background(), level, "secret fetch failed", append(attrs, "serving", serving)...)
 }
 
-// usable tells whether the value at hand may be served past its TTL. c.mu is held.
+// usable reports whether the value at hand may be served past its TTL. c.mu is held.
 func (c *Cache) usable(now int64) bool {
 	return c.current.Load() != nil && now < c.usableUntil()
 }
@@ -242,7 +256,7 @@ func (c *Cache) usableUntil() int64 {
 	return c.current.Load().fetchedAt + int64(keep)
 }
 
-// backingOff tells whether the last fetch failed so recently that the store is left alone.
+// backingOff reports whether the last fetch failed so recently that the store is left alone.
 func (c *Cache) backingOff(now int64) bool {
 	return c.failed != nil && within(now, c.failedAt, c.window(now))
 }
@@ -256,10 +270,10 @@ func (c *Cache) window(now int64) time.Duration {
 
 func (c *Cache) unavailable(now int64) error {
 	wait := time.Duration(c.failedAt + int64(c.window(now)) - now)
-	return &UnavailableError{RetryAfter: max(time.Second, wait), Err: fmt.Errorf("%s: %w", c.name, c.failed)}
+	return &FetchError{RetryAfter: max(time.Second, wait), Err: fmt.Errorf("%s: %w", c.name, c.failed)}
 }
 
-// within tells whether now is less than d after then; a clock that was set back is not within.
+// within reports whether now is less than d after then; a clock that was set back is not within.
 func within(now, then int64, d time.Duration) bool {
 	return then != 0 && then <= now && now-then < int64(d)
 }

@@ -44,7 +44,7 @@ func (s *store) Fetch(ctx context.Context) (secret.Secret, error) {
 	select {
 	case <-time.After(took):
 	case <-ctx.Done():
-		return secret.Secret{}, secret.Outage(ctx.Err())
+		return secret.Secret{}, secret.Unavailable(ctx.Err())
 	}
 	if err != nil {
 		return secret.Secret{}, err
@@ -89,19 +89,19 @@ func run(t *testing.T, name string, test func(b bench)) {
 					return a
 				},
 			}))
-			b.Cache = secret.NewCache(b.store, "awssm:orga", ttl, log)
+			b.Cache = secret.NewCache(b.store, secret.CacheOptions{Name: "awssm:orga", TTL: ttl, Log: log})
 			test(b)
 		})
 	})
 }
 
-// want is what one caller must get: a version, or with "" an *UnavailableError.
+// want is what one caller must get: a version, or with "" an *FetchError.
 func (b bench) want(when, version string) {
 	b.Helper()
 	got, err := b.Get(b.Context())
-	if out, ok := errors.AsType[*secret.UnavailableError](err); version == "" {
+	if out, ok := errors.AsType[*secret.FetchError](err); version == "" {
 		if !ok || out.RetryAfter < time.Second || out.RetryAfter > 20*time.Second {
-			b.Errorf("%s: the error is %v; want an UnavailableError with a small RetryAfter", when, err)
+			b.Errorf("%s: the error is %v; want a FetchError with a small RetryAfter", when, err)
 		}
 		return
 	}
@@ -146,7 +146,7 @@ func TestCacheWarm(t *testing.T) {
 		var earliest, latest time.Duration = time.Hour, 0
 		for range 200 {
 			s := &store{version: "v1"}
-			c := secret.NewCache(s, "awssm:orga", ttl, nil)
+			c := secret.NewCache(s, secret.CacheOptions{Name: "awssm:orga", TTL: ttl})
 			_, _ = c.Get(b.Context())
 			start := time.Now()
 			for s.count() == 1 {
@@ -160,7 +160,7 @@ func TestCacheWarm(t *testing.T) {
 		}
 	})
 	run(t, "no TTL is the default one", func(b bench) {
-		c := secret.NewCache(b.store, "awssm:orga", 0, nil)
+		c := secret.NewCache(b.store, secret.CacheOptions{Name: "awssm:orga"})
 		_, _ = c.Get(b.Context())
 		time.Sleep(secret.DefaultTTL * 7 / 10)
 		_, _ = c.Get(b.Context())
@@ -236,7 +236,7 @@ func TestCacheRotation(t *testing.T) {
 		err   error
 		limit time.Duration // for which the key is served yet
 	}{
-		"fault 6: the wall clock steps back after a refusal": {secret.ErrGone, ttl},
+		"fault 6: the wall clock steps back after a refusal": {secret.ErrPermanent, ttl},
 		"fault 7: the wall clock steps back in an outage":    {errOut, 24 * time.Hour},
 	} {
 		run(t, name, func(b bench) {
@@ -371,7 +371,7 @@ func TestCacheOutage(t *testing.T) {
 	run(t, "a value whose limit passes while it is waited for is not served", func(b bench) {
 		start := time.Now()
 		b.want("at first", "v1")
-		b.store.fail(secret.ErrGone)
+		b.store.fail(secret.ErrPermanent)
 		time.Sleep(past)
 		b.want("refused", "v1")
 		b.store.fail(nil)
@@ -402,10 +402,10 @@ func TestCacheOutage(t *testing.T) {
 	run(t, "fault 6: refused at a refresh", func(b bench) {
 		start := time.Now()
 		b.want("at first", "v1")
-		b.store.fail(fmt.Errorf("%w: AccessDeniedException", secret.ErrGone))
+		b.store.fail(fmt.Errorf("%w: AccessDeniedException", secret.ErrPermanent))
 		time.Sleep(past)
 		b.want("refused", "v1")
-		b.logged("refused", `level=ERROR msg="secret fetch failed" source=awssm:orga cause="the store refuses to hand it out: AccessDeniedException" retry_in=1s usable_until=2000-01-01T00:10:00Z serving="the value at hand"`, 1)
+		b.logged("refused", `level=ERROR msg="secret fetch failed" source=awssm:orga cause="refused by the store: AccessDeniedException" retry_in=1s usable_until=2000-01-01T00:10:00Z serving="the value at hand"`, 1)
 		b.store.fail(errOut) // refused is refused, even if nothing is heard any more
 		time.Sleep(2*ttl - time.Since(start) - time.Second)
 		b.want("before two TTLs are over", "v1")
@@ -446,7 +446,7 @@ func TestCacheOutage(t *testing.T) {
 			<-deaf
 			return secret.Secret{Value: secret.NewValue("key of v0"), Version: "v0"}, nil
 		})
-		b.Cache = secret.NewCache(src, "awssm:orga", ttl, slog.New(slog.NewTextHandler(b.log, nil)))
+		b.Cache = secret.NewCache(src, secret.CacheOptions{Name: "awssm:orga", TTL: ttl, Log: slog.New(slog.NewTextHandler(b.log, nil))})
 		start := time.Now()
 		all(100, func(int) { b.want("it hangs", "") })
 		if err := b.Ready(b.Context()); err == nil {
@@ -472,7 +472,7 @@ func TestCacheOutage(t *testing.T) {
 			asked.Add(1)
 			<-never
 			return secret.Secret{}, errOut
-		}), "awssm:orga", ttl, nil)
+		}), secret.CacheOptions{Name: "awssm:orga", TTL: ttl})
 		for range 50 {
 			b.want("it hangs", "")
 			time.Sleep(time.Minute)
@@ -486,15 +486,15 @@ func TestCacheOutage(t *testing.T) {
 			time.Sleep(time.Minute)
 			panic("sk_orga_ai_test")
 		})
-		b.Cache = secret.NewCache(src, "awssm:orga", ttl, nil)
+		b.Cache = secret.NewCache(src, secret.CacheOptions{Name: "awssm:orga", TTL: ttl})
 		b.want("it hangs", "")
 		time.Sleep(time.Hour)
 	})
 	run(t, "a source that panics is an outage that says nothing", func(b bench) {
 		src := secret.SourceFunc(func(context.Context) (secret.Secret, error) { panic("sk_orga_ai_test") })
-		c := secret.NewCache(src, "awssm:orga", ttl, slog.New(slog.NewTextHandler(b.log, nil)))
+		c := secret.NewCache(src, secret.CacheOptions{Name: "awssm:orga", TTL: ttl, Log: slog.New(slog.NewTextHandler(b.log, nil))})
 		_, err := c.Get(b.Context())
-		if _, ok := errors.AsType[*secret.UnavailableError](err); !ok || strings.Contains(err.Error(), "sk_") {
+		if _, ok := errors.AsType[*secret.FetchError](err); !ok || strings.Contains(err.Error(), "sk_") {
 			b.Errorf("the error is %v", err)
 		}
 		b.logged("the panic", "the source panicked", 1)
@@ -579,7 +579,7 @@ func TestCacheRefresh(t *testing.T) {
 	})
 	run(t, "past its limit a key is not handed out", func(b bench) {
 		b.want("at first", "v1")
-		b.store.fail(secret.ErrGone)
+		b.store.fail(secret.ErrPermanent)
 		time.Sleep(past)
 		b.want("refused", "v1")
 		time.Sleep(ttl)
@@ -629,7 +629,7 @@ func TestCacheReady(t *testing.T) {
 
 func TestCacheIsASource(t *testing.T) {
 	run(t, "a cache of a cache", func(b bench) {
-		outer := secret.NewCache(b.Cache, "outer", ttl, nil)
+		outer := secret.NewCache(b.Cache, secret.CacheOptions{Name: "outer", TTL: ttl})
 		if got, err := outer.Get(b.Context()); err != nil || got.Version != "v1" {
 			b.Errorf("version %q, %v", got.Version, err)
 		}
@@ -639,7 +639,7 @@ func TestCacheIsASource(t *testing.T) {
 func BenchmarkCacheGet(b *testing.B) {
 	c := secret.NewCache(secret.SourceFunc(func(context.Context) (secret.Secret, error) {
 		return secret.Secret{Value: secret.NewValue("sk_orga_ai_test"), Version: "v1"}, nil
-	}), "env:ORGA_API_KEY", time.Hour, nil)
+	}), secret.CacheOptions{Name: "env:ORGA_API_KEY", TTL: time.Hour})
 	if _, err := c.Get(b.Context()); err != nil {
 		b.Fatal(err)
 	}

@@ -26,9 +26,9 @@ func (f *flight) wait(ctx context.Context) error {
 	}
 }
 
-// patience is how long a caller waits for a newer value while it could have the one at hand: a third of
-// the time it has left, since it wants the rest for what the value is for.
-func patience(ctx context.Context) (context.Context, context.CancelFunc) {
+// staleWait bounds ctx for a caller that waits for a newer value while a stale one is at hand: a third of
+// the remaining time, since the caller needs the rest for what it does with the value.
+func staleWait(ctx context.Context) (context.Context, context.CancelFunc) {
 	deadline, ok := ctx.Deadline()
 	if !ok {
 		return context.WithCancel(ctx)
@@ -36,9 +36,9 @@ func patience(ctx context.Context) (context.Context, context.CancelFunc) {
 	return context.WithTimeout(ctx, time.Until(deadline)/3)
 }
 
-// maxDeaf is how many fetches may be left behind at once: a source that never returns must not take a
-// goroutine each time it is asked.
-const maxDeaf = 8
+// maxAbandoned is how many abandoned fetches may run at once: a hung source must not leak a goroutine per
+// fetch.
+const maxAbandoned = 8
 
 // start sends a fetch on its way, on a context that no caller can cancel. A source that does not heed
 // that context is left behind when its time is over, and what it says later is not heard. c.mu is held.
@@ -46,7 +46,7 @@ func (c *Cache) start(ctx context.Context, now int64, forced bool) *flight {
 	f := &flight{done: make(chan struct{}), started: now, forced: forced}
 	c.flight = f
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), fetchTimeout)
-	stop := context.AfterFunc(ctx, func() { c.settle(f, Secret{}, Outage(ctx.Err())) })
+	stop := context.AfterFunc(ctx, func() { c.settle(f, Secret{}, Unavailable(ctx.Err())) })
 	go func() {
 		defer cancel()
 		running := c.running.Add(1)
@@ -59,11 +59,14 @@ func (c *Cache) start(ctx context.Context, now int64, forced bool) *flight {
 				c.settle(f, s, err)
 			}
 		}()
-		if running > maxDeaf {
-			err = Outage(context.DeadlineExceeded) // as all of those before
+		if running > maxAbandoned {
+			err = Unavailable(context.DeadlineExceeded) // as all of those before
 			return
 		}
 		s, err = c.src.Fetch(ctx)
+		if old := c.current.Load(); err == nil && c.onChange != nil && (old == nil || old.secret.Version != s.Version) {
+			c.onChange(s)
+		}
 	}()
 	return f
 }
@@ -78,7 +81,7 @@ func (c *Cache) settle(f *flight, s Secret, err error) {
 		now := c.now().UnixNano()
 		c.failures++
 		c.failed, c.failedAt = err, now
-		c.gone = c.gone || errors.Is(err, ErrGone)
+		c.gone = c.gone || errors.Is(err, ErrPermanent)
 		c.rebase(now)
 		c.warn(now)
 		return

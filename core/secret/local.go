@@ -50,7 +50,7 @@ func file(path string, readFile func(path string) (string, error)) Source {
 		select {
 		case turn <- struct{}{}:
 		case <-ctx.Done():
-			return Secret{}, Outage(ctx.Err())
+			return Secret{}, Unavailable(ctx.Err())
 		}
 		read := make(chan outcome, 1)
 		go func() {
@@ -65,7 +65,7 @@ func file(path string, readFile func(path string) (string, error)) Source {
 			}
 			return Secret{NewValue(o.text), Fingerprint(o.text)}, nil
 		case <-ctx.Done():
-			return Secret{}, Outage(ctx.Err())
+			return Secret{}, Unavailable(ctx.Err())
 		}
 	})
 }

@@ -207,7 +207,7 @@ func TestFileThatHangs(t *testing.T) {
 func TestCacheOfAFile(t *testing.T) {
 	const short = time.Nanosecond // a TTL that is over at the next call
 	path := file(t, "one")
-	cache := secret.NewCache(openFile(t, path), "file:"+path, short, nil)
+	cache := secret.NewCache(openFile(t, path), secret.CacheOptions{Name: "file:" + path, TTL: short})
 	want := func(when, content string) {
 		t.Helper()
 		if got, err := cache.Get(t.Context()); err != nil || got.Value.Reveal() != content {

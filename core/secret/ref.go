@@ -7,7 +7,7 @@ import (
 	"strings"
 )
 
-// Ref is a parsed source setting, "scheme:name" or "scheme:name#field".
+// Ref is a parsed source setting, "scheme:name" or "scheme:name#field". It is not secret.
 type Ref struct {
 	Scheme string // env, file, or a driver's
 	Name   string // what the scheme's store calls it
@@ -29,11 +29,11 @@ func ParseRef(s string) (Ref, error) {
 	}
 	switch {
 	case strings.Contains(s, keyPrefix):
-		return Ref{}, fmt.Errorf("%w: it holds a key, rather than the place where one is kept", ErrMisconfigured)
+		return Ref{}, fmt.Errorf("%w: it contains a key; name the place where the key is kept", ErrMisconfigured)
 	case !found || ref.Name == "":
-		return Ref{}, fmt.Errorf("%w: a source is written env:NAME, file:/path, awssm:NAME-or-ARN or gcpsm:projects/P/secrets/S", ErrMisconfigured)
+		return Ref{}, fmt.Errorf("%w: want SCHEME:NAME, such as env:NAME, file:/path, awssm:NAME-or-ARN, gcpsm:projects/P/secrets/S or cloudflare:BINDING", ErrMisconfigured)
 	case field && ref.Field == "":
-		return Ref{}, fmt.Errorf("%w: the name of a JSON member follows the # of a source", ErrMisconfigured)
+		return Ref{}, fmt.Errorf("%w: want the name of a JSON member after the #", ErrMisconfigured)
 	}
 	return ref, nil
 }
@@ -46,38 +46,40 @@ func (r Ref) String() string {
 	return s
 }
 
-// Driver opens the sources of one scheme, each handing out a secret as the store has it. It reads no
-// secret yet: it fails only for what is wrong with the settings (ErrMisconfigured).
+// Driver opens the sources of one scheme. It fetches nothing: its errors are faults of the settings and
+// wrap [ErrMisconfigured]. The Source hands out the text as the store has it; [Drivers.Open] decodes it.
 type Driver func(ref Ref) (Source, error)
 
-// Drivers are the stores that a program links, by scheme. env and file need none.
+// Drivers are the stores that a program links, by scheme. The schemes env and file need no driver.
 type Drivers map[string]Driver
 
-// Open turns a source setting into a Source of secrets in the given shape. lookup reads the
-// environment, for env:. Nothing is fetched yet; an error is one of the settings (ErrMisconfigured).
-func (d Drivers) Open(setting string, lookup func(string) (string, bool), shape Shape) (Source, error) {
+// Open returns the Source that a setting such as "awssm:orga-key#apiKey" names, its content passed
+// through decode. lookup reads the environment ([os.LookupEnv] in a program) for env: sources.
+// Nothing is fetched yet; errors are faults of the setting and wrap [ErrMisconfigured].
+func (d Drivers) Open(setting string, lookup func(string) (string, bool), decode Decoder) (Source, error) {
 	ref, err := ParseRef(setting)
 	if err != nil {
 		return nil, err
 	}
-	s := shaped{field: ref.Field, shape: shape}
+	src := decoded{field: ref.Field, decode: decode}
 	switch driver := d[ref.Scheme]; {
 	case ref.Scheme == "env":
-		s.src, s.local = Env(ref.Name, lookup), true
+		src.src, src.local = Env(ref.Name, lookup), true
 	case ref.Scheme == "file":
-		s.src, err = File(ref.Name)
-		s.local = true
+		src.src, err = File(ref.Name)
+		src.local = true
 	case driver != nil:
-		s.src, err = driver(ref)
+		src.src, err = driver(ref)
 	default:
-		err = fmt.Errorf("%w: this program knows the sources %s", ErrMisconfigured, d.known())
+		err = fmt.Errorf("%w: unknown scheme; this program knows %s", ErrMisconfigured, d.schemes())
 	}
 	if err != nil {
 		return nil, err
 	}
-	return s, nil
+	return src, nil
 }
 
-func (d Drivers) known() string {
+// schemes lists the schemes that a source may have.
+func (d Drivers) schemes() string {
 	return strings.Join(append(slices.Sorted(maps.Keys(d)), "env", "file"), ":, ") + ":"
 }

@@ -50,9 +50,9 @@ func TestOpen(t *testing.T) {
 		{"file:relative", "absolute path"},
 		{"bad:x", never.Error()},
 		{"two:x", "bad:, one:, env:, file:"},
-		{"x", "a source is written"},
+		{"x", "want SCHEME:NAME"},
 	} {
-		src, err := drivers.Open(tt.setting, os.LookupEnv, secret.Key)
+		src, err := drivers.Open(tt.setting, os.LookupEnv, secret.DecodeKey)
 		if tt.says == "" {
 			if src == nil || err != nil {
 				t.Errorf("%s: %v", tt.setting, err)

@@ -62,21 +62,28 @@ type SourceFunc func(ctx context.Context) (Secret, error)
 // Fetch calls f.
 func (f SourceFunc) Fetch(ctx context.Context) (Secret, error) { return f(ctx) }
 
-// What can be wrong with a secret. An error that is none of these is an outage, and passes.
+// Kinds of errors of a [Source]. An error that is none of these is an outage, and passes.
 var (
-	// ErrGone: the store refuses for good: access denied, not found, deleted, disabled.
-	ErrGone = errors.New("the store refuses to hand it out")
+	// ErrPermanent: the store refuses until somebody changes something there: access denied, not found,
+	// deleted, disabled.
+	ErrPermanent = errors.New("refused by the store")
 	// ErrMalformed: the store answered, but not with a usable secret.
-	ErrMalformed = errors.New("not a usable secret")
-	// ErrMisconfigured: only a change of the settings, or of the file they name, can mend it.
-	ErrMisconfigured = errors.New("the settings are wrong")
+	ErrMalformed = errors.New("unusable secret")
+	// ErrMisconfigured: only a change of the settings, or of the file that they name, can help.
+	ErrMisconfigured = errors.New("invalid setting")
 )
 
-// UnavailableError says that no secret is at hand, and when to ask again.
-type UnavailableError struct {
+// FetchError reports that no secret is at hand, and when to ask again.
+type FetchError struct {
 	RetryAfter time.Duration // at least a second
-	Err        error         // what the last fetch said
+	Err        error         // what the last fetch returned
 }
 
-func (e *UnavailableError) Error() string { return "no secret at hand: " + e.Err.Error() }
-func (e *UnavailableError) Unwrap() error { return e.Err }
+func (e *FetchError) Error() string { return "no secret at hand: " + e.Err.Error() }
+func (e *FetchError) Unwrap() error { return e.Err }
+
+// Retryable reports whether the secret may be at hand after RetryAfter without anybody's help. It is
+// false after a permanent refusal, an unusable secret or wrong settings.
+func (e *FetchError) Retryable() bool {
+	return !errors.Is(e.Err, ErrPermanent) && !errors.Is(e.Err, ErrMalformed) && !errors.Is(e.Err, ErrMisconfigured)
+}

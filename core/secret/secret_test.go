@@ -130,12 +130,12 @@ func TestCanary(t *testing.T) {
 		"awssm:orga", "awssm:orga#apiKey", "gcpsm:projects/orga/secrets/api-key", "gcpsm:projects/orga/secrets/api-key#apiKey",
 	} {
 		t.Run(setting, func(t *testing.T) {
-			src, err := drivers.Open(setting, lookup, secret.Key)
+			src, err := drivers.Open(setting, lookup, secret.DecodeKey)
 			if err != nil {
 				t.Fatal(err)
 			}
 			var log bytes.Buffer
-			cache := secret.NewCache(src, setting, time.Nanosecond, slog.New(slog.NewJSONHandler(&log, &slog.HandlerOptions{Level: slog.LevelDebug})))
+			cache := secret.NewCache(src, secret.CacheOptions{Name: setting, TTL: time.Nanosecond, Log: slog.New(slog.NewJSONHandler(&log, &slog.HandlerOptions{Level: slog.LevelDebug}))})
 			try := func(what string) {
 				t.Helper()
 				got, err := src.Fetch(t.Context())
@@ -181,7 +181,7 @@ func TestCanaryInAPanic(t *testing.T) {
 	var log bytes.Buffer
 	cache := secret.NewCache(secret.SourceFunc(func(context.Context) (secret.Secret, error) {
 		panic(fmt.Errorf("unexpected %s", canary))
-	}), "awssm:orga", 0, slog.New(slog.NewJSONHandler(&log, nil)))
+	}), secret.CacheOptions{Name: "awssm:orga", Log: slog.New(slog.NewJSONHandler(&log, nil))})
 	_, err := cache.Get(t.Context())
 	silent(t, "the error", err)
 	silent(t, "the log", log.String())
@@ -190,7 +190,7 @@ func TestCanaryInAPanic(t *testing.T) {
 // A key in the place of a setting is a common mistake.
 func TestCanaryInASetting(t *testing.T) {
 	for _, setting := range []string{canary, canary + ":", "file:", "gcpsm:" + canary, "file:" + canary, ":" + canary, canary + ":x#", "vault:" + canary, "env:" + canary, "awssm:" + canary} {
-		_, err := secret.Drivers{"gcpsm": gcpsm.Open(os.LookupEnv)}.Open(setting, os.LookupEnv, secret.Key)
+		_, err := secret.Drivers{"gcpsm": gcpsm.Open(os.LookupEnv)}.Open(setting, os.LookupEnv, secret.DecodeKey)
 		if !errors.Is(err, secret.ErrMisconfigured) {
 			t.Errorf("%s: the error is %v", setting, err)
 		}
@@ -219,12 +219,12 @@ func ExampleCache() {
 	environment := map[string]string{"ORGA_API_KEY": "sk_orga_ai_test"}
 	lookup := func(name string) (string, bool) { v, ok := environment[name]; return v, ok }
 
-	src, err := secret.Drivers{}.Open("env:ORGA_API_KEY", lookup, secret.Key)
+	src, err := secret.Drivers{}.Open("env:ORGA_API_KEY", lookup, secret.DecodeKey)
 	if err != nil {
 		fmt.Println(err)
 		return
 	}
-	cache := secret.NewCache(src, "env:ORGA_API_KEY", secret.DefaultTTL, slog.Default())
+	cache := secret.NewCache(src, secret.CacheOptions{Name: "env:ORGA_API_KEY", Log: slog.Default()})
 
 	key, err := cache.Get(context.Background())
 	fmt.Println(key.Value, err)

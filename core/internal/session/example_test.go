@@ -20,7 +20,7 @@ func Example() {
 	api := httptest.NewServer(&orgatest.API{})
 	defer api.Close()
 	env := func(string) (string, bool) { return orgatest.Key, true }
-	source, err := secret.Drivers{}.Open("env:ORGA_API_KEY", env, secret.Key)
+	source, err := secret.Drivers{}.Open("env:ORGA_API_KEY", env, secret.DecodeKey)
 	if err != nil {
 		fmt.Println(err)
 		return
@@ -28,7 +28,7 @@ func Example() {
 
 	log := slog.New(slog.DiscardHandler)
 	mint := session.Handler(&session.Service{
-		Key:  secret.NewCache(source, "env:ORGA_API_KEY", secret.DefaultTTL, log),
+		Key:  secret.NewCache(source, secret.CacheOptions{Name: "env:ORGA_API_KEY", Log: log}),
 		Orga: &orga.Client{BaseURL: api.URL},
 		Log:  log,
 	})

@@ -12,7 +12,7 @@ import (
 
 // refusal is the one place where what went wrong becomes what the client is told.
 func refusal(ctx context.Context, err error) *problem.Problem {
-	if out, ok := errors.AsType[*secret.UnavailableError](err); ok {
+	if out, ok := errors.AsType[*secret.FetchError](err); ok {
 		return SecretProblem(out)
 	}
 	e, ok := errors.AsType[*orga.Error](err)
@@ -36,7 +36,7 @@ func refusal(ctx context.Context, err error) *problem.Problem {
 
 // SecretProblem is the refusal for a secret that is not at hand: Misconfigured where only the owner
 // can mend it, else SecretUnavailable with the time until the store is asked again.
-func SecretProblem(out *secret.UnavailableError) *problem.Problem {
+func SecretProblem(out *secret.FetchError) *problem.Problem {
 	if errors.Is(out, secret.ErrMisconfigured) {
 		return problem.New(problem.Misconfigured, out)
 	}

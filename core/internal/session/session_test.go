@@ -48,7 +48,7 @@ func newRig(t *testing.T) *rig {
 		return secret.Secret{Value: secret.NewValue(key), Version: secret.Version(key[len(key)-1:])}, nil
 	})
 	h := session.Handler(&session.Service{
-		Key:  secret.NewCache(source, "test", time.Hour, log),
+		Key:  secret.NewCache(source, secret.CacheOptions{Name: "test", TTL: time.Hour, Log: log}),
 		Orga: &orga.Client{HTTPClient: orgatest.Pipe(t, r.api), Timeout: -1, Logger: log},
 		Log:  log,
 	})

@@ -176,7 +176,7 @@ func kind(err error) error {
 	if e, ok := errors.AsType[smithy.APIError](err); ok {
 		switch code := e.ErrorCode(); {
 		case final[code]:
-			return fmt.Errorf("%w: %s", secret.ErrGone, code)
+			return fmt.Errorf("%w: %s", secret.ErrPermanent, code)
 		case isCode(code) && code != "UnknownError": // the SDK's word for an answer that names none
 			return fmt.Errorf("the store answered %s", code)
 		}
@@ -187,21 +187,21 @@ func kind(err error) error {
 	}
 	switch {
 	case status == 0, status == http.StatusOK && isBroken(err):
-		return secret.Outage(err)
+		return secret.Unavailable(err)
 	case status == http.StatusOK:
 		return fmt.Errorf("%w: the store's answer does not parse", secret.ErrMalformed)
 	}
 	return fmt.Errorf("the store answered HTTP %d", status)
 }
 
-// isBroken tells whether the answer ended before it was whole, rather than holding something else: its
+// isBroken reports whether the answer ended before it was whole, rather than holding something else: its
 // time was over, or its connection.
 func isBroken(err error) bool {
 	_, ok := errors.AsType[net.Error](err) // a deadline is one, too
 	return ok || errors.Is(err, context.Canceled) || errors.Is(err, io.ErrUnexpectedEOF)
 }
 
-// isCode tells whether s looks like AWS's error codes: letters only. Anything else is not repeated.
+// isCode reports whether s looks like AWS's error codes: letters only. Anything else is not repeated.
 func isCode(s string) bool {
 	letters := strings.Trim(s, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz") == ""
 	return letters && s != "" && len(s) <= 64

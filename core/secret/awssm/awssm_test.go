@@ -216,11 +216,11 @@ func TestFaults(t *testing.T) {
 	}{
 		{"fault 1: 500", said(500, "InternalServiceError"), nil, "InternalServiceError"},
 		{"throttled", said(400, "ThrottlingException"), nil, "ThrottlingException"},
-		{"fault 6: denied", said(400, "AccessDeniedException"), secret.ErrGone, "AccessDeniedException"},
-		{"fault 6: not found", said(400, "com.amazonaws.secretsmanager#ResourceNotFoundException"), secret.ErrGone, "ResourceNotFoundException"},
-		{"fault 6: marked for deletion", said(400, "InvalidRequestException"), secret.ErrGone, "InvalidRequestException"},
-		{"fault 6: the KMS key is disabled", said(400, "DecryptionFailure"), secret.ErrGone, "DecryptionFailure"},
-		{"fault 6: the access key is inactive", said(400, "UnrecognizedClientException"), secret.ErrGone, "UnrecognizedClientException"},
+		{"fault 6: denied", said(400, "AccessDeniedException"), secret.ErrPermanent, "AccessDeniedException"},
+		{"fault 6: not found", said(400, "com.amazonaws.secretsmanager#ResourceNotFoundException"), secret.ErrPermanent, "ResourceNotFoundException"},
+		{"fault 6: marked for deletion", said(400, "InvalidRequestException"), secret.ErrPermanent, "InvalidRequestException"},
+		{"fault 6: the KMS key is disabled", said(400, "DecryptionFailure"), secret.ErrPermanent, "DecryptionFailure"},
+		{"fault 6: the access key is inactive", said(400, "UnrecognizedClientException"), secret.ErrPermanent, "UnrecognizedClientException"},
 		{"expired credentials pass", said(400, "ExpiredTokenException"), nil, "ExpiredTokenException"},
 		{"a code that repeats the key", said(400, key), nil, "HTTP 400"},
 		{"a proxy's page", answer(502, "<html>"+key), nil, "HTTP 502"},
@@ -240,7 +240,7 @@ func TestFaults(t *testing.T) {
 			if !strings.Contains(err.Error(), tt.says) {
 				t.Errorf("the error is %v", err)
 			}
-			for _, kind := range []error{secret.ErrGone, secret.ErrMalformed, secret.ErrMisconfigured} {
+			for _, kind := range []error{secret.ErrPermanent, secret.ErrMalformed, secret.ErrMisconfigured} {
 				if errors.Is(err, kind) != errors.Is(tt.kind, kind) {
 					t.Errorf("the error is %v", err)
 				}
@@ -305,7 +305,7 @@ func TestUnreachable(t *testing.T) {
 			defer cancel()
 			start := time.Now()
 			_, err := open(t, ambient.with(env{"AWS_ENDPOINT_URL": "http://" + tt.address}), "orga/key").Fetch(ctx)
-			if err == nil || !strings.Contains(err.Error(), tt.says) || errors.Is(err, secret.ErrGone) {
+			if err == nil || !strings.Contains(err.Error(), tt.says) || errors.Is(err, secret.ErrPermanent) {
 				t.Errorf("the error is %v", err)
 			}
 			if took := time.Since(start); took > time.Second {
@@ -341,7 +341,7 @@ func ExampleOpen() {
 	environment := owner.with(env{"AWS_ENDPOINT_URL_SECRETS_MANAGER": srv.URL})
 
 	stores := secret.Drivers{"awssm": awssm.Open(environment.lookup, true)}
-	src, err := stores.Open("awssm:orga#apiKey", environment.lookup, secret.Key)
+	src, err := stores.Open("awssm:orga#apiKey", environment.lookup, secret.DecodeKey)
 	if err != nil {
 		fmt.Println(err)
 		return

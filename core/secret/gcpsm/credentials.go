@@ -97,9 +97,9 @@ func tokenError(err error) error {
 	}
 	switch status {
 	case 0:
-		return fmt.Errorf("no access token: %w", secret.Outage(err))
+		return fmt.Errorf("no access token: %w", secret.Unavailable(err))
 	case http.StatusBadRequest, http.StatusUnauthorized, http.StatusForbidden:
-		return fmt.Errorf("%w: no access token: HTTP %d", secret.ErrGone, status)
+		return fmt.Errorf("%w: no access token: HTTP %d", secret.ErrPermanent, status)
 	}
 	return fmt.Errorf("no access token: HTTP %d", status)
 }

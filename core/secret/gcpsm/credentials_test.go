@@ -99,7 +99,7 @@ func TestCredentials(t *testing.T) {
 		{"the metadata server refuses", func(t *testing.T) map[string]string {
 			t.Setenv("GCE_METADATA_HOST", issuer(t, 403, "not you, granted-to-the-test").Listener.Addr().String())
 			return nil
-		}, secret.ErrGone, "HTTP 403"},
+		}, secret.ErrPermanent, "HTTP 403"},
 		{"the metadata server sends something else", func(t *testing.T) map[string]string {
 			t.Setenv("GCE_METADATA_HOST", issuer(t, 200, "<html>granted-to-the-test").Listener.Addr().String())
 			return nil
@@ -107,7 +107,7 @@ func TestCredentials(t *testing.T) {
 		{"an account that was deleted", func(t *testing.T) map[string]string {
 			file := write(t, t.TempDir()+"/credentials.json", serviceAccount(t, issuer(t, 400, `{"error":"invalid_grant","error_description":"granted-to-the-test"}`).URL))
 			return map[string]string{"GOOGLE_APPLICATION_CREDENTIALS": file}
-		}, secret.ErrGone, "HTTP 400"},
+		}, secret.ErrPermanent, "HTTP 400"},
 		{"a token that the store does not know", func(t *testing.T) map[string]string {
 			t.Setenv("GCE_METADATA_HOST", issuer(t, 200, `{"access_token":"another"}`).Listener.Addr().String())
 			return nil
@@ -145,7 +145,7 @@ func TestCredentials(t *testing.T) {
 			if err == nil || !strings.Contains(err.Error(), tt.says) {
 				t.Fatalf("the error is %v; want one that says %q", err, tt.says)
 			}
-			for _, kind := range []error{secret.ErrGone, secret.ErrMisconfigured} {
+			for _, kind := range []error{secret.ErrPermanent, secret.ErrMisconfigured} {
 				if errors.Is(err, kind) != errors.Is(tt.fails, kind) {
 					t.Errorf("the error is %v", err)
 				}

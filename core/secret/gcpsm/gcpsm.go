@@ -166,13 +166,13 @@ func (s *source) access(ctx context.Context) (got secret.Secret, next verdict, e
 	}
 	resp, err := s.http.Do(req)
 	if err != nil {
-		return got, passing, secret.Outage(err)
+		return got, passing, secret.Unavailable(err)
 	}
 	defer resp.Body.Close()
 	body, err := io.ReadAll(io.LimitReader(resp.Body, maxAnswer+1))
 	switch {
 	case err != nil:
-		return got, passing, secret.Outage(err)
+		return got, passing, secret.Unavailable(err)
 	case resp.StatusCode != http.StatusOK:
 		next, err = refusal(resp.StatusCode, body)
 		return got, next, err
@@ -219,14 +219,14 @@ func refusal(status int, body []byte) (next verdict, err error) {
 	switch {
 	case status == http.StatusBadRequest, status == http.StatusForbidden, status == http.StatusNotFound:
 		// Bad request is FAILED_PRECONDITION: the version is disabled or destroyed.
-		return final, fmt.Errorf("%w: %s", secret.ErrGone, said)
+		return final, fmt.Errorf("%w: %s", secret.ErrPermanent, said)
 	case status == http.StatusTooManyRequests, status >= 500:
 		return passing, fmt.Errorf("the store answered %s", said)
 	}
 	return final, fmt.Errorf("the store answered %s", said)
 }
 
-// isStatus tells whether s looks like Google's names of errors, as NOT_FOUND. Anything else is not
+// isStatus reports whether s looks like Google's names of errors, as NOT_FOUND. Anything else is not
 // repeated.
 func isStatus(s string) bool {
 	return s != "" && len(s) <= 32 && strings.Trim(s, "ABCDEFGHIJKLMNOPQRSTUVWXYZ_") == ""

@@ -85,7 +85,7 @@ func TestVersions(t *testing.T) {
 		t.Errorf("fault 13: binary that is no text: the error is %v", err)
 	}
 	double.Disable(name)
-	if _, err := at(t, address, name).Fetch(t.Context()); !errors.Is(err, secret.ErrGone) {
+	if _, err := at(t, address, name).Fetch(t.Context()); !errors.Is(err, secret.ErrPermanent) {
 		t.Errorf("fault 6: disabled: the error is %v", err)
 	}
 }
@@ -171,11 +171,11 @@ func TestFaults(t *testing.T) {
 	}{
 		{"fault 1: 500", said(500, "INTERNAL"), nil, "HTTP 500 INTERNAL"},
 		{"throttled", said(429, "RESOURCE_EXHAUSTED"), nil, "RESOURCE_EXHAUSTED"},
-		{"fault 6: denied", said(403, "PERMISSION_DENIED"), secret.ErrGone, "PERMISSION_DENIED"},
-		{"fault 6: not found", said(404, "NOT_FOUND"), secret.ErrGone, "NOT_FOUND"},
-		{"fault 6: disabled or destroyed", said(400, "FAILED_PRECONDITION"), secret.ErrGone, "FAILED_PRECONDITION"},
+		{"fault 6: denied", said(403, "PERMISSION_DENIED"), secret.ErrPermanent, "PERMISSION_DENIED"},
+		{"fault 6: not found", said(404, "NOT_FOUND"), secret.ErrPermanent, "NOT_FOUND"},
+		{"fault 6: disabled or destroyed", said(400, "FAILED_PRECONDITION"), secret.ErrPermanent, "FAILED_PRECONDITION"},
 		{"a token that just expired", said(401, "UNAUTHENTICATED"), nil, "UNAUTHENTICATED"},
-		{"a status that repeats the key", said(403, key), secret.ErrGone, "HTTP 403"},
+		{"a status that repeats the key", said(403, key), secret.ErrPermanent, "HTTP 403"},
 		{"a proxy's page", answer(502, "<html>"+key), nil, "HTTP 502"},
 		{"a redirect", http.RedirectHandler("http://127.0.0.1:1/"+key, 302), nil, "HTTP 302"},
 		{"half of an answer", answer(200, `{"name":"x","payload":{"data":"`+key), secret.ErrMalformed, "does not parse"},
@@ -190,7 +190,7 @@ func TestFaults(t *testing.T) {
 			if err == nil || !strings.Contains(err.Error(), tt.says) {
 				t.Fatalf("the error is %v", err)
 			}
-			for _, kind := range []error{secret.ErrGone, secret.ErrMalformed, secret.ErrMisconfigured} {
+			for _, kind := range []error{secret.ErrPermanent, secret.ErrMalformed, secret.ErrMisconfigured} {
 				if errors.Is(err, kind) != errors.Is(tt.kind, kind) {
 					t.Errorf("the error is %v", err)
 				}
@@ -240,7 +240,7 @@ func TestUnreachable(t *testing.T) {
 			defer cancel()
 			start := time.Now()
 			_, err := at(t, tt.address, name).Fetch(ctx)
-			if err == nil || !strings.Contains(err.Error(), tt.says) || errors.Is(err, secret.ErrGone) {
+			if err == nil || !strings.Contains(err.Error(), tt.says) || errors.Is(err, secret.ErrPermanent) {
 				t.Errorf("the error is %v", err)
 			}
 			if took := time.Since(start); took > time.Second {
@@ -258,7 +258,7 @@ func ExampleOpen() {
 	lookup := environment("ORGA_GCPSM_ENDPOINT", srv.URL)
 
 	stores := secret.Drivers{"gcpsm": gcpsm.Open(lookup)}
-	src, err := stores.Open("gcpsm:projects/orga/secrets/api-key", lookup, secret.Key)
+	src, err := stores.Open("gcpsm:projects/orga/secrets/api-key", lookup, secret.DecodeKey)
 	if err != nil {
 		fmt.Println(err)
 		return

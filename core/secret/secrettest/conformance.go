@@ -109,8 +109,8 @@ func absent(t *testing.T, s Store) {
 	check := func(when string) {
 		t.Helper()
 		got, err := s.Source().Fetch(t.Context())
-		if !errors.Is(err, secret.ErrGone) && !errors.Is(err, secret.ErrMisconfigured) {
-			t.Errorf("%s: the error is %v, neither ErrGone nor ErrMisconfigured", when, err)
+		if !errors.Is(err, secret.ErrPermanent) && !errors.Is(err, secret.ErrMisconfigured) {
+			t.Errorf("%s: the error is %v, neither ErrPermanent nor ErrMisconfigured", when, err)
 		}
 		if got.Version != "" || got.Value.Reveal() != "" {
 			t.Errorf("%s: an error came with a secret", when)

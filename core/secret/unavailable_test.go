@@ -45,6 +45,6 @@ func TestOutageSaysNothingOfTheOtherSide(t *testing.T) {
 		if secrettest.Leak(err.Error(), canary) == "" {
 			t.Errorf("the client said %v; this test is for one that quotes", err)
 		}
-		silent(t, "an outage", secret.Outage(err))
+		silent(t, "an outage", secret.Unavailable(err))
 	}
 }

@@ -8,10 +8,10 @@ import (
 	"net"
 )
 
-// Outage is the error of a Source whose store could not be asked; err is what the client that tried
-// came back with. Its text keeps only what this side knows, an address or a time that ran out: a
-// client may quote what the other side sent. errors.Is finds the errors of a context.
-func Outage(err error) error {
+// Unavailable returns the error of a Source that could not reach its store; err is what its client
+// returned. The text keeps only what this side knows, such as an address or an expired deadline: clients
+// quote what the other side sent. [errors.Is] finds the errors of a context.
+func Unavailable(err error) error {
 	if errors.Is(err, context.DeadlineExceeded) {
 		return fmt.Errorf("the store did not answer in time: %w", context.DeadlineExceeded)
 	}
