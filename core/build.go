@@ -206,13 +206,7 @@ func (b *builder) client(s scope, t Tenant) *orga.Client {
 	if t.ownBaseURL {
 		way = b.guarded
 	}
-	client := &orga.Client{
-		BaseURL: t.BaseURL, UserEmail: t.UserEmail,
-		Timeout:    -1, // the request's budget bounds each call
-		HTTPClient: &http.Client{Transport: b.telemetry.Transport(way)},
-	}
-	if b.log.Enabled(context.Background(), slog.LevelDebug) {
-		client.Logger = request.Stamp(b.log)
-	}
-	return client
+	return orga.NewClient("", // each request has the key of the moment, and a budget that bounds its calls
+		orga.WithBaseURL(t.BaseURL), orga.WithUserEmail(t.UserEmail),
+		orga.WithTransport(b.telemetry.Transport(way)), orga.WithLogger(request.Stamp(b.log)))
 }

@@ -1,206 +1,233 @@
 package orga
 
 import (
-	"compress/gzip"
+	"cmp"
 	"context"
 	"errors"
-	"io"
 	"log/slog"
+	"maps"
 	"net/http"
 	"net/url"
 	"strings"
+	"sync/atomic"
 	"time"
 )
 
 const (
-	// DefaultBaseURL is Orga's own.
+	// DefaultBaseURL is the address of the Orga API.
 	DefaultBaseURL = "https://api.orga-ai.com"
-	// DefaultTimeout bounds one call, as @orga-ai/node does.
-	DefaultTimeout = 10 * time.Second
-	// KeyPrefix is what a permanent API key starts with.
+	// KeyPrefix starts every permanent API key.
 	KeyPrefix = "sk_orga_ai_"
 
 	mintPath = "/v1/realtime/client-secrets"
 	icePath  = "/v1/realtime/ice-config"
 
-	// maxBody bounds what is read of an answer, after decompression. Real ones have a few hundred bytes.
-	maxBody = 64 << 10
+	// defaultTimeout bounds a call whose context has no deadline, as in @orga-ai/node.
+	defaultTimeout = 10 * time.Second
 )
 
-// Client calls the Orga API. The zero Client is ready to use. It is safe for concurrent use while its
-// fields are left alone.
+// Client calls the Orga API with one permanent API key. Make it with [NewClient]. It is safe for
+// concurrent use, and prints without its key.
 type Client struct {
-	// BaseURL is DefaultBaseURL when empty.
-	BaseURL string
-	// UserEmail is sent as ?email= with a mint when set; older Orga accounts need it.
-	UserEmail string
-	// Timeout bounds each call, body included: 0 is DefaultTimeout, a negative one leaves it to ctx.
-	Timeout time.Duration
-	// HTTPClient does the calls; nil is http.DefaultClient. Whatever its CheckRedirect says, a redirect
-	// is not followed: the key would go with it.
-	HTTPClient *http.Client
-	// Logger has one debug line a call, with no key, token or credential in it; nil logs nothing.
-	Logger *slog.Logger
+	*settings
+	key func() *apiKey // a closure, because fmt prints the fields of a struct but not what a function holds
 }
 
-// SessionConfig mints a token with the permanent key and fetches its ICE servers: what an Orga client
-// needs to open one session. A failure of either is an *Error, never half an answer.
-func (c *Client) SessionConfig(ctx context.Context, apiKey string) (SessionConfig, error) {
-	token, err := c.MintToken(ctx, apiKey)
+// settings are what a client has in common with those that [Client.WithKey] makes of it.
+type settings struct {
+	base      string
+	email     string
+	transport http.RoundTripper
+	log       *slog.Logger
+
+	mint, ice *http.Request // templates: a call changes a copy
+	invalid   string        // what is wrong with the base URL, "" if nothing
+	latest    atomic.Pointer[Client]
+}
+
+// Option changes a client that [NewClient] makes.
+type Option func(*settings)
+
+// WithBaseURL sends the calls to another address than [DefaultBaseURL]: scheme, host and path of an http
+// or https URL. An empty one changes nothing; an invalid one is reported by each call, as [ErrConfig].
+func WithBaseURL(url string) Option {
+	return func(s *settings) { s.base = cmp.Or(url, s.base) }
+}
+
+// WithUserEmail sends an email with each mint (?email=). Older Orga accounts need it.
+func WithUserEmail(email string) Option { return func(s *settings) { s.email = email } }
+
+// WithTransport makes the calls with another transport than [http.DefaultTransport], such as the
+// Transport of an [http.Client]; nil changes nothing. The client calls it directly, so redirects are never
+// followed.
+func WithTransport(transport http.RoundTripper) Option {
+	return func(s *settings) { s.transport = cmp.Or(transport, s.transport) }
+}
+
+// WithLogger logs one line per call, at [slog.LevelDebug]. No line contains a key, a token or a credential.
+func WithLogger(log *slog.Logger) Option { return func(s *settings) { s.log = log } }
+
+// NewClient makes a client that mints with the permanent API key. Making it sends nothing: an empty or
+// unusable key is reported by the first mint, as [ErrConfig]. Pass "" if each call has its own key (see
+// [Client.WithKey]).
+func NewClient(key string, opts ...Option) *Client {
+	s := &settings{base: DefaultBaseURL, transport: http.DefaultTransport}
+	for _, set := range opts {
+		set(s)
+	}
+	header := http.Header{
+		"Accept": {"application/json"},
+		// The answers are small. An encoding that net/http asks for by itself it would also decode by
+		// itself, without a bound on what it reads.
+		"Accept-Encoding": {"identity"},
+	}
+	base, err := url.Parse(s.base)
+	if err != nil || base.Scheme != "https" && base.Scheme != "http" || base.Host == "" {
+		s.invalid = "the base URL must be an http or https URL"
+		base = new(url.URL)
+	}
+	request := func(method, path string) *http.Request {
+		return &http.Request{Method: method, Header: header,
+			URL: &url.URL{Scheme: base.Scheme, Host: base.Host, Path: strings.TrimSuffix(base.Path, "/") + path}}
+	}
+	s.ice = request(http.MethodGet, icePath)
+	s.mint = request(http.MethodPost, mintPath)
+	if s.email != "" {
+		s.mint.URL.RawQuery = url.Values{"email": {s.email}}.Encode()
+	}
+	s.mint.Header = maps.Clone(header)
+	s.mint.Header["Content-Type"] = []string{"application/json"}
+	// net/http resends a request whose kept-alive connection turned out to be dead only if the request is
+	// idempotent, or has this header in its map. An empty list sends nothing.
+	s.mint.Header["Idempotency-Key"] = []string{}
+	return s.client(key)
+}
+
+// WithKey returns a client that differs in the key alone, for a key that changes while a program runs.
+// Call it for each request: the client of the latest key is kept.
+func (c *Client) WithKey(key string) *Client {
+	if latest := c.latest.Load(); latest.key().text == key {
+		return latest
+	}
+	return c.client(key)
+}
+
+func (s *settings) client(key string) *Client {
+	k := newAPIKey(key)
+	c := &Client{settings: s, key: func() *apiKey { return k }}
+	s.latest.Store(c)
+	return c
+}
+
+// SessionConfig mints a token and fetches its ICE servers: what an Orga client needs to open one
+// session. The error is an [*Error]; half an answer is never returned.
+func (c *Client) SessionConfig(ctx context.Context) (SessionConfig, error) {
+	token, err := c.MintToken(ctx)
 	if err != nil {
 		return SessionConfig{}, err
 	}
-	servers, err := c.ICEServers(ctx, token.Reveal())
+	servers, err := c.ICEServers(ctx, token)
 	if err != nil {
 		return SessionConfig{}, err
 	}
 	return SessionConfig{Token: token, ICEServers: servers}, nil
 }
 
-// MintToken exchanges the permanent key for a token (POST /v1/realtime/client-secrets). Each call may
-// cost its owner a token, even one whose answer is lost. The error is an *Error.
-func (c *Client) MintToken(ctx context.Context, apiKey string) (token EphemeralToken, err error) {
-	query := url.Values{}
-	if c.UserEmail != "" {
-		query.Set("email", c.UserEmail)
+// MintToken exchanges the API key for a token (POST /v1/realtime/client-secrets). Every call may cost the
+// owner of the key a token, including one whose answer is lost. The error is an [*Error].
+func (c *Client) MintToken(ctx context.Context) (token EphemeralToken, err error) {
+	key := c.key()
+	switch {
+	case key.text == "":
+		return token, &Error{Call: CallMint, Kind: ErrConfig, detail: "the API key is empty"}
+	case !headerSafe(key.text):
+		return token, &Error{Call: CallMint, Kind: ErrConfig, detail: "the API key contains a character that a header cannot have"}
 	}
-	err = c.do(ctx, CallMint, http.MethodPost, mintPath, query, apiKey, func(body []byte) (err error) {
+	err = c.do(ctx, CallMint, c.mint, key.text, func(body []byte) (err error) {
 		token, err = decodeToken(body, time.Now())
-		if strings.Contains(token.Reveal(), apiKey) { // and would go to a client
-			token = EphemeralToken{}
-			return errors.New("its token repeats the API key")
-		}
 		return err
 	})
 	return token, err
 }
 
-// ICEServers fetches the STUN and TURN servers for a token (GET /v1/realtime/ice-config). An empty
-// list is an answer; a missing one is an error, as always an *Error.
-func (c *Client) ICEServers(ctx context.Context, token string) (servers []ICEServer, err error) {
-	err = c.do(ctx, CallICE, http.MethodGet, icePath, nil, token, func(body []byte) (err error) {
+// ICEServers fetches the STUN and TURN servers that go with a token (GET /v1/realtime/ice-config). An
+// empty list is an answer; a missing one is an error. The error is an [*Error].
+func (c *Client) ICEServers(ctx context.Context, token EphemeralToken) (servers []ICEServer, err error) {
+	if !headerSafe(token.Reveal()) {
+		return nil, &Error{Call: CallICE, Kind: ErrConfig, detail: "the token is empty, or contains a character that a header cannot have"}
+	}
+	err = c.do(ctx, CallICE, c.ice, token.Reveal(), func(body []byte) (err error) {
 		servers, err = decodeICE(body)
 		return err
 	})
 	return servers, err
 }
 
-// do makes one call, reads its whole answer and has it decoded; decode's error says what is wrong with
-// the answer in words of its own.
-func (c *Client) do(ctx context.Context, call Call, method, path string, query url.Values, credential string, decode func([]byte) error) (err error) {
-	timeout := c.Timeout
-	if timeout == 0 {
-		timeout = DefaultTimeout
+// do makes one call, reads the whole answer and has it decoded. An error of decode says in its own words
+// what is wrong with the answer.
+func (c *Client) do(ctx context.Context, call Call, template *http.Request, credential string, decode func([]byte) error) (err error) {
+	if c.invalid != "" {
+		return &Error{Call: call, Kind: ErrConfig, detail: c.invalid}
 	}
-	if timeout > 0 {
+	if _, ok := ctx.Deadline(); !ok {
 		var cancel context.CancelFunc
-		ctx, cancel = context.WithTimeout(ctx, timeout)
+		ctx, cancel = context.WithTimeout(ctx, defaultTimeout)
 		defer cancel()
 	}
 	start, status, size := time.Now(), 0, 0
-	if c.Logger != nil && c.Logger.Enabled(ctx, slog.LevelDebug) {
+	if c.log != nil && c.log.Enabled(ctx, slog.LevelDebug) {
 		defer func() {
 			attrs := []slog.Attr{slog.String("call", string(call)), slog.Int("status", status),
 				slog.Int("bytes", size), slog.Float64("took_ms", float64(time.Since(start).Microseconds())/1000)}
 			if err != nil {
 				attrs = append(attrs, slog.String("error", err.Error()))
 			}
-			c.Logger.LogAttrs(ctx, slog.LevelDebug, "orga call", attrs...)
+			c.log.LogAttrs(ctx, slog.LevelDebug, "orga call", attrs...)
 		}()
 	}
 
-	target, err := c.target(path, query)
-	if err != nil {
-		return &Error{Call: call, Kind: ErrRequest, detail: err.Error()}
-	}
-	if !headerSafe(credential) {
-		return &Error{Call: call, Kind: ErrRequest, detail: "the credential is empty or could not travel in a header"}
-	}
-	req := (&http.Request{Method: method, URL: target, Header: http.Header{
-		"Authorization": {"Bearer " + credential},
-		"Accept":        {"application/json"},
-		// What net/http asks for by itself it also unpacks by itself, and bounds what comes of it alone: an
-		// answer that never unpacks to anything could be of any length.
-		"Accept-Encoding": {"gzip"},
-	}}).WithContext(ctx)
-	if method == http.MethodPost {
-		req.Header.Set("Content-Type", "application/json")
-		// net/http resends a request whose kept-alive connection turned out to be dead only when it is
-		// idempotent, or when this header is in the map. An empty list under it sends nothing.
-		req.Header["Idempotency-Key"] = []string{}
-	}
+	// A transport must not change a request, but many do: each call has a URL and a header of its own.
+	req := template.WithContext(ctx)
+	target := *template.URL
+	req.URL = &target
+	req.Header = maps.Clone(template.Header)
+	req.Header["Authorization"] = []string{"Bearer " + credential}
 
-	resp, err := c.httpClient().Do(req)
+	resp, err := c.transport.RoundTrip(req)
 	if err != nil {
 		return transportError(ctx, call, 0, err)
 	}
 	defer resp.Body.Close()
 	status = resp.StatusCode
-	if status == http.StatusSwitchingProtocols { // nobody asked; its body is the connection, whose reads no context ends
-		return statusError(call, resp, nil, credential)
+	if status == http.StatusSwitchingProtocols { // the body is the connection, whose reads no context ends
+		return statusError(call, resp, nil)
 	}
 	body, err := readBody(resp)
 	size = len(body)
 	switch {
 	case status/100 != 2:
-		// What of the error body did arrive may name Orga's code; the status alone is the error.
-		return statusError(call, resp, body, credential)
-	case errors.Is(err, errTooLarge), errors.Is(err, errNoGzip):
+		// What arrived of the error body may have Orga's code. The status alone is an error.
+		e := statusError(call, resp, body)
+		if c.key().partOf(e.Code) || (&apiKey{text: credential}).partOf(e.Code) {
+			e.Code = ""
+		}
+		return e
+	case errors.Is(err, errTooLarge), errors.Is(err, errNotGzip):
 		return &Error{Call: call, Status: status, Kind: ErrMalformed, detail: err.Error()}
 	case err != nil:
 		return transportError(ctx, call, status, err)
 	}
-	if err := decode(body); err != nil {
+	err = errKeyRepeated
+	if !c.key().in(body) {
+		err = decode(body)
+	}
+	if err != nil {
 		return &Error{Call: call, Status: status, Kind: ErrMalformed, detail: err.Error()}
 	}
 	return nil
 }
 
-var (
-	errTooLarge = errors.New("it is larger than 64 KiB")
-	errNoGzip   = errors.New("it is not the gzip that it says it is")
-)
-
-// readBody reads an answer to its end, which gives the connection back for the next call, or until it
-// is errTooLarge, packed or unpacked.
-func readBody(resp *http.Response) ([]byte, error) {
-	wire := &io.LimitedReader{R: resp.Body, N: maxBody + 1}
-	var body io.Reader = wire
-	var err error
-	if strings.EqualFold(resp.Header.Get("Content-Encoding"), "gzip") {
-		switch body, err = gzip.NewReader(wire); {
-		case errors.Is(err, io.EOF): // there is nothing to unpack
-			return nil, nil
-		case errors.Is(err, gzip.ErrHeader):
-			return nil, errNoGzip
-		case err != nil:
-			return nil, err
-		}
-	}
-	text, err := io.ReadAll(io.LimitReader(body, maxBody+1))
-	switch {
-	case wire.N == 0 || len(text) > maxBody:
-		return text, errTooLarge
-	case errors.Is(err, gzip.ErrHeader), errors.Is(err, gzip.ErrChecksum):
-		return text, errNoGzip
-	}
-	return text, err
-}
-
-// target is the address of a call: scheme, host and path of the base URL. Its error quotes nothing.
-func (c *Client) target(path string, query url.Values) (*url.URL, error) {
-	base := c.BaseURL
-	if base == "" {
-		base = DefaultBaseURL
-	}
-	u, err := url.Parse(base)
-	if err != nil || u.Scheme != "https" && u.Scheme != "http" || u.Host == "" {
-		return nil, errors.New("the base URL is no http or https URL")
-	}
-	return &url.URL{Scheme: u.Scheme, Host: u.Host, Path: strings.TrimSuffix(u.Path, "/") + path, RawQuery: query.Encode()}, nil
-}
-
-// headerSafe tells whether a credential can stand in a header as it is.
+// headerSafe reports whether a credential is not empty and can be sent in a header unchanged.
 func headerSafe(credential string) bool {
 	for i := range len(credential) {
 		if credential[i] <= ' ' || credential[i] > '~' {
@@ -208,31 +235,4 @@ func headerSafe(credential string) bool {
 		}
 	}
 	return credential != ""
-}
-
-// httpClient is the caller's, except that it follows no redirect.
-func (c *Client) httpClient() *http.Client {
-	client := http.DefaultClient
-	if c.HTTPClient != nil {
-		client = c.HTTPClient
-	}
-	still := *client
-	still.Transport = stay{client.Transport}
-	return &still
-}
-
-// stay hides from http.Client where a redirect leads to: it would follow, or fail on an address that
-// it cannot parse.
-type stay struct{ next http.RoundTripper }
-
-func (s stay) RoundTrip(r *http.Request) (*http.Response, error) {
-	next := s.next
-	if next == nil {
-		next = http.DefaultTransport
-	}
-	resp, err := next.RoundTrip(r)
-	if err == nil {
-		resp.Header.Del("Location")
-	}
-	return resp, err
 }

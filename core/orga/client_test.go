@@ -32,8 +32,8 @@ func TestMintDrift(t *testing.T) {
 	for _, drift := range orgatest.MintDrifts {
 		t.Run(drift.Name, func(t *testing.T) {
 			api := orgatest.Start(t, &orgatest.API{MintDrift: drift}, false)
-			client := &orga.Client{BaseURL: api.URL, HTTPClient: api.Client()}
-			token, err := client.MintToken(t.Context(), orgatest.Key)
+			client := api.NewClient()
+			token, err := client.MintToken(t.Context())
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -58,8 +58,8 @@ func TestICEDrift(t *testing.T) {
 	for _, drift := range orgatest.ICEDrifts {
 		t.Run(drift.Name, func(t *testing.T) {
 			api := orgatest.Start(t, &orgatest.API{ICEDrift: drift}, false)
-			client := &orga.Client{BaseURL: api.URL, HTTPClient: api.Client()}
-			config, err := client.SessionConfig(t.Context(), orgatest.Key)
+			client := api.NewClient()
+			config, err := client.SessionConfig(t.Context())
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -84,8 +84,8 @@ func TestMalformed(t *testing.T) {
 		t.Helper()
 		api := orgatest.New(t)
 		api.Fail(call, h)
-		client := &orga.Client{BaseURL: api.URL, HTTPClient: api.Client()}
-		config, err := client.SessionConfig(t.Context(), orgatest.Key)
+		client := api.NewClient()
+		config, err := client.SessionConfig(t.Context())
 		e, ok := errors.AsType[*orga.Error](err)
 		if !ok || !errors.Is(err, orga.ErrMalformed) || e.Call != call || e.Status != 200 {
 			t.Errorf("%v", err)
@@ -131,9 +131,9 @@ func TestBodyLimit(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			api := orgatest.New(t)
 			api.FailAll(orga.CallMint, orgatest.Padded(body, row.size))
-			client := &orga.Client{BaseURL: api.URL, HTTPClient: api.Client()}
+			client := api.NewClient()
 			for range 3 {
-				if _, err := client.MintToken(t.Context(), orgatest.Key); (err == nil) != row.ok {
+				if _, err := client.MintToken(t.Context()); (err == nil) != row.ok {
 					t.Error(err)
 				}
 			}
@@ -143,19 +143,22 @@ func TestBodyLimit(t *testing.T) {
 		})
 	}
 
-	t.Run("in gzip, which is asked for", func(t *testing.T) {
+	t.Run("in gzip, though not asked for", func(t *testing.T) {
 		api := orgatest.New(t)
 		api.Intercept = func(_ orga.Call, r *http.Request) http.Handler {
 			return http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
-				w.Header().Set("Content-Encoding", r.Header.Get("Accept-Encoding"))
+				if r.Header.Get("Accept-Encoding") != "identity" {
+					t.Errorf("Accept-Encoding: %s", r.Header.Get("Accept-Encoding"))
+				}
+				w.Header().Set("Content-Encoding", "gzip")
 				zip := gzip.NewWriter(w)
 				_, _ = io.WriteString(zip, body)
 				_ = zip.Close()
 			})
 		}
-		client := &orga.Client{BaseURL: api.URL, HTTPClient: api.Client()}
+		client := api.NewClient()
 		for range 3 {
-			if token, err := client.MintToken(t.Context(), orgatest.Key); err != nil || token.Reveal() != "t" {
+			if token, err := client.MintToken(t.Context()); err != nil || token.Reveal() != "t" {
 				t.Error(err)
 			}
 		}
@@ -177,8 +180,8 @@ func TestBodyLimit(t *testing.T) {
 					sent.Add(int64(n))
 				}
 			}))
-			client := &orga.Client{BaseURL: server.URL}
-			_, err := client.MintToken(t.Context(), orgatest.Key)
+			client := orga.NewClient(orgatest.Key, orga.WithBaseURL(server.URL))
+			_, err := client.MintToken(t.Context())
 			server.Close() // waits for the handler
 			if !errors.Is(err, orga.ErrMalformed) || sent.Load() > 32<<20 {
 				t.Errorf("%v; the server could send %d bytes", err, sent.Load())
@@ -190,7 +193,7 @@ func TestBodyLimit(t *testing.T) {
 // A connection serves one call after another, errors and chunked answers included.
 func TestConnectionReuse(t *testing.T) {
 	api := orgatest.New(t)
-	client := &orga.Client{BaseURL: api.URL, HTTPClient: api.Client()}
+	client := api.NewClient()
 	chunked := http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		for _, part := range []string{`{"ephemeral`, `_token":"t"`, `}`} {
 			_, _ = io.WriteString(w, part)
@@ -199,7 +202,7 @@ func TestConnectionReuse(t *testing.T) {
 	})
 	api.Fail(orga.CallMint, orgatest.Status(500, "broken"), chunked, orgatest.HTML(), orgatest.Status(204, ""), orgatest.Redirect("/"))
 	for range 8 {
-		_, _ = client.SessionConfig(t.Context(), orgatest.Key)
+		_, _ = client.SessionConfig(t.Context())
 	}
 	if got := api.Connections(); got != 1 {
 		t.Errorf("%d connections", got)
@@ -208,8 +211,8 @@ func TestConnectionReuse(t *testing.T) {
 
 // Each failure has its kind.
 func TestKinds(t *testing.T) {
-	ours := []error{orga.ErrAuthentication, orga.ErrRateLimited, orga.ErrServer, orga.ErrRedirect, orga.ErrRequest,
-		orga.ErrMalformed, orga.ErrTimeout, orga.ErrConnection, context.Canceled}
+	ours := []error{orga.ErrAuthentication, orga.ErrRateLimited, orga.ErrServer, orga.ErrRequest, orga.ErrUserEmail,
+		orga.ErrConfig, orga.ErrMalformed, orga.ErrTimeout, orga.ErrConnection, context.Canceled}
 	for name, row := range map[string]struct {
 		fault  http.Handler
 		kind   error
@@ -224,9 +227,9 @@ func TestKinds(t *testing.T) {
 		"500":             {orgatest.Status(500, ""), orga.ErrServer, 500},
 		"503":             {orgatest.Status(503, ""), orga.ErrServer, 503},
 		"599":             {orgatest.Status(599, ""), orga.ErrServer, 599},
-		"304":             {orgatest.Status(304, ""), orga.ErrRedirect, 304},
-		"307 nowhere":     {orgatest.Status(307, ""), orga.ErrRedirect, 307},
-		"302 unparseable": {orgatest.Status(302, "", "Location", "http://[::1"), orga.ErrRedirect, 302},
+		"304":             {orgatest.Status(304, ""), orga.ErrRequest, 304},
+		"307 nowhere":     {orgatest.Status(307, ""), orga.ErrRequest, 307},
+		"302 unparseable": {orgatest.Status(302, "", "Location", "http://[::1"), orga.ErrRequest, 302},
 		"101":             {orgatest.Upgrade(), orga.ErrRequest, 101},
 		"closed":          {orgatest.Close(), orga.ErrConnection, 0},
 		"reset":           {orgatest.Reset(), orga.ErrConnection, 0},
@@ -238,11 +241,13 @@ func TestKinds(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			api := orgatest.New(t)
 			api.FailAll(orga.CallMint, row.fault)
-			client := &orga.Client{BaseURL: api.URL, HTTPClient: api.Client(), Timeout: 50 * time.Millisecond}
-			if !errors.Is(row.kind, orga.ErrTimeout) {
-				client.Timeout = 0
+			ctx := t.Context()
+			if errors.Is(row.kind, orga.ErrTimeout) {
+				var cancel context.CancelFunc
+				ctx, cancel = context.WithTimeout(ctx, 50*time.Millisecond)
+				defer cancel()
 			}
-			_, err := client.MintToken(t.Context(), orgatest.Key)
+			_, err := api.NewClient().MintToken(ctx)
 			e, ok := errors.AsType[*orga.Error](err)
 			if !ok || e.Status != row.status {
 				t.Fatalf("%v", err)
@@ -260,14 +265,14 @@ func TestKinds(t *testing.T) {
 			t.Fatal(err)
 		}
 		_ = l.Close() // nobody listens there now
-		_, err = (&orga.Client{BaseURL: "http://" + l.Addr().String()}).MintToken(t.Context(), orgatest.Key)
+		_, err = orga.NewClient(orgatest.Key, orga.WithBaseURL("http://"+l.Addr().String())).MintToken(t.Context())
 		if !errors.Is(err, orga.ErrConnection) || !errors.Is(err, syscall.ECONNREFUSED) {
 			t.Error(err)
 		}
 	})
 	t.Run("untrusted certificate", func(t *testing.T) {
 		api := orgatest.NewTLS(t)
-		_, err := (&orga.Client{BaseURL: api.URL, HTTPClient: &http.Client{Transport: &http.Transport{}}}).MintToken(t.Context(), orgatest.Key)
+		_, err := api.NewClient(orga.WithTransport(&http.Transport{})).MintToken(t.Context())
 		if _, ok := errors.AsType[*tls.CertificateVerificationError](err); !ok || !errors.Is(err, orga.ErrConnection) {
 			t.Error(err)
 		}
@@ -286,8 +291,8 @@ func TestUnsendable(t *testing.T) {
 		"control character": {"https://user:pass@a\x7f", orgatest.Key},
 	} {
 		t.Run(name, func(t *testing.T) {
-			_, err := (&orga.Client{BaseURL: row.base}).MintToken(t.Context(), row.key)
-			if !errors.Is(err, orga.ErrRequest) || strings.Contains(err.Error(), "pass") || strings.Contains(err.Error(), "sk_orga") {
+			_, err := orga.NewClient(row.key, orga.WithBaseURL(row.base)).MintToken(t.Context())
+			if !errors.Is(err, orga.ErrConfig) || strings.Contains(err.Error(), "pass") || strings.Contains(err.Error(), "sk_orga") {
 				t.Error(err)
 			}
 		})
@@ -312,7 +317,7 @@ func TestErrorCode(t *testing.T) {
 	} {
 		api := orgatest.New(t)
 		api.Fail(orga.CallMint, orgatest.Status(400, body))
-		_, err := (&orga.Client{BaseURL: api.URL, HTTPClient: api.Client()}).MintToken(t.Context(), orgatest.Key)
+		_, err := api.NewClient().MintToken(t.Context())
 		e, ok := errors.AsType[*orga.Error](err)
 		if !ok || e.Code != want {
 			t.Errorf("%s: code %q, want %q", body, e.Code, want)
@@ -339,7 +344,7 @@ func TestRetryAfter(t *testing.T) {
 	} {
 		api := orgatest.New(t)
 		api.Fail(orga.CallICE, orgatest.Status(429, "", "Retry-After", header))
-		_, err := (&orga.Client{BaseURL: api.URL, HTTPClient: api.Client()}).ICEServers(t.Context(), "t")
+		_, err := api.NewClient().ICEServers(t.Context(), orga.NewEphemeralToken("t", time.Time{}))
 		e, ok := errors.AsType[*orga.Error](err)
 		if !ok || e.RetryAfter < want[0] || e.RetryAfter > want[1] {
 			t.Errorf("%q: %v, want %v", header, e.RetryAfter, want)
@@ -347,29 +352,22 @@ func TestRetryAfter(t *testing.T) {
 	}
 }
 
-// fault 42: the key goes to no other host, whatever the caller's client would do.
+// fault 42: the key goes to no other host.
 func TestRedirect(t *testing.T) {
 	var elsewhere atomic.Int64
 	other := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { elsewhere.Add(1) }))
 	defer other.Close()
-	for name, client := range map[string]*http.Client{
-		"default":          nil,
-		"follows":          {CheckRedirect: func(*http.Request, []*http.Request) error { return nil }},
-		"own transport":    {Transport: &http.Transport{}},
-		"refuses in error": {CheckRedirect: func(*http.Request, []*http.Request) error { return errors.New("no") }},
-	} {
-		for _, status := range []string{"301", "302", "303", "307", "308"} {
-			t.Run(name+" "+status, func(t *testing.T) {
+	for name, transport := range map[string]http.RoundTripper{"default": nil, "own": &http.Transport{}} {
+		for _, status := range []int{301, 302, 303, 307, 308} {
+			t.Run(fmt.Sprint(name, status), func(t *testing.T) {
 				api := orgatest.New(t)
-				var code int
-				_, _ = fmt.Sscan(status, &code)
-				api.FailAll(orga.CallMint, orgatest.Status(code, "", "Location", other.URL))
-				api.FailAll(orga.CallICE, orgatest.Status(code, "", "Location", other.URL))
-				c := &orga.Client{BaseURL: api.URL, HTTPClient: client}
-				if _, err := c.MintToken(t.Context(), orgatest.Key); !errors.Is(err, orga.ErrRedirect) {
+				api.FailAll(orga.CallMint, orgatest.Status(status, "", "Location", other.URL))
+				api.FailAll(orga.CallICE, orgatest.Status(status, "", "Location", other.URL))
+				c := orga.NewClient(orgatest.Key, orga.WithBaseURL(api.URL), orga.WithTransport(transport))
+				if _, err := c.MintToken(t.Context()); !errors.Is(err, orga.ErrRequest) || !strings.Contains(err.Error(), "redirect") {
 					t.Error(err)
 				}
-				if _, err := c.ICEServers(t.Context(), "t"); !errors.Is(err, orga.ErrRedirect) {
+				if _, err := c.ICEServers(t.Context(), orga.NewEphemeralToken("t", time.Time{})); !errors.Is(err, orga.ErrRequest) {
 					t.Error(err)
 				}
 			})
@@ -404,11 +402,16 @@ func TestNothingSecretInErrors(t *testing.T) {
 			api.FailAll(orga.CallMint, fault)
 			api.FailAll(orga.CallICE, fault)
 			var log bytes.Buffer
-			client := &orga.Client{BaseURL: api.URL, UserEmail: email, HTTPClient: api.Client(), Timeout: 50 * time.Millisecond,
-				Logger: slog.New(slog.NewJSONHandler(&log, &slog.HandlerOptions{Level: slog.LevelDebug}))}
+			client := api.NewClient(orga.WithUserEmail(email),
+				orga.WithLogger(slog.New(slog.NewJSONHandler(&log, &slog.HandlerOptions{Level: slog.LevelDebug}))))
 			token := "ephemeral" + strings.Repeat("t", 30)
-			_, mintErr := client.MintToken(t.Context(), orgatest.Key)
-			_, iceErr := client.ICEServers(t.Context(), token)
+			within := func() context.Context {
+				ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+				t.Cleanup(cancel)
+				return ctx
+			}
+			_, mintErr := client.MintToken(within())
+			_, iceErr := client.ICEServers(within(), orga.NewEphemeralToken(token, time.Time{}))
 			for _, err := range []error{mintErr, iceErr} {
 				if err == nil {
 					t.Fatal("no error")
@@ -443,18 +446,17 @@ func tree(err error) string {
 	return s
 }
 
-// A call ends with its context, or with its own timeout, and says which.
+// A call ends with its context, or after 10 s if that has no deadline, and says which.
 func TestTime(t *testing.T) {
 	for name, row := range map[string]struct {
-		timeout, deadline, cancel time.Duration // 0: none
-		is                        error
-		after                     time.Duration
+		deadline, cancel time.Duration // 0: none
+		is               error
+		after            time.Duration
 	}{
-		"default timeout":             {is: orga.ErrTimeout, after: orga.DefaultTimeout},
-		"timeout":                     {timeout: time.Second, is: orga.ErrTimeout, after: time.Second},
-		"deadline before timeout":     {timeout: time.Second, deadline: time.Second / 2, is: context.DeadlineExceeded, after: time.Second / 2},
+		"no deadline":                 {is: orga.ErrTimeout, after: 10 * time.Second},
+		"a deadline":                  {deadline: time.Second, is: context.DeadlineExceeded, after: time.Second},
 		"a deadline is a timeout too": {deadline: time.Second, is: orga.ErrTimeout, after: time.Second},
-		"deadline alone":              {timeout: -1, deadline: time.Minute, is: context.DeadlineExceeded, after: time.Minute},
+		"a distant deadline":          {deadline: time.Minute, is: context.DeadlineExceeded, after: time.Minute},
 		"cancelled":                   {cancel: time.Second, is: context.Canceled, after: time.Second},
 	} {
 		for part, fault := range map[string]http.Handler{"silent": orgatest.Hang(), "silent halfway": orgatest.HangBody()} {
@@ -462,7 +464,7 @@ func TestTime(t *testing.T) {
 				synctest.Test(t, func(t *testing.T) {
 					api := new(orgatest.API)
 					api.FailAll(orga.CallMint, fault)
-					client := &orga.Client{HTTPClient: orgatest.Pipe(t, api), Timeout: row.timeout}
+					client := orga.NewClient(orgatest.Key, orga.WithTransport(orgatest.Pipe(t, api)))
 					ctx, cancel := context.WithCancel(t.Context())
 					defer cancel()
 					if row.deadline > 0 {
@@ -473,7 +475,7 @@ func TestTime(t *testing.T) {
 						time.AfterFunc(row.cancel, cancel)
 					}
 					start := time.Now()
-					_, err := client.MintToken(ctx, orgatest.Key)
+					_, err := client.MintToken(ctx)
 					if !errors.Is(err, row.is) || time.Since(start) != row.after {
 						t.Errorf("after %v: %v", time.Since(start), err)
 					}
@@ -484,12 +486,10 @@ func TestTime(t *testing.T) {
 			})
 		}
 	}
-	t.Run("a caller's http.Client that gives up", func(t *testing.T) {
+	t.Run("a transport that gives up", func(t *testing.T) {
 		api := orgatest.New(t)
 		api.FailAll(orga.CallMint, orgatest.Hang())
-		hc := *api.Client()
-		hc.Timeout = 20 * time.Millisecond
-		if _, err := (&orga.Client{BaseURL: api.URL, HTTPClient: &hc}).MintToken(t.Context(), orgatest.Key); !errors.Is(err, orga.ErrTimeout) {
+		if _, err := api.NewClient(orga.WithTransport(&http.Transport{ResponseHeaderTimeout: 20 * time.Millisecond})).MintToken(t.Context()); !errors.Is(err, orga.ErrTimeout) {
 			t.Error(err)
 		}
 	})
@@ -500,10 +500,10 @@ func TestDeadConnection(t *testing.T) {
 	for name, fault := range map[string]http.Handler{"closed": orgatest.Close(), "reset": orgatest.Reset()} {
 		t.Run(name, func(t *testing.T) {
 			api := orgatest.New(t)
-			client := &orga.Client{BaseURL: api.URL, HTTPClient: api.Client()}
+			client := api.NewClient()
 			api.Fail(orga.CallMint, nil, fault, nil, fault)
 			for range 2 {
-				if _, err := client.MintToken(t.Context(), orgatest.Key); err != nil {
+				if _, err := client.MintToken(t.Context()); err != nil {
 					t.Error(err)
 				}
 			}
@@ -530,7 +530,7 @@ func TestRequests(t *testing.T) {
 		{server.URL, "a+b@mail.example", "POST /v1/realtime/client-secrets?email=a%2Bb%40mail.example application/json 0 false \n"},
 	} {
 		seen = nil
-		config, err := (&orga.Client{BaseURL: row.base, UserEmail: row.email, HTTPClient: server.Client()}).SessionConfig(t.Context(), orgatest.Key)
+		config, err := orga.NewClient(orgatest.Key, orga.WithBaseURL(row.base), orga.WithUserEmail(row.email)).SessionConfig(t.Context())
 		if err != nil || len(config.ICEServers) != 2 {
 			t.Fatal(err)
 		}
@@ -546,22 +546,21 @@ func TestDebug(t *testing.T) {
 	api.Fail(orga.CallMint, nil, orgatest.Status(200, `{}`), orgatest.Status(503, orgatest.ErrorBody("busy", "")))
 	for level, want := range map[slog.Level]int{slog.LevelDebug: 4, slog.LevelInfo: 0} {
 		var log bytes.Buffer
-		client := &orga.Client{BaseURL: api.URL, HTTPClient: api.Client(),
-			Logger: slog.New(slog.NewJSONHandler(&log, &slog.HandlerOptions{Level: level}))}
+		client := api.NewClient(orga.WithLogger(slog.New(slog.NewJSONHandler(&log, &slog.HandlerOptions{Level: level}))))
 		var answers string
 		if level == slog.LevelDebug {
 			for range 3 {
-				config, _ := client.SessionConfig(t.Context(), orgatest.Key)
+				config, _ := client.SessionConfig(t.Context())
 				answers += config.Token.Reveal()
 			}
 		} else {
-			_, _ = client.SessionConfig(t.Context(), orgatest.Key)
+			_, _ = client.SessionConfig(t.Context())
 		}
 		if got := strings.Count(log.String(), "\n"); got != want {
 			t.Errorf("%v: %d lines:\n%s", level, got, log.String())
 		}
 		if level == slog.LevelDebug {
-			for _, has := range []string{`"call":"mint"`, `"call":"ice"`, `"status":503`, `"status":200`, `"bytes":2,`, "code busy", "it holds no token"} {
+			for _, has := range []string{`"call":"mint"`, `"call":"ice"`, `"status":503`, `"status":200`, `"bytes":2,`, "code busy", "it has no token"} {
 				if !strings.Contains(log.String(), has) {
 					t.Errorf("no %s in\n%s", has, log.String())
 				}

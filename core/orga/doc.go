@@ -1,18 +1,48 @@
-// Package orga is a client of the Orga API for the backend half of a session: it exchanges the
-// permanent API key for a short-lived token and fetches the ICE servers that go with it. It needs
-// nothing but the standard library.
+// Package orga is a Go SDK for the backend half of an Orga AI real-time session. It mints a short-lived
+// token with your permanent API key and fetches the ICE servers that go with it: what Orga's browser and
+// mobile SDKs need to open a call. It needs nothing but the standard library.
 //
-//	client := &orga.Client{}
-//	config, err := client.SessionConfig(ctx, apiKey)
+//	client := orga.NewClient(os.Getenv("ORGA_API_KEY"))
+//	config, err := client.SessionConfig(ctx)
+//	if err != nil {
+//		return err
+//	}
 //	json.NewEncoder(w).Encode(config) // {"ephemeralToken","iceServers","expiresAt","expiresIn"}
 //
-// Every call is one HTTP request: no retry, no cache. A token is for one session and lives for
-// minutes; never keep or share one. For an endpoint with retries, a rotating key and policy, use the
-// core package, which is built on this one.
+// # Calls
 //
-// The wire format is Orga's, in all the variants its documentation and servers have shown:
-// ephemeral_token or ephemeralToken; an expiry as ISO time, Unix seconds, seconds to live or only
-// inside the token; iceServers, ice_servers, a bare list or a bare server.
+// [Client.SessionConfig] makes both calls, [Client.MintToken] and [Client.ICEServers] one each. A call is
+// one HTTP request: there is no retry and no cache. It ends with its context, or after 10 s if the context
+// has no deadline. Redirects are not followed, and at most 64 KiB of an answer is read.
 //
-// Package orgatest has an Orga API for your tests.
+// A token is for one session and lives for minutes. Never keep, pool or share a token or a session config.
+//
+// # Errors
+//
+// Every error is an [*Error], with the call, the status, Orga's own code and a kind for [errors.Is]:
+//
+//	switch e, _ := errors.AsType[*orga.Error](err); {
+//	case errors.Is(err, orga.ErrAuthentication): // replace the key
+//	case e.Retryable(): // wait for e.RetryAfter, then call again
+//	}
+//
+// # Secrets
+//
+// Keys, tokens and TURN credentials never show in a print, a log line or an error. An answer that contains
+// the permanent key, as it is, in hex or in base64, is an error ([ErrMalformed]): the answer would go to a
+// client.
+//
+// # Wire format
+//
+// All forms in which Orga has documented or sent an answer are accepted: ephemeral_token or ephemeralToken;
+// an expiry as ISO time, Unix seconds, seconds to live, or only inside the token; iceServers, ice_servers,
+// a bare list or a bare server.
+//
+// # Tests
+//
+// Package orgatest has an Orga API for your tests. [NewEphemeralToken] and [SessionConfig.UnmarshalJSON]
+// make the values that this package returns.
+//
+// For an endpoint with authentication, rate limits, key rotation and retries, use package core, which is
+// built on this one.
 package orga

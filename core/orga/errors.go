@@ -3,51 +3,55 @@ package orga
 import (
 	"context"
 	"crypto/tls"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
-	"math"
 	"net"
 	"net/http"
-	"regexp"
+	"slices"
 	"strconv"
 	"strings"
-	"sync"
 	"time"
 )
 
-// Call names one of the API's calls.
+// Call is one of the API's calls.
 type Call string
 
-// The calls that a Client makes.
+// The calls that a [Client] makes.
 const (
 	CallMint Call = "mint"
 	CallICE  Call = "ice"
 )
 
-// The kinds of an Error, for errors.Is.
+// The kinds of an [Error], for [errors.Is].
 var (
-	ErrAuthentication = errors.New("the credential is refused")           // 401, 403
-	ErrRateLimited    = errors.New("the API is limiting requests")        // 429
-	ErrServer         = errors.New("the API failed")                      // 5xx
-	ErrRedirect       = errors.New("the API redirects; not followed")     // 3xx
-	ErrRequest        = errors.New("the API does not accept the request") // any other status
-	ErrMalformed      = errors.New("the answer cannot be used")           // 2xx, but not the JSON that was expected, and it alone
-	ErrTimeout        = errors.New("no answer in time")
-	ErrConnection     = errors.New("the connection failed")
+	ErrAuthentication = errors.New("credential rejected")           // 401, 403: of a mint the key, of the ICE call the token
+	ErrRateLimited    = errors.New("rate limited")                  // 429
+	ErrServer         = errors.New("server error")                  // 5xx
+	ErrRequest        = errors.New("request rejected")              // any other status, redirects included
+	ErrUserEmail      = fmt.Errorf("%w: unknown email", ErrRequest) // a mint's 404 of type not_found_error: see [WithUserEmail]
+	ErrMalformed      = errors.New("unusable answer")               // 2xx, but not the JSON that was expected
+	ErrTimeout        = errors.New("timed out")                     // the context's deadline, the 10 s without one, or the transport's own
+	ErrConnection     = errors.New("connection failed")             // refused, reset, closed early, an untrusted certificate
+	ErrConfig         = errors.New("client misconfigured")          // nothing was sent: the key, the token or the base URL is unusable
 )
 
-// Error is a call that failed. Its text is for a log: it has the call, the status and Orga's own
-// code, and never a word of the answer's body, a key or a token.
+// Error is a call that failed. Its text is for a log: it has the call, the status and Orga's own code, and
+// never a word of the answer's body, a key or a token.
 type Error struct {
 	Call       Call
-	Status     int           // of the answer; 0 when there was none
-	Kind       error         // one of the kinds above, or context.Canceled
-	Code       string        // Orga's own error code or type, "" when it gave none that is safe to print
-	RetryAfter time.Duration // what the answer's Retry-After asks for, at least 1 s; 0 when it says nothing usable
-	detail     string        // our own words
-	cause      error         // of a connection that failed: see known
+	Status     int           // of the answer; 0 if there was none
+	Kind       error         // one of the kinds above, or [context.Canceled]
+	Code       string        // Orga's own error code or type; "" if it gave none that is safe to print
+	RetryAfter time.Duration // what the answer's Retry-After asks for, from 1 s to 24 h; 0 if it says nothing usable
+	detail     string        // in our own words
+	cause      error         // of a failed connection: see describe
+}
+
+// Retryable reports whether the same call may succeed later: after [ErrRateLimited], [ErrServer],
+// [ErrConnection] and [ErrTimeout]. Wait for [Error.RetryAfter] first, if it is set.
+func (e *Error) Retryable() bool {
+	return slices.Contains([]error{ErrRateLimited, ErrServer, ErrConnection, ErrTimeout}, e.Kind)
 }
 
 func (e *Error) Error() string {
@@ -74,70 +78,92 @@ func (e *Error) Unwrap() []error {
 }
 
 // statusError reads what an answer other than 2xx says.
-func statusError(call Call, resp *http.Response, body []byte, credential string) error {
+func statusError(call Call, resp *http.Response, body []byte) *Error {
+	code, kind := errorCode(body)
 	e := &Error{
-		Call: call, Status: resp.StatusCode, Kind: ErrRequest,
-		Code:       errorCode(body, credential),
+		Call: call, Status: resp.StatusCode, Kind: ErrRequest, Code: code,
 		RetryAfter: retryAfter(resp.Header.Get("Retry-After"), time.Now()),
 	}
 	switch s := resp.StatusCode; {
 	case s == http.StatusUnauthorized, s == http.StatusForbidden:
-		e.Kind = ErrAuthentication
+		e.Kind, e.detail = ErrAuthentication, "the API key"
+		if call == CallICE {
+			e.detail = "the new token, not the API key"
+		}
 	case s == http.StatusTooManyRequests:
 		e.Kind = ErrRateLimited
 	case s >= 500:
 		e.Kind = ErrServer
 	case s >= 300 && s < 400:
-		e.Kind = ErrRedirect
+		e.detail = "redirects are not followed"
+	case s == http.StatusNotFound && call == CallMint && kind == "not_found_error":
+		e.Kind, e.detail = ErrUserEmail, "the UserEmail must be the email of the account that owns the key"
 	}
 	return e
 }
 
-// safeCode is what a code looks like: a few words. Anything else might be prose, or a credential in
-// one of its encodings. It is compiled when it is needed: that takes longer than a cold start may.
-var safeCode = sync.OnceValue(func() *regexp.Regexp {
-	return regexp.MustCompile(`^[A-Za-z]{1,32}[0-9]{0,6}([_.-][A-Za-z]{1,32}[0-9]{0,6}){0,5}$`)
-})
-
-// errorCode finds Orga's code in an error body: {"error":{"code","type"}}, in all other shapes none.
-func errorCode(body []byte, credential string) string {
-	var answer struct {
-		Error json.RawMessage `json:"error"`
+// errorCode finds Orga's code, or else its type, in an error body: {"error":{"code","type"}}. In all other
+// forms there is none. kind is the type alone.
+func errorCode(body []byte) (code, kind string) {
+	answer, ok := document(body)
+	if !ok {
+		return "", ""
 	}
-	var inner struct {
-		Code any `json:"code"`
-		Type any `json:"type"`
-	}
-	if json.Unmarshal(body, &answer) != nil || json.Unmarshal(answer.Error, &inner) != nil {
-		return ""
-	}
-	for _, v := range []any{inner.Code, inner.Type} {
-		code, ok := v.(string)
-		if ok && safeCode().MatchString(code) && !strings.Contains(code, KeyPrefix) &&
-			!strings.Contains(code, credential) && !strings.Contains(credential, code) {
-			return code
+	for m := range members(answer) {
+		if string(m.name) != "error" {
+			continue
+		}
+		for m := range members(m.value) {
+			switch string(m.name) {
+			case "code":
+				code = text(m.value)
+			case "type":
+				kind = text(m.value)
+			}
 		}
 	}
-	return ""
+	for _, word := range []string{code, kind} {
+		if isCode(word) && !strings.Contains(word, KeyPrefix) {
+			return word, kind
+		}
+	}
+	return "", kind
 }
 
-// retryAfter reads the header's two forms, seconds and a date (RFC 9110 section 10.2.3); 0 for
-// anything else. Seconds are its unit: "0" and a date that has passed are a second.
+// isCode reports whether a text looks like a code: up to six words of letters, with up to six digits
+// behind each. Anything else might be prose, or a credential in one of its encodings.
+func isCode(s string) bool {
+	words := strings.FieldsFunc(s, func(r rune) bool { return strings.ContainsRune("_.-", r) })
+	if len(words) == 0 || len(words) > 6 || len(s) != len(strings.Join(words, "_")) {
+		return false
+	}
+	return !slices.ContainsFunc(words, func(word string) bool {
+		letters := strings.TrimRight(word, "0123456789")
+		return letters == "" || len(letters) > 32 || len(word)-len(letters) > 6 ||
+			strings.ContainsFunc(letters, func(r rune) bool { return (r|0x20) < 'a' || (r|0x20) > 'z' })
+	})
+}
+
+// maxRetryAfter bounds what an answer may ask for. A date may be centuries away, and a time.Duration has no
+// room for what callers add to that.
+const maxRetryAfter = 24 * time.Hour
+
+// retryAfter reads the header's two forms, seconds and a date (RFC 9110 section 10.2.3); 0 for anything
+// else. Seconds are its unit: "0" and a date in the past are a second.
 func retryAfter(header string, now time.Time) time.Duration {
 	header = strings.TrimSpace(header)
 	seconds, err := strconv.ParseUint(header, 10, 64)
 	if err == nil || errors.Is(err, strconv.ErrRange) {
-		return max(time.Second, time.Duration(min(seconds, math.MaxInt64/uint64(time.Second)))*time.Second)
+		return max(time.Second, time.Duration(min(seconds, uint64(maxRetryAfter/time.Second)))*time.Second)
 	}
 	if date, err := http.ParseTime(header); err == nil {
-		const far = 24 * time.Hour // a date may be centuries away, and no Duration has room for what is added to that
-		return min(max(time.Second, date.Sub(now)), far)
+		return min(max(time.Second, date.Sub(now)), maxRetryAfter)
 	}
 	return 0
 }
 
-// transportError says what happened to a call that got no whole answer; status is 0 when it got none
-// at all.
+// transportError says what happened to a call that got no complete answer; status is 0 if it got none at
+// all.
 func transportError(ctx context.Context, call Call, status int, err error) error {
 	e := &Error{Call: call, Status: status, Kind: ErrConnection}
 	switch {
@@ -149,16 +175,16 @@ func transportError(ctx context.Context, call Call, status int, err error) error
 		e.Kind = ErrTimeout
 		fallthrough
 	default:
-		e.detail, e.cause = known(err)
+		e.detail, e.cause = describe(err)
 	}
 	return e
 }
 
-// known finds in a transport's error what is fit to be printed and passed on: addresses and what the
-// system, or the check of a certificate, said of them. All else is put in our own words, and dropped:
-// url.Error quotes the URL, which may hold the user's email, and net/http quotes what it could not
-// parse, which is the answer's text.
-func known(err error) (detail string, cause error) {
+// describe finds in a transport's error what may be printed and passed on: addresses, and what the system
+// or the check of a certificate said about them. Everything else is dropped and put in our own words: a
+// url.Error quotes the URL, which may have the user's email, and net/http quotes what it could not parse,
+// which is the text of the answer.
+func describe(err error) (detail string, cause error) {
 	if opErr, ok := errors.AsType[*net.OpError](err); ok {
 		return opErr.Error(), opErr
 	}
@@ -169,9 +195,9 @@ func known(err error) (detail string, cause error) {
 		return "", context.DeadlineExceeded
 	}
 	if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
-		return "closed before the whole answer arrived", io.ErrUnexpectedEOF
+		return "closed before the complete answer arrived", io.ErrUnexpectedEOF
 	}
-	return "the exchange broke off", nil
+	return "the answer is not HTTP, or broke off", nil
 }
 
 func isTimeout(err error) bool {

@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"net/http"
 	"net/http/httptest"
-	"time"
 
 	"github.com/orga-session/orga-session/core/orga"
 	"github.com/orga-session/orga-session/core/orga/orgatest"
@@ -15,12 +14,12 @@ import (
 
 // The backend half of a session: the answer is what Orga's browser and mobile SDKs expect.
 func ExampleClient_SessionConfig() {
-	api := httptest.NewServer(&orgatest.API{}) // in a program: leave BaseURL empty
+	api := httptest.NewServer(&orgatest.API{}) // in a program: leave WithBaseURL out
 	defer api.Close()
 
-	client := &orga.Client{BaseURL: api.URL}
+	client := orga.NewClient(orgatest.Key, orga.WithBaseURL(api.URL))
 	http.HandleFunc("/api/orga-client-secrets", func(w http.ResponseWriter, r *http.Request) {
-		config, err := client.SessionConfig(r.Context(), orgatest.Key)
+		config, err := client.SessionConfig(r.Context())
 		if err != nil {
 			http.Error(w, "no session", http.StatusBadGateway)
 			return
@@ -46,14 +45,14 @@ func ExampleError() {
 	api := new(orgatest.API)
 	server := httptest.NewServer(api)
 	defer server.Close()
-	client := &orga.Client{BaseURL: server.URL, Timeout: 5 * time.Second}
+	client := orga.NewClient(orgatest.Key, orga.WithBaseURL(server.URL))
 
 	api.Fail(orga.CallMint,
 		orgatest.Status(401, orgatest.ErrorBody("invalid_api_key", "sk_… is not valid")),
 		orgatest.Status(429, "", "Retry-After", "7"),
 		orgatest.HTML())
 	for range 3 {
-		_, err := client.SessionConfig(context.Background(), orgatest.Key)
+		_, err := client.SessionConfig(context.Background())
 		switch e, _ := errors.AsType[*orga.Error](err); {
 		case errors.Is(err, orga.ErrAuthentication):
 			fmt.Println("mend the key:", e.Code)
@@ -66,5 +65,5 @@ func ExampleError() {
 	// Output:
 	// mend the key: invalid_api_key
 	// wait 7s
-	// orga mint: the answer cannot be used (status 200): it is not the JSON object that was expected
+	// orga mint: unusable answer (status 200): it is not a JSON object
 }

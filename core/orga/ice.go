@@ -10,116 +10,172 @@ import (
 	"slices"
 )
 
-// ICEServer is a STUN or TURN server, kept as the JSON that Orga sent: clients compare, and urls may
-// be a string or a list. Members that are null are left out, as are a username or credential of "":
-// a browser refuses either on a turn: entry. Marshalled, it is that JSON; printed, "[redacted]".
-type ICEServer struct{ raw func() json.RawMessage }
+// ICEServer is a STUN or TURN server, kept as the JSON that Orga sent, because urls may be a string or a
+// list and a server may have members that this package does not know. A member that is null is left out,
+// as is a username or credential of "": a browser rejects both on a turn: entry. Marshaled it is that
+// JSON; printed or logged it is "[redacted]".
+//
+// In a test, unmarshal one:
+//
+//	var servers []orga.ICEServer
+//	err := json.Unmarshal([]byte(`[{"urls":"stun:stun.example:3478"}]`), &servers)
+type ICEServer struct{ raw func() []byte }
 
-// MarshalJSON is the entry as a browser's RTCPeerConnection takes it, credential included.
+// MarshalJSON is the entry as a browser's RTCPeerConnection takes it, with its credential.
 func (s ICEServer) MarshalJSON() ([]byte, error) {
 	if s.raw == nil {
-		return nil, errors.New("orga: an ICEServer comes from ICEServers only")
+		return nil, errors.New("orga: the ICEServer is empty")
 	}
 	return s.raw(), nil
 }
 
-// URLs are the entry's addresses, however Orga wrote them.
-func (s ICEServer) URLs() []string { return s.members().urls() }
-
-// Credential is what a TURN server asks for; both are "" for STUN.
-func (s ICEServer) Credential() (username, credential string) {
-	m := s.members()
-	return m.text("username"), m.text("credential")
+// UnmarshalJSON reads an entry. An entry without urls is an error.
+func (s *ICEServer) UnmarshalJSON(data []byte) error {
+	entry, ok := document(bytes.Clone(data))
+	if !ok {
+		return errors.New("orga: an ICE server is not JSON")
+	}
+	server, err := decodeServer(entry)
+	if err != nil {
+		return fmt.Errorf("orga: %w", err)
+	}
+	*s = server
+	return nil
 }
 
-func (s ICEServer) members() (m members) {
-	if s.raw != nil {
-		_ = json.Unmarshal(s.raw(), &m) // it parsed when it was decoded
+// URLs are the addresses of the server, whether Orga sent a string or a list.
+func (s ICEServer) URLs() (urls []string) {
+	value := s.member("urls")
+	if one := text(value); one != "" {
+		return []string{one}
 	}
-	return m
+	for each := range elements(value) {
+		urls = append(urls, text(each))
+	}
+	return urls
+}
+
+// Credential is what a TURN server asks for; a STUN server has neither.
+func (s ICEServer) Credential() (username, credential string) {
+	return text(s.member("username")), text(s.member("credential"))
+}
+
+func (s ICEServer) member(name string) (value []byte) {
+	if s.raw == nil {
+		return nil
+	}
+	for m := range members(s.raw()) {
+		if string(m.name) == name {
+			value = m.value
+		}
+	}
+	return value
 }
 
 func (s ICEServer) String() string             { return redacted }
 func (s ICEServer) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, redacted) }
 func (s ICEServer) LogValue() slog.Value       { return slog.StringValue(redacted) }
 
-var errNoICE = errors.New("it holds no list of ICE servers")
+var errNoICE = errors.New("it has no list of ICE servers")
 
-// decodeICE reads {"iceServers":…}, {"ice_servers":…}, a bare list or one bare server.
+// decodeICE reads {"iceServers":…}, {"ice_servers":…} or what either may hold: a list or one server.
 func decodeICE(body []byte) ([]ICEServer, error) {
-	list := json.RawMessage(body)
-	var answer members
-	if json.Unmarshal(body, &answer) == nil {
-		switch {
-		case answer.has("iceServers"):
-			list = answer["iceServers"]
-		case answer.has("ice_servers"):
-			list = answer["ice_servers"]
-		case answer.has("urls"):
-			list = slices.Concat(json.RawMessage("["), body, json.RawMessage("]"))
-		default:
-			return nil, errNoICE
-		}
-	}
-	var entries []json.RawMessage
-	if json.Unmarshal(list, &entries) != nil || entries == nil || !nestable(list) {
+	answer, ok := document(body)
+	if !ok {
 		return nil, errNoICE
 	}
-	servers := make([]ICEServer, 0, len(entries))
-	for _, entry := range entries {
-		raw, err := cleanEntry(entry)
+	var camelCase, snakeCase, bare []byte
+	for m := range members(answer) {
+		switch {
+		case isNull(m.value): // as good as missing
+		case string(m.name) == "iceServers":
+			camelCase = m.value
+		case string(m.name) == "ice_servers":
+			snakeCase = m.value
+		case string(m.name) == "urls":
+			bare = answer
+		}
+	}
+	list := answer
+	if answer[0] == '{' {
+		list = bare
+		if camelCase != nil {
+			list = camelCase
+		} else if snakeCase != nil {
+			list = snakeCase
+		}
+	}
+	switch {
+	case len(list) > 0 && list[0] == '{':
+		server, err := decodeServer(list)
 		if err != nil {
 			return nil, err
 		}
-		servers = append(servers, ICEServer{func() json.RawMessage { return raw }})
+		return []ICEServer{server}, nil
+	case len(list) == 0 || list[0] != '[':
+		return nil, errNoICE
+	}
+	servers := make([]ICEServer, 0, 4)
+	for entry := range elements(list) {
+		server, err := decodeServer(entry)
+		if err != nil {
+			return nil, err
+		}
+		servers = append(servers, server)
 	}
 	return servers, nil
 }
 
-// nestable tells whether list can stand in an object: encoding/json reads and writes 10,000 levels, and
-// a list that has them all by itself would leave none for the answer around it.
-func nestable(list json.RawMessage) bool {
-	return len(list) < 10_000 || json.Valid(slices.Concat([]byte(`{"iceServers":`), list, []byte("}")))
+// decodeServer checks one entry and leaves out what a browser would reject. The order and the spelling of
+// everything else stay.
+func decodeServer(entry []byte) (ICEServer, error) {
+	var urls []byte
+	clean := true
+	for m := range members(entry) {
+		switch {
+		case rejected(m):
+			clean = false
+		case string(m.name) == "urls":
+			urls = m.value
+		}
+	}
+	if !areURLs(urls) || !nestable(entry) {
+		return ICEServer{}, errors.New("one of its ICE servers has no urls")
+	}
+	if !clean {
+		kept := make([]byte, 0, len(entry))
+		for m := range members(entry) {
+			if !rejected(m) {
+				kept = append(append(kept, ','), m.raw...)
+			}
+		}
+		kept[0] = '{' // urls at least were kept
+		entry = append(kept, '}')
+	}
+	return ICEServer{func() []byte { return entry }}, nil
 }
 
-// cleanEntry checks one server and leaves out what a browser would refuse, keeping the order and the
-// spelling of everything else.
-func cleanEntry(entry json.RawMessage) (json.RawMessage, error) {
-	var m members
-	if json.Unmarshal(entry, &m) != nil || len(m.urls()) == 0 {
-		return nil, errors.New("an ICE server in it has no urls")
+func rejected(m member) bool {
+	return isNull(m.value) || string(m.value) == `""` && (string(m.name) == "username" || string(m.name) == "credential")
+}
+
+// areURLs reports whether value is a string or a list of strings, none of them empty.
+func areURLs(value []byte) bool {
+	isURL := func(v []byte) bool { return len(v) > len(`""`) && v[0] == '"' }
+	if isURL(value) {
+		return true
 	}
-	refused := func(name string, value json.RawMessage) bool {
-		return isNull(value) || string(value) == `""` && (name == "username" || name == "credential")
-	}
-	clean := true
-	for name, value := range m {
-		clean = clean && !refused(name, value)
-	}
-	if clean { // as nearly always
-		return entry, nil
-	}
-	dec := json.NewDecoder(bytes.NewReader(entry))
-	_, _ = dec.Token() // the opening brace: the entry parsed above
-	out := []byte{'{'}
-	for dec.More() {
-		token, err := dec.Token()
-		if err != nil {
-			return nil, errNoICE
+	some := false
+	for each := range elements(value) {
+		if some = isURL(each); !some {
+			return false
 		}
-		name, _ := token.(string)
-		var value json.RawMessage
-		if dec.Decode(&value) != nil {
-			return nil, errNoICE
-		}
-		if refused(name, value) {
-			continue
-		}
-		if len(out) > 1 {
-			out = append(out, ',')
-		}
-		key, _ := json.Marshal(name) // a string always marshals
-		out = slices.Concat(out, key, []byte{':'}, value)
 	}
-	return append(out, '}'), nil
+	return some
+}
+
+// nestable reports whether an entry can be part of a session config: encoding/json reads 10,000 levels,
+// and the config around the entry needs two of them.
+func nestable(entry []byte) bool {
+	return len(entry) < 10_000 || json.Valid(slices.Concat([]byte("[["), entry, []byte("]]")))
 }

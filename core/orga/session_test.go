@@ -22,7 +22,7 @@ func config(t *testing.T, mint, ice string) orga.SessionConfig {
 	api := new(orgatest.API)
 	api.Fail(orga.CallMint, orgatest.Status(200, mint))
 	api.Fail(orga.CallICE, orgatest.Status(200, ice))
-	c, err := (&orga.Client{HTTPClient: orgatest.Pipe(t, api)}).SessionConfig(t.Context(), orgatest.Key)
+	c, err := orga.NewClient(orgatest.Key, orga.WithTransport(orgatest.Pipe(t, api))).SessionConfig(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -95,11 +95,13 @@ func TestZero(t *testing.T) {
 	if token.Reveal() != "" || server.URLs() != nil || username+credential != "" {
 		t.Error("a zero value holds something")
 	}
-	if got := marshal(t, orga.SessionConfig{}); got != `{"ephemeralToken":"","iceServers":[]}` {
-		t.Error(got)
+	for _, v := range []any{server, orga.SessionConfig{}, orga.SessionConfig{Token: orga.NewEphemeralToken("t", time.Time{}), ICEServers: []orga.ICEServer{server}}} {
+		if out, err := json.Marshal(v); err == nil {
+			t.Errorf("%T marshals as %s", v, out)
+		}
 	}
-	if _, err := json.Marshal(server); err == nil {
-		t.Error("a server that nobody sent marshals")
+	if got := marshal(t, orga.SessionConfig{Token: orga.NewEphemeralToken("t", time.Time{})}); got != `{"ephemeralToken":"t","iceServers":[]}` {
+		t.Error(got)
 	}
 }
 
@@ -117,8 +119,8 @@ func FuzzAnswers(f *testing.F) {
 		f.Add(orgatest.MintDrifts[0].Body("t", time.Unix(1e9, 0)), answer)
 	}
 	f.Fuzz(func(t *testing.T, mint, ice string) {
-		client := &orga.Client{HTTPClient: &http.Client{Transport: bodies{mint, ice}}}
-		c, err := client.SessionConfig(t.Context(), orgatest.Key)
+		client := orga.NewClient(orgatest.Key, orga.WithTransport(bodies{mint, ice}))
+		c, err := client.SessionConfig(t.Context())
 		if err != nil {
 			return
 		}

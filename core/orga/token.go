@@ -8,16 +8,23 @@ import (
 	"io"
 	"log/slog"
 	"math"
+	"strconv"
 	"strings"
 	"time"
 )
 
-// EphemeralToken is a short-lived credential for one session. Printed or logged it shows
-// "[redacted]"; Reveal is what goes to the client. The zero EphemeralToken is empty.
+// EphemeralToken is a short-lived credential for one session. Printed or logged it is "[redacted]";
+// [EphemeralToken.Reveal] is what goes to the client. The zero EphemeralToken is empty.
 type EphemeralToken struct {
-	// ExpiresAt is when it ends, in UTC; zero when Orga did not say.
+	// ExpiresAt is when the token expires, in UTC; zero if Orga did not say.
 	ExpiresAt time.Time
-	reveal    func() string // a closure, as fmt prints the fields of a struct but not what a function holds
+	reveal    func() string // a closure, because fmt prints the fields of a struct but not what a function holds
+}
+
+// NewEphemeralToken makes a token of its text, for a test or for a token that was kept by other means.
+// The zero expiresAt stands for an unknown expiry.
+func NewEphemeralToken(token string, expiresAt time.Time) EphemeralToken {
+	return EphemeralToken{ExpiresAt: expiresAt, reveal: func() string { return token }}
 }
 
 // Reveal is the token itself.
@@ -34,62 +41,74 @@ func (t EphemeralToken) String() string             { return redacted }
 func (t EphemeralToken) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, redacted) }
 func (t EphemeralToken) LogValue() slog.Value       { return slog.StringValue(redacted) }
 
-// MarshalText is redacted too: a token leaves as part of a SessionConfig only.
+// MarshalText is redacted too: only a [SessionConfig] carries a token.
 func (t EphemeralToken) MarshalText() ([]byte, error) { return []byte(redacted), nil }
 
 func decodeToken(body []byte, now time.Time) (EphemeralToken, error) {
-	var answer members
-	if json.Unmarshal(body, &answer) != nil {
-		return EphemeralToken{}, errors.New("it is not the JSON object that was expected")
+	answer, ok := document(body)
+	if !ok || answer[0] != '{' {
+		return EphemeralToken{}, errors.New("it is not a JSON object")
 	}
-	token := answer.text("ephemeral_token")
-	if token == "" {
-		token = answer.text("ephemeralToken")
+	var token, camelCase string
+	var at, ttl []byte
+	for m := range members(answer) {
+		switch string(m.name) {
+		case "ephemeral_token":
+			token = text(m.value)
+		case "ephemeralToken":
+			camelCase = text(m.value)
+		case "expires_at":
+			at = m.value
+		case "ttl":
+			ttl = m.value
+		}
 	}
 	if token == "" {
-		return EphemeralToken{}, errors.New("it holds no token")
+		token = camelCase
+	}
+	if token == "" {
+		return EphemeralToken{}, errors.New("it has no token")
 	}
 	if !headerSafe(token) {
-		return EphemeralToken{}, errors.New("its token could not travel in a header")
+		return EphemeralToken{}, errors.New("its token contains a character that a header cannot have")
 	}
-	t := EphemeralToken{reveal: func() string { return token }}
 	switch {
-	case answer.has("expires_at"):
-		t.ExpiresAt = parseTime(answer["expires_at"])
-	case answer.has("ttl"):
-		var seconds float64
-		if json.Unmarshal(answer["ttl"], &seconds) == nil && seconds > 0 && seconds < 1e9 {
-			t.ExpiresAt = now.Add(time.Duration(seconds * float64(time.Second))).UTC()
-		}
-	default:
-		t.ExpiresAt = jwtExpiry(token)
+	case at != nil && !isNull(at):
+		return NewEphemeralToken(token, parseTime(at)), nil
+	case ttl != nil && !isNull(ttl):
+		return NewEphemeralToken(token, after(now, ttl)), nil
 	}
-	return t, nil
+	return NewEphemeralToken(token, jwtExpiry(token)), nil
+}
+
+// after is the time so many seconds after now; the zero time if they are not a number that makes sense.
+func after(now time.Time, seconds []byte) time.Time {
+	n, err := strconv.ParseFloat(string(seconds), 64)
+	if err != nil || !(n > 0 && n < 1e9) {
+		return time.Time{}
+	}
+	return now.Add(time.Duration(n * float64(time.Second))).UTC()
 }
 
 // isoLayouts are the ways a backend writes a time; without a zone it is UTC. A fraction of a second is
-// accepted after the seconds of each, and a blank in place of the T.
+// accepted after the seconds of each, and a space in place of the T.
 var isoLayouts = []string{time.RFC3339, "2006-01-02T15:04:05", "2006-01-02T15:04:05Z0700", "2006-01-02T15:04:05Z07"}
 
-// parseTime reads an ISO time or Unix seconds; the zero time when it is neither.
-func parseTime(raw json.RawMessage) time.Time {
-	var v any
-	_ = json.Unmarshal(raw, &v) // a RawMessage is valid JSON
-	switch v := v.(type) {
-	case float64:
-		return unixTime(v)
-	case string:
-		v = strings.Replace(v, " ", "T", 1)
-		for _, layout := range isoLayouts {
-			if t, err := time.Parse(layout, v); err == nil && 1 <= t.UTC().Year() && t.UTC().Year() <= 9999 { // RFC 3339 has no others
-				return t.UTC()
-			}
+// parseTime reads an ISO time or Unix seconds; the zero time if the value is neither.
+func parseTime(value []byte) time.Time {
+	if seconds, err := strconv.ParseFloat(string(value), 64); err == nil {
+		return unixTime(seconds)
+	}
+	iso := strings.Replace(text(value), " ", "T", 1)
+	for _, layout := range isoLayouts {
+		if t, err := time.Parse(layout, iso); err == nil && 1 <= t.UTC().Year() && t.UTC().Year() <= 9999 { // RFC 3339 has no others
+			return t.UTC()
 		}
 	}
 	return time.Time{}
 }
 
-// unixTime refuses what RFC 3339 could not write (a time in milliseconds lands there, too).
+// unixTime refuses what RFC 3339 cannot write, which includes a time in milliseconds.
 func unixTime(seconds float64) time.Time {
 	const year10000 = 253402300800
 	if !(seconds > 0 && seconds < year10000) {
@@ -99,8 +118,8 @@ func unixTime(seconds float64) time.Time {
 	return time.Unix(int64(whole), int64(fraction*1e9)).UTC()
 }
 
-// jwtExpiry reads the exp claim of a token that happens to be a JWT (RFC 7519 section 4.1.4). Nothing
-// is verified: it is Orga's own token, and the expiry is a hint.
+// jwtExpiry reads the exp claim of a token that happens to be a JWT (RFC 7519 section 4.1.4). It verifies
+// nothing: the token comes from Orga, and the expiry is a hint.
 func jwtExpiry(token string) time.Time {
 	parts := strings.Split(token, ".")
 	if len(parts) != 3 {

@@ -40,7 +40,7 @@ func start(t *testing.T, config orgacloud.Config) *orgacloud.Cloud {
 // mint is what the endpoint does: a token, and its ICE servers.
 func mint(t *testing.T, cloud *orgacloud.Cloud) orga.SessionConfig {
 	t.Helper()
-	config, err := (&orga.Client{BaseURL: cloud.URL()}).SessionConfig(t.Context(), orgatest.Key)
+	config, err := orga.NewClient(orgatest.Key, orga.WithBaseURL(cloud.URL())).SessionConfig(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -30,8 +30,8 @@ func Example() {
 	}
 	defer cloud.Close()
 
-	client := &orga.Client{BaseURL: cloud.URL()}
-	config, err := client.SessionConfig(context.Background(), orgatest.Key)
+	client := orga.NewClient(orgatest.Key, orga.WithBaseURL(cloud.URL()))
+	config, err := client.SessionConfig(context.Background())
 	fmt.Println(err, len(config.ICEServers), cloud.Stats().Minted)
 	// Output: <nil> 2 1
 }
@@ -138,7 +138,7 @@ func TestTokens(t *testing.T) {
 			if test.token != "" && bytes.Contains(body, []byte(test.token)) {
 				t.Error("the answer repeats the credential")
 			}
-			_, err := (&orga.Client{BaseURL: cloud.URL()}).ICEServers(t.Context(), cmp(test.token))
+			_, err := orga.NewClient(orgatest.Key, orga.WithBaseURL(cloud.URL())).ICEServers(t.Context(), orga.NewEphemeralToken(cmp(test.token), time.Time{}))
 			if !errors.Is(err, orga.ErrAuthentication) {
 				t.Errorf("ICE: %v; want a refusal", err)
 			}
@@ -159,7 +159,7 @@ func cmp(token string) string {
 
 func TestMintRefusesOtherKeys(t *testing.T) {
 	cloud := start(t, orgacloud.Config{})
-	_, err := (&orga.Client{BaseURL: cloud.URL()}).MintToken(t.Context(), orgatest.Key+"1")
+	_, err := orga.NewClient(orgatest.Key+"1", orga.WithBaseURL(cloud.URL())).MintToken(t.Context())
 	if !errors.Is(err, orga.ErrAuthentication) {
 		t.Errorf("%v; want a refusal", err)
 	}
@@ -230,7 +230,7 @@ func TestShapesDecode(t *testing.T) {
 	for _, shape := range choices.ICEShape {
 		t.Run("ICE "+shape, func(t *testing.T) {
 			cloud := start(t, orgacloud.Config{Knobs: orgacloud.Knobs{ICEShape: shape}})
-			config, err := (&orga.Client{BaseURL: cloud.URL()}).SessionConfig(t.Context(), orgatest.Key)
+			config, err := orga.NewClient(orgatest.Key, orga.WithBaseURL(cloud.URL())).SessionConfig(t.Context())
 			switch shape {
 			case "null list", "server without urls":
 				if !errors.Is(err, orga.ErrMalformed) {
@@ -254,27 +254,29 @@ func TestFaults(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			fault := orgacloud.Fault{Fault: name, Times: 1}
 			cloud := start(t, orgacloud.Config{Knobs: orgacloud.Knobs{Mint: fault, ICE: fault, Call: fault}})
-			client := &orga.Client{
-				BaseURL:    cloud.URL(),
-				HTTPClient: &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}, // which are retried unasked
+			client := orga.NewClient(orgatest.Key, orga.WithBaseURL(cloud.URL()),
+				orga.WithTransport(&http.Transport{DisableKeepAlives: true})) // which are retried unasked
+			faulty := func() context.Context {
+				if name != "no answer at all" {
+					return t.Context()
+				}
+				ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+				t.Cleanup(cancel)
+				return ctx
 			}
-			faulty := *client
-			if name == "no answer at all" {
-				faulty.Timeout = 50 * time.Millisecond
-			}
-			if _, err := faulty.MintToken(t.Context(), orgatest.Key); err == nil {
+			if _, err := client.MintToken(faulty()); err == nil {
 				t.Error("the first mint went through")
 			} else if strings.Contains(err.Error(), orgatest.Key) {
 				t.Errorf("the key is in %q", err)
 			}
-			token, err := client.MintToken(t.Context(), orgatest.Key)
+			token, err := client.MintToken(t.Context())
 			if err != nil {
 				t.Fatalf("the second mint: %v", err)
 			}
-			if _, err := faulty.ICEServers(t.Context(), token.Reveal()); err == nil {
+			if _, err := client.ICEServers(faulty(), token); err == nil {
 				t.Error("the first ICE call went through")
 			}
-			if _, err := client.ICEServers(t.Context(), token.Reveal()); err != nil {
+			if _, err := client.ICEServers(t.Context(), token); err != nil {
 				t.Errorf("the second ICE call: %v", err)
 			}
 			if cloud.Knobs().Mint.Fault != "" {
@@ -374,7 +376,7 @@ func TestCloseLeavesNothing(t *testing.T) {
 	}
 	hanging := make(chan error, 1)
 	go func() {
-		_, err := (&orga.Client{BaseURL: cloud.URL(), Timeout: time.Minute}).MintToken(t.Context(), orgatest.Key)
+		_, err := orga.NewClient(orgatest.Key, orga.WithBaseURL(cloud.URL())).MintToken(t.Context())
 		hanging <- err
 	}()
 	for cloud.Stats().Refused["fault: no answer at all"] == 0 {

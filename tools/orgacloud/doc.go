@@ -4,7 +4,7 @@
 //
 //	cloud, err := orgacloud.Start(orgacloud.Config{APIKey: key})
 //	defer cloud.Close()
-//	client := &orga.Client{BaseURL: cloud.URL()}
+//	client := orga.NewClient(orgatest.Key, orga.WithBaseURL(cloud.URL()))
 //
 // It is strict where Orga is: a token lives for minutes and opens one call; TURN credentials belong to
 // one token. And it fails on request (see Knobs), so that what an endpoint and a client make of a

@@ -26,7 +26,9 @@ type way struct {
 	*Transport
 	api    *orgatest.Server
 	proxy  *orgatest.Proxy
+	base   string
 	client *orga.Client
+	within time.Duration // of one call; 0: the client's own
 }
 
 func newWay(t *testing.T, secure bool) *way {
@@ -41,12 +43,17 @@ func newWay(t *testing.T, secure bool) *way {
 		w.tls.RootCAs = api.Client().Transport.(*http.Transport).TLSClientConfig.RootCAs
 	}
 	scheme, _, _ := strings.Cut(api.URL, ":")
-	w.client = &orga.Client{BaseURL: scheme + "://" + proxy.Addr(), HTTPClient: &http.Client{Transport: w.Transport}, Timeout: 10 * time.Second}
+	w.base = scheme + "://" + proxy.Addr()
+	w.client = newClient(w.base, w.Transport)
 	t.Cleanup(func() {
 		closeIdle(w.Transport)
 		proxy.Close()
 	})
 	return w
+}
+
+func newClient(base string, tr *Transport) *orga.Client {
+	return orga.NewClient(orgatest.Key, orga.WithBaseURL(base), orga.WithTransport(tr))
 }
 
 func closeIdle(t *Transport) {
@@ -58,7 +65,13 @@ func closeIdle(t *Transport) {
 
 func (w *way) mint(t *testing.T) error {
 	t.Helper()
-	_, err := w.client.SessionConfig(t.Context(), orgatest.Key)
+	ctx := t.Context()
+	if w.within > 0 {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, w.within)
+		defer cancel()
+	}
+	_, err := w.client.SessionConfig(ctx)
 	return err
 }
 
@@ -75,7 +88,7 @@ func (w *way) fill(t *testing.T, n int) {
 	for range n {
 		w.api.Fail(orga.CallMint, together)
 		wg.Go(func() {
-			if _, err := w.client.MintToken(t.Context(), orgatest.Key); err != nil {
+			if _, err := w.client.MintToken(t.Context()); err != nil {
 				t.Error(err)
 			}
 		})
@@ -141,11 +154,11 @@ func TestSwallowedConnections(t *testing.T) {
 		w := newWay(t, secure)
 		w.fill(t, 8)
 		w.proxy.Swallow()
-		w.client.Timeout = 200 * time.Millisecond
+		w.within = 200 * time.Millisecond
 		if err := w.mint(t); !errors.Is(err, orga.ErrTimeout) {
 			t.Fatal(err)
 		}
-		w.client.Timeout = 10 * time.Second
+		w.within = 0
 		start := time.Now()
 		for range 8 {
 			if err := w.mint(t); err != nil {
@@ -161,14 +174,14 @@ func TestSwallowedConnections(t *testing.T) {
 // fault 38: what another host answers says nothing about connections that were swallowed.
 func TestSwallowedConnectionsBesideAnotherHost(t *testing.T) {
 	w, other := newWay(t, false), newWay(t, false)
-	other.client.HTTPClient = w.client.HTTPClient // tenants share the way to their hosts
+	other.client = newClient(other.base, w.Transport) // tenants share the way to their hosts
 	w.fill(t, 8)
 	w.proxy.Swallow()
 	ctx, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)
 	defer cancel()
 	slow := make(chan error)
 	go func() {
-		_, err := w.client.MintToken(ctx, orgatest.Key)
+		_, err := w.client.MintToken(ctx)
 		slow <- err
 	}()
 	for ctx.Err() == nil {
@@ -201,7 +214,7 @@ func TestSlowCallSparesTheOthers(t *testing.T) {
 	defer cancel()
 	slow := make(chan error)
 	go func() {
-		_, err := w.client.MintToken(ctx, orgatest.Key)
+		_, err := w.client.MintToken(ctx)
 		slow <- err
 	}()
 	<-hanging
@@ -251,7 +264,7 @@ func TestWarm(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			schemes(t, func(t *testing.T, secure bool) {
 				w := newWay(t, secure)
-				w.Warm(t.Context(), w.client.BaseURL)
+				w.Warm(t.Context(), w.base)
 				eventually(t, func() bool { return w.proxy.Opened() == 1 })
 				if got := w.api.Calls(orga.CallMint) + w.api.Calls(orga.CallICE); got != 0 {
 					t.Fatalf("%d calls", got)
@@ -306,14 +319,14 @@ func TestTLS(t *testing.T) {
 		defer server.Close()
 		tr := New(nil)
 		tr.tls.RootCAs = server.Client().Transport.(*http.Transport).TLSClientConfig.RootCAs
-		_, err := (&orga.Client{BaseURL: server.URL, HTTPClient: &http.Client{Transport: tr}}).MintToken(t.Context(), orgatest.Key)
+		_, err := newClient(server.URL, tr).MintToken(t.Context())
 		if !errors.Is(err, orga.ErrConnection) || !strings.Contains(err.Error(), "protocol version") {
 			t.Error(err)
 		}
 	})
 	t.Run("certificates are checked", func(t *testing.T) {
 		api := orgatest.NewTLS(t)
-		_, err := (&orga.Client{BaseURL: api.URL, HTTPClient: &http.Client{Transport: New(nil)}}).MintToken(t.Context(), orgatest.Key)
+		_, err := newClient(api.URL, New(nil)).MintToken(t.Context())
 		if _, ok := errors.AsType[*tls.CertificateVerificationError](err); !ok || api.Calls(orga.CallMint) != 0 {
 			t.Error(err)
 		}
@@ -329,9 +342,9 @@ func TestTLS(t *testing.T) {
 		}}, true)
 		tr := New(nil)
 		tr.tls.RootCAs = api.Client().Transport.(*http.Transport).TLSClientConfig.RootCAs
-		client := &orga.Client{BaseURL: api.URL, HTTPClient: &http.Client{Transport: tr}}
+		client := newClient(api.URL, tr)
 		for range 2 {
-			if _, err := client.MintToken(t.Context(), orgatest.Key); err != nil {
+			if _, err := client.MintToken(t.Context()); err != nil {
 				t.Fatal(err)
 			}
 			closeIdle(tr)
@@ -349,11 +362,11 @@ func TestGuard(t *testing.T) {
 	_, port, _ := net.SplitHostPort(api.Listener.Addr().String())
 	tr := New(PublicOnly)
 	for _, host := range []string{"127.0.0.1", "localhost", "[::1]", "[::ffff:127.0.0.1]", "0.0.0.0", "[::]"} {
-		client := &orga.Client{BaseURL: "http://" + net.JoinHostPort(strings.Trim(host, "[]"), port), HTTPClient: &http.Client{Transport: tr}}
-		if _, err := client.MintToken(t.Context(), orgatest.Key); !errors.Is(err, errNotPublic) {
+		base := "http://" + net.JoinHostPort(strings.Trim(host, "[]"), port)
+		if _, err := newClient(base, tr).MintToken(t.Context()); !errors.Is(err, errNotPublic) {
 			t.Errorf("%s: %v", host, err)
 		}
-		tr.Warm(t.Context(), client.BaseURL)
+		tr.Warm(t.Context(), base)
 		if tr.ahead.Load() != nil {
 			t.Errorf("%s: opened ahead", host)
 		}
@@ -394,16 +407,22 @@ func TestNoGoroutineIsLeft(t *testing.T) {
 	t.Run("faults", func(t *testing.T) {
 		for _, secure := range []bool{false, true} {
 			w := newWay(t, secure)
-			w.client.Timeout = 50 * time.Millisecond
-			w.Warm(t.Context(), w.client.BaseURL)
+			w.Warm(t.Context(), w.base)
 			for _, fault := range []http.Handler{orgatest.Hang(), orgatest.HangBody(), orgatest.Reset(), orgatest.Close(), orgatest.Truncate(),
 				orgatest.Flood(), orgatest.GzipBomb(), orgatest.Babble(), orgatest.Redirect("/"), orgatest.Status(500, "")} {
 				w.api.Fail(orga.CallMint, fault)
 				w.api.Fail(orga.CallICE, fault)
-				_, _ = w.client.MintToken(t.Context(), orgatest.Key)
-				_, _ = w.client.ICEServers(t.Context(), "t")
+				for _, call := range []func(context.Context){
+					func(ctx context.Context) { _, _ = w.client.MintToken(ctx) },
+					func(ctx context.Context) { _, _ = w.client.ICEServers(ctx, orga.NewEphemeralToken("t", time.Time{})) },
+				} {
+					ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+					call(ctx)
+					cancel()
+				}
 			}
 			w.proxy.Swallow()
+			w.within = 50 * time.Millisecond
 			_ = w.mint(t)
 		}
 	})

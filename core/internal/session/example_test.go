@@ -29,7 +29,7 @@ func Example() {
 	log := slog.New(slog.DiscardHandler)
 	mint := session.Handler(&session.Service{
 		Key:  secret.NewCache(source, secret.CacheOptions{Name: "env:ORGA_API_KEY", Log: log}),
-		Orga: &orga.Client{BaseURL: api.URL},
+		Orga: orga.NewClient("", orga.WithBaseURL(api.URL)),
 		Log:  log,
 	})
 	h := request.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {

@@ -3,6 +3,7 @@ package session
 import (
 	"context"
 	"errors"
+	"fmt"
 	"time"
 
 	"github.com/orga-session/orga-session/core/orga"
@@ -21,6 +22,8 @@ func refusal(ctx context.Context, err error) *problem.Problem {
 		return problem.New(problem.ClientGone, err)
 	case ctx.Err() != nil, errors.Is(err, orga.ErrTimeout), !ok:
 		return problem.New(problem.Timeout, err)
+	case errors.Is(err, orga.ErrUserEmail):
+		return problem.New(problem.UpstreamError, fmt.Errorf("ORGA_USER_EMAIL: %w", err))
 	case keyRefused(err):
 		return problem.New(problem.UpstreamAuthFailed, err)
 	case comeBack(e):

@@ -51,13 +51,13 @@ func (s *Service) mint(ctx context.Context) (config orga.SessionConfig, err erro
 	if config.Token, key, err = s.token(ctx, key); err != nil {
 		return config, err
 	}
-	config.ICEServers, err = s.ice(ctx, config.Token)
+	config.ICEServers, err = s.ice(ctx, key, config.Token)
 	if tokenRefused(err) {
 		// The token died between the two calls; a new one has its own chance, once.
-		if config.Token, _, err = s.token(ctx, key); err != nil {
+		if config.Token, key, err = s.token(ctx, key); err != nil {
 			return config, err
 		}
-		config.ICEServers, err = s.ice(ctx, config.Token)
+		config.ICEServers, err = s.ice(ctx, key, config.Token)
 	}
 	return config, err
 }
@@ -68,7 +68,7 @@ func (s *Service) token(ctx context.Context, key secret.Secret) (orga.EphemeralT
 	x := request.From(ctx)
 	mint := func() (orga.EphemeralToken, error) {
 		return retry(ctx, func(ctx context.Context) (orga.EphemeralToken, error) {
-			return s.Orga.MintToken(ctx, key.Value.Reveal())
+			return s.client(key).MintToken(ctx)
 		})
 	}
 	token, err := timed(&x.Token, mint)
@@ -85,10 +85,13 @@ func (s *Service) token(ctx context.Context, key secret.Secret) (orga.EphemeralT
 	return token, key, err
 }
 
-func (s *Service) ice(ctx context.Context, token orga.EphemeralToken) ([]orga.ICEServer, error) {
+// client is the Orga client with the current key. This is the one line that reveals the key.
+func (s *Service) client(key secret.Secret) *orga.Client { return s.Orga.WithKey(key.Value.Reveal()) }
+
+func (s *Service) ice(ctx context.Context, key secret.Secret, token orga.EphemeralToken) ([]orga.ICEServer, error) {
 	return timed(&request.From(ctx).ICE, func() ([]orga.ICEServer, error) {
 		return retry(ctx, func(ctx context.Context) ([]orga.ICEServer, error) {
-			return s.Orga.ICEServers(ctx, token.Reveal())
+			return s.client(key).ICEServers(ctx, token)
 		})
 	})
 }

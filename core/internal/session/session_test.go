@@ -49,7 +49,7 @@ func newRig(t *testing.T) *rig {
 	})
 	h := session.Handler(&session.Service{
 		Key:  secret.NewCache(source, secret.CacheOptions{Name: "test", TTL: time.Hour, Log: log}),
-		Orga: &orga.Client{HTTPClient: orgatest.Pipe(t, r.api), Timeout: -1, Logger: log},
+		Orga: orga.NewClient("", orga.WithTransport(orgatest.Pipe(t, r.api)), orga.WithLogger(log)),
 		Log:  log,
 	})
 	r.Handler = request.Handler(http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
@@ -177,6 +177,8 @@ func TestUpstream(t *testing.T) {
 		{"fault 41: 429 a date in a thousand years", orga.CallMint, status(429, "", "Retry-After", "Fri, 31 Dec 9999 23:59:59 GMT"), ever, "upstream_rate_limited", 503, 1, 0, "120", 0, 20 * time.Millisecond},
 		{"fault 41: 429 leaves no time for the ICE call", orga.CallMint, status(429, "", "Retry-After", "7"), 1, "upstream_rate_limited", 503, 1, 0, "7", 0, 20 * time.Millisecond},
 		{"fault 41: 429 leaves just enough", orga.CallMint, status(429, "", "Retry-After", "6"), 1, ok, 200, 2, 1, "", 6 * time.Second, 6200 * time.Millisecond},
+		{"fault 41: 429 overflows", orga.CallMint, status(429, "", "Retry-After", "99999999999999999999"), ever, "upstream_rate_limited", 503, 1, 0, "120", 0, 20 * time.Millisecond},
+		{"fault 41: ICE 503 overflows", orga.CallICE, status(503, "", "Retry-After", "9223372036854775807"), ever, "upstream_rate_limited", 503, 1, 1, "120", 0, 20 * time.Millisecond},
 		{"fault 41: 429 garbage", orga.CallMint, status(429, "", "Retry-After", "soon"), 1, "upstream_rate_limited", 503, 1, 0, "5", 0, 20 * time.Millisecond},
 		{"fault 41: 429 without", orga.CallMint, status(429, ""), 1, "upstream_rate_limited", 503, 1, 0, "5", 0, 20 * time.Millisecond},
 		{"fault 41: 503 in seconds", orga.CallMint, status(503, "", "Retry-After", "2"), 1, ok, 200, 2, 1, "", 2 * time.Second, 2200 * time.Millisecond},
@@ -192,6 +194,9 @@ func TestUpstream(t *testing.T) {
 		{"fault 45: 400 repeats the key", orga.CallMint, orgatest.Repeat(400), ever, "upstream_error", 502, 1, 0, "", 0, 20 * time.Millisecond},
 		{"fault 45: 500 repeats the key", orga.CallMint, orgatest.Repeat(500), ever, "upstream_error", 502, 3, 0, "", 200 * time.Millisecond, 700 * time.Millisecond},
 		{"fault 45: ICE 400 repeats the token", orga.CallICE, orgatest.Repeat(400), ever, "upstream_error", 502, 1, 1, "", 0, 20 * time.Millisecond},
+
+		{"fault 46: the token repeats the key", orga.CallMint, status(200, `{"ephemeral_token":"for `+orgatest.Key+`"}`), ever, "upstream_error", 502, 1, 0, "", 0, 20 * time.Millisecond},
+		{"fault 46: an ICE server repeats the key", orga.CallICE, status(200, `[{"urls":"turn:t","credential":"`+hex.EncodeToString([]byte(orgatest.Key))+`"}]`), ever, "upstream_error", 502, 1, 1, "", 0, 20 * time.Millisecond},
 
 		{"401 ever", orga.CallMint, orgatest.Repeat(401), ever, "upstream_auth_failed", 502, 1, 0, "", 0, 40 * time.Millisecond},
 		{"403 ever", orga.CallMint, orgatest.Repeat(403), ever, "upstream_auth_failed", 502, 1, 0, "", 0, 40 * time.Millisecond},
@@ -239,6 +244,30 @@ func TestUpstream(t *testing.T) {
 					if a := r.get(t.Context()); a.Code != 200 || a.took > 0 {
 						t.Errorf("the next one: %d in %v", a.Code, a.took)
 					}
+				}
+			})
+		})
+	}
+}
+
+// The cause in the log names what is to be changed.
+func TestCauses(t *testing.T) {
+	for name, row := range map[string]struct {
+		call  orga.Call
+		fault http.Handler
+		cause string
+	}{
+		"fault 84: ICE 401 twice": {orga.CallICE, orgatest.Status(401, orgatest.ErrorBody("invalid_token", "")), "orga ice: credential rejected (status 401, code invalid_token): the new token, not the API key"},
+		"401":                     {orga.CallMint, orgatest.Status(401, ""), "orga mint: credential rejected (status 401): the API key"},
+		"404 not_found_error":     {orga.CallMint, orgatest.Status(404, `{"error":{"message":"no user","type":"not_found_error"}}`), "ORGA_USER_EMAIL: orga mint: request rejected: unknown email (status 404, code not_found_error)"},
+		"404":                     {orga.CallMint, orgatest.Status(404, orgatest.ErrorBody("not_found", "")), "orga mint: request rejected (status 404, code not_found)"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				r := newRig(t)
+				r.api.FailAll(row.call, row.fault)
+				if a := r.get(t.Context()); a.Code != http.StatusBadGateway || !strings.Contains(r.logged(), `"cause":"`+row.cause) {
+					t.Errorf("%d\n%s", a.Code, r.logged())
 				}
 			})
 		})

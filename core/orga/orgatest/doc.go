@@ -2,7 +2,7 @@
 // open nothing, and misbehaves on request.
 //
 //	api := orgatest.New(t)
-//	client := &orga.Client{BaseURL: api.URL}
+//	client := api.NewClient()
 //	api.Fail(orga.CallMint, orgatest.Status(503, "", "Retry-After", "1"))
 //
 // An API is an http.Handler and needs no test around it. In a testing/synctest bubble, where a real

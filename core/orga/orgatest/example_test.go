@@ -16,12 +16,12 @@ func Example() {
 	server := httptest.NewServer(api)
 	defer server.Close()
 
-	client := &orga.Client{BaseURL: server.URL}
+	client := orga.NewClient(orgatest.Key, orga.WithBaseURL(server.URL))
 	api.Fail(orga.CallMint, orgatest.Status(429, "", "Retry-After", "7"))
-	_, err := client.SessionConfig(context.Background(), orgatest.Key)
+	_, err := client.SessionConfig(context.Background())
 	fmt.Println(errors.Is(err, orga.ErrRateLimited))
 
-	config, err := client.SessionConfig(context.Background(), orgatest.Key)
+	config, err := client.SessionConfig(context.Background())
 	fmt.Println(err, config.Token.Reveal() == api.Tokens()[0], len(config.ICEServers))
 	// Output:
 	// true

@@ -59,7 +59,7 @@ func TestRefusals(t *testing.T) {
 
 func TestRotation(t *testing.T) {
 	api := orgatest.New(t)
-	client := &orga.Client{BaseURL: api.URL, HTTPClient: api.Client()}
+	client := api.NewClient()
 	const second = orga.KeyPrefix + "second"
 	for _, step := range []struct {
 		accept []string
@@ -72,7 +72,7 @@ func TestRotation(t *testing.T) {
 		{[]string{second}, second, true},
 	} {
 		api.AcceptKeys(step.accept...)
-		if _, err := client.MintToken(t.Context(), step.key); (err == nil) != step.ok {
+		if _, err := client.WithKey(step.key).MintToken(t.Context()); (err == nil) != step.ok {
 			t.Errorf("accepting %d keys: %v", len(step.accept), err)
 		}
 	}
@@ -84,17 +84,17 @@ func TestRotation(t *testing.T) {
 // A token is good until it ends; Pipe lets a test wait for that without waiting.
 func TestTokenEnds(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		client := &orga.Client{HTTPClient: orgatest.Pipe(t, &orgatest.API{TTL: time.Minute, Delay: time.Second})}
+		client := orga.NewClient(orgatest.Key, orga.WithTransport(orgatest.Pipe(t, &orgatest.API{TTL: time.Minute, Delay: time.Second})))
 		start := time.Now()
-		token, err := client.MintToken(t.Context(), orgatest.Key)
+		token, err := client.MintToken(t.Context())
 		if err != nil || time.Since(start) != time.Second {
 			t.Fatalf("after %v: %v", time.Since(start), err)
 		}
-		if _, err := client.ICEServers(t.Context(), token.Reveal()); err != nil {
+		if _, err := client.ICEServers(t.Context(), token); err != nil {
 			t.Error(err)
 		}
 		time.Sleep(time.Minute)
-		if _, err := client.ICEServers(t.Context(), token.Reveal()); err == nil {
+		if _, err := client.ICEServers(t.Context(), token); err == nil {
 			t.Error("an expired token is accepted")
 		}
 	})

@@ -11,6 +11,8 @@ import (
 	"sync/atomic"
 	"testing"
 	"time"
+
+	"github.com/orga-session/orga-session/core/orga"
 )
 
 // Server is an API that listens on 127.0.0.1; its URL is the base URL for a client.
@@ -55,12 +57,19 @@ func Start(tb testing.TB, api *API, secure bool) *Server {
 	return s
 }
 
+// NewClient makes a client of the Server, with [Key].
+func (s *Server) NewClient(opts ...orga.Option) *orga.Client {
+	return orga.NewClient(Key, append([]orga.Option{orga.WithBaseURL(s.URL), orga.WithTransport(s.Client().Transport)}, opts...)...)
+}
+
 // Connections is how many were opened to the Server so far.
 func (s *Server) Connections() int { return int(s.opened.Load()) }
 
-// Pipe is a client whose every connection leads to h over net.Pipe, whatever the URL and without TLS: a
-// test in a testing/synctest bubble can wait for it. It ends with the test.
-func Pipe(tb testing.TB, h http.Handler) *http.Client {
+// Pipe is a transport whose connections all lead to h over [net.Pipe], whatever the URL and without TLS: a
+// test in a [testing/synctest] bubble can wait for it. It ends with the test.
+//
+//	client := orga.NewClient(orgatest.Key, orga.WithTransport(orgatest.Pipe(t, api)))
+func Pipe(tb testing.TB, h http.Handler) http.RoundTripper {
 	l := &pipes{conns: make(chan net.Conn), done: make(chan struct{})}
 	server := &http.Server{Handler: h, ReadHeaderTimeout: time.Minute}
 	var wg sync.WaitGroup
@@ -71,7 +80,7 @@ func Pipe(tb testing.TB, h http.Handler) *http.Client {
 		_ = server.Close()
 		wg.Wait()
 	})
-	return &http.Client{Transport: transport}
+	return transport
 }
 
 // pipes is a net.Listener whose connections are dialled in the same process.

@@ -1,0 +1,63 @@
+package orga
+
+import (
+	"bytes"
+	"compress/gzip"
+	"errors"
+	"io"
+	"net/http"
+	"strings"
+)
+
+// maxBody bounds what is read of an answer, in bytes, before and after decompression. Real answers have a
+// few hundred.
+const maxBody = 64 << 10
+
+var (
+	errTooLarge = errors.New("it is larger than 64 KiB")
+	errNotGzip  = errors.New("it is not the gzip that its header announces")
+)
+
+// readBody reads an answer to its end, which makes its connection available to the next call, or until it
+// is larger than maxBody. It returns what it has read beside an error.
+func readBody(resp *http.Response) ([]byte, error) {
+	body, err := readAll(resp.Body, resp.ContentLength)
+	if len(body) == 0 || !strings.EqualFold(resp.Header.Get("Content-Encoding"), "gzip") {
+		return body, err
+	}
+	unzipped, zerr := io.Reader(nil), error(nil)
+	if unzipped, zerr = gzip.NewReader(bytes.NewReader(body)); zerr == nil {
+		body, zerr = readAll(unzipped, -1)
+	} else {
+		body = nil
+	}
+	switch {
+	case err != nil: // nothing that was cut off unzips
+		return body, err
+	case zerr != nil && !errors.Is(zerr, errTooLarge):
+		return body, errNotGzip
+	}
+	return body, zerr
+}
+
+// readAll reads to the end of r, or errTooLarge. size is what is to be expected, in bytes; -1 if unknown.
+func readAll(r io.Reader, size int64) ([]byte, error) {
+	if size < 0 {
+		size = 1 << 10
+	}
+	body := make([]byte, 0, min(size, maxBody)+1)
+	for {
+		n, err := r.Read(body[len(body):cap(body)])
+		body = body[:len(body)+n]
+		switch {
+		case len(body) > maxBody:
+			return body, errTooLarge
+		case err == io.EOF: //nolint:errorlint // a Reader returns it as it is
+			return body, nil
+		case err != nil:
+			return body, err
+		case len(body) == cap(body):
+			body = append(make([]byte, 0, min(2*cap(body), maxBody+1)), body...)
+		}
+	}
+}
