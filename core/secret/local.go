@@ -73,8 +73,7 @@ func file(path string, readFile func(path string) (string, error)) Source {
 // readFile reads a small regular file. Its errors are ErrMisconfigured, but for an I/O error: a mount
 // that fetches its files has that for a server that is away.
 func readFile(path string) (string, error) {
-	// A pipe would otherwise keep the opening waiting until somebody writes to it.
-	f, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NONBLOCK, 0)
+	f, err := os.OpenFile(path, os.O_RDONLY|nonblock, 0)
 	if err != nil {
 		return "", fileError(err)
 	}

@@ -125,6 +125,13 @@ func TestHeaders(t *testing.T) {
 	}
 }
 
+// recovered returns the text of a panic of f, which is the runtime's own and differs between versions of Go.
+func recovered(f func(http.ResponseWriter)) (text string) {
+	defer func() { text = fmt.Sprint(recover()) }()
+	f(nil)
+	return ""
+}
+
 // fault 47: a panic is a 500 with constant text, and the next request is served.
 func TestPanic(t *testing.T) {
 	const canary = "sk_orga_ai_test_canary_of_a_panic"
@@ -136,6 +143,8 @@ func TestPanic(t *testing.T) {
 		}
 		request.WriteJSON(w, 200, "application/json", "well")
 	}
+	outOfRange := func(http.ResponseWriter) { _ = []int{}[len(canary)-33] }
+	noArgument := func(http.ResponseWriter) { panic(nil) }
 	for name, row := range map[string]struct {
 		panics func(w http.ResponseWriter)
 		logged string
@@ -143,8 +152,8 @@ func TestPanic(t *testing.T) {
 		"a text":          {func(http.ResponseWriter) { panic(canary) }, `"panic":"string"`},
 		"an error":        {func(http.ResponseWriter) { panic(errors.New(canary)) }, `"panic":"*errors.errorString"`},
 		"a struct":        {func(http.ResponseWriter) { panic(struct{ key string }{canary}) }, `"panic":"struct { key string }"`},
-		"the runtime's":   {func(http.ResponseWriter) { _ = []int{}[len(canary)-33] }, `"panic":"runtime error: index out of range [0] with length 0"`},
-		"nothing":         {func(http.ResponseWriter) { panic(nil) }, `"panic":"panic called with nil argument`},
+		"the runtime's":   {outOfRange, fmt.Sprintf(`"panic":%q`, recovered(outOfRange))},
+		"nothing":         {noArgument, fmt.Sprintf(`"panic":%q`, recovered(noArgument))},
 		"an abort":        {func(http.ResponseWriter) { panic(http.ErrAbortHandler) }, `"panic":"*errors.errorString"`},
 		"after a header":  {func(w http.ResponseWriter) { w.Header().Set("Content-Length", "7"); panic(canary) }, `"panic":"string"`},
 		"with its string": {func(http.ResponseWriter) { panic([]byte(canary)) }, `"panic":"[]uint8"`},

@@ -15,7 +15,6 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
-	"syscall"
 	"testing"
 	"time"
 
@@ -223,12 +222,14 @@ func open(t *testing.T, url string) *redislimit.Limiter {
 	return l
 }
 
-// outages are the ways in which a server goes away in the middle of a run, and comes back.
-var outages = []struct {
+// outage is a way in which a server goes away in the middle of a run, and comes back.
+type outage struct {
 	name     string
 	go_, end func(*server)
-}{
-	{"hangs", func(s *server) { s.signal(syscall.SIGSTOP) }, func(s *server) { s.signal(syscall.SIGCONT) }},
+}
+
+// outages has one more where a process can be stopped by a signal (server_unix_test.go).
+var outages = []outage{
 	{"is killed", func(s *server) { s.kill() }, func(s *server) { s.start() }},
 }
 

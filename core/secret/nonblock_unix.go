@@ -1,0 +1,8 @@
+//go:build unix
+
+package secret
+
+import "syscall"
+
+// nonblock keeps the opening of a named pipe from waiting for a writer.
+const nonblock = syscall.O_NONBLOCK
