@@ -3,6 +3,7 @@ package secret_test
 import (
 	"errors"
 	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 
@@ -45,7 +46,7 @@ func TestOpen(t *testing.T) {
 	}
 	for _, tt := range []struct{ setting, says string }{
 		{"env:ORGA_API_KEY", ""},
-		{"file:/nowhere", ""},
+		{"file:" + filepath.Join(t.TempDir(), "nowhere"), ""}, // absolute on Windows too
 		{"one:x", ""},
 		{"file:relative", "absolute path"},
 		{"bad:x", never.Error()},
