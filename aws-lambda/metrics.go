@@ -5,6 +5,8 @@ import (
 	"log/slog"
 
 	"github.com/aws/aws-lambda-go/lambdacontext"
+
+	"github.com/orga-session/orga-session/core/secret"
 )
 
 // namespace is where CloudWatch keeps the metrics; the dashboard and the alarms of template.yaml read
@@ -18,7 +20,9 @@ const namespace = "OrgaSession"
 //	requests                        function, code   one a request, health checks aside
 //	total_ms token_ms ice_ms        function         where the time of a request went
 //	cold_starts                     function         requests that were an instance's first
-//	secret_fetch_failed, _rotated   function         what became of a secret's refresh
+//	secret_fetch_failed             function         refreshes of a secret that failed
+//	secret_fetch_failed_permanently function         those of them that will fail until somebody acts
+//	secret_rotated                  function         refreshes that brought a new one
 type metrics struct {
 	slog.Handler
 	function string
@@ -53,9 +57,12 @@ func (m metrics) Handle(ctx context.Context, r slog.Record) error {
 			}
 			return true
 		})
-	case "secret fetch failed":
+	case secret.MsgFetchFailedPermanently:
+		count(&all, "secret_fetch_failed_permanently")
+		fallthrough
+	case secret.MsgFetchFailed:
 		count(&all, "secret_fetch_failed")
-	case "secret rotated":
+	case secret.MsgRotated:
 		count(&all, "secret_rotated")
 	default:
 		return m.Handler.Handle(ctx, r)

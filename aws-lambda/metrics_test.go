@@ -29,6 +29,8 @@ func TestMetrics(t *testing.T) {
 			"total_ms(function) requests(function,code)"},
 		{"with attributes before", func(l *slog.Logger) { l.With("a", 1).Info("request", "code", "ok") }, "requests(function,code)"},
 		{"a refresh that failed", func(l *slog.Logger) { l.Warn("secret fetch failed", "source", "s") }, "secret_fetch_failed(function)"},
+		{"fault 81: one that will fail until somebody acts", func(l *slog.Logger) { l.Error("secret fetch failed permanently", "source", "s") },
+			"secret_fetch_failed_permanently(function) secret_fetch_failed(function)"},
 		{"a rotation", func(l *slog.Logger) { l.Info("secret rotated", "source", "s") }, "secret_rotated(function)"},
 		{"what counts nothing", func(l *slog.Logger) { l.Info("started") }, ""},
 	} {

@@ -401,19 +401,22 @@ func TestTelemetryOfASecret(t *testing.T) {
 	fetches := 0
 	store := func(secret.Ref) (secret.Source, error) {
 		return secret.SourceFunc(func(context.Context) (secret.Secret, error) {
-			if fetches++; fetches > 2 {
-				return secret.Secret{}, errors.New("out")
+			switch fetches++; fetches {
+			case 3:
+				return secret.Secret{}, errors.New("down")
+			case 4:
+				return secret.Secret{}, secret.ErrPermanent
 			}
 			return secret.Secret{Value: secret.NewValue(orgatest.Key), Version: secret.Version(strconv.Itoa(fetches))}, nil
 		}), nil
 	}
 	t.Setenv("OTEL_EXPORTER_OTLP_ENDPOINT", c.URL)
 	d := deploy(t, env{"OTEL_EXPORTER_OTLP_ENDPOINT": c.URL, "ORGA_API_KEY_SOURCE": "store:key", "ORGA_API_KEY_TTL": "1ms"}, secret.Drivers{"store": store})
-	for range 3 {
-		<-time.After(5 * time.Millisecond) // past the TTL
+	for _, past := range []time.Duration{5 * time.Millisecond, 5 * time.Millisecond, 1100 * time.Millisecond} { // the TTL, or the backoff
+		<-time.After(past)
 		d.ask("GET", mintPath)
 	}
-	for metric, want := range map[string]float64{"orga_session.secret_rotated{}": 1, "orga_session.secret_fetch_failed{}": 1, "orga_session.requests{ok}": 3} {
+	for metric, want := range map[string]float64{"orga_session.secret_rotated{}": 1, "orga_session.secret_fetch_failed{}": 2, "orga_session.secret_fetch_failed_permanently{}": 1, "orga_session.requests{ok}": 2, "orga_session.requests{secret_unavailable}": 1} {
 		if got := c.metrics[metric]; got != want {
 			t.Errorf("%s is %v, not %v\n%s", metric, got, want, d.log)
 		}

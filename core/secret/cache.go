@@ -2,11 +2,16 @@ package secret
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
+	"math/rand/v2"
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/orga-session/orga-session/core/internal/flight"
+	"github.com/orga-session/orga-session/core/internal/wallclock"
 )
 
 const (
@@ -14,60 +19,73 @@ const (
 	DefaultTTL = 5 * time.Minute
 
 	fetchTimeout  = 2 * time.Second  // of one fetch; a store's client would wait far longer
-	staleLimit    = 24 * time.Hour   // past the TTL, while the store is out
+	maxAbandoned  = 8                // fetches that run on after fetchTimeout
+	staleLimit    = 24 * time.Hour   // past the TTL, while the store is down
 	maxBackoff    = time.Minute      // between fetches that fail while a value is at hand
 	emptyBackoff  = time.Second      // the same with nothing at hand: callers are waiting
 	forceInterval = 30 * time.Second // between forced refreshes
 	readyInterval = 10 * time.Second // between fetches that a readiness check may cause
 )
 
-// Cache is a Source that remembers. Its promises:
+// Messages of a [Cache]'s log lines, for programs that make metrics of them.
+const (
+	// MsgRotated: a fetch found another version; level INFO.
+	MsgRotated = "secret rotated"
+	// MsgFetchFailed: a fetch failed in a way that passes by itself; level WARN.
+	MsgFetchFailed = "secret fetch failed"
+	// MsgFetchFailedPermanently: a fetch failed, and will until somebody acts (access denied, secret deleted,
+	// disabled or unusable); level ERROR, even though the cached value is served until usable_until.
+	MsgFetchFailedPermanently = "secret fetch failed permanently"
+)
+
+// Cache is a [Source] that remembers the secret of another. Its promises:
 //
 //   - A fresh secret costs no lock and no allocation.
-//   - However many callers ask, one fetch is under way. It belongs to none of them: each may leave,
-//     the fetch goes on, for at most 2 s, whether the Source heeds its context or not.
-//   - Past the TTL (±20 %, so that instances do not ask in step) one caller refreshes; the others
-//     have the value at hand meanwhile. That one waits for a third of the time it has left at most,
-//     and then has the value at hand too.
-//   - While the store is out, the value at hand is served for 24 h more, and the store is asked again
-//     after 1, 2, 4 … 60 s. When the store refuses for good (ErrPermanent), it is served until two TTLs
-//     after the last good fetch. With nothing at hand, a failure is remembered for 1 s.
-//   - Time is the wall clock's: a monotonic clock stands still in a frozen instance. A wall clock that
-//     was set back causes one refresh, and where that fails, the value at hand counts as one TTL old.
-//   - It refreshes inside of requests only, never from a background goroutine, which a frozen
-//     instance would stall.
+//   - However many callers ask, one fetch is under way. It belongs to none of them: each may leave, and
+//     the fetch goes on for at most 2 s, even where the Source ignores its context.
+//   - Past the TTL (±20 %, so that instances do not refresh in step) one caller refreshes, waiting for at
+//     most a third of its remaining time; all others get the stale value at once.
+//   - While the store is down, or its secret is unusable, the stale value is served for 24 h more, and the
+//     store is asked again after 1, 2, 4 … 60 s. Once the store refuses for good ([ErrPermanent]), the
+//     value is served until two TTLs after the last good fetch. With no value at hand, a failure is
+//     remembered for 1 s.
+//   - Time is the wall clock's: a monotonic clock stands still in a frozen instance. A wall clock that was
+//     set back causes one refresh; if that fails, the value counts as one TTL old.
+//   - It refreshes within requests only, never in a background goroutine, which a frozen instance stalls.
 //
-// It is safe for concurrent use; make one with NewCache.
+// It is safe for concurrent use; make one with [NewCache].
 type Cache struct {
 	src  Source
-	name string
-	ttl  time.Duration
-	log  *slog.Logger
+	opts CacheOptions
 	now  func() time.Time
 
-	onChange func(Secret) // may be nil
-
 	current atomic.Pointer[entry] // written under mu, read without
-	running atomic.Int32          // fetches, those that were left behind among them
+	fetches flight.Group[Secret]
 
 	mu       sync.Mutex
-	flight   *flight
-	failures int   // fetches that failed since the last good one
-	failed   error // what the last of them said
-	failedAt int64
-	gone     bool // one of them was ErrPermanent
-	forcedAt int64
+	pending  *fetch // nil for none
+	failures int    // fetches that failed since the last good one
+	failed   error  // what the last of them returned
+	failedAt time.Time
+	refused  bool // one of them was ErrPermanent
+	forcedAt time.Time
 }
 
-// entry is a fetched secret; times are nanoseconds of the wall clock since 1970.
+// entry is a fetched secret.
 type entry struct {
 	secret     Secret
-	fetchedAt  int64
-	freshUntil int64
+	fetchedAt  time.Time
+	freshUntil time.Time
 }
 
-func (e *entry) fresh(now int64) bool {
-	return e != nil && e.fetchedAt <= now && now < e.freshUntil
+func (e *entry) fresh(now time.Time) bool {
+	return e != nil && !now.Before(e.fetchedAt) && now.Before(e.freshUntil)
+}
+
+// fetch is a fetch under way.
+type fetch struct {
+	*flight.Flight[Secret]
+	forced bool
 }
 
 // CacheOptions are the options of a [Cache]. The zero value is usable.
@@ -79,7 +97,7 @@ type CacheOptions struct {
 	// Log receives what happens to the secret; nil discards it.
 	Log *slog.Logger
 	// OnChange, if set, is called with each version that differs from the cached one, the first one too,
-	// before callers get it. It counts against the time of the fetch.
+	// before callers get it. It must not call the Cache.
 	OnChange func(Secret)
 }
 
@@ -91,16 +109,18 @@ func NewCache(src Source, opts CacheOptions) *Cache {
 	if opts.Log == nil {
 		opts.Log = slog.New(slog.DiscardHandler)
 	}
-	return &Cache{src: src, name: opts.Name, ttl: opts.TTL, log: opts.Log, onChange: opts.OnChange, now: time.Now}
+	c := &Cache{src: src, opts: opts, now: wallclock.Now}
+	c.fetches.Timeout, c.fetches.MaxAbandoned = fetchTimeout, maxAbandoned
+	return c
 }
 
-// Fetch makes a Cache a Source; it is Get.
+// Fetch is Get; it makes a Cache a [Source].
 func (c *Cache) Fetch(ctx context.Context) (Secret, error) { return c.Get(ctx) }
 
-// Get is the secret at hand, fetched first where need be. Its error is ctx's own or an
-// *FetchError, in which errors.Is finds what the store said.
+// Get returns the secret, from the store only if the cached one is missing or past its TTL. The error is
+// that of ctx, or a [*FetchError] where no usable value is cached.
 func (c *Cache) Get(ctx context.Context) (Secret, error) {
-	if e := c.current.Load(); e.fresh(c.now().UnixNano()) {
+	if e := c.current.Load(); e.fresh(c.now()) {
 		return e.secret, nil
 	}
 	return c.refresh(ctx)
@@ -108,8 +128,8 @@ func (c *Cache) Get(ctx context.Context) (Secret, error) {
 
 func (c *Cache) refresh(ctx context.Context) (Secret, error) {
 	c.mu.Lock()
-	now := c.now().UnixNano()
-	e, f := c.current.Load(), c.flight
+	now := c.now()
+	e, f := c.current.Load(), c.pending
 	usable := c.usable(now)
 	switch {
 	case e.fresh(now), usable && (f != nil || c.backingOff(now)):
@@ -117,7 +137,7 @@ func (c *Cache) refresh(ctx context.Context) (Secret, error) {
 		return e.secret, nil
 	case f == nil && c.backingOff(now):
 		defer c.mu.Unlock()
-		return Secret{}, c.unavailable(now)
+		return Secret{}, c.fetchError(now)
 	case f == nil:
 		f = c.start(ctx, now, false)
 	}
@@ -126,52 +146,64 @@ func (c *Cache) refresh(ctx context.Context) (Secret, error) {
 	if usable {
 		brief, cancel := staleWait(ctx)
 		defer cancel()
-		if f.wait(brief) != nil {
-			if s, ok := c.atHand(); ok {
+		if f.Wait(brief) != nil {
+			if s, ok := c.stale(); ok {
 				return s, nil
 			}
 		}
 	}
-	left := f.wait(ctx)
-	if left == nil && f.err == nil {
-		return f.secret, nil
+	left := f.Wait(ctx)
+	if left == nil {
+		if s, err := f.Result(); err == nil {
+			return s, nil
+		}
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	now = c.now().UnixNano()
+	now = c.now()
 	switch {
 	case c.usable(now):
 		return c.current.Load().secret, nil
 	case left != nil:
 		return Secret{}, left
 	}
-	return Secret{}, c.unavailable(now)
+	return Secret{}, c.fetchError(now)
 }
 
-// atHand is the value at hand, while it may be served.
-func (c *Cache) atHand() (Secret, bool) {
+// staleWait bounds ctx for a caller that waits for a newer value while a stale one is at hand: a third of
+// the remaining time, since the caller needs the rest for what it does with the value.
+func staleWait(ctx context.Context) (context.Context, context.CancelFunc) {
+	deadline, ok := ctx.Deadline()
+	if !ok {
+		return context.WithCancel(ctx)
+	}
+	return context.WithTimeout(ctx, time.Until(deadline)/3)
+}
+
+// stale returns the cached secret while it may be served, and reports whether it may.
+func (c *Cache) stale() (Secret, bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if !c.usable(c.now().UnixNano()) {
+	if !c.usable(c.now()) {
 		return Secret{}, false
 	}
 	return c.current.Load().secret, true
 }
 
-// Refresh is for a secret that its user refused: bad is the version that failed. It fetches anew, at
-// most once in 30 s however many callers ask; an answer that still has the version bad says that
-// there is nothing newer. Callers whose version was replaced meanwhile have the new one at once. Its
-// error is ctx's own, or what the source said; with nothing at hand it is Get.
+// Refresh is for a secret that its user refused; bad is the version that failed. It fetches anew, at most
+// once in 30 s however many callers ask, and returns the cached secret to all others. If the Version is
+// still bad, the store has nothing newer. The error is that of ctx, or what the Source returned; with no
+// usable value cached, Refresh is Get.
 func (c *Cache) Refresh(ctx context.Context, bad Version) (Secret, error) {
 	for {
 		c.mu.Lock()
-		now := c.now().UnixNano()
-		e, f := c.current.Load(), c.flight
+		now := c.now()
+		e, f := c.current.Load(), c.pending
 		switch {
 		case !c.usable(now):
 			c.mu.Unlock()
 			return c.refresh(ctx)
-		case e.secret.Version != bad, f == nil && within(now, c.forcedAt, forceInterval):
+		case e.secret.Version != bad, f == nil && wallclock.WithinAt(now, c.forcedAt, forceInterval):
 			c.mu.Unlock()
 			return e.secret, nil
 		case f == nil:
@@ -180,100 +212,140 @@ func (c *Cache) Refresh(ctx context.Context, bad Version) (Secret, error) {
 		}
 		c.mu.Unlock()
 
-		if err := f.wait(ctx); err != nil {
+		if err := f.Wait(ctx); err != nil {
 			return Secret{}, err
 		}
 		if f.forced {
-			return f.secret, f.err
+			return f.Result()
 		}
 		// An ordinary fetch was under way; it may have asked before the rotation. Look again.
 	}
 }
 
-// Ready reports whether a secret is at hand. Where none is, it asks the store, yet no more often than
-// every 10 s: a health checker must not become a load on it.
+// Ready returns nil if a usable secret is cached. If not, it is Get, but asks the store at most every
+// 10 s: a health checker must not become a load on it.
 func (c *Cache) Ready(ctx context.Context) error {
 	c.mu.Lock()
-	now := c.now().UnixNano()
+	now := c.now()
 	if c.usable(now) {
 		c.mu.Unlock()
 		return nil
 	}
-	if c.flight == nil && c.failed != nil && within(now, c.failedAt, readyInterval) {
+	if c.pending == nil && c.failed != nil && wallclock.WithinAt(now, c.failedAt, readyInterval) {
 		defer c.mu.Unlock()
-		return c.unavailable(now)
+		return c.fetchError(now)
 	}
 	c.mu.Unlock()
 	_, err := c.Get(ctx)
 	return err
 }
 
-// rebase is for a wall clock that was set back to before the last good fetch: by it, the value at hand
-// would be served for as much longer. It counts as one TTL old from now on. c.mu is held.
-func (c *Cache) rebase(now int64) {
-	if e := c.current.Load(); e != nil && e.fetchedAt > now {
-		c.current.Store(&entry{secret: e.secret, fetchedAt: now - int64(c.ttl)})
+// start starts a fetch that no caller can cancel. c.mu is held.
+func (c *Cache) start(ctx context.Context, now time.Time, forced bool) *fetch {
+	call := func(ctx context.Context) (Secret, error) {
+		s, err := c.src.Fetch(ctx)
+		if err == nil && c.opts.OnChange != nil && ctx.Err() == nil && c.changes(s) {
+			c.opts.OnChange(s)
+		}
+		return s, err
+	}
+	// Fresh from now on, not from the answer on: the instance may be frozen between the two.
+	land := func(s Secret, err error) { c.land(now, s, err) }
+	c.pending = &fetch{c.fetches.Start(ctx, call, land), forced}
+	return c.pending
+}
+
+// changes reports whether s is another version than the cached one.
+func (c *Cache) changes(s Secret) bool {
+	old := c.current.Load()
+	return old == nil || old.secret.Version != s.Version
+}
+
+// land stores the outcome of a fetch that started at a time.
+func (c *Cache) land(started time.Time, s Secret, err error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.pending = nil
+	if err != nil {
+		now := c.now()
+		c.failures++
+		c.failed, c.failedAt = err, now
+		c.refused = c.refused || errors.Is(err, ErrPermanent)
+		c.rebase(now)
+		c.logFailure(now)
+		return
+	}
+	c.logSuccess(s)
+	jittered := time.Duration(float64(c.opts.TTL) * (0.8 + 0.4*rand.Float64()))
+	c.current.Store(&entry{s, started, started.Add(jittered)})
+	c.failures, c.failed, c.refused = 0, nil, false
+}
+
+// rebase adjusts to a wall clock that was set back to before the last good fetch: by that clock, the
+// stale value would be served for as much longer. It counts as one TTL old from now on. c.mu is held.
+func (c *Cache) rebase(now time.Time) {
+	if e := c.current.Load(); e != nil && e.fetchedAt.After(now) {
+		c.current.Store(&entry{secret: e.secret, fetchedAt: now.Add(-c.opts.TTL)})
 	}
 }
 
-// tell logs a fetch that succeeded, before it replaces what is at hand.
-func (c *Cache) tell(s Secret) {
+// logSuccess logs a fetch before it replaces the cached secret. c.mu is held.
+func (c *Cache) logSuccess(s Secret) {
+	log := c.opts.Log.With("source", c.opts.Name, "version", s.Version)
 	switch old := c.current.Load(); {
 	case old != nil && old.secret.Version != s.Version:
-		c.log.Info("secret rotated", "source", c.name, "version", s.Version, "was", old.secret.Version)
+		log.Info(MsgRotated, "was", old.secret.Version)
 	case c.failures > 0:
-		c.log.Info("secret fetched again", "source", c.name, "version", s.Version, "failures", c.failures)
+		log.Info("secret fetched again", "failures", c.failures)
 	default:
-		c.log.Debug("secret fetched", "source", c.name, "version", s.Version)
+		log.Debug("secret fetched")
 	}
 }
 
-// warn logs a failed fetch: one line a backoff window, as fetches are no more frequent.
-func (c *Cache) warn(now int64) {
-	level, serving := slog.LevelWarn, "the value at hand"
-	if c.gone {
-		level = slog.LevelError // it does not pass by itself
+// logFailure logs a fetch that failed: one line a backoff window, as fetches are no more frequent.
+// c.mu is held.
+func (c *Cache) logFailure(now time.Time) {
+	level, msg, serving := slog.LevelWarn, MsgFetchFailed, "nothing"
+	if c.refused || !passes(c.failed) {
+		level, msg = slog.LevelError, MsgFetchFailedPermanently
 	}
-	attrs := []any{"source", c.name, "cause", c.failed.Error(), "retry_in", c.window(now).String()}
+	attrs := []any{"source", c.opts.Name, "cause", c.failed.Error(), "retry_in", c.backoff(now).String()}
 	if c.usable(now) {
-		attrs = append(attrs, "usable_until", time.Unix(0, c.usableUntil()).UTC().Format(time.RFC3339))
-	} else {
-		serving = "nothing"
+		serving = "cached value"
+		attrs = append(attrs, "usable_until", c.usableUntil().UTC().Format(time.RFC3339))
 	}
-	c.log.Log(context.Background(), level, "secret fetch failed", append(attrs, "serving", serving)...)
+	c.opts.Log.Log(context.Background(), level, msg, append(attrs, "serving", serving)...)
 }
 
-// usable reports whether the value at hand may be served past its TTL. c.mu is held.
-func (c *Cache) usable(now int64) bool {
-	return c.current.Load() != nil && now < c.usableUntil()
+// usable reports whether the cached secret may be served past its TTL. c.mu is held.
+func (c *Cache) usable(now time.Time) bool {
+	return c.current.Load() != nil && now.Before(c.usableUntil())
 }
 
-func (c *Cache) usableUntil() int64 {
-	keep := c.ttl + staleLimit
-	if c.gone {
-		keep = 2 * c.ttl
+// usableUntil is when the cached secret, which must exist, may be served no longer. c.mu is held.
+func (c *Cache) usableUntil() time.Time {
+	keep := c.opts.TTL + staleLimit
+	if c.refused {
+		keep = 2 * c.opts.TTL
 	}
-	return c.current.Load().fetchedAt + int64(keep)
+	return c.current.Load().fetchedAt.Add(keep)
 }
 
-// backingOff reports whether the last fetch failed so recently that the store is left alone.
-func (c *Cache) backingOff(now int64) bool {
-	return c.failed != nil && within(now, c.failedAt, c.window(now))
+// backingOff reports whether a fetch failed so recently that the store is left alone. c.mu is held.
+func (c *Cache) backingOff(now time.Time) bool {
+	return c.failed != nil && wallclock.WithinAt(now, c.failedAt, c.backoff(now))
 }
 
-func (c *Cache) window(now int64) time.Duration {
+// backoff is the time between the last fetch, which failed, and the next. c.mu is held.
+func (c *Cache) backoff(now time.Time) time.Duration {
 	if !c.usable(now) {
 		return emptyBackoff
 	}
 	return min(maxBackoff, time.Second<<min(c.failures-1, 10))
 }
 
-func (c *Cache) unavailable(now int64) error {
-	wait := time.Duration(c.failedAt + int64(c.window(now)) - now)
-	return &FetchError{RetryAfter: max(time.Second, wait), Err: fmt.Errorf("%s: %w", c.name, c.failed)}
-}
-
-// within reports whether now is less than d after then; a clock that was set back is not within.
-func within(now, then int64, d time.Duration) bool {
-	return then != 0 && then <= now && now-then < int64(d)
+// fetchError is the error while no usable value is cached. c.mu is held.
+func (c *Cache) fetchError(now time.Time) error {
+	wait := c.failedAt.Add(c.backoff(now)).Sub(now)
+	return &FetchError{RetryAfter: max(time.Second, wait), Err: fmt.Errorf("%s: %w", c.opts.Name, c.failed)}
 }

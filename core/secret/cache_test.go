@@ -221,7 +221,7 @@ func TestCacheRotation(t *testing.T) {
 		b.want("past the TTL", "v1")
 		b.fetched("past the TTL", 3)
 	})
-	run(t, "fault 8: the wall clock steps back while the store is out", func(b bench) {
+	run(t, "fault 8: the wall clock steps back while the store is down", func(b bench) {
 		var back atomic.Int64
 		b.SetClock(func() time.Time { return time.Now().Add(-time.Duration(back.Load())) })
 		b.want("at first", "v1")
@@ -268,7 +268,7 @@ func TestCacheRotation(t *testing.T) {
 }
 
 func TestCacheOutage(t *testing.T) {
-	run(t, "fault 1: the store is out, a key at hand", func(b bench) {
+	run(t, "fault 1: the store is down, a key at hand", func(b bench) {
 		b.want("at first", "v1")
 		b.store.fail(errOut)
 		time.Sleep(past)
@@ -278,7 +278,7 @@ func TestCacheOutage(t *testing.T) {
 		for time.Since(start) < 5*time.Minute {
 			time.Sleep(100 * time.Millisecond)
 			known := b.store.count()
-			b.want("while the store is out", "v1")
+			b.want("while the store is down", "v1")
 			if b.store.count() > known {
 				gaps = append(gaps, time.Since(last).Round(time.Second))
 				last = time.Now()
@@ -288,14 +288,14 @@ func TestCacheOutage(t *testing.T) {
 			b.Errorf("fetched %v after one another, want %s", gaps, want)
 		}
 		b.logged("one line a backoff window", "level=WARN", 1+len(gaps))
-		b.logged("while the store is out", "level=ERROR", 0)
-		b.logged("the first", `level=WARN msg="secret fetch failed" source=awssm:orga cause="the store answered InternalServiceError" retry_in=1s usable_until=2000-01-02T00:05:00Z serving="the value at hand"`, 1)
+		b.logged("while the store is down", "level=ERROR", 0)
+		b.logged("the first", `level=WARN msg="secret fetch failed" source=awssm:orga cause="the store answered InternalServiceError" retry_in=1s usable_until=2000-01-02T00:05:00Z serving="cached value"`, 1)
 		b.store.fail(nil)
 		time.Sleep(time.Minute)
 		b.want("when the store is back", "v1")
 		b.logged("when the store is back", `level=INFO msg="secret fetched again" source=awssm:orga version=v1 failures=10`, 1)
 	})
-	run(t, "fault 2: the store is out, nothing at hand, 100 callers", func(b bench) {
+	run(t, "fault 2: the store is down, nothing at hand, 100 callers", func(b bench) {
 		b.store.fail(errOut)
 		all(100, func(int) { b.want("nothing at hand", "") })
 		b.fetched("100 callers", 1)
@@ -315,7 +315,7 @@ func TestCacheOutage(t *testing.T) {
 		if took := time.Since(start); took != 2*time.Second {
 			b.Errorf("it took %v, want 2s", took)
 		}
-		b.logged("it hung", `cause="the store did not answer in time: context deadline exceeded"`, 1)
+		b.logged("it hung", `cause="no answer within 2s: context deadline exceeded"`, 1)
 	})
 	run(t, "fault 3: the store hangs, a key at hand", func(b bench) {
 		b.want("at first", "v1")
@@ -353,9 +353,9 @@ func TestCacheOutage(t *testing.T) {
 			b.fetched("meanwhile", fetches+1)
 			time.Sleep(2 * time.Second)
 		}
-		b.logged("each fetch went on to its end", "did not answer in time", 3)
+		b.logged("each fetch went on to its end", "no answer within 2s", 3)
 	})
-	run(t, "a fetch that outlasts a caller's patience is not lost", func(b bench) {
+	run(t, "a fetch that outlasts a caller's wait is not lost", func(b bench) {
 		b.want("at first", "v1")
 		b.store.rotate("v2")
 		time.Sleep(past)
@@ -405,7 +405,7 @@ func TestCacheOutage(t *testing.T) {
 		b.store.fail(fmt.Errorf("%w: AccessDeniedException", secret.ErrPermanent))
 		time.Sleep(past)
 		b.want("refused", "v1")
-		b.logged("refused", `level=ERROR msg="secret fetch failed" source=awssm:orga cause="refused by the store: AccessDeniedException" retry_in=1s usable_until=2000-01-01T00:10:00Z serving="the value at hand"`, 1)
+		b.logged("refused", `level=ERROR msg="secret fetch failed permanently" source=awssm:orga cause="refused by the store: AccessDeniedException" retry_in=1s usable_until=2000-01-01T00:10:00Z serving="cached value"`, 1)
 		b.store.fail(errOut) // refused is refused, even if nothing is heard any more
 		time.Sleep(2*ttl - time.Since(start) - time.Second)
 		b.want("before two TTLs are over", "v1")
@@ -432,18 +432,18 @@ func TestCacheOutage(t *testing.T) {
 		b.store.fail(fmt.Errorf("%w: its JSON has no member %q", secret.ErrMalformed, "apiKey"))
 		time.Sleep(past)
 		b.want("past the TTL", "v1")
-		b.logged("past the TTL", "level=WARN", 1)
+		b.logged("fault 81: past the TTL", `level=ERROR msg="secret fetch failed permanently" source=awssm:orga cause="unusable secret: its JSON has no member \"apiKey\"" retry_in=1s usable_until=2000-01-02T00:05:00Z serving="cached value"`, 1)
 		time.Sleep(12 * time.Hour)
 		b.want("half a day later", "v1")
 	})
-	run(t, "fault 3: a source that does not heed its context", func(b bench) {
-		deaf := make(chan struct{})
-		defer close(deaf) // it answers at last, to nobody
+	run(t, "fault 3: a source that ignores its context", func(b bench) {
+		hung := make(chan struct{})
+		defer close(hung) // it answers at last, to nobody
 		src := secret.SourceFunc(func(ctx context.Context) (secret.Secret, error) {
 			if got, err := b.store.Fetch(ctx); b.store.count() > 1 {
 				return got, err
 			}
-			<-deaf
+			<-hung
 			return secret.Secret{Value: secret.NewValue("key of v0"), Version: "v0"}, nil
 		})
 		b.Cache = secret.NewCache(src, secret.CacheOptions{Name: "awssm:orga", TTL: ttl, Log: slog.New(slog.NewTextHandler(b.log, nil))})
@@ -456,10 +456,10 @@ func TestCacheOutage(t *testing.T) {
 			b.Errorf("it took %v, want 2s", took)
 		}
 		b.fetched("it hangs", 1)
-		b.logged("it hangs", `cause="the store did not answer in time: context deadline exceeded"`, 1)
+		b.logged("it hangs", `cause="no answer within 2s: context deadline exceeded"`, 1)
 		time.Sleep(time.Second)
 		b.want("the next fetch", "v1")
-		deaf <- struct{}{}
+		hung <- struct{}{}
 		synctest.Wait()
 		b.want("the first fetch ended late", "v1")
 		b.logged("the first fetch ended late", "secret rotated", 0)
@@ -497,9 +497,112 @@ func TestCacheOutage(t *testing.T) {
 		if _, ok := errors.AsType[*secret.FetchError](err); !ok || strings.Contains(err.Error(), "sk_") {
 			b.Errorf("the error is %v", err)
 		}
-		b.logged("the panic", "the source panicked", 1)
+		b.logged("the panic", "the call panicked", 1)
 		b.logged("its text", "sk_", 0)
 	})
+}
+
+// Fault 81: what only somebody's help can end is an error at once, not when the cached value ends.
+func TestCachePermanentFailure(t *testing.T) {
+	const refusedUntil, servedUntil = "usable_until=2000-01-01T00:10:00Z", "usable_until=2000-01-02T00:05:00Z"
+	for name, tt := range map[string]struct {
+		err         error
+		permanent   bool
+		usableUntil string
+	}{
+		"denied":             {fmt.Errorf("%w: AccessDeniedException", secret.ErrPermanent), true, refusedUntil},
+		"unusable":           {fmt.Errorf("%w: it is empty", secret.ErrMalformed), true, servedUntil},
+		"an unreadable file": {fmt.Errorf("%w: no such file", secret.ErrMisconfigured), true, servedUntil},
+		"an outage":          {errOut, false, servedUntil},
+		"a timeout":          {secret.Unavailable(context.DeadlineExceeded), false, servedUntil},
+	} {
+		level, other := "level=ERROR msg=\""+secret.MsgFetchFailedPermanently+"\" ", "level=WARN"
+		if !tt.permanent {
+			level, other = "level=WARN msg=\""+secret.MsgFetchFailed+"\" ", "level=ERROR"
+		}
+		run(t, "with a value cached: "+name, func(b bench) {
+			b.want("at first", "v1")
+			b.store.fail(tt.err)
+			time.Sleep(past)
+			b.want("past the TTL", "v1")
+			b.logged("past the TTL", level, 1)
+			b.logged("past the TTL", other, 0)
+			b.logged("past the TTL", tt.usableUntil, 1)
+		})
+		run(t, "with nothing cached: "+name, func(b bench) {
+			b.store.fail(tt.err)
+			_, err := b.Get(b.Context())
+			failed, ok := errors.AsType[*secret.FetchError](err)
+			if !ok || failed.Retryable() == tt.permanent || !errors.Is(err, tt.err) {
+				b.Errorf("the error is %#v, want one with Retryable() = %t", err, !tt.permanent)
+			}
+			b.logged("at first", level, 1)
+			b.logged("at first", "serving=nothing", 1)
+			b.logged("at first", "usable_until", 0)
+		})
+	}
+	run(t, "an outage after a refusal is an error still", func(b bench) {
+		b.want("at first", "v1")
+		b.store.fail(secret.ErrPermanent)
+		time.Sleep(past)
+		b.want("refused", "v1")
+		b.store.fail(errOut)
+		time.Sleep(2 * time.Second)
+		b.want("down", "v1")
+		b.logged("down", secret.MsgFetchFailedPermanently, 2)
+		b.store.fail(nil)
+		time.Sleep(5 * time.Second)
+		b.want("granted again", "v1")
+		b.store.fail(errOut)
+		time.Sleep(past)
+		b.want("down again", "v1")
+		b.logged("down again", "level=WARN", 1)
+	})
+}
+
+func TestCacheOnChange(t *testing.T) {
+	run(t, "it is called with each version, before callers have it", func(b bench) {
+		var changes []secret.Version
+		b.Cache = secret.NewCache(b.store, secret.CacheOptions{TTL: ttl, OnChange: func(s secret.Secret) { changes = append(changes, s.Version) }})
+		all(100, func(int) { b.want("at first", "v1") })
+		time.Sleep(past)
+		b.want("past the TTL", "v1")
+		b.store.fail(errOut)
+		time.Sleep(past)
+		b.want("down", "v1")
+		b.store.fail(nil)
+		b.store.rotate("v2")
+		if got, err := b.Refresh(b.Context(), "v1"); err != nil || got.Version != "v2" {
+			b.Errorf("version %q, %v", got.Version, err)
+		}
+		if fmt.Sprint(changes) != "[v1 v2]" {
+			b.Errorf("called with %v", changes)
+		}
+	})
+	run(t, "a fetch that was abandoned changes nothing", func(b bench) {
+		src := secret.SourceFunc(func(context.Context) (secret.Secret, error) {
+			time.Sleep(time.Minute)
+			return secret.Secret{Version: "v1"}, nil
+		})
+		c := secret.NewCache(src, secret.CacheOptions{OnChange: func(secret.Secret) { b.Error("it was called") }})
+		if _, err := c.Get(b.Context()); !errors.Is(err, context.DeadlineExceeded) {
+			b.Errorf("the error is %v", err)
+		}
+		time.Sleep(time.Hour)
+	})
+}
+
+// A detached fetch keeps the values of the context that it was started with: on some platforms they say
+// which request its I/O belongs to.
+func TestCacheKeepsContextValues(t *testing.T) {
+	type key struct{}
+	src := secret.SourceFunc(func(ctx context.Context) (secret.Secret, error) {
+		return secret.Secret{Version: secret.Version(fmt.Sprint(ctx.Value(key{})))}, nil
+	})
+	c := secret.NewCache(src, secret.CacheOptions{})
+	if got, err := c.Get(context.WithValue(t.Context(), key{}, "request 7")); err != nil || got.Version != "request 7" {
+		t.Errorf("the value is %q, %v", got.Version, err)
+	}
 }
 
 func TestCacheRefresh(t *testing.T) {

@@ -4,6 +4,3 @@ import "time"
 
 // SetClock replaces the wall clock, for tests in which it is set back.
 func (c *Cache) SetClock(now func() time.Time) { c.now = now }
-
-// FileReadBy is File with what reads, for tests in which a read hangs.
-var FileReadBy = file

@@ -15,63 +15,41 @@ import (
 	"syscall"
 )
 
-// maxFile bounds what is read of a file: a path to the wrong one must not fill the memory.
+// maxFile bounds what is read of a file, in bytes: a path to the wrong file must not fill the memory.
 const maxFile = 1 << 20
 
-// Env is the environment variable name, as lookup (os.LookupEnv in a program) knows it.
+// Env is the Source of the environment variable name, as lookup ([os.LookupEnv] in a program) knows it.
+// An empty variable counts as unset.
 func Env(name string, lookup func(string) (string, bool)) Source {
 	return SourceFunc(func(context.Context) (Secret, error) {
-		v, ok := lookup(name)
-		if !ok || v == "" {
+		v, _ := lookup(name)
+		if v == "" {
 			return Secret{}, fmt.Errorf("%w: the environment variable %s is not set", ErrMisconfigured, name)
 		}
 		return Secret{NewValue(v), Fingerprint(v)}, nil
 	})
 }
 
-// File is the regular file at an absolute path (links are followed), read anew at each Fetch: a mounted
-// secret follows a rotation when its file is replaced. A read that hangs, as one of a mount whose server
-// is away, is left behind when ctx ends; until it returns, each further Fetch fails.
+// File is the Source of the regular file at an absolute path; links are followed. Each Fetch reads it
+// anew, so a mounted secret follows a rotation when its file is replaced.
+//
+// No context interrupts the read of a file, which hangs where it is on a mount whose server is down. A
+// [Cache] abandons such a read.
 func File(path string) (Source, error) {
 	if !filepath.IsAbs(path) {
-		return nil, fmt.Errorf("%w: file: takes an absolute path", ErrMisconfigured)
+		return nil, fmt.Errorf("%w: want an absolute path after file:", ErrMisconfigured)
 	}
-	return file(path, readFile), nil
+	return SourceFunc(func(context.Context) (Secret, error) {
+		text, err := readFile(path)
+		if err != nil {
+			return Secret{}, fmt.Errorf("%s: %w", path, err)
+		}
+		return Secret{NewValue(text), Fingerprint(text)}, nil
+	}), nil
 }
 
-// file is File, with what reads.
-func file(path string, readFile func(path string) (string, error)) Source {
-	turn := make(chan struct{}, 1) // full while a read is under way
-	return SourceFunc(func(ctx context.Context) (Secret, error) {
-		type outcome struct {
-			text string
-			err  error
-		}
-		select {
-		case turn <- struct{}{}:
-		case <-ctx.Done():
-			return Secret{}, Unavailable(ctx.Err())
-		}
-		read := make(chan outcome, 1)
-		go func() {
-			text, err := readFile(path)
-			<-turn
-			read <- outcome{text, err}
-		}()
-		select {
-		case o := <-read:
-			if o.err != nil {
-				return Secret{}, fmt.Errorf("%s: %w", path, o.err)
-			}
-			return Secret{NewValue(o.text), Fingerprint(o.text)}, nil
-		case <-ctx.Done():
-			return Secret{}, Unavailable(ctx.Err())
-		}
-	})
-}
-
-// readFile reads a small regular file. Its errors are ErrMisconfigured, but for an I/O error: a mount
-// that fetches its files has that for a server that is away.
+// readFile reads a small regular file. Its errors wrap ErrMisconfigured, except for an I/O error, which a
+// network mount returns while its server is down.
 func readFile(path string) (string, error) {
 	f, err := os.OpenFile(path, os.O_RDONLY|nonblock, 0)
 	if err != nil {
@@ -83,7 +61,7 @@ func readFile(path string) (string, error) {
 		return "", fileError(err)
 	}
 	if !info.Mode().IsRegular() {
-		return "", fmt.Errorf("%w: it is no regular file", ErrMisconfigured)
+		return "", fmt.Errorf("%w: it must be a regular file", ErrMisconfigured)
 	}
 	b, err := io.ReadAll(io.LimitReader(f, maxFile+1))
 	if err != nil {
@@ -105,11 +83,12 @@ func fileError(err error) error {
 	return fmt.Errorf("%w: %w", ErrMisconfigured, err)
 }
 
-// fingerprintKey makes fingerprints useless outside this process: nobody can test guesses of a secret
-// against a logged version.
+// fingerprintKey is unknown outside of this process: nobody can test guesses of a secret against a logged
+// version.
 var fingerprintKey = []byte(rand.Text())
 
-// Fingerprint is the Version of a content whose store keeps none.
+// Fingerprint is the Version of a content whose store has no versions. It is of use within this process
+// only.
 func Fingerprint(content string) Version {
 	mac := hmac.New(sha256.New, fingerprintKey)
 	mac.Write([]byte(content))

@@ -1,7 +1,6 @@
 package secret_test
 
 import (
-	"context"
 	"errors"
 	"io/fs"
 	"os"
@@ -9,7 +8,6 @@ import (
 	"strings"
 	"sync"
 	"testing"
-	"testing/synctest"
 	"time"
 
 	"github.com/orga-session/orga-session/core/secret"
@@ -103,7 +101,7 @@ func TestFileThatCannotBeRead(t *testing.T) {
 		is               error
 	}{
 		{"not there", filepath.Join(folder, "nothing"), "", fs.ErrNotExist},
-		{"a folder", folder, "no regular file", nil},
+		{"a folder", folder, "must be a regular file", nil},
 		{"too large", large, "larger than", nil},
 	} {
 		t.Run(tt.name, func(t *testing.T) { cannotBeRead(t, tt.path, tt.says, tt.is) })
@@ -122,28 +120,6 @@ func cannotBeRead(t *testing.T, path, says string, is error) {
 		!strings.Contains(err.Error(), says) || strings.Count(err.Error(), path) != 1 {
 		t.Errorf("the error is %v", err)
 	}
-}
-
-// A mount may fetch its files from afar when they are read, and hang with its server.
-func TestFileThatHangs(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		back := make(chan struct{}) // closed when the server is back
-		src := secret.FileReadBy("/mount/api-key", func(string) (string, error) {
-			<-back
-			return "content", nil
-		})
-		for range 3 {
-			ctx, cancel := context.WithTimeout(t.Context(), 2*time.Second)
-			if _, err := src.Fetch(ctx); !errors.Is(err, context.DeadlineExceeded) || errors.Is(err, secret.ErrMisconfigured) {
-				t.Errorf("fault 3: the error is %v", err)
-			}
-			cancel()
-		}
-		close(back) // the first read returns, to nobody
-		if got, err := src.Fetch(t.Context()); err != nil || got.Value.Reveal() != "content" {
-			t.Errorf("after the hang: %v", err)
-		}
-	})
 }
 
 func TestCacheOfAFile(t *testing.T) {

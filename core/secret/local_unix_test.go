@@ -66,7 +66,7 @@ func TestFileWithoutPermission(t *testing.T) {
 }
 
 func TestFileWithoutAnEnd(t *testing.T) {
-	cannotBeRead(t, "/dev/zero", "no regular file", nil)
+	cannotBeRead(t, "/dev/zero", "must be a regular file", nil)
 }
 
 // A pipe in the place of the file keeps nobody waiting, and the file that replaces it is read.
@@ -78,7 +78,7 @@ func TestFileThatIsAPipe(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
 	defer cancel()
 	src := openFile(t, pipe)
-	if _, err := src.Fetch(ctx); !errors.Is(err, secret.ErrMisconfigured) || !strings.Contains(err.Error(), "no regular file") {
+	if _, err := src.Fetch(ctx); !errors.Is(err, secret.ErrMisconfigured) || !strings.Contains(err.Error(), "must be a regular file") {
 		t.Errorf("a pipe: the error is %v", err)
 	}
 	plainFile{pipe}.Put(t, "content")

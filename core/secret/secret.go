@@ -82,8 +82,11 @@ type FetchError struct {
 func (e *FetchError) Error() string { return "no secret at hand: " + e.Err.Error() }
 func (e *FetchError) Unwrap() error { return e.Err }
 
-// Retryable reports whether the secret may be at hand after RetryAfter without anybody's help. It is
-// false after a permanent refusal, an unusable secret or wrong settings.
-func (e *FetchError) Retryable() bool {
-	return !errors.Is(e.Err, ErrPermanent) && !errors.Is(e.Err, ErrMalformed) && !errors.Is(e.Err, ErrMisconfigured)
+// Retryable reports whether the secret may be available after RetryAfter without anybody's help. It is
+// not after a refusal for good, an unusable secret or an invalid setting.
+func (e *FetchError) Retryable() bool { return passes(e.Err) }
+
+// passes reports whether what caused err may pass by itself.
+func passes(err error) bool {
+	return !errors.Is(err, ErrPermanent) && !errors.Is(err, ErrMalformed) && !errors.Is(err, ErrMisconfigured)
 }

@@ -43,7 +43,9 @@ func SecretProblem(out *secret.FetchError) *problem.Problem {
 	if errors.Is(out, secret.ErrMisconfigured) {
 		return problem.New(problem.Misconfigured, out)
 	}
-	return &problem.Problem{Code: problem.SecretUnavailable, RetryAfter: capped(out.RetryAfter), Cause: out}
+	return &problem.Problem{
+		Code: problem.SecretUnavailable, RetryAfter: capped(out.RetryAfter), Permanent: !out.Retryable(), Cause: out,
+	}
 }
 
 // capped keeps a delay that we pass on between a second and two minutes: a day, from an upstream that

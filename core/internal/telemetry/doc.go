@@ -6,10 +6,11 @@
 // line are attributes of its span, and the line has the span's trace id. Metrics are those of HTTP's
 // semantic conventions, and
 //
-//	orga_session.requests               by code: what came of a request
-//	orga_session.cold_starts            requests that were an instance's first
-//	orga_session.secret_fetch_failed    refreshes of a secret that failed
-//	orga_session.secret_rotated         refreshes that brought a new one
+//	orga_session.requests                          by code: what came of a request
+//	orga_session.cold_starts                       requests that were an instance's first
+//	orga_session.secret_fetch_failed               refreshes of a secret that failed
+//	orga_session.secret_fetch_failed_permanently   those of them that will fail until somebody acts
+//	orga_session.secret_rotated                    refreshes that brought a new one
 //
 // Like the log lines that they are counted from, they depend on ORGA_LOG_LEVEL.
 //

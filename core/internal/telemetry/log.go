@@ -9,6 +9,8 @@ import (
 	"go.opentelemetry.io/otel/attribute"
 	"go.opentelemetry.io/otel/metric"
 	"go.opentelemetry.io/otel/trace"
+
+	"github.com/orga-session/orga-session/core/secret"
 )
 
 // Log is log, whose lines are counted and put into the spans of their requests besides.
@@ -22,7 +24,12 @@ func (t *Telemetry) Log(log *slog.Logger) *slog.Logger {
 		return c
 	}
 	return slog.New(watched{
-		log.Handler(), counter("requests"), counter("cold_starts"), counter("secret_fetch_failed"), counter("secret_rotated"),
+		Handler:     log.Handler(),
+		requests:    counter("requests"),
+		coldStarts:  counter("cold_starts"),
+		fetchFailed: counter("secret_fetch_failed"),
+		permanently: counter("secret_fetch_failed_permanently"),
+		rotated:     counter("secret_rotated"),
 	})
 }
 
@@ -31,7 +38,7 @@ const prefix = "orga_session."
 
 type watched struct {
 	slog.Handler
-	requests, coldStarts, fetchFailed, rotated metric.Int64Counter
+	requests, coldStarts, fetchFailed, permanently, rotated metric.Int64Counter
 }
 
 // Handle counts the lines that count something.
@@ -49,9 +56,12 @@ func (w watched) Handle(ctx context.Context, r slog.Record) error {
 			span.SetAttributes(attributeOf(a))
 			return true
 		})
-	case "secret fetch failed":
+	case secret.MsgFetchFailedPermanently:
+		w.permanently.Add(ctx, 1)
+		fallthrough
+	case secret.MsgFetchFailed:
 		w.fetchFailed.Add(ctx, 1)
-	case "secret rotated":
+	case secret.MsgRotated:
 		w.rotated.Add(ctx, 1)
 	}
 	return w.Handler.Handle(ctx, r)

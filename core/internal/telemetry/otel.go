@@ -108,9 +108,9 @@ func (t *Telemetry) Handler(next http.Handler, route func(*http.Request) string)
 	spans := otelhttp.NewHandler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		ctx := r.Context()
 		if span := trace.SpanContextFromContext(ctx); span.HasTraceID() {
-			platform := platform.From(ctx)
-			platform.TraceID = span.TraceID().String()
-			ctx = platform.With(ctx, platform)
+			info := platform.From(ctx)
+			info.TraceID = span.TraceID().String()
+			ctx = platform.With(ctx, info)
 		}
 		next.ServeHTTP(w, r.WithContext(ctx))
 	}), "", t.options(

@@ -1,0 +1,34 @@
+package session_test
+
+import (
+	"errors"
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/orga-session/orga-session/core/internal/session"
+	"github.com/orga-session/orga-session/core/problem"
+	"github.com/orga-session/orga-session/core/secret"
+)
+
+func TestSecretProblem(t *testing.T) {
+	for _, tt := range []struct {
+		name      string
+		err       error
+		code      problem.Code
+		retryable bool
+	}{
+		{"fault 2: the store is down", errors.New("the store answered HTTP 500"), problem.SecretUnavailable, true},
+		{"fault 81: refused for good", secret.ErrPermanent, problem.SecretUnavailable, false},
+		{"fault 81: unusable", secret.ErrMalformed, problem.SecretUnavailable, false},
+		{"an invalid setting", fmt.Errorf("%w: %w", secret.ErrMisconfigured, secret.ErrMalformed), problem.Misconfigured, false},
+	} {
+		p := session.SecretProblem(&secret.FetchError{RetryAfter: 7 * time.Second, Err: tt.err})
+		if p.Code != tt.code || p.Retryable() != tt.retryable || !errors.Is(p, tt.err) {
+			t.Errorf("%s: %s, retryable %t, %v", tt.name, p.Code, p.Retryable(), p)
+		}
+		if tt.code == problem.SecretUnavailable && p.RetryAfter != 7*time.Second {
+			t.Errorf("%s: Retry-After %v", tt.name, p.RetryAfter)
+		}
+	}
+}
