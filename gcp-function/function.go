@@ -36,16 +36,16 @@ func init() {
 	functions.HTTP("OrgaSession", behindGoogle(h, cfg))
 }
 
-// behindGoogle tells h what Google's front end says of a request: the client's address, and that IAM
-// has let the caller through, where the owner says that the service requires it. Which caller that is
+// behindGoogle tells h what Google's front end says of a request: the client's address, whether the client
+// used https, and that IAM has let the caller through, where the owner says that the service requires it. Which caller that is
 // only a header would say.
 func behindGoogle(h http.Handler, cfg core.Config) func(http.ResponseWriter, *http.Request) {
-	var info platform.Info
+	var caller *platform.Identity
 	if cfg.GoogleIAM {
-		info.Identity = &platform.Identity{Issuer: "https://accounts.google.com"}
+		caller = &platform.Identity{Issuer: "https://accounts.google.com"}
 	}
 	return func(w http.ResponseWriter, r *http.Request) {
-		r = r.WithContext(platform.With(r.Context(), info))
+		r = r.WithContext(platform.With(r.Context(), platform.Info{HTTPS: platform.ForwardedHTTPS(r.Header), Identity: caller}))
 		r.RemoteAddr = ""
 		if addr := platform.ForwardedAddr(r.Header, cfg.TrustedHops); addr.IsValid() {
 			r.RemoteAddr = netip.AddrPortFrom(addr, 0).String()

@@ -38,6 +38,19 @@ func TestBehindGoogle(t *testing.T) {
 	}
 }
 
+// Google's front end writes X-Forwarded-Proto, over what a client sends.
+func TestHTTPS(t *testing.T) {
+	for proto, want := range map[string]bool{"https": true, "http": false, "https,http": false, "": false} {
+		var got bool
+		serve := behindGoogle(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { got = platform.From(r.Context()).HTTPS }), core.Config{})
+		r := httptest.NewRequest("GET", "/healthz", nil)
+		r.Header.Set("X-Forwarded-Proto", proto)
+		if serve(httptest.NewRecorder(), r); got != want {
+			t.Errorf("%q: HTTPS %t", proto, got)
+		}
+	}
+}
+
 func TestIdentityIsTheDeploymentsToSay(t *testing.T) {
 	for _, required := range []bool{false, true} {
 		var got *platform.Identity

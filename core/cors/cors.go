@@ -8,9 +8,11 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
+	"net/url"
 	"strings"
 
 	"github.com/orga-session/orga-session/core/internal/request"
+	"github.com/orga-session/orga-session/core/platform"
 	"github.com/orga-session/orga-session/core/problem"
 )
 
@@ -39,9 +41,9 @@ type Policy struct {
 }
 
 // New allows the given origins, each written as browsers send it: https://app.example, with a port
-// only where it is not the scheme's own. Pages of the endpoint's own origin need no listing, so none
-// at all is a fine list. The error joins what is wrong with each entry, by its place in the list and
-// without its text.
+// only where it is not the scheme's own. Pages of the endpoint's own origin need no listing where the client
+// used https (r.TLS, or [platform.Info]) or the host is a loopback name, so none at all is a fine list. The
+// error joins what is wrong with each entry, by its place in the list and without its text.
 func New(origins []string) (*Policy, error) {
 	c := &Policy{origins: make(map[string]bool, len(origins))}
 	var faults []error
@@ -151,20 +153,21 @@ func (c *Policy) allows(origin []string, r *http.Request) bool {
 	return len(origin) == 1 && (c.origins[origin[0]] || sameOrigin(origin[0], r))
 }
 
-// sameOrigin tells whether a page of this origin is a page of the host that r went to. TLS ends in
-// front of us on every platform, which says so in X-Forwarded-Proto. A page cannot set that header (it
-// would need a preflight, which does not allow it), and a program that can may as well leave Origin
-// out: forging it gains nothing. Without it, or with a list, only what we see ourselves counts.
+// sameOrigin reports whether a page of this origin is a page of the host that r went to, and nobody else's.
+// Without https a name proves nothing: the owner of evil.example may point it at this server once its page
+// is loaded (DNS rebinding). A certificate, or a name that only this machine has, cannot be borrowed so.
 func sameOrigin(origin string, r *http.Request) bool {
-	scheme := "http://"
-	if proto := r.Header["X-Forwarded-Proto"]; r.TLS != nil || len(proto) == 1 && proto[0] == "https" {
-		scheme = "https://"
+	scheme, host, ok := strings.Cut(origin, "://")
+	if !ok || host == "" || host != r.Host {
+		return false
 	}
-	host, ok := strings.CutPrefix(origin, scheme)
-	return ok && host != "" && host == r.Host
+	if platform.IsLoopback((&url.URL{Host: host}).Hostname()) {
+		return scheme == "http" || scheme == "https"
+	}
+	return scheme == "https" && (r.TLS != nil || platform.From(r.Context()).HTTPS)
 }
 
-// crossSite tells whether a browser says that another site made it ask, other than by CORS. Browsers
+// crossSite reports whether a browser says that another site made it ask, other than by CORS. Browsers
 // that are too old to say anything pass, as do programs: they are not what this protects from.
 func crossSite(h http.Header) bool {
 	switch h.Get("Sec-Fetch-Site") {

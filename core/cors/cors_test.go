@@ -12,6 +12,7 @@ import (
 
 	"github.com/orga-session/orga-session/core/cors"
 	"github.com/orga-session/orga-session/core/internal/request"
+	"github.com/orga-session/orga-session/core/platform"
 	"github.com/orga-session/orga-session/core/problem"
 )
 
@@ -47,7 +48,10 @@ func TestOriginsThatMayMint(t *testing.T) {
 		{"listed second", []string{"https://other.example", app}, app, true},
 		{"listed with its port", []string{"http://localhost:5173"}, "http://localhost:5173", true},
 		{"an app in a web view", []string{"capacitor://localhost"}, "capacitor://localhost", true},
-		{"the request's own", nil, "http://example.com", true},
+		{"a page of an Electron app", []string{"app://."}, "app://.", true},
+		{"a page of a browser extension", []string{"chrome-extension://abcdefgh"}, "chrome-extension://abcdefgh", true},
+		{"an app of another name", []string{"app://."}, "app://other", false},
+		{"the request's own, without https", nil, "http://example.com", false},
 		{"fault 34: none listed", nil, app, false},
 		{"fault 34: null", []string{app}, "null", false},
 		{"fault 34: look-alike before", []string{app}, "https://evilapp.example", false},
@@ -107,48 +111,51 @@ func TestTwoOriginHeadersAreRefused(t *testing.T) {
 	}
 }
 
-func TestOwnOriginFollowsTheSchemeOfTheClient(t *testing.T) {
+// The own origin needs no listing where its name cannot be borrowed: by https, which takes a certificate, or
+// on this machine.
+func TestOwnOrigin(t *testing.T) {
 	const own = "https://orga.example"
 	for _, tt := range []struct {
-		name    string
-		tls     bool
-		proto   []string
-		origin  string
-		allowed bool
+		name         string
+		host, origin string
+		tls, https   bool // here, at the platform
+		allowed      bool
 	}{
-		{"TLS here", true, nil, own, true},
-		{"TLS at the platform", false, []string{"https"}, own, true},
-		{"plain", false, nil, "http://orga.example", true},
-		{"plain, said so", false, []string{"http"}, "http://orga.example", true},
-		{"a page without TLS asks one with it", false, []string{"https"}, "http://orga.example", false},
-		{"the same, TLS here", true, []string{"http"}, "http://orga.example", false},
-		{"two of them", false, []string{"https", "http"}, own, false},
-		{"a list", false, []string{"https,http"}, own, false},
+		{"TLS here", "orga.example", own, true, false, true},
+		{"TLS at the platform", "orga.example", own, false, true, true},
+		{"with a port", "orga.example:8443", own + ":8443", true, false, true},
+		{"nobody knows of TLS", "orga.example", own, false, false, false},
+		{"a page without TLS, rebound to us", "evil.example", "http://evil.example", false, false, false},
+		{"the same, at the platform", "evil.example", "http://evil.example", false, true, false},
+		{"the same, TLS here", "evil.example", "http://evil.example", true, false, false},
+		{"another host", "orga.example", "https://evil.example", true, true, false},
+		{"another port", "orga.example", own + ":8443", true, false, false},
+		{"another scheme", "orga.example", "app://orga.example", true, true, false},
+		{"localhost", "localhost:8080", "http://localhost:8080", false, false, true},
+		{"localhost behind sam local", "localhost:3000", "http://localhost:3000", false, true, true},
+		{"localhost with TLS", "localhost", "https://localhost", true, false, true},
+		{"another port of localhost", "localhost:8080", "http://localhost:3000", false, false, false},
+		{"127.0.0.1", "127.0.0.1:8080", "http://127.0.0.1:8080", false, false, true},
+		{"::1", "[::1]:8080", "http://[::1]:8080", false, false, true},
+		{"an app of localhost's name", "localhost", "capacitor://localhost", false, false, false},
+		{"an address of the network", "192.168.1.7:8080", "http://192.168.1.7:8080", false, false, false},
+		{"without a host nothing is its own", "", "http://", true, true, false},
+		{"no origin at all", "", "null", true, true, false},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			m := new(minted)
-			r := newRequest("Origin", tt.origin)
-			r.Host = "orga.example"
+			r := newRequest("Origin", tt.origin, "X-Forwarded-Proto", "https")
+			r.Host = tt.host
 			if tt.tls {
 				r.TLS = new(tls.ConnectionState)
 			}
-			if tt.proto != nil {
-				r.Header["X-Forwarded-Proto"] = tt.proto
-			}
-			serve(newCORS(t).Mint(m), r)
-			if (m.n == 1) != tt.allowed {
-				t.Errorf("minted %d times, want allowed %v", m.n, tt.allowed)
+			r = r.WithContext(platform.With(r.Context(), platform.Info{HTTPS: tt.https}))
+			w := serve(newCORS(t).Mint(m), r)
+			if (m.n == 1) != tt.allowed || (len(corsHeaders(w)) > 0) != tt.allowed {
+				t.Errorf("minted %d times with %q, want allowed %v", m.n, corsHeaders(w), tt.allowed)
 			}
 		})
 	}
-	t.Run("without a host nothing is its own", func(t *testing.T) {
-		m := new(minted)
-		r := newRequest("Origin", "http://")
-		r.Host = ""
-		if serve(newCORS(t).Mint(m), r); m.n != 0 {
-			t.Error("minted")
-		}
-	})
 }
 
 func TestRequestsWithoutOriginAreNotCORSsBusiness(t *testing.T) {
@@ -298,7 +305,7 @@ func TestOriginsInBrowserForm(t *testing.T) {
 	for _, good := range []string{
 		app, "http://app.example", "https://app.example:8443", "http://localhost", "http://localhost:3000", "http://127.0.0.1:8080",
 		"http://[::1]:3000", "https://xn--bcher-kva.example", "https://a-b_c.example", "http://example.com:443", "https://example.com:80",
-		"capacitor://localhost", "chrome-extension://abcdefgh", "https://3d-print.example", "https://intranet",
+		"capacitor://localhost", "chrome-extension://abcdefgh", "app://.", "app://Bundle_1/", "https://3d-print.example", "https://intranet",
 	} {
 		if _, err := cors.New([]string{good}); err != nil {
 			t.Errorf("%s: %v", good, err)
@@ -311,7 +318,8 @@ func TestOriginsInBrowserForm(t *testing.T) {
 		"https://app.example:443", "http://app.example:80", "https://app.example:", "https://app.example:0", "https://app.example:080",
 		"https://app.example:65536", "https://app.example:http", "https://app.example:-1", " https://app.example", "https://app.example ",
 		"https://app example", "https://app.example,https://b.example", "http://127.1", "http://127.0.0.01", "http://1.2.3.4.5", "http://0x7f.0x1",
-		"http://[::1", "http://::1", "http://[::0001]", "http://[::1%25eth0]", "http://[::ffff:1.2.3.4]", "http://[1.2.3.4]", "file://", "1http://a",
+		"http://[::1", "http://::1", "http://[::0001]", "http://[::1%25eth0]", "http://[::ffff:1.2.3.4]", "http://[1.2.3.4]", "file://", "file:///index.html", "1http://a",
+		"app:.", "App://.", "app://a b", "app://a,b", `app://"a"`, "app://'a'", "app://\n", "app://ü",
 		"https://" + strings.Repeat("a", 64), "https://" + strings.Repeat("abc.", 64) + "example", "https://app.example\n",
 	} {
 		_, err := cors.New([]string{app, bad})
@@ -339,12 +347,16 @@ func FuzzOrigin(f *testing.F) {
 			return
 		}
 		u, err := url.Parse(listed)
-		if err != nil || u.Scheme+"://"+u.Host != listed || u.User != nil || strings.ToLower(listed) != listed {
+		if strings.HasPrefix(listed, "http://") || strings.HasPrefix(listed, "https://") {
+			if err != nil || u.Scheme+"://"+u.Host != listed || u.User != nil || strings.ToLower(listed) != listed {
+				t.Fatalf("%q is taken for an origin", listed)
+			}
+		} else if strings.ContainsAny(listed, " \t\r\n\"',") || !strings.Contains(listed, "://") {
 			t.Fatalf("%q is taken for an origin", listed)
 		}
 		m := new(minted)
 		w := serve(c.Mint(m), newRequest("Origin", origin))
-		allowed := origin == listed || origin == "http://example.com" // which is the test request's own
+		allowed := origin == listed
 		if (m.n == 1) != allowed || (w.Header().Get("Access-Control-Allow-Origin") == origin && origin != "") != allowed {
 			t.Fatalf("listed %q, origin %q: minted %d times, %q", listed, origin, m.n, corsHeaders(w))
 		}
@@ -361,7 +373,7 @@ func TestRefusedOriginIsNamed(t *testing.T) {
 		{"an origin", []string{"https://other.example"}, "the origin is not listed: https://other.example"},
 		{"what is none", []string{"https://other.example/?token=t"}, "the origin is not listed"},
 		{"null", []string{"null"}, "the origin is not listed"},
-		{"two", []string{"https://a.example", "https://b.example"}, "the origin is not listed"},
+		{"the same twice", []string{"https://a.example", "https://a.example"}, "the origin is not listed"},
 		{"a long one", []string{strings.Repeat("a", 300) + "://app.example"}, "the origin is not listed"},
 	} {
 		for method, status := range map[string]string{http.MethodGet: "403", http.MethodOptions: "204"} {

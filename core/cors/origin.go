@@ -7,24 +7,39 @@ import (
 	"strings"
 )
 
-// checkOrigin tells what keeps s from being an origin as browsers write it (the ASCII serialization of
+// checkOrigin reports what keeps s from being an origin as browsers write it (the ASCII serialization of
 // the HTML standard): lower case, punycode, no default port, nothing after the host. Comparing is then
 // byte for byte, and what cannot match is a fault at the start rather than a riddle in production.
-// Schemes other than http and https are allowed: apps in a web view have origins like
-// capacitor://localhost.
+//
+// Apps in a web view and browser extensions have origins of other schemes, such as app://. or
+// capacitor://localhost. What follows the scheme there is the app's own, and not checked.
 func checkOrigin(s string) error {
 	scheme, authority, ok := strings.Cut(s, "://")
-	if !ok || !isScheme(scheme) {
-		return errors.New("does not start with a scheme in lower case, as https://")
+	switch {
+	case !ok || !isScheme(scheme):
+		return errors.New("does not start with a scheme in lower case, such as https://")
+	case scheme == "file":
+		return errors.New("has the scheme file, whose pages have the origin null; serve the page over http")
+	case scheme != "http" && scheme != "https":
+		if strings.ContainsFunc(authority, func(r rune) bool { return r <= ' ' || r > '~' || strings.ContainsRune("\"'`,", r) }) {
+			return errors.New("has a blank, a quote, a comma or a character outside of ASCII")
+		}
+		return nil
 	}
-	if strings.ContainsAny(authority, "/?#") {
+	return checkAuthority(scheme, authority)
+}
+
+// checkAuthority reports what keeps s from being a host, and a port where it is not the scheme's own, as
+// browsers write them.
+func checkAuthority(scheme, s string) error {
+	if strings.ContainsAny(s, "/?#") {
 		return errors.New("goes on after its host, if only with a slash")
 	}
-	host := authority
+	host := s
 	// A colon inside of brackets belongs to an IPv6 address.
-	if colon := strings.LastIndexByte(authority, ':'); colon > strings.LastIndexByte(authority, ']') {
-		port := authority[colon+1:]
-		host = authority[:colon]
+	if colon := strings.LastIndexByte(s, ':'); colon > strings.LastIndexByte(s, ']') {
+		port := s[colon+1:]
+		host = s[:colon]
 		n, err := strconv.ParseUint(port, 10, 16)
 		if err != nil || n == 0 || strconv.FormatUint(n, 10) != port {
 			return errors.New("has a port that is no number from 1 to 65535")
@@ -44,7 +59,7 @@ const (
 	letters = "abcdefghijklmnopqrstuvwxyz"
 )
 
-// only tells whether s has at least one character, and none outside of set.
+// only reports whether s has at least one character, and none outside of set.
 func only(s, set string) bool {
 	return s != "" && !strings.ContainsFunc(s, func(r rune) bool { return !strings.ContainsRune(set, r) })
 }

@@ -5,6 +5,8 @@ import (
 	"context"
 	"encoding/base64"
 	"encoding/json"
+	"slices"
+	"strings"
 
 	"github.com/aws/aws-lambda-go/lambdacontext"
 
@@ -26,10 +28,29 @@ func identityV2(authorizer any) *platform.Identity {
 	return nil
 }
 
-// iamCaller is who signed a request. All users of a Cognito identity pool have one role, and its ARN: what
-// tells them apart is their identity in the pool.
+// iamCaller returns who signed a request, "" for nobody in particular. Whoever may assume a role chooses the
+// session name in its ARN: with it, one caller would be as many as it likes. All users of a Cognito identity
+// pool have one role: what tells them apart is their identity in the pool, and guests, who need no
+// credential to get one, are nobody.
 func iamCaller(iam map[string]any) string {
-	return cmp.Or(first(object(iam["cognitoIdentity"]), "identityId"), first(iam, "userArn", "userId", "callerId"))
+	cognito := object(iam["cognitoIdentity"])
+	if methods, _ := cognito["amr"].([]any); slices.Contains(methods, any("unauthenticated")) {
+		return ""
+	}
+	return cmp.Or(first(cognito, "identityId"), withoutSession(first(iam, "userArn", "userId", "callerId")))
+}
+
+// withoutSession cuts the session name off an assumed role's ARN (arn:aws:sts::ACCOUNT:assumed-role/ROLE/SESSION)
+// or unique id (AROA…:SESSION).
+func withoutSession(caller string) string {
+	if before, role, ok := strings.Cut(caller, ":assumed-role/"); ok {
+		role, _, _ = strings.Cut(role, "/")
+		return before + ":assumed-role/" + role
+	}
+	if id, _, ok := strings.Cut(caller, ":"); ok && strings.HasPrefix(id, "AROA") {
+		return id
+	}
+	return caller
 }
 
 // identityV1 reads requestContext.authorizer of a REST API: the claims of a Cognito user pool, or what

@@ -38,6 +38,10 @@ func TestIdentity(t *testing.T) {
 		{"HTTP API: IAM", "httpapi", authorizer(`{"iam":{"accountId":"000000000000","userArn":"arn:aws:iam::000000000000:user/ada","cognitoIdentity":null}}`), `{"Subject":"arn:aws:iam::000000000000:user/ada","Issuer":"","Claims":null}`},
 		{"HTTP API: IAM by an identity pool, whose users share a role", "httpapi", authorizer(`{"iam":` + pooled + `}`), `{"Subject":"eu-central-1:ada","Issuer":"","Claims":null}`},
 		{"HTTP API: IAM by an identity pool that names nobody", "httpapi", authorizer(`{"iam":{"userArn":"arn:of-a-role","cognitoIdentity":{"identityId":""}}}`), `{"Subject":"arn:of-a-role","Issuer":"","Claims":null}`},
+		{"HTTP API: IAM by a guest of an identity pool", "httpapi", authorizer(`{"iam":{"userArn":"arn:aws:sts::000000000000:assumed-role/guests/CognitoIdentityCredentials","cognitoIdentity":{"amr":["unauthenticated"],"identityId":"eu-central-1:guest"}}}`), `null`},
+		{"HTTP API: IAM by an assumed role", "httpapi", authorizer(`{"iam":{"userArn":"arn:aws:sts::000000000000:assumed-role/app/session-17","userId":"AROAEXAMPLE:session-17"}}`), `{"Subject":"arn:aws:sts::000000000000:assumed-role/app","Issuer":"","Claims":null}`},
+		{"Function URL: IAM by an assumed role, known by its id alone", "functionurl", authorizer(`{"iam":{"userId":"AROAEXAMPLE:session-17"}}`), `{"Subject":"AROAEXAMPLE","Issuer":"","Claims":null}`},
+		{"Function URL: IAM by a federated user", "functionurl", authorizer(`{"iam":{"userArn":"arn:aws:sts::000000000000:federated-user/ada","userId":"000000000000:ada"}}`), `{"Subject":"arn:aws:sts::000000000000:federated-user/ada","Issuer":"","Claims":null}`},
 		{"HTTP API: IAM that names nobody", "httpapi", authorizer(`{"iam":{"accountId":"000000000000","userArn":"","userId":"","callerId":""}}`), `null`},
 		{"HTTP API: no authorizer", "httpapi", ``, `null`},
 		{"HTTP API: empty objects", "httpapi", authorizer(`{"jwt":{"claims":{}},"lambda":{},"iam":{}}`), `null`},
@@ -118,5 +122,17 @@ func TestNetlifyIdentity(t *testing.T) {
 	}})
 	if got := identity(t, ctx, "netlify", ""); got != "null" {
 		t.Errorf("no base64: got %s", got)
+	}
+}
+
+// fault 63: 50 session names of one role are one caller.
+func TestSessionsOfARole(t *testing.T) {
+	subjects := make(map[string]bool)
+	for i := range 50 {
+		patch := fmt.Sprintf(`{"requestContext":{"authorizer":{"iam":{"userArn":"arn:aws-cn:sts::000000000000:assumed-role/app/%d","userId":"AROAEXAMPLE:%d"}}}}`, i, i)
+		subjects[identity(t, t.Context(), "httpapi", patch)] = true
+	}
+	if len(subjects) != 1 {
+		t.Errorf("%d callers: %v", len(subjects), subjects)
 	}
 }

@@ -11,10 +11,10 @@
 //   - The answer leaves in one piece when the handler returns. There is no streaming, and no
 //     Content-Length: whoever sends the body on counts it.
 //
-// An event that is no HTTP request (a queue's, an authorizer's, null) is answered 400, and a panic 500,
-// both with the problem body and the headers that exchange gives every answer; neither becomes an
-// invocation error, which a client would see as a gateway's bare 502. Both are logged to what
-// slog.Default() is when AWS or Netlify is called.
+// An event that is no HTTP request (a queue's, an authorizer's, null), or has one header in two spellings
+// with different values, is answered 400, and a panic 500, both with the problem body and the headers of
+// every answer; neither becomes an invocation error, which a client would see as a gateway's bare 502. Both
+// are logged to what slog.Default() is when AWS or Netlify is called.
 //
 // # Who the platform says is calling
 //
@@ -26,8 +26,9 @@
 //   - Netlify: the user in the invocation's client context
 //   - ALB: never; its x-amzn-oidc-* headers can be forged by whoever reaches the function past it
 //
-// An empty object is no identity, nor is one with nothing but null in it, or an iam that names nobody. The
-// users of a Cognito identity pool, who all have one role, are told apart by their identityId.
+// An empty object is no identity, nor is one with nothing but null in it, or an iam that names nobody. All
+// sessions of an IAM role are one caller: the subject is the role, without its session name. The users of a
+// Cognito identity pool, who share a role, are told apart by their identityId; its guests have no identity.
 //
 // Netlify Identity hands a Go function {"identity":…,"user":…}, as base64 JSON under "netlify" in the
 // custom part of the Lambda client context. The user is there only when Netlify has verified the
@@ -42,7 +43,6 @@ package lambdahttp
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"log/slog"
 	"net/http"
 
@@ -56,7 +56,7 @@ import (
 // URL and an ALB target group, told apart by the event. Behind an ALB, trustedHops of the right-most
 // X-Forwarded-For entries are the owner's own proxies. The error of Invoke is always nil.
 func AWS(h http.Handler, trustedHops int) lambda.Handler {
-	return newAdapter(h, func(ctx context.Context, e *event) (*http.Request, encoder) {
+	return newAdapter(h, func(ctx context.Context, e *event) (*http.Request, encoder, error) {
 		return readAWS(ctx, e, trustedHops)
 	})
 }
@@ -66,9 +66,9 @@ func AWS(h http.Handler, trustedHops int) lambda.Handler {
 // error of Invoke is always nil.
 func Netlify(h http.Handler) lambda.Handler { return newAdapter(h, readNetlify) }
 
-// reader makes the request of an event, and says how to encode its answer. Both are nil for an event
-// that is no HTTP request.
-type reader func(context.Context, *event) (*http.Request, encoder)
+// reader makes the request of an event, and says how to encode its answer. Its error is a fault of the
+// event, and the request is nil when the event is no HTTP request.
+type reader func(context.Context, *event) (*http.Request, encoder, error)
 
 // encoder turns an answer into what the trigger reads.
 type encoder func(*recorder) response
@@ -77,13 +77,16 @@ type encoder func(*recorder) response
 type adapter struct {
 	read   reader
 	serve  http.Handler
-	refuse http.Handler // answers for an event that is no HTTP request
-	report http.Handler // answers for a handler that panicked
+	refuse http.Handler // answers for an event with a fault, which is in the request's context
+	report http.Handler // answers for a handler that panicked, with the value in the request's context
 }
 
-var errNoHTTP = errors.New("the event is no HTTP request: no trigger that this function serves sends it")
+// outcomeKey is the context key of a fault or a panic's value.
+type outcomeKey struct{}
 
-type panicKey struct{}
+func withOutcome(r *http.Request, v any) *http.Request {
+	return r.WithContext(context.WithValue(r.Context(), outcomeKey{}, v))
+}
 
 func newAdapter(h http.Handler, read reader) *adapter {
 	log := slog.Default()
@@ -91,37 +94,40 @@ func newAdapter(h http.Handler, read reader) *adapter {
 		read:  read,
 		serve: h,
 		refuse: request.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-			request.Fail(w, r, problem.New(problem.BadRequest, errNoHTTP))
+			fault, _ := r.Context().Value(outcomeKey{}).(error)
+			request.Fail(w, r, problem.New(problem.BadRequest, fault))
 		}), log),
 		report: request.Handler(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
-			panic(r.Context().Value(panicKey{})) // request.Handler knows what may be said of it
+			panic(r.Context().Value(outcomeKey{})) // request.Handler knows what may be said of it
 		}), log),
 	}
 }
 
 // Invoke answers one event.
 func (a *adapter) Invoke(ctx context.Context, payload []byte) ([]byte, error) {
-	var e event
-	if err := json.Unmarshal(payload, &e); err == nil {
-		if r, encode := a.read(ctx, &e); r != nil {
-			return json.Marshal(encode(a.answer(a.serve, r)))
-		}
-	}
-	return json.Marshal(encodeUnknown(a.answer(a.refuse, noRequest(ctx))))
+	return json.Marshal(a.answer(ctx, payload))
 }
 
-// answer collects what h answers. What a handler wrote before it panicked is dropped.
-func (a *adapter) answer(h http.Handler, r *http.Request) (out *recorder) {
+// answer reads an event and collects what is answered. What a handler wrote before it panicked is dropped.
+func (a *adapter) answer(ctx context.Context, payload []byte) (answer response) {
+	// What answers until the event has been read, and if it cannot be.
+	r, encode := noRequest(ctx), encodeUnknown
 	defer func() {
 		if v := recover(); v != nil {
-			out = newRecorder(r.Method)
 			// Called from here, while the frames that panicked are still on the stack for the log.
-			a.report.ServeHTTP(out, r.WithContext(context.WithValue(r.Context(), panicKey{}, v)))
-			out.finish()
+			answer = encode(record(a.report, withOutcome(r, v)))
 		}
 	}()
-	out = newRecorder(r.Method)
-	h.ServeHTTP(out, r)
-	out.finish()
-	return out
+	var e event
+	if json.Unmarshal(payload, &e) != nil {
+		return encode(record(a.refuse, withOutcome(r, errNoHTTP)))
+	}
+	read, encodeRead, fault := a.read(ctx, &e)
+	if read != nil {
+		r, encode = read, encodeRead
+	}
+	if fault != nil {
+		return encode(record(a.refuse, withOutcome(r, fault)))
+	}
+	return encode(record(a.serve, r))
 }

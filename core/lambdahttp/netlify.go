@@ -12,16 +12,17 @@ import (
 // readNetlify reads Netlify's event: the shape of a REST API's, with the raw query beside it, and the
 // client's address in a header that Netlify's edge writes over whatever a client sends. Its
 // requestContext is not looked at: locally it holds what the client claims to be.
-func readNetlify(ctx context.Context, e *event) (*http.Request, encoder) {
-	if !e.isRequest() || e.Type != "" {
-		return nil, nil
+func readNetlify(ctx context.Context, e *event) (*http.Request, encoder, error) {
+	if !e.isRequest() {
+		return nil, nil, errNoHTTP
 	}
-	h := header(e.Headers, e.MultiValueHeaders)
-	return newRequest(ctx, e, envelope{
-		method: e.HTTPMethod, sent: e.Path, path: cutFunction(e.Path), query: netlifyQuery(e),
+	h, path := e.header(take(e, e.MultiValueHeaders)), take(e, e.Path)
+	r, err := newRequest(ctx, e, envelope{
+		method: take(e, e.HTTPMethod), sent: path, path: cutFunction(path), query: netlifyQuery(e),
 		header: h, addr: platform.ParseAddr(h.Get("X-Nf-Client-Connection-Ip")),
-		platform: platform.Info{Identity: identityNetlify(ctx)},
-	}), encodeNetlify
+		platform: platform.Info{HTTPS: platform.ForwardedHTTPS(h), Identity: identityNetlify(ctx)},
+	})
+	return r, encodeNetlify, err
 }
 
 // cutFunction maps a direct call of the function to the route that it means. Calls that come by way of
@@ -42,10 +43,10 @@ func cutFunction(path string) string {
 }
 
 func netlifyQuery(e *event) string {
-	if e.RawQuery != nil {
-		return *e.RawQuery
+	if raw := take(e, e.RawQuery); raw != nil {
+		return *raw
 	}
-	if _, query, ok := strings.Cut(e.RawURL, "?"); ok {
+	if _, query, ok := strings.Cut(take(e, e.RawURL), "?"); ok {
 		return query
 	}
 	return encodeQuery(e, url.QueryEscape)

@@ -217,6 +217,46 @@ func TestQuery(t *testing.T) {
 	}
 }
 
+// A value that is null is no value. (A merge patch cannot put one into a fixture.)
+func TestNullInQuery(t *testing.T) {
+	for _, event := range []string{
+		`{"httpMethod":"GET","path":"/","queryStringParameters":{"a":null,"x":"1"}}`,
+		`{"httpMethod":"GET","path":"/","multiValueQueryStringParameters":{"a":null,"b":[null],"x":[null,"1"]}}`,
+		`{"httpMethod":"GET","path":"/","multiValueQueryStringParameters":{"x":["1"]},"queryStringParameters":{"b":null},"requestContext":{"elb":{}}}`,
+	} {
+		for _, kind := range []string{"restapi", "netlify"} {
+			if got := seen(t, t.Context(), kind, []byte(event)).URL.RawQuery; got != "x=1" {
+				t.Errorf("%s, %s: got %q", kind, event, got)
+			}
+		}
+	}
+}
+
+// What the platform says of the client's connection. API Gateway and Function URLs have https alone; the
+// others write X-Forwarded-Proto themselves.
+func TestHTTPS(t *testing.T) {
+	tests := []struct {
+		kind, patch string
+		want        bool
+	}{
+		{"restapi", `{"headers":{"X-Forwarded-Proto":"http"},"multiValueHeaders":{"X-Forwarded-Proto":["http"]}}`, true},
+		{"httpapi", `{"headers":{"x-forwarded-proto":null}}`, true},
+		{"functionurl", ``, true},
+		{"alb", ``, true},
+		{"alb", `{"headers":{"x-forwarded-proto":"http"}}`, false},
+		{"alb-multi", `{"multiValueHeaders":{"x-forwarded-proto":["https","http"]}}`, false},
+		{"alb", `{"headers":{"x-forwarded-proto":null}}`, false},
+		{"netlify", ``, true},
+		{"netlify", `{"headers":{"x-forwarded-proto":"http"},"multiValueHeaders":{"x-forwarded-proto":["http"]}}`, false},
+	}
+	for _, tt := range tests {
+		r := seen(t, t.Context(), tt.kind, read(t, tt.kind, tt.patch))
+		if got := platform.From(r.Context()).HTTPS; got != tt.want {
+			t.Errorf("%s with %s: HTTPS %t", tt.kind, tt.patch, got)
+		}
+	}
+}
+
 func TestRemoteAddr(t *testing.T) {
 	tests := []struct{ name, kind, patch, want string }{
 		{"fault 30: a forged header is not read (REST API)", "restapi", `{"headers":{"X-Forwarded-For":"9.9.9.9"},"multiValueHeaders":{"X-Forwarded-For":["9.9.9.9"]}}`, "192.0.2.10:0"},

@@ -122,6 +122,14 @@ type recorder struct {
 	body   bytes.Buffer
 }
 
+// record returns what h answers to r.
+func record(h http.Handler, r *http.Request) *recorder {
+	out := newRecorder(r.Method)
+	h.ServeHTTP(out, r)
+	out.finish()
+	return out
+}
+
 func newRecorder(method string) *recorder {
 	return &recorder{header: make(http.Header), noBody: method == http.MethodHead}
 }

@@ -177,7 +177,7 @@ func TestNoHTTP(t *testing.T) {
 		"nothing":                      ``,
 		"garbage":                      `{"httpMethod":`,
 		"a list":                       `[]`,
-		"a member of another type":     `{"httpMethod":"GET","path":"/","headers":7}`,
+		"headers of another type":      `{"httpMethod":"GET","path":"/","headers":7}`,
 		"a schedule":                   `{"version":"0","id":"1","detail-type":"Scheduled Event","source":"aws.events","detail":{}}`,
 		"a WebSocket API":              `{"requestContext":{"routeKey":"$connect","eventType":"CONNECT","connectionId":"c=","stage":"prod","requestId":"r="},"isBase64Encoded":false}`,
 		"an authorizer (REST API)":     `{"type":"REQUEST","methodArn":"arn:x","path":"/a","httpMethod":"GET","headers":{},"requestContext":{"requestId":"r","path":"/a"}}`,
@@ -214,6 +214,87 @@ func TestNoHTTP(t *testing.T) {
 			}
 			checkProblem(t, name+", headers", answer{r.StatusCode, single, r.Body}, 400, "bad_request")
 			checkProblem(t, name+", multiValueHeaders", answer{r.StatusCode, r.MultiValueHeaders, r.Body}, 400, "bad_request")
+		}
+	}
+}
+
+// A member that a trigger's adapter does not read may have any type; one that it reads may not.
+func TestMembersOfAnotherType(t *testing.T) {
+	tests := []struct {
+		kind, patch string
+		served      bool
+	}{
+		{"httpapi", `{"queryStringParameters":["a","b"]}`, true},
+		{"functionurl", `{"queryStringParameters":["a","b"],"multiValueHeaders":"none","httpMethod":7,"path":[]}`, true},
+		{"httpapi", `{"requestContext":{"identity":"none","path":7,"elb":"x"}}`, true},
+		{"alb", `{"requestContext":{"stage":7,"path":[],"identity":"none","http":[],"requestId":{}}}`, true},
+		{"restapi", `{"rawPath":7,"rawQueryString":[],"cookies":"a=b","rawUrl":{},"rawQuery":7,"requestContext":{"http":"none"}}`, true},
+		{"netlify", `{"requestContext":"none","queryStringParameters":[],"multiValueQueryStringParameters":7}`, true},
+		{"httpapi", `{"type":7}`, true},
+		{"httpapi", `{"rawPath":7}`, false},
+		{"httpapi", `{"rawQueryString":["a"]}`, false},
+		{"httpapi", `{"cookies":"a=b"}`, false},
+		{"httpapi", `{"requestContext":{"http":7}}`, false},
+		{"httpapi", `{"requestContext":{"http":{"sourceIp":7}}}`, false},
+		{"httpapi", `{"requestContext":{"requestId":7}}`, false},
+		{"restapi", `{"queryStringParameters":["a","b"]}`, false},
+		{"restapi", `{"multiValueHeaders":["a"]}`, false},
+		{"restapi", `{"requestContext":"none"}`, false},
+		{"restapi", `{"requestContext":{"identity":"none"}}`, false},
+		{"alb", `{"queryStringParameters":["a"]}`, false},
+		{"netlify", `{"rawQuery":7}`, false},
+		{"netlify", `{"path":7}`, false},
+		{"netlify", `{"body":{}}`, false},
+	}
+	old := slog.Default()
+	slog.SetDefault(slog.New(slog.DiscardHandler))
+	defer slog.SetDefault(old)
+	for _, tt := range tests {
+		served := false
+		h := http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { served = true; w.WriteHeader(http.StatusNoContent) })
+		b, err := adapt(tt.kind, h).Invoke(t.Context(), read(t, tt.kind, tt.patch))
+		want := `"statusCode":400`
+		if tt.served {
+			want = `"statusCode":204`
+		}
+		if err != nil || served != tt.served || !strings.Contains(string(b), want) {
+			t.Errorf("%s with %s: served %t, %s, %v", tt.kind, tt.patch, served, b, err)
+		}
+	}
+}
+
+// fault 75: an event holds headers in no order, so that of two spellings neither came first.
+func TestOneHeaderInTwoSpellings(t *testing.T) {
+	tests := []struct {
+		kind, patch string
+		refused     bool
+	}{
+		{"httpapi", `{"headers":{"authorization":"Bearer a","Authorization":"Bearer b"}}`, true},
+		{"alb", `{"headers":{"origin":"https://a.example","ORIGIN":"https://b.example"}}`, true},
+		{"alb-multi", `{"multiValueHeaders":{"origin":["https://a.example"],"Origin":["https://b.example"]}}`, true},
+		{"alb-multi", `{"multiValueHeaders":{"x-a":["1","2"],"X-A":["1"]}}`, true},
+		{"restapi", `{"headers":{"x-a":"1"},"multiValueHeaders":{"X-A":["2"]}}`, true},
+		{"netlify", `{"multiValueHeaders":{"x-a":["1"],"X-A":["2"]}}`, true},
+		{"httpapi", `{"headers":{"x-a":"1","X-A":"1"}}`, false},
+		{"restapi", `{"headers":{"x-a":"2"},"multiValueHeaders":{"X-A":["1","2"]}}`, false},
+		{"alb-multi", `{"multiValueHeaders":{"x-a":["1","2"],"X-A":["1","2"]}}`, false},
+		{"netlify", `{"multiValueHeaders":{"x-a":["1"],"X-A":[null]}}`, false},
+	}
+	old := slog.Default()
+	var log bytes.Buffer
+	slog.SetDefault(slog.New(slog.NewJSONHandler(&log, nil)))
+	defer slog.SetDefault(old)
+	for _, tt := range tests {
+		for range 10 { // maps have no order
+			log.Reset()
+			served := false
+			got := answerTo(t, tt.kind, http.HandlerFunc(func(http.ResponseWriter, *http.Request) { served = true }), read(t, tt.kind, tt.patch))
+			if served == tt.refused || (got.status == 400) != tt.refused {
+				t.Fatalf("%s with %s: served %t, status %d", tt.kind, tt.patch, served, got.status)
+			}
+			if tt.refused && !strings.Contains(log.String(), "two spellings") {
+				t.Errorf("the log does not say why: %s", log.String())
+			}
 		}
 	}
 }

@@ -15,6 +15,13 @@ func ForwardedAddr(h http.Header, hops int) netip.Addr {
 	return ParseAddr(strings.TrimSpace(entries[max(0, len(entries)-1-max(0, hops))]))
 }
 
+// ForwardedHTTPS reports whether the client used https, where the platform writes X-Forwarded-Proto itself
+// (Google Cloud, ALB, Netlify). A list, or a header that stands twice, counts as http.
+func ForwardedHTTPS(h http.Header) bool {
+	proto := h["X-Forwarded-Proto"]
+	return len(proto) == 1 && proto[0] == "https"
+}
+
 // ParseAddr reads an address with or without a port; the zero Addr when it is neither. An
 // IPv4-mapped IPv6 address (::ffff:1.2.3.4) comes out as IPv4, and a zone is dropped.
 func ParseAddr(s string) netip.Addr {

@@ -3,6 +3,7 @@ package request
 import (
 	"context"
 	"crypto/rand"
+	"errors"
 	"fmt"
 	"log/slog"
 	"net/http"
@@ -69,8 +70,31 @@ func Handler(next http.Handler, log *slog.Logger) http.Handler {
 			}
 			logLine(log, r, x, out.status, time.Since(start), !warm.Swap(true))
 		}()
+		if ambiguous(r.Header) {
+			Fail(out, r, problem.New(problem.BadRequest, errAmbiguous))
+			return
+		}
 		next.ServeHTTP(out, r)
 	})
+}
+
+var errAmbiguous = errors.New("a header that may stand once has different values")
+
+// single are the headers that decide who asks, and from where.
+var single = []string{"Authorization", "Cf-Access-Jwt-Assertion", "Content-Type", "Origin", "Sec-Fetch-Mode", "Sec-Fetch-Site"}
+
+// ambiguous reports whether one of these headers has several values: a proxy in front, or a gateway that has
+// verified the caller, may have looked at another one than we would.
+func ambiguous(h http.Header) bool {
+	for _, name := range single {
+		values := h[name]
+		for i := 1; i < len(values); i++ {
+			if values[i] != values[0] {
+				return true
+			}
+		}
+	}
+	return false
 }
 
 func requestID(r *http.Request) string {

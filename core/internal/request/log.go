@@ -101,7 +101,8 @@ func isTraceID(s string) bool {
 }
 
 // traceID finds the trace that the platform put the request in. Formats: AWS X-Ray's
-// "Root=1-…-…;Parent=…", W3C traceparent "00-TRACE-SPAN-FLAGS", Google's "TRACE/SPAN;o=1".
+// "Root=1-…-…;Parent=…", W3C traceparent "00-TRACE-SPAN-FLAGS", Google's "TRACE/SPAN;o=1", of which all but
+// TRACE may be missing.
 func traceID(r *http.Request) string {
 	h := r.Header
 	candidates := make([]string, 1, 4)
@@ -111,8 +112,11 @@ func traceID(r *http.Request) string {
 			candidates = append(candidates, root)
 		}
 	}
-	trace, _, _ := strings.Cut(h.Get("X-Cloud-Trace-Context"), "/")
-	candidates = append(candidates, trace)
+	google := h.Get("X-Cloud-Trace-Context")
+	if end := strings.IndexAny(google, "/;"); end >= 0 {
+		google = google[:end]
+	}
+	candidates = append(candidates, google)
 	if parts := strings.Split(h.Get("Traceparent"), "-"); len(parts) == 4 {
 		candidates = append(candidates, parts[1])
 	}

@@ -249,6 +249,8 @@ func TestTraceID(t *testing.T) {
 		"X-Ray":                   {[]string{"X-Amzn-Trace-Id", "Root=1-67891233-abcdef012345678912345678;Parent=53995c3f42cd8ad8;Sampled=1"}, "1-67891233-abcdef012345678912345678"},
 		"X-Ray behind a balancer": {[]string{"X-Amzn-Trace-Id", "Self=1-67891234-12456789abcdef012345678;Root=1-67891233-abcdef012345678912345678"}, "1-67891233-abcdef012345678912345678"},
 		"Google":                  {[]string{"X-Cloud-Trace-Context", id + "/123;o=1"}, id},
+		"Google without a span":   {[]string{"X-Cloud-Trace-Context", id + ";o=1"}, id},
+		"Google, the trace alone": {[]string{"X-Cloud-Trace-Context", id}, id},
 		"W3C":                     {[]string{"Traceparent", "00-" + id + "-00f067aa0ba902b7-01"}, id},
 		"none":                    {nil, ""},
 		"forged":                  {[]string{"X-Cloud-Trace-Context", `","level":"ERROR`}, ""},
@@ -393,6 +395,33 @@ func TestStamp(t *testing.T) {
 		out.Reset()
 		if tt.log.InfoContext(t.Context(), "outside"); strings.Contains(out.String(), "request_id") {
 			t.Errorf("%s, outside of a request: %s", tt.name, out.String())
+		}
+	}
+}
+
+// fault 75: one header in two spellings is one header with two values, once it is read.
+func TestAmbiguousHeaders(t *testing.T) {
+	for _, tt := range []struct {
+		header  []string
+		refused bool
+	}{
+		{[]string{"Authorization", "Bearer a", "authorization", "Bearer b"}, true},
+		{[]string{"Origin", "https://a.example", "ORIGIN", "https://b.example"}, true},
+		{[]string{"Content-Type", "application/json", "Content-Type", "text/plain"}, true},
+		{[]string{"Sec-Fetch-Site", "same-origin", "Sec-Fetch-Site", "cross-site"}, true},
+		{[]string{"Sec-Fetch-Mode", "cors", "Sec-Fetch-Mode", "cors", "Sec-Fetch-Mode", "no-cors"}, true},
+		{[]string{"Cf-Access-Jwt-Assertion", "a", "Cf-Access-Jwt-Assertion", "b"}, true},
+		{[]string{"Authorization", "Bearer a", "Authorization", "Bearer a"}, false},
+		{[]string{"X-Request-Id", "a", "X-Request-Id", "b"}, false}, // a proxy's beside the client's
+		{[]string{"X-Forwarded-For", "192.0.2.1", "X-Forwarded-For", "192.0.2.2"}, false},
+	} {
+		served := false
+		rec, log := serve(func(http.ResponseWriter, *http.Request) { served = true }, get(tt.header...))
+		if served == tt.refused || (rec.Code == 400) != tt.refused {
+			t.Errorf("%q: served %t, %d", tt.header, served, rec.Code)
+		}
+		if tt.refused && !strings.Contains(log, `"code":"bad_request"`) {
+			t.Errorf("%q: %s", tt.header, log)
 		}
 	}
 }

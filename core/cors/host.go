@@ -1,0 +1,68 @@
+package cors
+
+import (
+	"errors"
+	"fmt"
+	"net/http"
+	"strings"
+
+	"github.com/orga-session/orga-session/core/internal/request"
+	"github.com/orga-session/orga-session/core/problem"
+)
+
+var errHost = errors.New("the host is not allowed")
+
+// AllowHosts returns a middleware that refuses (403) a request whose Host is none of hosts; with no hosts it
+// refuses nothing. A host has a port only where that is not 80 or 443: voice.example, localhost:8080. Upper
+// and lower case are the same. The error joins what is wrong with each entry, by its place in the list and
+// without its text.
+//
+// It stops pages of names that were pointed at the endpoint without its owner's knowledge (DNS rebinding).
+// It goes in front of [Policy.Mint], so that such a page cannot even read the refusal.
+func AllowHosts(hosts []string) (func(http.Handler) http.Handler, error) {
+	allowed := make(map[string]bool, len(hosts))
+	var faults []error
+	for i, host := range hosts {
+		host = canonicalHost(host)
+		if err := checkAuthority("", host); err != nil {
+			faults = append(faults, fmt.Errorf("host %d of %d %w", i+1, len(hosts), err))
+		}
+		allowed[host] = true
+	}
+	if len(faults) > 0 {
+		return nil, errors.Join(faults...)
+	}
+	return func(next http.Handler) http.Handler {
+		if len(allowed) == 0 {
+			return next
+		}
+		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			host := canonicalHost(r.Host)
+			if !allowed[host] {
+				request.Fail(w, r, problem.New(problem.Forbidden, notAllowed(host)))
+				return
+			}
+			next.ServeHTTP(w, r)
+		})
+	}, nil
+}
+
+// canonicalHost is a Host as browsers send it. Other clients may name the port that the scheme has anyway.
+func canonicalHost(host string) string {
+	host = strings.ToLower(host)
+	for _, port := range []string{":443", ":80"} {
+		if name, ok := strings.CutSuffix(host, port); ok {
+			return name
+		}
+	}
+	return host
+}
+
+// notAllowed names the host that is not allowed, so that whoever reads the log can list it. What is not
+// written as a host is not repeated.
+func notAllowed(host string) error {
+	if checkAuthority("", host) != nil {
+		return errHost
+	}
+	return fmt.Errorf("%w: %s", errHost, host)
+}

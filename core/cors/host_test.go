@@ -1,0 +1,81 @@
+package cors_test
+
+import (
+	"bytes"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+
+	"github.com/orga-session/orga-session/core/cors"
+	"github.com/orga-session/orga-session/core/internal/request"
+)
+
+// fault 74: whoever comes by another name gets 403, preflights too, and nothing is minted.
+func TestAllowHosts(t *testing.T) {
+	listed := []string{"Voice.example", "localhost:8080", "[::1]:8080", "plain.example:443"}
+	for host, allowed := range map[string]bool{
+		"voice.example": true, "VOICE.example": true, "voice.example:443": true, "voice.example:80": true,
+		"localhost:8080": true, "[::1]:8080": true, "plain.example": true,
+		"": false, "evil.example": false, "voice.example.evil.example": false, "x.voice.example": false, "voice.example.": false,
+		"voice.example:8443": false, "localhost": false, "localhost:80": false, "[::1]": false, "voice.example\n": false,
+	} {
+		for _, method := range []string{http.MethodGet, http.MethodOptions} {
+			m := new(minted)
+			allow, err := cors.AllowHosts(listed)
+			if err != nil {
+				t.Fatal(err)
+			}
+			r := newRequest("Origin", app)
+			r.Method, r.Host = method, host
+			w := serve(allow(newCORS(t, app).Mint(m)), r)
+			if allowed && (w.Code >= 400 || len(corsHeaders(w)) == 0) {
+				t.Errorf("%s by %s: %d with %q", host, method, w.Code, corsHeaders(w))
+			}
+			if !allowed && (codeOf(t, w) != "forbidden" || m.n != 0 || len(corsHeaders(w)) > 0) {
+				t.Errorf("%q by %s: %d with %q, minted %d times", host, method, w.Code, corsHeaders(w), m.n)
+			}
+		}
+	}
+	t.Run("none set", func(t *testing.T) {
+		m := new(minted)
+		allow, err := cors.AllowHosts(nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if r := newRequest(); serve(allow(m), r).Code != 200 || m.n != 1 {
+			t.Error("refused")
+		}
+	})
+}
+
+func TestHostsInBrowserForm(t *testing.T) {
+	for _, bad := range []string{"", "*", "*.example.com", "https://voice.example", "voice.example/", "a@voice.example", "voice.example.", "voice example",
+		"voice.example:0", "voice.example:http", "bücher.example", "127.1", "::1", "voice.example:8443:8443"} {
+		_, err := cors.AllowHosts([]string{"voice.example", bad})
+		if err == nil || !strings.Contains(err.Error(), "host 2 of 2") || len(bad) > 7 && strings.Contains(err.Error(), bad) {
+			t.Errorf("%q: %v: want its place and not its text", bad, err)
+		}
+	}
+}
+
+// The log says which host it was, where it is written as one.
+func TestRefusedHostIsNamed(t *testing.T) {
+	allow, err := cors.AllowHosts([]string{"voice.example"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for host, cause := range map[string]string{
+		"evil.example":  `"cause":"the host is not allowed: evil.example"`,
+		"evil example/": `"cause":"the host is not allowed"`,
+	} {
+		var log bytes.Buffer
+		r := httptest.NewRequest(http.MethodGet, "/", nil)
+		r.Host = host
+		request.Handler(allow(new(minted)), slog.New(slog.NewJSONHandler(&log, nil))).ServeHTTP(httptest.NewRecorder(), r)
+		if !strings.Contains(log.String(), cause) {
+			t.Errorf("%q: no %s in %s", host, cause, log.String())
+		}
+	}
+}
