@@ -12,6 +12,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strings"
 	"syscall"
 )
 
@@ -36,7 +37,8 @@ func Env(name string, lookup func(string) (string, bool)) Source {
 // No context interrupts the read of a file, which hangs where it is on a mount whose server is down. A
 // [Cache] abandons such a read.
 func File(path string) (Source, error) {
-	if !filepath.IsAbs(path) {
+	// A path from the root is absolute on Windows too, so that a setting means the same everywhere.
+	if !filepath.IsAbs(path) && !strings.HasPrefix(path, "/") {
 		return nil, fmt.Errorf("%w: want an absolute path after file:", ErrMisconfigured)
 	}
 	return SourceFunc(func(context.Context) (Secret, error) {

@@ -3,7 +3,6 @@ package secret_test
 import (
 	"errors"
 	"os"
-	"path/filepath"
 	"strings"
 	"testing"
 
@@ -46,7 +45,7 @@ func TestOpen(t *testing.T) {
 	}
 	for _, tt := range []struct{ setting, says string }{
 		{"env:ORGA_API_KEY", ""},
-		{"file:" + filepath.Join(t.TempDir(), "nowhere"), ""}, // absolute on Windows too
+		{"file:/nowhere", ""},
 		{"one:x", ""},
 		{"file:relative", "absolute path"},
 		{"bad:x", never.Error()},

@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"runtime"
 
 	"cloud.google.com/go/auth"
 	"cloud.google.com/go/auth/credentials"
@@ -29,6 +30,10 @@ func findCredentials(lookup func(string) (string, bool), client *http.Client) (t
 	if file == "" {
 		home, _ := lookup("HOME")
 		left := filepath.Join(home, ".config", "gcloud", "application_default_credentials.json")
+		if runtime.GOOS == "windows" {
+			home, _ = lookup("APPDATA")
+			left = filepath.Join(home, "gcloud", "application_default_credentials.json")
+		}
 		if _, err := os.Stat(left); err == nil {
 			file = left
 		}

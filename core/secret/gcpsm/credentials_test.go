@@ -13,6 +13,7 @@ import (
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"testing"
 
@@ -88,9 +89,12 @@ func TestCredentials(t *testing.T) {
 			return map[string]string{"GOOGLE_APPLICATION_CREDENTIALS": file}
 		}, nil, ""},
 		{"gcloud's file in the home folder", func(t *testing.T) map[string]string {
-			home := t.TempDir()
-			write(t, home+"/.config/gcloud/application_default_credentials.json", serviceAccount(t, issuer(t, 200, granted).URL))
-			return map[string]string{"HOME": home}
+			home, variable, folder := t.TempDir(), "HOME", "/.config/gcloud"
+			if runtime.GOOS == "windows" {
+				variable, folder = "APPDATA", "/gcloud"
+			}
+			write(t, home+folder+"/application_default_credentials.json", serviceAccount(t, issuer(t, 200, granted).URL))
+			return map[string]string{variable: home}
 		}, nil, ""},
 		{"the metadata server knows no account", func(t *testing.T) map[string]string {
 			t.Setenv("GCE_METADATA_HOST", issuer(t, 404, "no account granted-to-the-test").Listener.Addr().String())
