@@ -29,8 +29,9 @@ const (
 // Client calls the Orga API with one permanent API key. Make it with [NewClient]. It is safe for
 // concurrent use, and prints without its key.
 type Client struct {
-	*settings
-	key func() *apiKey // a closure, because fmt prints the fields of a struct but not what a function holds
+	// Closures, because fmt prints the fields of a struct but not what a function holds.
+	settings func() *settings
+	key      func() *apiKey
 }
 
 // settings are what a client has in common with those that [Client.WithKey] makes of it.
@@ -106,15 +107,15 @@ func NewClient(key string, opts ...Option) *Client {
 // WithKey returns a client that differs in the key alone, for a key that changes while a program runs.
 // Call it for each request: the client of the latest key is kept.
 func (c *Client) WithKey(key string) *Client {
-	if latest := c.latest.Load(); latest.key().text == key {
+	if latest := c.settings().latest.Load(); latest.key().text == key {
 		return latest
 	}
-	return c.client(key)
+	return c.settings().client(key)
 }
 
 func (s *settings) client(key string) *Client {
 	k := newAPIKey(key)
-	c := &Client{settings: s, key: func() *apiKey { return k }}
+	c := &Client{func() *settings { return s }, func() *apiKey { return k }}
 	s.latest.Store(c)
 	return c
 }
@@ -143,7 +144,7 @@ func (c *Client) MintToken(ctx context.Context) (token EphemeralToken, err error
 	case !headerSafe(key.text):
 		return token, &Error{Call: CallMint, Kind: ErrConfig, detail: "the API key contains a character that a header cannot have"}
 	}
-	err = c.do(ctx, CallMint, c.mint, key.text, func(body []byte) (err error) {
+	err = c.do(ctx, CallMint, c.settings().mint, key.text, func(body []byte) (err error) {
 		token, err = decodeToken(body, time.Now())
 		return err
 	})
@@ -156,7 +157,7 @@ func (c *Client) ICEServers(ctx context.Context, token EphemeralToken) (servers 
 	if !headerSafe(token.Reveal()) {
 		return nil, &Error{Call: CallICE, Kind: ErrConfig, detail: "the token is empty, or contains a character that a header cannot have"}
 	}
-	err = c.do(ctx, CallICE, c.ice, token.Reveal(), func(body []byte) (err error) {
+	err = c.do(ctx, CallICE, c.settings().ice, token.Reveal(), func(body []byte) (err error) {
 		servers, err = decodeICE(body)
 		return err
 	})
@@ -166,8 +167,9 @@ func (c *Client) ICEServers(ctx context.Context, token EphemeralToken) (servers 
 // do makes one call, reads the whole answer and has it decoded. An error of decode says in its own words
 // what is wrong with the answer.
 func (c *Client) do(ctx context.Context, call Call, template *http.Request, credential string, decode func([]byte) error) (err error) {
-	if c.invalid != "" {
-		return &Error{Call: call, Kind: ErrConfig, detail: c.invalid}
+	s := c.settings()
+	if s.invalid != "" {
+		return &Error{Call: call, Kind: ErrConfig, detail: s.invalid}
 	}
 	if _, ok := ctx.Deadline(); !ok {
 		var cancel context.CancelFunc
@@ -175,14 +177,14 @@ func (c *Client) do(ctx context.Context, call Call, template *http.Request, cred
 		defer cancel()
 	}
 	start, status, size := time.Now(), 0, 0
-	if c.log != nil && c.log.Enabled(ctx, slog.LevelDebug) {
+	if s.log != nil && s.log.Enabled(ctx, slog.LevelDebug) {
 		defer func() {
 			attrs := []slog.Attr{slog.String("call", string(call)), slog.Int("status", status),
 				slog.Int("bytes", size), slog.Float64("took_ms", float64(time.Since(start).Microseconds())/1000)}
 			if err != nil {
 				attrs = append(attrs, slog.String("error", err.Error()))
 			}
-			c.log.LogAttrs(ctx, slog.LevelDebug, "orga call", attrs...)
+			s.log.LogAttrs(ctx, slog.LevelDebug, "orga call", attrs...)
 		}()
 	}
 
@@ -193,7 +195,7 @@ func (c *Client) do(ctx context.Context, call Call, template *http.Request, cred
 	req.Header = maps.Clone(template.Header)
 	req.Header["Authorization"] = []string{"Bearer " + credential}
 
-	resp, err := c.transport.RoundTrip(req)
+	resp, err := s.transport.RoundTrip(req)
 	if err != nil {
 		return transportError(ctx, call, 0, err)
 	}
@@ -207,11 +209,7 @@ func (c *Client) do(ctx context.Context, call Call, template *http.Request, cred
 	switch {
 	case status/100 != 2:
 		// What arrived of the error body may have Orga's code. The status alone is an error.
-		e := statusError(call, resp, body)
-		if c.key().partOf(e.Code) || (&apiKey{text: credential}).partOf(e.Code) {
-			e.Code = ""
-		}
-		return e
+		return statusError(call, resp, body, c.key(), &apiKey{text: credential})
 	case errors.Is(err, errTooLarge), errors.Is(err, errNotGzip):
 		return &Error{Call: call, Status: status, Kind: ErrMalformed, detail: err.Error()}
 	case err != nil:

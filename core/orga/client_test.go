@@ -16,7 +16,9 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"reflect"
+	"slices"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -107,10 +109,18 @@ func TestMalformed(t *testing.T) {
 	for name, body := range map[string]string{"no gzip": `{"ephemeral_token":"t"}`, "nothing": ""} {
 		t.Run("said to be gzip: "+name, func(t *testing.T) { check(t, orga.CallMint, orgatest.Status(200, body, "Content-Encoding", "gzip")) })
 	}
-	t.Run("fault 46: a token that repeats the key", func(t *testing.T) {
-		check(t, orga.CallMint, orgatest.Status(200, `{"ephemeral_token":"for `+orgatest.Key+`"}`))
-		check(t, orga.CallMint, orgatest.Status(200, `{"ephemeral_token":"`+orgatest.Key+`"}`))
-	})
+	zipped := func(s string) string {
+		var out bytes.Buffer
+		zip := gzip.NewWriter(&out)
+		_, _ = io.WriteString(zip, s)
+		_ = zip.Close()
+		return out.String()
+	}(`{"ephemeral_token":"t"}`)
+	for _, n := range []int{1, 5, 10, len(zipped) / 2, len(zipped) - 8, len(zipped) - 1} {
+		t.Run(fmt.Sprintf("gzip cut after %d bytes of %d", n, len(zipped)), func(t *testing.T) {
+			check(t, orga.CallMint, orgatest.Status(200, zipped[:n], "Content-Encoding", "gzip"))
+		})
+	}
 	t.Run("ICE servers that leave no level for the answer around them", func(t *testing.T) {
 		const levels = 9_998 // and the server's own: one fewer than encoding/json knows
 		check(t, orga.CallICE, orgatest.Status(200, `{"urls":"stun:a","x":`+strings.Repeat("[", levels)+strings.Repeat("]", levels)+`}`))
@@ -221,6 +231,8 @@ func TestKinds(t *testing.T) {
 		"401":             {orgatest.Status(401, ""), orga.ErrAuthentication, 401},
 		"403":             {orgatest.Status(403, ""), orga.ErrAuthentication, 403},
 		"404":             {orgatest.Status(404, ""), orga.ErrRequest, 404},
+		"404 email":       {orgatest.Status(404, `{"error":{"type":"not_found_error","code":"user_not_found"}}`), orga.ErrUserEmail, 404},
+		"400 not found":   {orgatest.Status(400, `{"error":{"type":"not_found_error"}}`), orga.ErrRequest, 400},
 		"422":             {orgatest.Status(422, ""), orga.ErrRequest, 422},
 		"429":             {orgatest.Status(429, ""), orga.ErrRateLimited, 429},
 		"500":             {orgatest.Status(500, ""), orga.ErrServer, 500},
@@ -233,6 +245,7 @@ func TestKinds(t *testing.T) {
 		"closed":          {orgatest.Close(), orga.ErrConnection, 0},
 		"reset":           {orgatest.Reset(), orga.ErrConnection, 0},
 		"cut off":         {orgatest.Truncate(), orga.ErrConnection, 200},
+		"cut off behind":  {cutOff(`{"ephemeral_token":"t"}`), orga.ErrConnection, 200},
 		"no HTTP":         {orgatest.Babble(), orga.ErrConnection, 0},
 		"silent":          {orgatest.Hang(), orga.ErrTimeout, 0},
 		"silent halfway":  {orgatest.HangBody(), orga.ErrTimeout, 200},
@@ -256,6 +269,9 @@ func TestKinds(t *testing.T) {
 					t.Errorf("%v: Is(%v) = %v", err, kind, errors.Is(err, kind))
 				}
 			}
+			if later := []error{orga.ErrRateLimited, orga.ErrServer, orga.ErrConnection, orga.ErrTimeout}; e.Retryable() != slices.Contains(later, row.kind) {
+				t.Errorf("%v: Retryable() = %v", err, e.Retryable())
+			}
 		})
 	}
 	t.Run("refused connection", func(t *testing.T) {
@@ -278,11 +294,33 @@ func TestKinds(t *testing.T) {
 	})
 }
 
+// cutOff answers 200 with a body that is shorter than announced, though it is valid JSON.
+func cutOff(body string) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Length", fmt.Sprint(len(body)+1))
+		_, _ = io.WriteString(w, body)
+		_ = http.NewResponseController(w).Flush()
+		panic(http.ErrAbortHandler)
+	})
+}
+
+// An ICE call has the token's kinds: 404 says nothing of an email, 401 says which credential was rejected.
+func TestICEKinds(t *testing.T) {
+	api := orgatest.New(t)
+	api.Fail(orga.CallICE, orgatest.Status(404, `{"error":{"type":"not_found_error"}}`), orgatest.Status(401, ""))
+	for _, want := range []string{
+		"orga ice: request rejected (status 404, code not_found_error)",
+		"orga ice: credential rejected (status 401): the new token, not the API key", // fault 84
+	} {
+		if _, err := api.NewClient().SessionConfig(t.Context()); err == nil || err.Error() != want {
+			t.Errorf("%v; want %s", err, want)
+		}
+	}
+}
+
 // What can not be sent is not sent, and not quoted either.
 func TestUnsendable(t *testing.T) {
 	for name, row := range map[string]struct{ base, key string }{
-		"no key":            {"http://127.0.0.1:1", ""},
-		"key with a break":  {"http://127.0.0.1:1", "sk_orga_ai_test\r\nX: 1"},
 		"no scheme":         {"api.example", orgatest.Key},
 		"another scheme":    {"ftp://user:pass@api.example", orgatest.Key},
 		"no host":           {"https://", orgatest.Key},
@@ -298,32 +336,155 @@ func TestUnsendable(t *testing.T) {
 	}
 }
 
-// Orga's own code reaches the log when it looks like one.
+// An unusable client sends nothing, and the error says what is wrong with it, not that the API refused.
+func TestConfig(t *testing.T) {
+	api := orgatest.New(t)
+	for name, row := range map[string]struct{ key, token, want string }{
+		"no key":             {"", "", "orga mint: client misconfigured: the API key is empty"},
+		"key with a break":   {orgatest.Key + "\r\nX: 1", "", "orga mint: client misconfigured: the API key contains a character that a header cannot have"},
+		"no token":           {orgatest.Key, "", "orga ice: client misconfigured: the token is empty, or contains a character that a header cannot have"},
+		"token with a break": {orgatest.Key, "t\n", "orga ice: client misconfigured: the token is empty, or contains a character that a header cannot have"},
+	} {
+		client := orga.NewClient(row.key, orga.WithBaseURL(api.URL))
+		var err error
+		if strings.HasPrefix(row.want, "orga mint") {
+			_, err = client.MintToken(t.Context())
+		} else {
+			_, err = client.ICEServers(t.Context(), orga.NewEphemeralToken(row.token, time.Time{}))
+		}
+		if e, ok := errors.AsType[*orga.Error](err); !ok || !errors.Is(err, orga.ErrConfig) || e.Retryable() || err.Error() != row.want {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	if _, err := orga.NewClient("", orga.WithBaseURL(api.URL)).ICEServers(t.Context(), orga.NewEphemeralToken("t", time.Time{})); !errors.Is(err, orga.ErrAuthentication) {
+		t.Errorf("a client without a key cannot ask for ICE servers: %v", err)
+	}
+	if mints, ice := api.Calls(orga.CallMint), api.Calls(orga.CallICE); mints != 0 || ice != 1 {
+		t.Errorf("%d mints, %d ICE calls", mints, ice)
+	}
+}
+
+// Options that are empty change nothing, so that a setting can be passed on as it is.
+func TestEmptyOptions(t *testing.T) {
+	spy := &spy{}
+	defer func(before http.RoundTripper) { http.DefaultTransport = before }(http.DefaultTransport)
+	http.DefaultTransport = spy
+	_, _ = orga.NewClient(orgatest.Key, orga.WithBaseURL(""), orga.WithTransport(nil), orga.WithUserEmail(""), orga.WithLogger(nil)).MintToken(t.Context())
+	if spy.asked != orga.DefaultBaseURL+"/v1/realtime/client-secrets" {
+		t.Error(spy.asked)
+	}
+}
+
+// spy is a transport that fails, and knows what it was asked.
+type spy struct{ asked string }
+
+func (s *spy) RoundTrip(r *http.Request) (*http.Response, error) {
+	s.asked = r.URL.String()
+	return nil, io.EOF
+}
+
+// WithKey changes the key and nothing else; callers with different keys do not meet.
+func TestWithKey(t *testing.T) {
+	api := orgatest.Start(t, &orgatest.API{UserEmail: "a@b.example"}, false)
+	base := api.NewClient(orga.WithUserEmail("a@b.example"))
+	const other = orga.KeyPrefix + "other0000000000000000000000"
+	api.AcceptKeys(orgatest.Key, other)
+	var wg sync.WaitGroup
+	for i := range 40 {
+		key := []string{orgatest.Key, other, orga.KeyPrefix + "refused"}[i%3]
+		wg.Go(func() {
+			_, err := base.WithKey(key).SessionConfig(t.Context())
+			if ok := key == orgatest.Key || key == other; ok != (err == nil) {
+				t.Errorf("%s: %v", key, err)
+			}
+		})
+	}
+	wg.Wait()
+	if _, err := base.SessionConfig(t.Context()); err != nil {
+		t.Errorf("the first client has lost its key: %v", err)
+	}
+	if base.WithKey(other) != base.WithKey(other) {
+		t.Error("the client of the latest key is made anew")
+	}
+}
+
+// A transport that changes the requests it is given spoils no other call.
+func TestTransportThatWrites(t *testing.T) {
+	api := orgatest.New(t)
+	client := api.NewClient(orga.WithTransport(writing{api.Client().Transport}))
+	var wg sync.WaitGroup
+	for range 8 {
+		wg.Go(func() {
+			if _, err := client.SessionConfig(t.Context()); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	wg.Wait()
+}
+
+type writing struct{ next http.RoundTripper }
+
+func (w writing) RoundTrip(r *http.Request) (*http.Response, error) {
+	r.URL.RawQuery += "&x=y"
+	r.Header.Set("Accept", "text/html")
+	r.Header.Add("Content-Type", "text/plain")
+	r.Header.Del("Idempotency-Key")
+	return w.next.RoundTrip(r)
+}
+
+// Orga's own code reaches the log if it looks like one, and has nothing to do with the key or the token.
 func TestErrorCode(t *testing.T) {
-	for body, want := range map[string]string{
-		orgatest.ErrorBody("invalid_api_key", "sk_orga_ai_… is wrong"):    "invalid_api_key",
-		`{"error":{"message":{"a":1},"type":"server_error","code":null}}`: "server_error",
-		`{"error":{"code":404,"type":"NotFoundError"}}`:                   "NotFoundError",
-		`{"error":{"code":"` + orgatest.Key + `"}}`:                       "",
-		`{"error":{"code":"` + orgatest.Key[:20] + `"}}`:                  "",
-		`{"error":{"code":"test0000"}}`:                                   "", // a part of the key
-		`{"error":{"code":"see https://example"}}`:                        "",
-		`{"error":{"code":"` + strings.Repeat("x", 65) + `"}}`:            "",
-		`{"error":"some_code"}`:                                           "",
-		`{"detail":"some_code"}`:                                          "",
-		`<html>`:                                                          "",
-		``:                                                                "",
+	const words = "word_key_of_mine" // looks like a code
+	for _, row := range []struct{ key, body, want string }{
+		{orgatest.Key, orgatest.ErrorBody("invalid_api_key", "sk_orga_ai_… is wrong"), "invalid_api_key"},
+		{orgatest.Key, `{"error":{"message":{"a":1},"type":"server_error","code":null}}`, "server_error"},
+		{orgatest.Key, `{"error":{"code":404,"type":"NotFoundError"}}`, "NotFoundError"},
+		{orgatest.Key, `{"error":{"code":"` + orgatest.Key + `","type":"server_error"}}`, "server_error"},
+		{orgatest.Key, `{"error":{"code":"` + orgatest.Key[:20] + `"}}`, ""},
+		{orgatest.Key, `{"error":{"code":"test0000"}}`, ""},                                  // a piece of the key
+		{"another", `{"error":{"code":"` + orga.KeyPrefix + `abc"}}`, ""},                    // somebody's key
+		{words, `{"error":{"code":"` + words + `"}}`, ""},                                    // the key
+		{words, `{"error":{"code":"key_of"}}`, ""},                                           // a piece of it
+		{words, `{"error":{"code":"no_` + words + `_here","type":"e"}}`, ""},                 // the key, and a piece of it
+		{words, `{"error":{"code":"` + strings.ReplaceAll(words, "_", `\u005f`) + `"}}`, ""}, // escaped
+		{"words", `{"error":{"code":"` + words + `"}}`, words},
+		{orgatest.Key, `{"error":{"code":"see https://example"}}`, ""},
+		{orgatest.Key, `{"error":{"code":"` + strings.Repeat("x", 33) + `"}}`, ""},
+		{orgatest.Key, `{"error":{"code":"` + strings.Repeat("x", 32) + `_y123456"}}`, strings.Repeat("x", 32) + "_y123456"},
+		{orgatest.Key, `{"error":{"code":"y1234567"}}`, ""},
+		{orgatest.Key, `{"error":{"code":"1234"}}`, ""},
+		{orgatest.Key, `{"error":{"code":"q.w-e_r.t.z"}}`, "q.w-e_r.t.z"},
+		{orgatest.Key, `{"error":{"code":"q.w.e.r.t.z.u"}}`, ""},
+		{orgatest.Key, `{"error":{"code":"q__w"}}`, ""},
+		{orgatest.Key, `{"error":{"code":"_q"}}`, ""},
+		{orgatest.Key, `{"error":{"code":"ö"}}`, ""},
+		{orgatest.Key, `{"error":{"code":"_"}}`, ""},
+		{orgatest.Key, `{"error":"some_code"}`, ""},
+		{orgatest.Key, `{"detail":"some_code"}`, ""},
+		{orgatest.Key, `{"error":{"code":"some_code"`, ""},
+		{orgatest.Key, `<html>`, ""},
+		{orgatest.Key, ``, ""},
 	} {
 		api := orgatest.New(t)
-		api.Fail(orga.CallMint, orgatest.Status(400, body))
-		_, err := api.NewClient().MintToken(t.Context())
-		e, ok := errors.AsType[*orga.Error](err)
-		if !ok || e.Code != want {
-			t.Errorf("%s: code %q, want %q", body, e.Code, want)
+		api.Fail(orga.CallMint, orgatest.Status(400, row.body))
+		_, err := api.NewClient().WithKey(row.key).MintToken(t.Context())
+		if e, ok := errors.AsType[*orga.Error](err); !ok || e.Code != row.want {
+			t.Errorf("%s: code %q, want %q", row.body, e.Code, row.want)
+		}
+		// The ICE call has two secrets: the token, and the key of the client.
+		for _, secrets := range [][2]string{{"", row.key}, {row.key, "0"}} {
+			api.FailAll(orga.CallICE, orgatest.Status(400, row.body))
+			_, err = api.NewClient().WithKey(secrets[0]).ICEServers(t.Context(), orga.NewEphemeralToken(secrets[1], time.Time{}))
+			e, ok := errors.AsType[*orga.Error](err)
+			if !ok || e.Code != row.want {
+				t.Errorf("%s: ICE code %q, want %q", row.body, e.Code, row.want)
+			}
 		}
 	}
 }
 
+// fault 41: what Retry-After asks for, within a day.
 func TestRetryAfter(t *testing.T) {
 	for header, want := range map[string][2]time.Duration{
 		"":     {0, 0},
@@ -336,17 +497,21 @@ func TestRetryAfter(t *testing.T) {
 		time.Now().Add(time.Hour).UTC().Format(http.TimeFormat):  {59 * time.Minute, time.Hour},
 		time.Now().Add(-time.Hour).UTC().Format(http.TimeFormat): {time.Second, time.Second},
 		"86400":                         {24 * time.Hour, 24 * time.Hour},
-		"99999999999999999999":          {24 * time.Hour, 1<<63 - 1},
-		"9223372036854775807":           {24 * time.Hour, 1<<63 - 1},
+		"86401":                         {24 * time.Hour, 24 * time.Hour},
+		"9223372036854775807":           {24 * time.Hour, 24 * time.Hour},
+		"18446744073709551615":          {24 * time.Hour, 24 * time.Hour},
+		"99999999999999999999":          {24 * time.Hour, 24 * time.Hour},
 		"Mon, 99 Jan 2026 00:00:00":     {0, 0},
 		"Fri, 31 Dec 9999 23:59:59 GMT": {24 * time.Hour, 24 * time.Hour},
 	} {
 		api := orgatest.New(t)
-		api.Fail(orga.CallICE, orgatest.Status(429, "", "Retry-After", header))
-		_, err := api.NewClient().ICEServers(t.Context(), orga.NewEphemeralToken("t", time.Time{}))
-		e, ok := errors.AsType[*orga.Error](err)
-		if !ok || e.RetryAfter < want[0] || e.RetryAfter > want[1] {
-			t.Errorf("%q: %v, want %v", header, e.RetryAfter, want)
+		for _, status := range []int{429, 500, 502, 503} {
+			api.Fail(orga.CallICE, orgatest.Status(status, "", "Retry-After", header))
+			_, err := api.NewClient().ICEServers(t.Context(), orga.NewEphemeralToken("t", time.Time{}))
+			e, ok := errors.AsType[*orga.Error](err)
+			if !ok || e.RetryAfter < want[0] || e.RetryAfter > want[1] {
+				t.Errorf("%d %q: %v, want %v", status, header, e.RetryAfter, want)
+			}
 		}
 	}
 }

@@ -77,9 +77,10 @@ func (e *Error) Unwrap() []error {
 	return []error{e.Kind, e.cause}
 }
 
-// statusError reads what an answer other than 2xx says.
-func statusError(call Call, resp *http.Response, body []byte) *Error {
-	code, kind := errorCode(body)
+// statusError reads what an answer other than 2xx says. A code that has to do with one of the secrets is
+// dropped.
+func statusError(call Call, resp *http.Response, body []byte, secrets ...*apiKey) *Error {
+	code, kind := errorCode(body, secrets)
 	e := &Error{
 		Call: call, Status: resp.StatusCode, Kind: ErrRequest, Code: code,
 		RetryAfter: retryAfter(resp.Header.Get("Retry-After"), time.Now()),
@@ -104,7 +105,7 @@ func statusError(call Call, resp *http.Response, body []byte) *Error {
 
 // errorCode finds Orga's code, or else its type, in an error body: {"error":{"code","type"}}. In all other
 // forms there is none. kind is the type alone.
-func errorCode(body []byte) (code, kind string) {
+func errorCode(body []byte, secrets []*apiKey) (code, kind string) {
 	answer, ok := document(body)
 	if !ok {
 		return "", ""
@@ -123,7 +124,8 @@ func errorCode(body []byte) (code, kind string) {
 		}
 	}
 	for _, word := range []string{code, kind} {
-		if isCode(word) && !strings.Contains(word, KeyPrefix) {
+		secret := slices.ContainsFunc(secrets, func(k *apiKey) bool { return k.partOf(word) })
+		if isCode(word) && !strings.Contains(word, KeyPrefix) && !secret {
 			return word, kind
 		}
 	}

@@ -7,17 +7,15 @@ import (
 	"fmt"
 	"net/http"
 	"net/http/httptest"
+	"os"
 
 	"github.com/orga-session/orga-session/core/orga"
 	"github.com/orga-session/orga-session/core/orga/orgatest"
 )
 
-// The backend half of a session: the answer is what Orga's browser and mobile SDKs expect.
-func ExampleClient_SessionConfig() {
-	api := httptest.NewServer(&orgatest.API{}) // in a program: leave WithBaseURL out
-	defer api.Close()
-
-	client := orga.NewClient(orgatest.Key, orga.WithBaseURL(api.URL))
+// A backend route, whole.
+func Example() {
+	client := orga.NewClient(os.Getenv("ORGA_API_KEY"))
 	http.HandleFunc("/api/orga-client-secrets", func(w http.ResponseWriter, r *http.Request) {
 		config, err := client.SessionConfig(r.Context())
 		if err != nil {
@@ -27,17 +25,38 @@ func ExampleClient_SessionConfig() {
 		w.Header().Set("Cache-Control", "no-store")
 		_ = json.NewEncoder(w).Encode(config)
 	})
+}
 
-	rec := httptest.NewRecorder()
-	http.DefaultServeMux.ServeHTTP(rec, httptest.NewRequest(http.MethodGet, "/api/orga-client-secrets", nil))
-	var answer struct {
-		EphemeralToken string            `json:"ephemeralToken"`
-		ICEServers     []json.RawMessage `json:"iceServers"`
-		ExpiresIn      int               `json:"expiresIn"`
+// In a test, a client talks to package orgatest.
+func ExampleNewClient() {
+	api := httptest.NewServer(&orgatest.API{})
+	defer api.Close()
+
+	client := orga.NewClient(orgatest.Key, orga.WithBaseURL(api.URL))
+	config, err := client.SessionConfig(context.Background())
+	if err != nil {
+		fmt.Println(err)
+		return
 	}
-	_ = json.Unmarshal(rec.Body.Bytes(), &answer)
-	fmt.Println(rec.Code, answer.EphemeralToken != "", len(answer.ICEServers), answer.ExpiresIn > 100)
-	// Output: 200 true 2 true
+	fmt.Println(config.Token, len(config.ICEServers), config.ICEServers[0].URLs())
+	// Output: [redacted] 2 [stun:127.0.0.1:3478]
+}
+
+// A key that is replaced while the program runs comes from a secret manager with each request.
+func ExampleClient_WithKey() {
+	api := new(orgatest.API)
+	server := httptest.NewServer(api)
+	defer server.Close()
+	client := orga.NewClient("", orga.WithBaseURL(server.URL))
+
+	for _, key := range []string{"sk_orga_ai_monday", "sk_orga_ai_tuesday"} { // as the secret manager has it
+		api.AcceptKeys(key)
+		token, err := client.WithKey(key).MintToken(context.Background())
+		fmt.Println(token.Reveal() != "", err)
+	}
+	// Output:
+	// true <nil>
+	// true <nil>
 }
 
 // Errors are told apart by kind; the details are in an *orga.Error.
@@ -55,15 +74,28 @@ func ExampleError() {
 		_, err := client.SessionConfig(context.Background())
 		switch e, _ := errors.AsType[*orga.Error](err); {
 		case errors.Is(err, orga.ErrAuthentication):
-			fmt.Println("mend the key:", e.Code)
-		case errors.Is(err, orga.ErrRateLimited):
+			fmt.Println("replace the key:", e.Code)
+		case e.Retryable():
 			fmt.Println("wait", e.RetryAfter)
 		default:
 			fmt.Println(err)
 		}
 	}
 	// Output:
-	// mend the key: invalid_api_key
+	// replace the key: invalid_api_key
 	// wait 7s
 	// orga mint: unusable answer (status 200): it is not a JSON object
+}
+
+// A Go client reads what a backend answered.
+func ExampleSessionConfig_UnmarshalJSON() {
+	answer := `{"ephemeralToken":"t","iceServers":[{"urls":"turn:turn.example","username":"u","credential":"c"}],"expiresAt":"2026-11-23T08:00:00Z","expiresIn":120}`
+	var config orga.SessionConfig
+	if err := json.Unmarshal([]byte(answer), &config); err != nil {
+		fmt.Println(err)
+		return
+	}
+	username, _ := config.ICEServers[0].Credential()
+	fmt.Println(config.Token.Reveal(), config.Token.ExpiresAt, username)
+	// Output: t 2026-11-23 08:00:00 +0000 UTC u
 }

@@ -21,10 +21,12 @@ import (
 //	err := json.Unmarshal([]byte(`[{"urls":"stun:stun.example:3478"}]`), &servers)
 type ICEServer struct{ raw func() []byte }
 
+var errEmptyServer = errors.New("orga: the ICEServer is empty")
+
 // MarshalJSON is the entry as a browser's RTCPeerConnection takes it, with its credential.
 func (s ICEServer) MarshalJSON() ([]byte, error) {
 	if s.raw == nil {
-		return nil, errors.New("orga: the ICEServer is empty")
+		return nil, errEmptyServer
 	}
 	return s.raw(), nil
 }

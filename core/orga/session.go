@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"slices"
 	"strconv"
 	"time"
 )
@@ -25,23 +26,21 @@ func (c SessionConfig) AppendJSON(b []byte) ([]byte, error) {
 	if !headerSafe(token) {
 		return b, errors.New("orga: the session config has no usable token")
 	}
-	b = append(b, `{"ephemeralToken":"`...)
-	for i := range len(token) { // printable ASCII
-		if token[i] == '"' || token[i] == '\\' {
-			b = append(b, '\\')
+	size := 128 + len(token)
+	for _, server := range c.ICEServers {
+		if server.raw == nil {
+			return b, errEmptyServer
 		}
-		b = append(b, token[i])
+		size += len(server.raw()) + 1
 	}
-	b = append(b, `","iceServers":[`...)
+	b = append(slices.Grow(b, size), `{"ephemeralToken":`...)
+	b = strconv.AppendQuote(b, token) // of printable ASCII it escapes what JSON escapes
+	b = append(b, `,"iceServers":[`...)
 	for i, server := range c.ICEServers {
 		if i > 0 {
 			b = append(b, ',')
 		}
-		entry, err := server.MarshalJSON()
-		if err != nil {
-			return b, err
-		}
-		b = append(b, entry...)
+		b = append(b, server.raw()...)
 	}
 	b = append(b, ']')
 	if at := c.Token.ExpiresAt; !at.IsZero() {

@@ -60,6 +60,56 @@ func TestMarshal(t *testing.T) {
 	}
 }
 
+// A session config survives a round trip: a Go client reads what a backend wrote.
+func TestUnmarshal(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) { // it is 2000-01-01 00:00 UTC
+		at := time.Date(2000, 1, 1, 0, 2, 0, 0, time.UTC)
+		for text, want := range map[string]struct {
+			expires time.Time
+			again   string
+		}{
+			`{"ephemeralToken":"t","iceServers":[]}`: {time.Time{}, `{"ephemeralToken":"t","iceServers":[]}`},
+			`{"ephemeralToken":"t\"\\<","iceServers":[{"urls":"stun:s"},{"urls":["turn:t"],"username":"u","credential":"c<&>"}],"expiresAt":"2000-01-01T00:02:00Z","expiresIn":120}`: {
+				at, `{"ephemeralToken":"t\"\\<","iceServers":[{"urls":"stun:s"},{"urls":["turn:t"],"username":"u","credential":"c<&>"}],"expiresAt":"2000-01-01T00:02:00Z","expiresIn":120}`},
+			` { "iceServers" : [ { "urls":"stun:s" } ], "expiresIn" : 120 , "more": 1, "ephemeralToken":"\u0074" } `: {
+				at, `{"ephemeralToken":"t","iceServers":[{ "urls":"stun:s" }],"expiresAt":"2000-01-01T00:02:00Z","expiresIn":120}`},
+			`{"ephemeralToken":"t","iceServers":[],"expiresAt":"soon"}`: {time.Time{}, `{"ephemeralToken":"t","iceServers":[]}`},
+		} {
+			var c orga.SessionConfig
+			if err := json.Unmarshal([]byte(text), &c); err != nil {
+				t.Errorf("%s: %v", text, err)
+				continue
+			}
+			out, err := c.AppendJSON([]byte("before"))
+			if err != nil || string(out) != "before"+want.again || !c.Token.ExpiresAt.Equal(want.expires) {
+				t.Errorf("%v, %v\n got %s\nwant %s", c.Token.ExpiresAt, err, out, want.again)
+			}
+		}
+		for _, text := range []string{`null`, `[]`, `"t"`, `{}`, `{"error":"Retry in 7 seconds.","code":"rate_limited"}`,
+			`{"iceServers":[]}`, `{"ephemeralToken":"","iceServers":[]}`, `{"ephemeralToken":"a b","iceServers":[]}`, `{"ephemeralToken":7,"iceServers":[]}`,
+			`{"EphemeralToken":"t","iceServers":[]}`, `{"ephemeralToken":"t"}`, `{"ephemeralToken":"t","iceServers":null}`, `{"ephemeralToken":"t","iceServers":[{}]}`} {
+			c := orga.SessionConfig{Token: orga.NewEphemeralToken("before", at)}
+			if err := json.Unmarshal([]byte(text), &c); err == nil || c.Token.Reveal() != "before" {
+				t.Errorf("%s: %v", text, err)
+			}
+		}
+		// What a caller passes may change afterwards.
+		data := []byte(`{"ephemeralToken":"t","iceServers":[{"urls":"stun:s"}]}`)
+		var c orga.SessionConfig
+		var server orga.ICEServer
+		if c.UnmarshalJSON(data) != nil || server.UnmarshalJSON(data[36:len(data)-2]) != nil {
+			t.Fatal("it does not read")
+		}
+		clear(data)
+		if got := marshal(t, c) + marshal(t, server); got != `{"ephemeralToken":"t","iceServers":[{"urls":"stun:s"}]}{"urls":"stun:s"}` {
+			t.Error(got)
+		}
+		if c.UnmarshalJSON([]byte(`{`)) == nil || server.UnmarshalJSON([]byte(`{"urls":`)) == nil || server.UnmarshalJSON([]byte(`{"urls":[]}`)) == nil {
+			t.Error("half a text reads")
+		}
+	})
+}
+
 // fault 17: a token or a credential shows in no print, however it is wrapped.
 func TestRedacted(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -131,6 +181,11 @@ func FuzzAnswers(f *testing.F) {
 		out, err := json.Marshal(c)
 		if err != nil || json.Unmarshal(out, &answer) != nil || answer.EphemeralToken == "" || answer.ICEServers == nil {
 			t.Fatalf("%v: %s", err, out)
+		}
+		var again orga.SessionConfig
+		if err := json.Unmarshal(out, &again); err != nil || again.Token.Reveal() != c.Token.Reveal() || marshal(t, again.ICEServers) != marshal(t, c.ICEServers) ||
+			!again.Token.ExpiresAt.Equal(c.Token.ExpiresAt.Truncate(time.Second)) {
+			t.Errorf("%v: %s is read as another session config", err, out)
 		}
 		for _, s := range answer.ICEServers {
 			for name, v := range s {

@@ -96,7 +96,8 @@ var isoLayouts = []string{time.RFC3339, "2006-01-02T15:04:05", "2006-01-02T15:04
 
 // parseTime reads an ISO time or Unix seconds; the zero time if the value is neither.
 func parseTime(value []byte) time.Time {
-	if seconds, err := strconv.ParseFloat(string(value), 64); err == nil {
+	if len(value) > 0 && value[0] != '"' {
+		seconds, _ := strconv.ParseFloat(string(value), 64) // 0 is no time either
 		return unixTime(seconds)
 	}
 	iso := strings.Replace(text(value), " ", "T", 1)

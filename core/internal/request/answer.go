@@ -48,9 +48,14 @@ func WriteJSON(w http.ResponseWriter, status int, contentType string, v any) {
 	if err := enc.Encode(v); err != nil {
 		panic(err) // a bug; Handler answers it
 	}
+	Write(w, status, contentType, body.Bytes())
+}
+
+// Write writes the whole answer.
+func Write(w http.ResponseWriter, status int, contentType string, body []byte) {
 	h := w.Header()
 	h.Set("Content-Type", contentType)
-	h.Set("Content-Length", strconv.Itoa(body.Len()))
+	h.Set("Content-Length", strconv.Itoa(len(body)))
 	w.WriteHeader(status)
-	_, _ = w.Write(body.Bytes()) // fails when the client has left
+	_, _ = w.Write(body) // fails when the client has left
 }

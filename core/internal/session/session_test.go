@@ -184,6 +184,8 @@ func TestUpstream(t *testing.T) {
 		{"fault 41: 503 in seconds", orga.CallMint, status(503, "", "Retry-After", "2"), 1, ok, 200, 2, 1, "", 2 * time.Second, 2200 * time.Millisecond},
 		{"fault 41: 503 a day", orga.CallMint, status(503, "", "Retry-After", "86400"), 1, "upstream_rate_limited", 503, 1, 0, "120", 0, 20 * time.Millisecond},
 		{"fault 41: 503 garbage", orga.CallMint, status(503, "", "Retry-After", "soon"), 1, ok, 200, 2, 1, "", 50 * time.Millisecond, 250 * time.Millisecond},
+		{"fault 41: 500 a day", orga.CallMint, status(500, "", "Retry-After", "86400"), 1, ok, 200, 2, 1, "", 50 * time.Millisecond, 250 * time.Millisecond},
+		{"fault 41: 502 a day", orga.CallMint, status(502, "", "Retry-After", "86400"), ever, "upstream_error", 502, 3, 0, "", 200 * time.Millisecond, 700 * time.Millisecond},
 		{"fault 41: ICE 429", orga.CallICE, status(429, "", "Retry-After", "1"), 1, ok, 200, 1, 2, "", time.Second, 1200 * time.Millisecond},
 
 		{"fault 42: redirect", orga.CallMint, orgatest.Redirect("https://elsewhere.example/"), ever, "upstream_error", 502, 1, 0, "", 0, 20 * time.Millisecond},

@@ -32,8 +32,9 @@ type API struct {
 	TTL time.Duration
 	// Delay comes before each answer and each fault.
 	Delay time.Duration
-	// RequireEmail refuses a mint without ?email=, as older accounts do.
-	RequireEmail bool
+	// UserEmail, if set, is the ?email= that a mint needs, as with older accounts: without one it is a 422,
+	// with another a 404 of type not_found_error.
+	UserEmail string
 	// Intercept, where set, sees each request first; what it returns answers instead of the API, nil
 	// lets the API answer.
 	Intercept func(call orga.Call, r *http.Request) http.Handler
@@ -149,10 +150,14 @@ func (a *API) mint(w http.ResponseWriter, r *http.Request) {
 		refuse(w, http.StatusUnsupportedMediaType, "invalid_content_type", "Content-Type must be application/json")
 	case err != nil || len(body) > 0:
 		refuse(w, http.StatusBadRequest, "invalid_body", "the body must be empty")
-	case a.RequireEmail && r.URL.Query().Get("email") == "":
+	case a.UserEmail != "" && r.URL.Query().Get("email") == "":
 		w.Header().Set("Content-Type", "application/json")
 		w.WriteHeader(http.StatusUnprocessableEntity)
 		_, _ = io.WriteString(w, `{"detail":[{"loc":["query","email"],"msg":"field required","type":"value_error.missing"}]}`)
+	case a.UserEmail != "" && r.URL.Query().Get("email") != a.UserEmail:
+		w.Header().Set("Content-Type", "application/json")
+		w.WriteHeader(http.StatusNotFound)
+		_, _ = io.WriteString(w, `{"error":{"message":"User not found","type":"not_found_error","param":null,"code":null}}`)
 	default:
 		ttl := a.TTL
 		if ttl == 0 {

@@ -71,6 +71,14 @@ var ICEDrifts = []ICEDrift{
 		list := one(u, c)
 		return list[1 : len(list)-1], list
 	}},
+	{"one server under iceServers", func(u, c string) (string, string) {
+		list := one(u, c)
+		return `{"iceServers":` + list[1:len(list)-1] + `}`, list
+	}},
+	{"one server under ice_servers", func(u, c string) (string, string) {
+		list := one(u, c)
+		return `{"iceServers":null,"ice_servers":` + list[1:len(list)-1] + `}`, list
+	}},
 	{"urls as a string", func(u, c string) (string, string) {
 		list := fmt.Sprintf(`[{"urls":"turn:127.0.0.1:3478","username":%q,"credential":%q}]`, u, c)
 		return `{"iceServers":` + list + `}`, list
@@ -119,6 +127,7 @@ var BadICE = []Sample{
 	{"missing", `{}`},
 	{"list null", `{"iceServers":null}`},
 	{"list a string", `{"iceServers":"stun:127.0.0.1"}`},
+	{"one server without urls", `{"iceServers":{"username":"u","credential":"c"}}`},
 	{"server null", `{"iceServers":[null]}`},
 	{"server a string", `{"iceServers":["stun:127.0.0.1"]}`},
 	{"urls missing", `{"iceServers":[{"urls":"stun:127.0.0.1"},{"username":"u","credential":"c"}]}`},

@@ -16,7 +16,7 @@ import (
 func TestRefusals(t *testing.T) {
 	const mint, ice = "/v1/realtime/client-secrets", "/v1/realtime/ice-config"
 	for name, row := range map[string]struct {
-		email                    bool
+		email                    string
 		method, path, credential string
 		contentType, body        string
 		status                   int
@@ -28,13 +28,14 @@ func TestRefusals(t *testing.T) {
 		"a body":            {method: "POST", path: mint, credential: orgatest.Key, contentType: "application/json", body: "{}", status: 400},
 		"GET":               {method: "GET", path: mint, credential: orgatest.Key, contentType: "application/json", status: 405},
 		"another path":      {method: "POST", path: mint + "/", credential: orgatest.Key, contentType: "application/json", status: 404},
-		"no email":          {email: true, method: "POST", path: mint, credential: orgatest.Key, contentType: "application/json", status: 422},
-		"email":             {email: true, method: "POST", path: mint + "?email=a@b.example", credential: orgatest.Key, contentType: "application/json", status: 200},
+		"no email":          {email: "a@b.example", method: "POST", path: mint, credential: orgatest.Key, contentType: "application/json", status: 422},
+		"email":             {email: "a@b.example", method: "POST", path: mint + "?email=a@b.example", credential: orgatest.Key, contentType: "application/json", status: 200},
+		"another email":     {email: "a@b.example", method: "POST", path: mint + "?email=b@b.example", credential: orgatest.Key, contentType: "application/json", status: 404},
 		"ICE with the key":  {method: "GET", path: ice, credential: orgatest.Key, status: 401},
 		"ICE with a forged": {method: "GET", path: ice, credential: "eyJhbGciOiJIUzI1NiIsInR5cCI6IkpXVCJ9.e30.AAAA", status: 401},
 	} {
 		t.Run(name, func(t *testing.T) {
-			server := orgatest.Start(t, &orgatest.API{RequireEmail: row.email}, false)
+			server := orgatest.Start(t, &orgatest.API{UserEmail: row.email}, false)
 			req, err := http.NewRequest(row.method, server.URL+row.path, strings.NewReader(row.body))
 			if err != nil {
 				t.Fatal(err)

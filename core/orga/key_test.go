@@ -1,0 +1,88 @@
+package orga_test
+
+import (
+	"encoding/base64"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"strings"
+	"testing"
+
+	"github.com/orga-session/orga-session/core/orga"
+	"github.com/orga-session/orga-session/core/orga/orgatest"
+)
+
+// fault 46: an answer that has the permanent key anywhere, in any of these forms, is no answer.
+func TestKeyInAnswer(t *testing.T) {
+	const key = orga.KeyPrefix + "canary>?~5f1d2c3b4a" // with characters for which the alphabets of base64 differ
+	escaped := strings.NewReplacer("_", `\u005F`, "?", `\u003f`).Replace(key)
+	forms := map[string]string{
+		"raw": key, "inside": "x" + key + "y", "escaped": escaped,
+		"hex": hex.EncodeToString([]byte(key)), "HEX": strings.ToUpper(hex.EncodeToString([]byte(key))),
+	}
+	for before := range 4 {
+		for after := range 3 {
+			text := []byte(strings.Repeat("<", before) + key + strings.Repeat(">", after))
+			for name, encoding := range map[string]*base64.Encoding{"base64": base64.StdEncoding, "raw base64": base64.RawStdEncoding,
+				"base64url": base64.URLEncoding, "raw base64url": base64.RawURLEncoding} {
+				form := encoding.EncodeToString(text)
+				forms[fmt.Sprint(name, before, after)] = form
+				forms[fmt.Sprint(name, before, after, " as PHP writes it")] = strings.ReplaceAll(form, "/", `\/`)
+			}
+		}
+	}
+	for name, form := range forms {
+		for _, row := range []struct {
+			call orga.Call
+			body string
+		}{
+			{orga.CallMint, `{"ephemeral_token":"` + form + `"}`},
+			{orga.CallMint, `{"ephemeral_token":"e30.` + form + `.sig"}`},
+			{orga.CallMint, `{"ephemeral_token":"t","account":"` + form + `"}`},
+			{orga.CallICE, `[{"urls":"turn:t","username":"u","credential":"` + form + `"}]`},
+			{orga.CallICE, `[{"urls":["stun:s","stun:` + form + `"]}]`},
+			{orga.CallICE, `[{"urls":"stun:s","` + form + `":null}]`},
+			{orga.CallICE, `{"iceServers":[{"urls":"stun:s"}],"for":"` + form + `"}`},
+		} {
+			api := orgatest.New(t)
+			api.Fail(row.call, orgatest.Status(200, row.body))
+			_, err := api.NewClient().WithKey(key).SessionConfig(t.Context())
+			if e, ok := errors.AsType[*orga.Error](err); !ok || !errors.Is(err, orga.ErrMalformed) || e.Call != row.call || !strings.HasSuffix(err.Error(), "it repeats the API key") {
+				t.Errorf("%s, %s: %v", name, row.body, err)
+			}
+		}
+	}
+}
+
+// What only resembles the key is an answer, and so is one in which a key that is too short to be sought
+// appears by chance.
+func TestKeyNotInAnswer(t *testing.T) {
+	for key, body := range map[string]string{
+		orgatest.Key:             `{"ephemeral_token":"` + orgatest.Key[:len(orgatest.Key)-1] + `"}`,
+		orga.KeyPrefix + "x":     `{"ephemeral_token":"` + orga.KeyPrefix + `y"}`,
+		"token":                  `{"ephemeral_token":"token-1"}`,
+		orga.KeyPrefix + "n\\\\": `{"ephemeral_token":"t","x":"\\"}`,
+	} {
+		api := orgatest.New(t)
+		api.Fail(orga.CallMint, orgatest.Status(200, body))
+		if _, err := api.NewClient().WithKey(key).MintToken(t.Context()); err != nil {
+			t.Errorf("%s: %v", body, err)
+		}
+	}
+}
+
+// fault 17: a client prints without its key and its email.
+func TestClientPrints(t *testing.T) {
+	client := orga.NewClient(orgatest.Key, orga.WithUserEmail("a@b.example"))
+	holder := struct {
+		Client *orga.Client
+		hidden orga.Client
+	}{client, *client}
+	for _, v := range []any{client, *client, holder, &holder} {
+		for _, verb := range []string{"%v", "%+v", "%#v", "%s", "%q", "%x"} {
+			if text := fmt.Sprintf(verb, v); strings.Contains(text, orgatest.Key) || strings.Contains(text, "a@b") || strings.Contains(text, hex.EncodeToString([]byte(orgatest.Key))) {
+				t.Errorf("%s: %s", verb, text)
+			}
+		}
+	}
+}
