@@ -12,6 +12,8 @@ import (
 
 	"github.com/orga-session/orga-session/core"
 	"github.com/orga-session/orga-session/core/lambdahttp"
+	"github.com/orga-session/orga-session/core/ratelimit"
+	"github.com/orga-session/orga-session/core/ratelimit/redislimit"
 	"github.com/orga-session/orga-session/core/secret"
 	"github.com/orga-session/orga-session/core/secret/awssm"
 )
@@ -27,8 +29,9 @@ func main() {
 	// ended would be started again and again, and a client would see a bare 502. It waits for 2 s at
 	// most; Lambda gives init 10 s.
 	h, _ := core.New(context.Background(), cfg, core.Drivers{
-		Secrets: secret.Drivers{"awssm": awssm.Open(os.LookupEnv, true)},
-		Log:     log,
+		Secrets:  secret.Drivers{"awssm": awssm.Open(os.LookupEnv, true)},
+		Limiters: ratelimit.Drivers{"redis": redislimit.Open, "rediss": redislimit.Open},
+		Log:      log,
 	})
 	lambda.StartWithOptions(lambdahttp.AWS(h, cfg.TrustedHops))
 }

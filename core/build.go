@@ -15,7 +15,6 @@ import (
 	"github.com/orga-session/orga-session/core/internal/telemetry"
 	"github.com/orga-session/orga-session/core/orga"
 	"github.com/orga-session/orga-session/core/ratelimit"
-	"github.com/orga-session/orga-session/core/ratelimit/redislimit"
 	"github.com/orga-session/orga-session/core/secret"
 )
 
@@ -30,9 +29,8 @@ type builder struct {
 
 	direct  *egress.Transport // to the default tenant's Orga, which may be a loopback one
 	guarded *egress.Transport // to those that tenants name: public addresses only
-	limiter ratelimit.Limiter
-	shared  *redislimit.Limiter // nil when the limiter is the instance's own
-	hmacKey *secret.Cache       // nil when no tenant asks for hmac
+	limiter *ratelimit.Store
+	hmacKey *secret.Cache // nil when no tenant asks for hmac
 	issuers auth.Issuers
 	oidc    map[auth.OIDCConfig]auth.Verifier
 
@@ -66,25 +64,21 @@ func newBuilder(ctx context.Context, cfg Config, drivers Drivers, log *slog.Logg
 	if b.cfg.Timeout <= 0 {
 		b.cfg.Timeout = DefaultTimeout
 	}
+	if len(b.cfg.RateLimit) == 0 {
+		b.cfg.RateLimit = defaultRateLimit
+	}
 	b.limiter = b.newLimiter()
 	return b
 }
 
-func (b *builder) newLimiter() ratelimit.Limiter {
-	store := b.cfg.RateLimitStore.Reveal()
-	if store == "" || store == "memory" {
-		return ratelimit.NewMemory()
-	}
-	shared, err := redislimit.New(store)
+func (b *builder) newLimiter() *ratelimit.Store {
+	options := ratelimit.StoreOptions{Strict: b.cfg.RateLimitStrict, Log: b.log}
+	store, err := b.drivers.Limiters.Open(b.cfg.RateLimitStore.Reveal(), options)
 	if err != nil {
 		b.fault("ORGA_RATE_LIMIT_STORE", err)
-		return ratelimit.NewMemory()
+		return ratelimit.NewStore(nil, options)
 	}
-	b.shared = shared
-	if b.cfg.RateLimitStrict {
-		return shared
-	}
-	return ratelimit.Fallback(shared, b.log)
+	return store
 }
 
 // scope names the settings of one tenant in its faults: by their variables for the default tenant, by
@@ -133,7 +127,7 @@ func (b *builder) tenant(s scope, name string, t Tenant) *tenant {
 	service := &session.Service{Key: built.key, Orga: b.client(s, t), Log: request.Stamp(b.log)}
 
 	h := session.Handler(service)
-	h = ratelimit.Middleware(b.limiter, t.RateLimit, name)(h)
+	h = ratelimit.Middleware(ratelimit.Options{Limiter: b.limiter, Tenant: name, Caller: t.RateLimit, Budget: t.TenantRateLimit, Log: b.log})(h)
 	h = auth.Require(built.auth, b.cfg.TenantClaim, name)(h)
 	h = pages.Mint(h)
 	built.Handler = h

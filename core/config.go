@@ -23,7 +23,7 @@ type Config struct {
 	HMACKeySource   string        // where the hmac key is kept (a secret.Ref)
 	TenantClaim     string        // the token claim that must equal the tenant of the route
 	Timeout         time.Duration // of a whole request, answer included; 0 is DefaultTimeout
-	RateLimitStore  secret.Value  // memory (as when empty), or a redis:// URL, which may have a password in it
+	RateLimitStore  secret.Value  // memory (as when empty), or what Drivers.Limiters open; a URL may have a password in it
 	RateLimitStrict bool          // refuse while the store is down, rather than count alone
 	TrustedHops     int           // the owner's proxies between the platform's edge and the function
 	TenantsSource   string        // where the tenants' JSON is kept (a secret.Ref); "" for none
@@ -40,18 +40,22 @@ type Config struct {
 // DefaultTimeout bounds a request: clients give up at 10 s.
 const DefaultTimeout = 8 * time.Second
 
+// defaultRateLimit is a caller's, where none is set.
+var defaultRateLimit = ratelimit.Quotas{{N: 30, Per: time.Minute}}
+
 // Tenant is what may differ from one tenant to the next.
 type Tenant struct {
-	APIKeySource string        // where the permanent key is kept (a secret.Ref)
-	APIKeyTTL    time.Duration // how long a fetched key is fresh; 0 is secret.DefaultTTL
-	BaseURL      string        // of the Orga API; "" is orga.DefaultBaseURL
-	UserEmail    string        // sent with a mint when set
-	Auth         []string      // oidc, hmac, gateway: any one suffices; or anonymous alone
-	AuthIssuer   string
-	AuthAudience string
-	AuthJWKSURL  string // "" has it discovered from the issuer
-	CORSOrigins  []string
-	RateLimit    ratelimit.Quota // a caller's; the zero Quota is no limit
+	APIKeySource    string        // where the permanent key is kept (a secret.Ref)
+	APIKeyTTL       time.Duration // how long a fetched key is fresh; 0 is secret.DefaultTTL
+	BaseURL         string        // of the Orga API; "" is orga.DefaultBaseURL
+	UserEmail       string        // sent with a mint when set
+	Auth            []string      // oidc, hmac, gateway: any one suffices; or anonymous alone
+	AuthIssuer      string
+	AuthAudience    string
+	AuthJWKSURL     string // "" has it discovered from the issuer
+	CORSOrigins     []string
+	RateLimit       ratelimit.Quotas // of each caller; nil is 30/1m, ratelimit.Off no limit
+	TenantRateLimit ratelimit.Quotas // of all callers together; nil is no limit
 
 	ownBaseURL bool // a tenant named BaseURL itself, and it may lead to public addresses only
 }
@@ -63,16 +67,17 @@ func ConfigFromEnv(lookup func(string) (string, bool)) Config {
 	p := parser{lookup: lookup}
 	c := Config{
 		Tenant: Tenant{
-			APIKeySource: p.text("ORGA_API_KEY_SOURCE", "env:ORGA_API_KEY"),
-			APIKeyTTL:    p.duration("ORGA_API_KEY_TTL", secret.DefaultTTL),
-			BaseURL:      p.text("ORGA_BASE_URL", orga.DefaultBaseURL),
-			UserEmail:    p.text("ORGA_USER_EMAIL", ""),
-			Auth:         p.list("ORGA_AUTH"),
-			AuthIssuer:   p.text("ORGA_AUTH_ISSUER", ""),
-			AuthAudience: p.text("ORGA_AUTH_AUDIENCE", ""),
-			AuthJWKSURL:  p.text("ORGA_AUTH_JWKS_URL", ""),
-			CORSOrigins:  p.list("ORGA_CORS_ORIGINS"),
-			RateLimit:    p.quota("ORGA_RATE_LIMIT", ratelimit.Quota{N: 30, Per: time.Minute}),
+			APIKeySource:    p.text("ORGA_API_KEY_SOURCE", "env:ORGA_API_KEY"),
+			APIKeyTTL:       p.duration("ORGA_API_KEY_TTL", secret.DefaultTTL),
+			BaseURL:         p.text("ORGA_BASE_URL", orga.DefaultBaseURL),
+			UserEmail:       p.text("ORGA_USER_EMAIL", ""),
+			Auth:            p.list("ORGA_AUTH"),
+			AuthIssuer:      p.text("ORGA_AUTH_ISSUER", ""),
+			AuthAudience:    p.text("ORGA_AUTH_AUDIENCE", ""),
+			AuthJWKSURL:     p.text("ORGA_AUTH_JWKS_URL", ""),
+			CORSOrigins:     p.list("ORGA_CORS_ORIGINS"),
+			RateLimit:       p.quota("ORGA_RATE_LIMIT", defaultRateLimit),
+			TenantRateLimit: p.quota("ORGA_TENANT_RATE_LIMIT", ratelimit.Off),
 		},
 		HMACKeySource:   p.text("ORGA_AUTH_HMAC_KEY_SOURCE", ""),
 		TenantClaim:     p.text("ORGA_AUTH_TENANT_CLAIM", ""),
@@ -153,23 +158,20 @@ func (p *parser) durationIn(name, text string, def time.Duration) time.Duration 
 	return d
 }
 
-func (p *parser) quota(name string, def ratelimit.Quota) ratelimit.Quota {
+func (p *parser) quota(name string, def ratelimit.Quotas) ratelimit.Quotas {
 	return p.quotaIn(name, p.text(name, ""), def)
 }
 
-func (p *parser) quotaIn(name, text string, def ratelimit.Quota) ratelimit.Quota {
-	switch text {
-	case "":
+func (p *parser) quotaIn(name, text string, def ratelimit.Quotas) ratelimit.Quotas {
+	if text == "" {
 		return def
-	case "off":
-		return ratelimit.Quota{}
 	}
-	q, err := ratelimit.ParseQuota(text)
+	quotas, err := ratelimit.ParseQuotas(text)
 	if err != nil {
-		p.fault(name, "%w; write it as 30/1m, or off", err)
+		p.fault(name, "%w", err)
 		return def
 	}
-	return q
+	return quotas
 }
 
 func (p *parser) bool(name string) bool {

@@ -10,6 +10,7 @@ import (
 
 	"github.com/orga-session/orga-session/core/auth"
 	"github.com/orga-session/orga-session/core/internal/request"
+	"github.com/orga-session/orga-session/core/ratelimit"
 	"github.com/orga-session/orga-session/core/secret"
 )
 
@@ -17,6 +18,8 @@ import (
 type Drivers struct {
 	// Secrets are the stores that the program links, beside env: and file:.
 	Secrets secret.Drivers
+	// Limiters are the stores for limits that instances share, by scheme, beside memory.
+	Limiters ratelimit.Drivers
 	// Verifiers are ways of your own to know a caller, by the name that ORGA_AUTH gives each. The names
 	// oidc, hmac, gateway and anonymous are taken.
 	Verifiers map[string]auth.Verifier
@@ -65,9 +68,7 @@ func (b *builder) warm(ctx context.Context, e *endpoint) error {
 	}
 	if len(b.faults) == 0 {
 		wg.Go(func() { b.direct.Warm(ctx, b.cfg.BaseURL) })
-		if b.shared != nil {
-			wg.Go(func() { _ = b.shared.Ping(ctx) }) // the first caller finds out, and says so
-		}
+		wg.Go(func() { _ = b.limiter.Ping(ctx) }) // the first caller finds out, and says so
 	}
 	if e.directory != nil {
 		wg.Go(func() { b.readTenants(ctx, e.directory) })

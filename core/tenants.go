@@ -157,6 +157,9 @@ var tenantMembers = map[string]func(p *parser, t *Tenant, text string){
 	"authAudience": func(_ *parser, t *Tenant, text string) { t.AuthAudience = text },
 	"authJWKSURL":  func(_ *parser, t *Tenant, text string) { t.AuthJWKSURL = text },
 	"rateLimit":    func(p *parser, t *Tenant, text string) { t.RateLimit = p.quotaIn("rateLimit", text, t.RateLimit) },
+	"tenantRateLimit": func(p *parser, t *Tenant, text string) {
+		t.TenantRateLimit = p.quotaIn("tenantRateLimit", text, t.TenantRateLimit)
+	},
 }
 
 // inherit is the default tenant's settings under those of an entry; the key is never inherited. A member

@@ -258,7 +258,7 @@ func TestAllTenantFaultsAtOnce(t *testing.T) {
 	}
 	want := []string{
 		`has "acme" twice`,
-		`tenant "Bad": its name is not of the form [a-z0-9][a-z0-9-]{0,62}`, `tenant "Bad": rateLimit`,
+		`tenant "Bad": its name is not of the form [a-z0-9][a-z0-9-]{0,62}`, `tenant "Bad": rateLimit: want COUNT/PERIOD, such as 30/1m or 30/1m,500/24h, or off`,
 		`tenant "acme": apiKeyTTL`, `tenant "acme": "apikey"`, `tenant "acme": auth`, `tenant "acme": authIssuer`, `tenant "acme": corsOrigins`, `tenant "acme": apiKeySource`,
 		`tenant "acme": baseURL: must be https (http is for this machine's own addresses)`,
 		`tenant "other"`,

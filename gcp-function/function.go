@@ -17,6 +17,8 @@ import (
 
 	"github.com/orga-session/orga-session/core"
 	"github.com/orga-session/orga-session/core/platform"
+	"github.com/orga-session/orga-session/core/ratelimit"
+	"github.com/orga-session/orga-session/core/ratelimit/redislimit"
 	"github.com/orga-session/orga-session/core/secret"
 	"github.com/orga-session/orga-session/core/secret/gcpsm"
 )
@@ -30,8 +32,9 @@ func init() {
 	// New logs what is wrong with the settings, and what it gives answers all the same. It waits for 2 s
 	// at most.
 	h, _ := core.New(context.Background(), cfg, core.Drivers{
-		Secrets: secret.Drivers{"gcpsm": gcpsm.Open(os.LookupEnv)},
-		Log:     log,
+		Secrets:  secret.Drivers{"gcpsm": gcpsm.Open(os.LookupEnv)},
+		Limiters: ratelimit.Drivers{"redis": redislimit.Open, "rediss": redislimit.Open},
+		Log:      log,
 	})
 	functions.HTTP("OrgaSession", behindGoogle(h, cfg))
 }

@@ -934,7 +934,7 @@ const app = "https://app.example"
 
 // chain is the whole of the policies in front of next, with a limit that nobody reaches.
 func chain(t testing.TB, idp *issuer, next http.Handler) http.Handler {
-	limit := ratelimit.Middleware(ratelimit.NewMemory(), ratelimit.Quota{N: 1 << 30, Per: time.Hour}, "")
+	limit := ratelimit.Middleware(ratelimit.Options{Limiter: ratelimit.NewMemory(), Caller: ratelimit.Quotas{{N: 1 << 30, Per: time.Hour}}})
 	pages, err := cors.New([]string{app})
 	if err != nil {
 		t.Fatal(err)

@@ -8,78 +8,90 @@ import (
 )
 
 const (
-	// maxCallers bounds the table of a Memory: 15 MB when full, and far more callers than one instance
-	// can serve within a period.
-	maxCallers = 1 << 18
-	// evictionSample is how many entries are looked at to find one to drop.
+	// maxBuckets bounds the table of a Memory: 19 MB when full, and far more callers than one instance can
+	// serve within a period.
+	maxBuckets = 1 << 18
+	// evictionSample is how many entries are looked at to find one to evict.
 	evictionSample = 16
 )
 
-// Memory is a Limiter in the memory of this instance (GCRA): exact for itself, blind to the others.
-// It runs on the wall clock, since a monotonic one stands still in a frozen instance; a clock that is
-// set back costs a caller one period at most. It is safe for concurrent use; make one with NewMemory.
+// Memory is a [Limiter] in the memory of this instance: exact for itself, blind to other instances. It is safe
+// for concurrent use; make one with [NewMemory].
 //
-// Its table is bounded. A full one forgets a caller for each new one: of a few at random, the one whose
-// quota is nearest to being whole, which most often it is. So whoever is limited is forgotten last, and
-// cannot get a fresh quota by sending many new callers along.
+// It uses the wall clock, since a monotonic one stands still in a frozen instance; a clock that is set back
+// costs a caller one period at most.
+//
+// Its table is bounded. A full one evicts an entry for each new one: of a few at random, the one that has used
+// the least of its quota. A limited caller therefore stays limited, however many new callers come along.
 type Memory struct {
 	seed maphash.Seed // keeps callers from choosing keys that collide
 
-	mu     sync.Mutex
-	fullAt map[uint64]int64 // by hash of the key: when its quota is whole again, nanoseconds since 1970
+	mu    sync.Mutex
+	table map[uint64]usage
+}
+
+// usage is what is known of a bucket, in microseconds.
+type usage struct {
+	fullAt int64 // since 1970: when none of the quota is in use
+	burst  int64
 }
 
 // NewMemory makes an empty Memory.
 func NewMemory() *Memory {
-	return &Memory{seed: maphash.MakeSeed(), fullAt: make(map[uint64]int64)}
+	return &Memory{seed: maphash.MakeSeed(), table: make(map[uint64]usage)}
 }
 
-// Allow implements Limiter. It never fails.
-func (m *Memory) Allow(_ context.Context, key string, q Quota) (Decision, error) {
-	var (
-		hash  = maphash.String(m.seed, key)
-		share = int64(q.Per) / int64(q.N)
-		burst = share * int64(q.N)
-		now   = time.Now().UnixNano()
-	)
+// Allow implements [Limiter]. It never fails.
+func (m *Memory) Allow(_ context.Context, buckets []Bucket) ([]Decision, error) {
+	decisions := make([]Decision, len(buckets))
+	now := time.Now().UnixMicro()
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	fullAt, known := m.fullAt[hash]
-	used := max(fullAt-now, 0)
-	if used > burst { // the clock was set back
-		used = burst
-		m.fullAt[hash] = now + used
+	allowed := true
+	for _, b := range buckets {
+		rate, hash := b.Quota.rate(), b.hash(m.seed)
+		before := m.table[hash]
+		if latest := rate.Clamp(now); before.fullAt > latest { // the clock was set back
+			m.table[hash] = usage{latest, rate.Burst}
+		}
+		allowed = allowed && rate.HasRoom(rate.Used(before.fullAt, now))
 	}
-	if used+share > burst {
-		return Decision{Retry: time.Duration(used + share - burst), Reset: time.Duration(used)}, nil
+	for i, b := range buckets {
+		rate, hash := b.Quota.rate(), b.hash(m.seed)
+		before, known := m.table[hash]
+		used := rate.Used(before.fullAt, now)
+		if allowed {
+			used += rate.Share
+			if !known && len(m.table) >= maxBuckets {
+				evict(m.table, func(u usage) float64 { return float64(u.fullAt-now) / float64(u.burst) })
+			}
+			m.table[hash] = usage{now + used, rate.Burst}
+		}
+		decisions[i] = Decision(rate.Decide(used, allowed))
 	}
-	if !known && len(m.fullAt) >= maxCallers {
-		m.evict()
-	}
-	used += share
-	m.fullAt[hash] = now + used
-	return Decision{
-		Allowed:   true,
-		Remaining: int((burst - used) / share),
-		Reset:     time.Duration(used),
-	}, nil
+	return decisions, nil
 }
 
-// evict drops the entry that is nearest to a whole quota, of a few from a random place in the table.
-// m.mu is held.
-func (m *Memory) evict() {
+// hash stands for a bucket in a table.
+func (b Bucket) hash(seed maphash.Seed) uint64 {
+	const odd1, odd2 = 0x9E3779B97F4A7C15, 0xC2B2AE3D27D4EB4F
+	return maphash.String(seed, b.Key) + uint64(b.Quota.N)*odd1 + uint64(b.Quota.Per)*odd2
+}
+
+// evict drops the entry with the least weight, of a few from a random place in the table.
+func evict[V any](table map[uint64]V, weight func(V) float64) {
 	var (
-		seen    int
-		least   uint64
-		leastAt int64
+		seen   int
+		victim uint64
+		least  float64
 	)
-	for hash, fullAt := range m.fullAt {
-		if seen == 0 || fullAt < leastAt {
-			least, leastAt = hash, fullAt
+	for hash, v := range table {
+		if w := weight(v); seen == 0 || w < least {
+			victim, least = hash, w
 		}
 		if seen++; seen == evictionSample {
 			break
 		}
 	}
-	delete(m.fullAt, least)
+	delete(table, victim)
 }

@@ -21,6 +21,8 @@ import (
 	"github.com/orga-session/orga-session/core"
 	"github.com/orga-session/orga-session/core/orga"
 	"github.com/orga-session/orga-session/core/orga/orgatest"
+	"github.com/orga-session/orga-session/core/ratelimit"
+	"github.com/orga-session/orga-session/core/ratelimit/redislimit"
 	"github.com/orga-session/orga-session/core/secret"
 	"github.com/orga-session/orga-session/core/secret/awssm"
 	"github.com/orga-session/orga-session/core/secret/secrettest"
@@ -209,7 +211,11 @@ func (s *site) startPlain(ctx context.Context) (*endpoint, error) {
 	env := s.withEnvironment(d)
 	lookup := func(name string) (string, bool) { v, ok := env[name]; return v, ok }
 	cfg := core.ConfigFromEnv(lookup)
-	h, err := core.New(ctx, cfg, core.Drivers{Secrets: secret.Drivers{"awssm": awssm.Open(lookup, false)}, Log: slog.New(slog.DiscardHandler)})
+	h, err := core.New(ctx, cfg, core.Drivers{
+		Secrets:  secret.Drivers{"awssm": awssm.Open(lookup, false)},
+		Limiters: ratelimit.Drivers{"redis": redislimit.Open},
+		Log:      slog.New(slog.DiscardHandler),
+	})
 	if err != nil {
 		return nil, err
 	}

@@ -77,6 +77,10 @@ func logLine(log *slog.Logger, r *http.Request, x *Record, status int, took time
 	text("subject", x.Caller[:min(16, len(x.Caller))])
 	text("code", x.Code)
 	attrs = append(attrs, slog.Int("status", status))
+	text("limit", x.Limit)
+	if x.LimitFallback {
+		attrs = append(attrs, slog.Bool("limit_fallback", true))
+	}
 	millis("total_ms", took)
 	millis("secret_ms", x.Secret)
 	millis("token_ms", x.Token)

@@ -22,6 +22,9 @@ type Record struct {
 	Caller    string // a hash of the verified caller's issuer and subject, 32 hex digits; "" for an anonymous one
 	TokenHash string // the first 8 bytes of the SHA-256 of the minted token, hex
 
+	Limit         string // the policy that refused the request, as RateLimit names it: caller-86400, tenant
+	LimitFallback bool   // limits were counted by this instance alone, since the shared store is down
+
 	Code  string // "ok", or the problem's code
 	cause error  // the private half of the problem
 

@@ -17,6 +17,8 @@ func Example() {
 		return
 	}
 	defer shared.Close()
-	limiter := ratelimit.Fallback(shared, slog.Default())
-	_ = ratelimit.Middleware(limiter, ratelimit.Quota{N: 30, Per: time.Minute}, "") // in front of the mint
+	_ = ratelimit.Middleware(ratelimit.Options{ // in front of the mint
+		Limiter: ratelimit.NewStore(shared, ratelimit.StoreOptions{Log: slog.Default()}),
+		Caller:  ratelimit.Quotas{{N: 30, Per: time.Minute}, {N: 500, Per: 24 * time.Hour}},
+	})
 }

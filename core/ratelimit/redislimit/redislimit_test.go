@@ -65,7 +65,7 @@ func call(url string) {
 		var mu sync.Mutex
 		var counts [3]int
 		at25(func() {
-			d, err := l.Allow(context.Background(), lines.Text(), shared)
+			d, err := one(l, lines.Text(), shared)
 			mu.Lock()
 			defer mu.Unlock()
 			switch {
@@ -141,12 +141,21 @@ func TestFault28EightProcessesShareOneLimit(t *testing.T) {
 	t.Error("no run of five was decided in time")
 }
 
+// one asks for one bucket.
+func one(l ratelimit.Limiter, key string, q ratelimit.Quota) (ratelimit.Decision, error) {
+	decisions, err := l.Allow(context.Background(), []ratelimit.Bucket{{Key: key, Quota: q}})
+	if err != nil {
+		return ratelimit.Decision{}, err
+	}
+	return decisions[0], nil
+}
+
 func TestAllow(t *testing.T) {
 	s := startServer(t)
 	l := open(t, s.url())
 	q := ratelimit.Quota{N: 2, Per: 20 * time.Second}
 	for i, want := range []ratelimit.Decision{{Allowed: true, Remaining: 1}, {Allowed: true}, {}, {}} {
-		d, err := l.Allow(t.Context(), "acme:ada", q)
+		d, err := one(l, "acme:ada", q)
 		if err != nil || d.Allowed != want.Allowed || d.Remaining != want.Remaining {
 			t.Errorf("call %d: %+v, %v; want %+v", i, d, err, want)
 		}
@@ -154,11 +163,11 @@ func TestAllow(t *testing.T) {
 			t.Errorf("call %d: Retry %v, Reset %v", i, d.Retry, d.Reset)
 		}
 	}
-	if d, err := l.Allow(t.Context(), "acme:bob", q); err != nil || !d.Allowed {
+	if d, err := one(l, "acme:bob", q); err != nil || !d.Allowed {
 		t.Errorf("another caller: %+v, %v", d, err)
 	}
 	for _, key := range s.keys(t.Context()) {
-		if !strings.HasPrefix(key, "rate:orga-session:acme:") {
+		if !strings.HasPrefix(key, "orga-session:{acme:}") {
 			t.Errorf("key %q", key)
 		}
 	}
@@ -169,7 +178,7 @@ func TestAnotherQuotaStartsWhole(t *testing.T) {
 	l := open(t, startServer(t).url())
 	for _, q := range []ratelimit.Quota{{N: 1, Per: 24 * time.Hour}, {N: 1, Per: time.Minute}, {N: 2, Per: time.Minute}} {
 		for i := range q.N + 1 {
-			if d, err := l.Allow(t.Context(), "acme:ada", q); err != nil || d.Allowed != (i < q.N) || d.Retry > q.Per {
+			if d, err := one(l, "acme:ada", q); err != nil || d.Allowed != (i < q.N) || d.Retry > q.Per {
 				t.Errorf("%v, call %d: %+v, %v", q, i, d, err)
 			}
 		}
@@ -185,7 +194,7 @@ func TestBurstTravelsTogether(t *testing.T) {
 	var wg sync.WaitGroup
 	for range 200 {
 		wg.Go(func() {
-			d, err := l.Allow(t.Context(), "acme:ada", q)
+			d, err := one(l, "acme:ada", q)
 			if err != nil {
 				t.Error(err)
 			}
@@ -239,13 +248,13 @@ func TestFault29DegradesAndRecovers(t *testing.T) {
 			t.Parallel()
 			s := startServer(t)
 			var log safeBuffer
-			l := ratelimit.Fallback(open(t, s.url()), slog.New(slog.NewTextHandler(&log, nil)))
+			l := ratelimit.NewStore(open(t, s.url()), ratelimit.StoreOptions{Log: slog.New(slog.NewTextHandler(&log, nil))})
 			q := ratelimit.Quota{N: 3, Per: 10 * time.Hour}
 			var slowest time.Duration
 			allow := func(key string) bool {
 				t.Helper()
 				start := time.Now()
-				d, err := l.Allow(t.Context(), key, q)
+				d, err := one(l, key, q)
 				slowest = max(slowest, time.Since(start))
 				if err != nil {
 					t.Fatal(err)
@@ -292,7 +301,7 @@ func TestFault29Strict(t *testing.T) {
 		t.Run("the server "+outage.name, func(t *testing.T) {
 			t.Parallel()
 			s := startServer(t)
-			h := request.Handler(ratelimit.Middleware(open(t, s.url()), ratelimit.Quota{N: 3, Per: time.Hour}, "")(
+			h := request.Handler(ratelimit.Middleware(ratelimit.Options{Limiter: open(t, s.url()), Caller: ratelimit.Quotas{{N: 3, Per: time.Hour}}})(
 				http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusOK) })), slog.New(slog.DiscardHandler))
 			ask := func() *httptest.ResponseRecorder {
 				w := httptest.NewRecorder()
@@ -346,10 +355,10 @@ func TestPasswords(t *testing.T) {
 
 // The rights that docs/policy.md asks for are enough.
 func TestLeastRights(t *testing.T) {
-	s := startServer(t, strings.Fields("--user orga on >"+canary+" ~rate:orga-session:* +eval +evalsha +get +set +time +ping")...)
+	s := startServer(t, strings.Fields("--user orga on >"+canary+" ~orga-session:* +eval +evalsha +get +set +time +ping")...)
 	l := open(t, "redis://orga:"+canary+"@"+s.addr)
 	for range 2 { // EVAL, then EVALSHA
-		if _, err := l.Allow(t.Context(), "acme:ada", ratelimit.Quota{N: 2, Per: time.Minute}); err != nil {
+		if _, err := one(l, "acme:ada", ratelimit.Quota{N: 2, Per: time.Minute}); err != nil {
 			t.Error(err)
 		}
 	}
@@ -414,13 +423,13 @@ func TestAnswersOfAnotherShape(t *testing.T) {
 			t.Fatal(err)
 		}
 		defer l.Close()
-		h := request.Handler(ratelimit.Middleware(l, ratelimit.Quota{N: 3, Per: time.Hour}, "")(http.NotFoundHandler()), slog.New(slog.DiscardHandler))
+		h := request.Handler(ratelimit.Middleware(ratelimit.Options{Limiter: l, Caller: ratelimit.Quotas{{N: 3, Per: time.Hour}}})(http.NotFoundHandler()), slog.New(slog.DiscardHandler))
 		w := httptest.NewRecorder()
 		h.ServeHTTP(w, httptest.NewRequest(http.MethodGet, "/", nil))
 		if w.Code != http.StatusServiceUnavailable || !strings.Contains(w.Body.String(), "limiter_unavailable") {
 			t.Errorf("%q: %d %s", tt, w.Code, w.Body)
 		}
-		if _, err := l.Allow(t.Context(), "ada", ratelimit.Quota{N: 1, Per: time.Second}); err == nil || strings.Contains(err.Error(), canary) {
+		if _, err := one(l, "ada", ratelimit.Quota{N: 1, Per: time.Second}); err == nil || strings.Contains(err.Error(), canary) {
 			t.Errorf("%q: %v", tt, err)
 		}
 	}
@@ -434,7 +443,7 @@ func TestServersThatRepeatThePassword(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer l.Close()
-	_, allowErr := l.Allow(t.Context(), "ada", ratelimit.Quota{N: 1, Per: time.Second})
+	_, allowErr := one(l, "ada", ratelimit.Quota{N: 1, Per: time.Second})
 	for _, err := range []error{allowErr, l.Ping(t.Context())} {
 		if err == nil || strings.Contains(err.Error(), canary) {
 			t.Errorf("%v", err)
@@ -474,7 +483,7 @@ func TestNobodyThere(t *testing.T) {
 	}
 	defer l.Close()
 	start := time.Now()
-	_, err = l.Allow(t.Context(), "ada", ratelimit.Quota{N: 1, Per: time.Second})
+	_, err = one(l, "ada", ratelimit.Quota{N: 1, Per: time.Second})
 	if took := time.Since(start); err == nil || took > 100*time.Millisecond+scheduling || strings.Contains(err.Error(), canary) {
 		t.Errorf("%v after %v", err, took)
 	}

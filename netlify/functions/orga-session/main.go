@@ -9,6 +9,8 @@ import (
 
 	"github.com/orga-session/orga-session/core"
 	"github.com/orga-session/orga-session/core/lambdahttp"
+	"github.com/orga-session/orga-session/core/ratelimit"
+	"github.com/orga-session/orga-session/core/ratelimit/redislimit"
 	"github.com/orga-session/orga-session/core/secret"
 	"github.com/orga-session/orga-session/core/secret/awssm"
 )
@@ -25,8 +27,9 @@ func main() {
 	h, _ := core.New(context.Background(), cfg, core.Drivers{
 		// The AWS credentials in this environment are Netlify's: only ORGA_AWS_* are the owner's. Google's
 		// store is not linked: it is 1.1 MB more, and there are no credentials of Google's here.
-		Secrets: secret.Drivers{"awssm": awssm.Open(os.LookupEnv, false)},
-		Log:     log,
+		Secrets:  secret.Drivers{"awssm": awssm.Open(os.LookupEnv, false)},
+		Limiters: ratelimit.Drivers{"redis": redislimit.Open, "rediss": redislimit.Open},
+		Log:      log,
 	})
 	lambda.StartWithOptions(lambdahttp.Netlify(h))
 }

@@ -1,11 +1,15 @@
 package ratelimit_test
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net/http"
+	"net/http/httptest"
 	"net/netip"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -17,25 +21,38 @@ import (
 	"github.com/orga-session/orga-session/core/ratelimit"
 )
 
-func TestParseQuota(t *testing.T) {
-	for s, want := range map[string]ratelimit.Quota{
-		"30/1m":   {N: 30, Per: time.Minute},
-		"1/1s":    {N: 1, Per: time.Second},
-		"60/1h":   {N: 60, Per: time.Hour},
-		"2/500ms": {N: 2, Per: 500 * time.Millisecond},
+// one asks for one bucket.
+func one(l ratelimit.Limiter, key string, q ratelimit.Quota) (ratelimit.Decision, error) {
+	decisions, err := l.Allow(context.Background(), []ratelimit.Bucket{{Key: key, Quota: q}})
+	if err != nil {
+		return ratelimit.Decision{}, err
+	}
+	return decisions[0], nil
+}
+
+func TestParseQuotas(t *testing.T) {
+	for s, want := range map[string]ratelimit.Quotas{
+		"30/1m":              {{N: 30, Per: time.Minute}},
+		"1/1s":               {{N: 1, Per: time.Second}},
+		"60/1h":              {{N: 60, Per: time.Hour}},
+		"2/500ms":            {{N: 2, Per: 500 * time.Millisecond}},
+		"30/1m,500/24h":      {{N: 30, Per: time.Minute}, {N: 500, Per: 24 * time.Hour}},
+		"30/1m , 9999/8784h": {{N: 30, Per: time.Minute}, {N: 9999, Per: 366 * 24 * time.Hour}},
+		"off":                ratelimit.Off,
 	} {
-		if got, err := ratelimit.ParseQuota(s); err != nil || got != want {
+		if got, err := ratelimit.ParseQuotas(s); err != nil || !slices.Equal(got, want) {
 			t.Errorf("%s: %v, %v", s, got, err)
 		}
 	}
 	for _, s := range []string{
-		"", "30", "30/", "/1m", "0/1m", "-1/1m", "+/1m", "1.5/1m", "30/0s", "30/-1m", "30/m", "30/1", "30/1m/2", " 30/1m", "30 /1m", "off",
-		"99999999999/1m", "1000/1us1ns1", "2000000000/1s", "30/1m secret",
+		"", "30", "30/", "/1m", "0/1m", "-1/1m", "+/1m", "1.5/1m", "30/0s", "30/-1m", "30/m", "30/1", "30/1m/2", "30 /1m", "OFF", "off,30/1m", "30/1m,off",
+		"99999999999/1m", "1000/1us1ns1", "2000000000/1s", "30/1m secret", "30/1m,", ",30/1m", "30/1m;500/24h",
+		"1/8784h1s", "1/100000h", "30/1m,0/24h", "30/1m,30/60s", "1/500ms,1/1s", // fault 72
 	} {
-		got, err := ratelimit.ParseQuota(s)
-		if err == nil || got != (ratelimit.Quota{}) {
+		got, err := ratelimit.ParseQuotas(s)
+		if err == nil || got != nil {
 			t.Errorf("%q passes as %v", s, got)
-		} else if len(s) > 3 && strings.Contains(err.Error(), s) {
+		} else if len(s) > 6 && strings.Contains(err.Error(), s) {
 			t.Errorf("%q is in the error: %v", s, err)
 		}
 	}
@@ -44,7 +61,7 @@ func TestParseQuota(t *testing.T) {
 func TestLimitAnswers(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		m := new(minted)
-		h := ratelimit.Middleware(ratelimit.NewMemory(), ratelimit.Quota{N: 3, Per: 30 * time.Second}, "")(m)
+		h := ratelimit.Middleware(ratelimit.Options{Limiter: ratelimit.NewMemory(), Caller: ratelimit.Quotas{{N: 3, Per: 30 * time.Second}}})(m)
 		for _, want := range []struct {
 			status                 int
 			limit, retry, contains string
@@ -82,7 +99,7 @@ func TestLimitAnswers(t *testing.T) {
 
 func TestNoQuotaIsNoLimit(t *testing.T) {
 	m := new(minted)
-	h := ratelimit.Middleware(broken{}, ratelimit.Quota{}, "")(m)
+	h := ratelimit.Middleware(ratelimit.Options{Limiter: broken{}, Caller: ratelimit.Off})(m)
 	if w := serve(h, newRequest()); m.n != 1 || w.Header().Get("RateLimit") != "" {
 		t.Errorf("minted %d times, RateLimit %q", m.n, w.Header().Get("RateLimit"))
 	}
@@ -94,13 +111,13 @@ func TestNoQuotaIsNoLimit(t *testing.T) {
 // broken is a Limiter whose store is out.
 type broken struct{}
 
-func (broken) Allow(context.Context, string, ratelimit.Quota) (ratelimit.Decision, error) {
-	return ratelimit.Decision{}, errors.New("out")
+func (broken) Allow(context.Context, []ratelimit.Bucket) ([]ratelimit.Decision, error) {
+	return nil, errors.New("out")
 }
 
 func TestLimiterThatFailsRefuses(t *testing.T) {
 	m := new(minted)
-	w := serve(ratelimit.Middleware(broken{}, ratelimit.Quota{N: 1, Per: time.Second}, "")(m), newRequest())
+	w := serve(ratelimit.Middleware(ratelimit.Options{Limiter: broken{}, Caller: ratelimit.Quotas{{N: 1, Per: time.Second}}})(m), newRequest())
 	if codeOf(t, w) != "limiter_unavailable" || w.Header().Get("Retry-After") != "1" || m.n != 0 {
 		t.Errorf("code %q, Retry-After %q, minted %d times", codeOf(t, w), w.Header().Get("Retry-After"), m.n)
 	}
@@ -143,7 +160,7 @@ func TestCallersThatAreOne(t *testing.T) {
 		{"a subject that looks like an address", as("192.0.2.1", "198.51.100.1:1"), from("192.0.2.1:1"), false},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			h := verified(ratelimit.Middleware(ratelimit.NewMemory(), ratelimit.Quota{N: 1, Per: time.Hour}, "")(new(minted)))
+			h := verified(ratelimit.Middleware(ratelimit.Options{Limiter: ratelimit.NewMemory(), Caller: ratelimit.Quotas{{N: 1, Per: time.Hour}}})(new(minted)))
 			if w := serve(h, tt.a); w.Code != 200 {
 				t.Fatalf("the first: %d", w.Code)
 			}
@@ -157,7 +174,7 @@ func TestCallersThatAreOne(t *testing.T) {
 func TestTenantsCountApart(t *testing.T) {
 	l, q := ratelimit.NewMemory(), ratelimit.Quota{N: 1, Per: time.Hour}
 	for _, tenant := range []string{"", "acme", "other"} {
-		h := ratelimit.Middleware(l, q, tenant)(new(minted))
+		h := ratelimit.Middleware(ratelimit.Options{Limiter: l, Caller: ratelimit.Quotas{q}, Tenant: tenant})(new(minted))
 		if w := serve(h, newRequest()); w.Code != 200 {
 			t.Errorf("tenant %q: %d", tenant, w.Code)
 		}
@@ -166,11 +183,11 @@ func TestTenantsCountApart(t *testing.T) {
 
 func TestLimiterKeysTellNobody(t *testing.T) {
 	var keys recorder
-	h := verified(ratelimit.Middleware(&keys, ratelimit.Quota{N: 1, Per: time.Hour}, "acme")(new(minted)))
+	h := verified(ratelimit.Middleware(ratelimit.Options{Limiter: &keys, Caller: ratelimit.Quotas{{N: 1, Per: time.Hour}}, Tenant: "acme"})(new(minted)))
 	r := newRequest("Test-Caller", "5f")
 	r.RemoteAddr = "192.0.2.77:1"
 	serve(h, r)
-	serve(ratelimit.Middleware(&keys, ratelimit.Quota{N: 1, Per: time.Hour}, "acme")(new(minted)), r)
+	serve(ratelimit.Middleware(ratelimit.Options{Limiter: &keys, Caller: ratelimit.Quotas{{N: 1, Per: time.Hour}}, Tenant: "acme"})(new(minted)), r)
 	if len(keys) != 2 || keys[0] == keys[1] {
 		t.Fatalf("keys %q", keys)
 	}
@@ -184,9 +201,9 @@ func TestLimiterKeysTellNobody(t *testing.T) {
 // recorder is a Limiter that lets everybody through and keeps the keys.
 type recorder []string
 
-func (r *recorder) Allow(_ context.Context, key string, _ ratelimit.Quota) (ratelimit.Decision, error) {
-	*r = append(*r, key)
-	return ratelimit.Decision{Allowed: true}, nil
+func (r *recorder) Allow(_ context.Context, buckets []ratelimit.Bucket) ([]ratelimit.Decision, error) {
+	*r = append(*r, buckets[0].Key)
+	return []ratelimit.Decision{{Allowed: true}}, nil
 }
 
 func TestManyForgedAddressesAreOneBucket(t *testing.T) {
@@ -211,7 +228,7 @@ func TestManyForgedAddressesAreOneBucket(t *testing.T) {
 			},
 		} {
 			m := new(minted)
-			h := ratelimit.Middleware(l, q, "")(m)
+			h := ratelimit.Middleware(ratelimit.Options{Limiter: l, Caller: ratelimit.Quotas{q}})(m)
 			for i := range 1000 {
 				serve(h, make(i))
 			}
@@ -238,7 +255,7 @@ func TestMemory(t *testing.T) {
 		}},
 		{"section 7: a burst of two passes a quota of two", ratelimit.Quota{N: 2, Per: time.Minute}, []step{{0, true, 1}, {200 * time.Millisecond, true, 0}}},
 		{"one", ratelimit.Quota{N: 1, Per: time.Second}, []step{{0, true, 0}, {999 * time.Millisecond, false, 0}, {time.Millisecond, true, 0}}},
-		{"a share that does not divide", ratelimit.Quota{N: 3, Per: 10}, []step{{0, true, 2}, {0, true, 1}, {0, true, 0}, {0, false, 0}}},
+		{"a share that does not divide", ratelimit.Quota{N: 3, Per: 10 * time.Microsecond}, []step{{0, true, 2}, {0, true, 1}, {0, true, 0}, {0, false, 0}}},
 		{"a refused one does not count", ratelimit.Quota{N: 1, Per: time.Second}, []step{{0, true, 0}, {500 * time.Millisecond, false, 0}, {500 * time.Millisecond, true, 0}}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -246,7 +263,7 @@ func TestMemory(t *testing.T) {
 				m := ratelimit.NewMemory()
 				for i, s := range tt.steps {
 					time.Sleep(s.after)
-					d, err := m.Allow(t.Context(), "ada", tt.q)
+					d, err := one(m, "ada", tt.q)
 					if err != nil || d.Allowed != s.allow || d.Remaining != s.left {
 						t.Errorf("step %d: %+v, %v; want %+v", i, d, err, s)
 					}
@@ -265,7 +282,7 @@ func TestMemoryUnderRace(t *testing.T) {
 		results := make(chan bool, 200)
 		for range 200 {
 			go func() {
-				d, _ := m.Allow(t.Context(), "ada", ratelimit.Quota{N: 50, Per: time.Hour})
+				d, _ := one(m, "ada", ratelimit.Quota{N: 50, Per: time.Hour})
 				results <- d.Allowed
 			}()
 		}
@@ -289,10 +306,10 @@ func TestMemoryIsBounded(t *testing.T) {
 		before, halfway := heap(), uint64(0)
 		m := ratelimit.NewMemory()
 		for range q.N {
-			_, _ = m.Allow(t.Context(), "limited", q)
+			_, _ = one(m, "limited", q)
 		}
 		for i := range callers {
-			if d, _ := m.Allow(t.Context(), strconv.Itoa(i), q); !d.Allowed {
+			if d, _ := one(m, strconv.Itoa(i), q); !d.Allowed {
 				t.Fatal("a new caller is refused")
 			}
 			if i == callers/2 {
@@ -307,7 +324,7 @@ func TestMemoryIsBounded(t *testing.T) {
 		} else {
 			t.Logf("%d callers take %.1f MB", callers, float64(grown)/(1<<20))
 		}
-		if d, _ := m.Allow(t.Context(), "limited", q); d.Allowed {
+		if d, _ := one(m, "limited", q); d.Allowed {
 			t.Error("fault 32: a limited caller got a fresh quota by bringing others along")
 		}
 	})
@@ -319,7 +336,7 @@ func BenchmarkMemory(b *testing.B) {
 	b.Run("one caller", func(b *testing.B) {
 		b.ReportAllocs()
 		for b.Loop() {
-			_, _ = m.Allow(b.Context(), "ada", q)
+			_, _ = one(m, "ada", q)
 		}
 	})
 	b.Run("new callers, table full", func(b *testing.B) {
@@ -330,25 +347,77 @@ func BenchmarkMemory(b *testing.B) {
 		i := 0
 		b.ReportAllocs()
 		for b.Loop() {
-			_, _ = m.Allow(b.Context(), keys[i&(len(keys)-1)], q)
+			_, _ = one(m, keys[i&(len(keys)-1)], q)
 			i++
 		}
 	})
 }
 
-// To a limiter, a clock that was set back looks like this: a quota that will be whole again later than
-// a whole period from now.
-func TestMemoryForgivesWhenTheClockIsSetBack(t *testing.T) {
+// Fault 68: several windows, each with a policy of its own in the headers; Retry-After is that of the one that
+// refuses.
+func TestFault68SeveralWindows(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		m := ratelimit.NewMemory()
-		_, _ = m.Allow(t.Context(), "ada", ratelimit.Quota{N: 1, Per: time.Hour})
-		q := ratelimit.Quota{N: 1, Per: time.Second}
-		if d, _ := m.Allow(t.Context(), "ada", q); d.Allowed || d.Retry > q.Per {
-			t.Errorf("at once: %+v", d)
-		}
-		time.Sleep(q.Per)
-		if d, _ := m.Allow(t.Context(), "ada", q); !d.Allowed {
-			t.Errorf("after a period: %+v", d)
+		m := new(minted)
+		h := ratelimit.Middleware(ratelimit.Options{
+			Limiter: ratelimit.NewMemory(),
+			Caller:  ratelimit.Quotas{{N: 2, Per: time.Minute}, {N: 3, Per: time.Hour}},
+		})(m)
+		for i, want := range []struct {
+			after  time.Duration
+			status int
+			limit  string
+			retry  string
+		}{
+			{0, 200, `"caller";r=1;t=30, "caller-3600";r=2;t=1200`, ""},
+			{0, 200, `"caller";r=0;t=60, "caller-3600";r=1;t=2400`, ""},
+			{0, 429, `"caller";r=0;t=30, "caller-3600";r=1;t=30`, "30"},
+			{30 * time.Second, 200, `"caller";r=0;t=60, "caller-3600";r=0;t=3570`, ""},
+			{30 * time.Second, 429, `"caller";r=1;t=30, "caller-3600";r=0;t=1140`, "1140"},
+			{1140 * time.Second, 200, `"caller";r=1;t=30, "caller-3600";r=0;t=3600`, ""},
+		} {
+			time.Sleep(want.after)
+			w := serve(h, newRequest())
+			if w.Code != want.status || w.Header().Get("RateLimit") != want.limit || w.Header().Get("Retry-After") != want.retry {
+				t.Errorf("call %d: %d, RateLimit %s, Retry-After %q; want %+v", i, w.Code, w.Header().Get("RateLimit"), w.Header().Get("Retry-After"), want)
+			}
+			if got, want := w.Header().Get("RateLimit-Policy"), `"caller";q=2;w=60, "caller-3600";q=3;w=3600`; got != want {
+				t.Errorf("RateLimit-Policy %s, want %s", got, want)
+			}
 		}
 	})
+}
+
+// Fault 69: a tenant's budget holds for all of its callers, and for no other tenant; the log names it.
+func TestFault69TenantBudget(t *testing.T) {
+	l := ratelimit.NewMemory()
+	var log bytes.Buffer
+	handler := func(tenant string) http.Handler {
+		return ratelimit.Middleware(ratelimit.Options{
+			Limiter: l, Tenant: tenant, Log: slog.New(slog.NewTextHandler(&log, nil)),
+			Caller: ratelimit.Quotas{{N: 3, Per: time.Minute}}, Budget: ratelimit.Quotas{{N: 5, Per: 24 * time.Hour}, {N: 50, Per: 48 * time.Hour}},
+		})(new(minted))
+	}
+	acme, other := handler("acme"), handler("other")
+	for i := range 10 {
+		r := newRequest()
+		r.RemoteAddr = fmt.Sprintf("192.0.2.%d:1", i)
+		var line bytes.Buffer
+		w := httptest.NewRecorder()
+		request.Handler(acme, slog.New(slog.NewTextHandler(&line, nil))).ServeHTTP(w, r)
+		if (w.Code == 200) != (i < 5) {
+			t.Errorf("caller %d: %d", i, w.Code)
+		}
+		if w.Code == 429 && (!strings.Contains(line.String(), "limit=tenant ") || w.Header().Get("Retry-After") != "17280") {
+			t.Errorf("caller %d: Retry-After %s, %s", i, w.Header().Get("Retry-After"), line.String())
+		}
+		if got, want := w.Header().Get("RateLimit-Policy"), `"caller";q=3;w=60, "tenant";q=5;w=86400, "tenant-172800";q=50;w=172800`; got != want {
+			t.Errorf("RateLimit-Policy %s, want %s", got, want)
+		}
+	}
+	if w := serve(other, newRequest()); w.Code != 200 || !strings.Contains(w.Header().Get("RateLimit"), `"tenant";r=4`) {
+		t.Errorf("another tenant: %d, RateLimit %s", w.Code, w.Header().Get("RateLimit"))
+	}
+	if n := strings.Count(log.String(), ratelimit.MsgBudget); n != 1 || !strings.Contains(log.String(), "tenant=acme limit=tenant quota=5/24h0m0s remaining=1") {
+		t.Errorf("the log says %d times that the budget runs low, want once:\n%s", n, log.String())
+	}
 }

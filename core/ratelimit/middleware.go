@@ -1,0 +1,194 @@
+package ratelimit
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+	"log/slog"
+	"math"
+	"net/http"
+	"strconv"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"github.com/orga-session/orga-session/core/internal/request"
+	"github.com/orga-session/orga-session/core/platform"
+	"github.com/orga-session/orga-session/core/problem"
+)
+
+// Options configure [Middleware].
+type Options struct {
+	Limiter Limiter
+	Tenant  string // "" for the default tenant
+	Caller  Quotas // the windows of each caller; empty and [Off] are no limit
+	Budget  Quotas // what all callers of the tenant may use together; the same
+	Log     *slog.Logger
+}
+
+// MsgBudget is the log message when 80 percent of a tenant's budget are used: once, until less than 70 are.
+const MsgBudget = "tenant budget at 80 percent"
+
+// Middleware lets a request through when its caller's quotas and its tenant's budget all have room for it, and
+// answers 429 otherwise; a refused request uses up none of them. A request that the limiter cannot count is
+// answered 503.
+//
+// A caller is the subject that was verified, else the address in RemoteAddr, where the /64 of an IPv6 address
+// is one caller: it is what one household has. Callers with unknown addresses are one caller together.
+//
+// Every answer names the policies and what is left in RateLimit-Policy and RateLimit
+// (draft-ietf-httpapi-ratelimit-headers-10).
+func Middleware(o Options) func(http.Handler) http.Handler {
+	policies := newPolicies(o)
+	if len(policies) == 0 {
+		return func(next http.Handler) http.Handler { return next }
+	}
+	var described []string
+	for _, p := range policies {
+		described = append(described, fmt.Sprintf(`"%s";q=%d;w=%d`, p.name, p.quota.N, wholeSeconds(p.quota.Per)))
+	}
+	policyHeader := []string{strings.Join(described, ", ")}
+	return func(next http.Handler) http.Handler {
+		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			record := request.From(r.Context())
+			decisions, err := o.Limiter.Allow(r.Context(), buckets(policies, o.Tenant, r))
+			if err != nil {
+				request.Fail(w, r, &problem.Problem{Code: problem.LimiterUnavailable, RetryAfter: time.Second, Cause: err})
+				return
+			}
+			var wait time.Duration
+			for i, d := range decisions {
+				if !d.Allowed && d.Retry >= wait {
+					wait, record.Limit = max(d.Retry, 1), policies[i].name
+				}
+				policies[i].watch(o, d)
+			}
+			if record.Tracing() {
+				record.Step(r.Context(), "limit", slog.Bool("allowed", wait == 0), slog.String("limit", record.Limit))
+			}
+			h := w.Header()
+			h["Ratelimit-Policy"] = policyHeader
+			if left := remaining(policies, decisions, wait); left != "" {
+				h.Set("RateLimit", left)
+			}
+			if wait > 0 {
+				request.Fail(w, r, &problem.Problem{Code: problem.RateLimited, RetryAfter: wait})
+				return
+			}
+			next.ServeHTTP(w, r)
+		})
+	}
+}
+
+// policy is a quota as the headers and the log name it.
+type policy struct {
+	name   string
+	quota  Quota
+	budget *budget // nil for a caller's
+}
+
+// budget remembers whether most of a tenant's budget is used.
+type budget struct{ low atomic.Bool }
+
+func newPolicies(o Options) []policy {
+	var policies []policy
+	add := func(name string, quotas Quotas, isBudget bool) {
+		if quotas.off() {
+			return
+		}
+		for i, q := range quotas {
+			p := policy{name: name, quota: q}
+			if i > 0 {
+				p.name += "-" + strconv.FormatInt(wholeSeconds(q.Per), 10)
+			}
+			if isBudget {
+				p.budget = new(budget)
+			}
+			policies = append(policies, p)
+		}
+	}
+	add("caller", o.Caller, false)
+	add("tenant", o.Budget, true)
+	return policies
+}
+
+func buckets(policies []policy, tenant string, r *http.Request) []Bucket {
+	list := make([]Bucket, len(policies))
+	caller, all := callerKey(r, tenant), tenant+":"
+	for i, p := range policies {
+		list[i] = Bucket{Key: caller, Quota: p.quota}
+		if p.budget != nil {
+			list[i].Key = all
+		}
+	}
+	return list
+}
+
+// watch logs that a tenant's budget runs low.
+func (p policy) watch(o Options, d Decision) {
+	if p.budget == nil || d.Remaining < 0 {
+		return
+	}
+	used := p.quota.N - d.Remaining
+	switch {
+	case 10*used >= 8*p.quota.N:
+		if !p.budget.low.Swap(true) && o.Log != nil {
+			o.Log.Warn(MsgBudget, "tenant", o.Tenant, "limit", p.name, "quota", p.quota.String(), "remaining", d.Remaining)
+		}
+	case 10*used < 7*p.quota.N:
+		p.budget.low.Store(false)
+	}
+}
+
+// remaining is the value of RateLimit. On a refusal, wait, no t points past Retry-After: the draft asks that
+// to be the latest of all.
+func remaining(policies []policy, decisions []Decision, wait time.Duration) string {
+	text := make([]byte, 0, 96)
+	for i, d := range decisions {
+		if d.Remaining < 0 {
+			continue
+		}
+		t := d.Reset
+		switch {
+		case !d.Allowed:
+			t = d.Retry
+		case wait > 0:
+			t = min(t, wait)
+		}
+		if len(text) > 0 {
+			text = append(text, ", "...)
+		}
+		text = append(append(append(text, '"'), policies[i].name...), `";r=`...)
+		text = strconv.AppendInt(text, int64(d.Remaining), 10)
+		text = strconv.AppendInt(append(text, ";t="...), wholeSeconds(t), 10)
+	}
+	return string(text)
+}
+
+// wholeSeconds rounds up: a caller who waits that long has waited long enough.
+func wholeSeconds(d time.Duration) int64 { return int64(math.Ceil(d.Seconds())) }
+
+// callerKey is the key of a caller's buckets.
+func callerKey(r *http.Request, tenant string) string {
+	if caller := request.From(r.Context()).Caller; caller != "" {
+		return tenant + ":" + caller
+	}
+	sum := sha256.Sum256([]byte("address\n" + network(r.RemoteAddr)))
+	return tenant + ":" + hex.EncodeToString(sum[:16])
+}
+
+// network is what counts as one address; "" when it is unknown.
+func network(remoteAddr string) string {
+	addr := platform.ParseAddr(remoteAddr)
+	switch {
+	case !addr.IsValid():
+		return ""
+	case addr.Is4():
+		return addr.String()
+	}
+	p, err := addr.Prefix(64)
+	if err != nil { // it has no zone and 128 bits
+		panic(err)
+	}
+	return p.String()
+}

@@ -1,0 +1,78 @@
+package ratelimit
+
+import (
+	"errors"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/orga-session/orga-session/core/ratelimit/internal/gcra"
+)
+
+// Quota is how many requests are allowed in a period. All N may be used at once; each comes back after its
+// share of the period.
+type Quota struct {
+	N   int
+	Per time.Duration
+}
+
+func (q Quota) String() string { return strconv.Itoa(q.N) + "/" + q.Per.String() }
+
+func (q Quota) rate() gcra.Rate { return gcra.New(q.N, q.Per) }
+
+// Quotas are windows of which each must have room for a request, as 30/1m,500/24h. Empty ones are not set;
+// [Off] is no limit.
+type Quotas []Quota
+
+// Off is no limit.
+var Off = Quotas{{}}
+
+// maxPeriod is the longest Per.
+const maxPeriod = 366 * 24 * time.Hour
+
+// ParseQuotas reads "30/1m", "30/1m,500/24h" or "off". Its error does not repeat s.
+func ParseQuotas(s string) (Quotas, error) {
+	if s == "off" {
+		return Off, nil
+	}
+	var quotas Quotas
+	for window := range strings.SplitSeq(s, ",") {
+		number, period, _ := strings.Cut(strings.TrimSpace(window), "/")
+		n, err := strconv.ParseInt(number, 10, 32)
+		per, perErr := time.ParseDuration(period)
+		if err != nil || perErr != nil {
+			return nil, errors.New("want COUNT/PERIOD, such as 30/1m or 30/1m,500/24h, or off")
+		}
+		quotas = append(quotas, Quota{N: int(n), Per: per})
+	}
+	if err := quotas.Check(); err != nil {
+		return nil, err
+	}
+	return quotas, nil
+}
+
+// Check reports what is wrong with quotas that were not parsed.
+func (qs Quotas) Check() error {
+	if qs.off() {
+		return nil
+	}
+	seconds := make(map[int64]bool)
+	for _, q := range qs {
+		w := wholeSeconds(q.Per)
+		switch {
+		case q.N < 1:
+			return errors.New("want a count of at least 1, such as 30/1m; for no limit, off")
+		case q.Per > maxPeriod:
+			return errors.New("want a period of at most 366 days (8784h)")
+		case q.Per.Microseconds() < int64(q.N):
+			return errors.New("want a period of at least a microsecond a request, such as 30/1m")
+		case seconds[w]: // their policies would have one name
+			return errors.New("want windows with different periods, such as 30/1m,500/24h")
+		}
+		seconds[w] = true
+	}
+	return nil
+}
+
+// off reports whether the quotas limit nothing.
+func (qs Quotas) off() bool { return len(qs) == 0 || len(qs) == 1 && qs[0] == Quota{} }

@@ -1,0 +1,76 @@
+package ratelimit
+
+import (
+	"hash/maphash"
+	"sync"
+	"time"
+)
+
+// maxRefusals bounds the table of refusals: 3 MB when full.
+const maxRefusals = 1 << 16
+
+// refusals remembers which buckets have refused, and until when. A bucket cannot have room before, whatever
+// other instances do. It is bounded; of a few entries at random, a full one forgets the one that ends first.
+type refusals struct {
+	seed maphash.Seed
+
+	mu    sync.Mutex
+	table map[uint64]refusal
+}
+
+// refusal is in microseconds since 1970.
+type refusal struct{ until, fullAt int64 }
+
+func newRefusals() refusals {
+	return refusals{seed: maphash.MakeSeed(), table: make(map[uint64]refusal)}
+}
+
+// find is the answer to a request of which a bucket is known to refuse; nil when none is.
+func (r *refusals) find(buckets []Bucket) []Decision {
+	now := time.Now().UnixMicro()
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if len(r.table) == 0 {
+		return nil
+	}
+	var decisions []Decision
+	for i, b := range buckets {
+		hash := b.hash(r.seed)
+		known, ok := r.table[hash]
+		wait := known.until - now
+		if ok && (wait <= 0 || wait > b.Quota.rate().Share) { // over, or the clock was set back
+			delete(r.table, hash)
+			ok = false
+		}
+		if !ok {
+			continue
+		}
+		if decisions == nil {
+			decisions = make([]Decision, len(buckets))
+			for j := range decisions {
+				decisions[j] = Decision{Allowed: true, Remaining: -1}
+			}
+		}
+		decisions[i] = Decision{
+			Retry: time.Duration(wait) * time.Microsecond,
+			Reset: time.Duration(known.fullAt-now) * time.Microsecond,
+		}
+	}
+	return decisions
+}
+
+// remember keeps the refusals among decisions.
+func (r *refusals) remember(buckets []Bucket, decisions []Decision) {
+	now := time.Now().UnixMicro()
+	for i, d := range decisions {
+		if d.Allowed {
+			continue
+		}
+		r.mu.Lock()
+		if len(r.table) >= maxRefusals {
+			evict(r.table, func(known refusal) float64 { return float64(known.until) })
+		}
+		r.table[buckets[i].hash(r.seed)] = refusal{now + d.Retry.Microseconds(), now + d.Reset.Microseconds()}
+		r.mu.Unlock()
+	}
+}

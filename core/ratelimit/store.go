@@ -1,0 +1,163 @@
+package ratelimit
+
+import (
+	"context"
+	"io"
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/orga-session/orga-session/core/internal/request"
+	"github.com/orga-session/orga-session/core/internal/wallclock"
+)
+
+const (
+	// sharedWait is how long a Store waits for the shared limiter: a request is decided within 100 ms.
+	sharedWait = 90 * time.Millisecond
+	// maxBackoff bounds how long the shared limiter is left alone, and so how long after its return instances
+	// count alone.
+	maxBackoff = 10 * time.Second
+)
+
+// Log messages of a [Store], one at either end of an outage.
+const (
+	MsgStoreDown = "rate limit store unavailable"
+	MsgStoreBack = "rate limit store available again"
+)
+
+// StoreOptions configure a [Store].
+type StoreOptions struct {
+	Strict bool         // fail while the shared limiter is down, rather than count per instance
+	Log    *slog.Logger // nil discards
+}
+
+// Store is a [Limiter] around one that instances share. It bounds how long a decision takes, remembers refusals,
+// and falls back on a [Memory] while the shared limiter is down:
+//
+//   - A decision takes 100 ms at most.
+//   - A bucket that refused is not asked again until the time that it named, so that whoever goes on asking costs
+//     nothing.
+//   - In an outage the instance counts alone, from zero. The shared limiter is left alone for 1, 2, 4 … 10 s after
+//     a failure, so that one request pays for finding out; one request at a time tries again. A Store that is
+//     strict fails instead, and every request tries. An outage is logged once, and so is its end.
+//
+// A Store is safe for concurrent use. Make one with [NewStore] or [Drivers.Open].
+type Store struct {
+	shared  Limiter // nil when there is none: Memory alone
+	strict  bool
+	log     *slog.Logger
+	refused refusals
+
+	mu       sync.Mutex
+	own      *Memory   // of this outage, or of the last one
+	failures int       // in a row; 0 when shared is in use
+	outSince time.Time // wall clock, as is triedAt
+	triedAt  time.Time
+}
+
+// NewStore makes a Store around shared; nil makes one that counts in the memory of the instance.
+func NewStore(shared Limiter, o StoreOptions) *Store {
+	if o.Log == nil {
+		o.Log = slog.New(slog.DiscardHandler)
+	}
+	return &Store{shared: shared, strict: o.Strict, log: o.Log, refused: newRefusals(), own: NewMemory()}
+}
+
+// Ping opens a connection to the shared limiter ahead of the first request, where it has one.
+func (s *Store) Ping(ctx context.Context) error {
+	if p, ok := s.shared.(interface{ Ping(context.Context) error }); ok {
+		return p.Ping(ctx)
+	}
+	return nil
+}
+
+// Close closes the shared limiter.
+func (s *Store) Close() error {
+	if c, ok := s.shared.(io.Closer); ok {
+		return c.Close()
+	}
+	return nil
+}
+
+// Allow implements [Limiter]. Only a Store that is strict fails.
+func (s *Store) Allow(ctx context.Context, buckets []Bucket) ([]Decision, error) {
+	if s.shared == nil {
+		return s.own.Allow(ctx, buckets)
+	}
+	ask, probe := s.next()
+	if !ask {
+		return s.alone(ctx, buckets)
+	}
+	if !probe {
+		if decisions := s.refused.find(buckets); decisions != nil {
+			return decisions, nil
+		}
+	}
+	bounded, cancel := context.WithTimeout(ctx, sharedWait)
+	defer cancel()
+	decisions, err := s.shared.Allow(bounded, buckets)
+	switch {
+	case err == nil:
+		if probe {
+			s.recovered()
+		}
+		s.refused.remember(buckets, decisions)
+		return decisions, nil
+	case ctx.Err() == nil: // a caller who left says nothing about the store
+		s.failed(err, probe)
+	}
+	if s.strict {
+		return nil, err
+	}
+	return s.alone(ctx, buckets)
+}
+
+func (s *Store) alone(ctx context.Context, buckets []Bucket) ([]Decision, error) {
+	request.From(ctx).LimitFallback = true
+	s.mu.Lock()
+	own := s.own
+	s.mu.Unlock()
+	return own.Allow(ctx, buckets)
+}
+
+// next reports whether to ask shared, and whether that is to find out if it is back.
+func (s *Store) next() (ask, probe bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.failures == 0 {
+		return true, false
+	}
+	if !s.strict && wallclock.Within(s.triedAt, min(maxBackoff, time.Second<<min(s.failures-1, 10))) {
+		return false, false
+	}
+	s.triedAt = wallclock.Now() // the others stay away while this one asks
+	return true, true
+}
+
+func (s *Store) failed(err error, probe bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.failures > 0 && !probe { // asked before the outage was known
+		return
+	}
+	s.triedAt = wallclock.Now()
+	if s.failures++; s.failures == 1 {
+		s.outSince = s.triedAt
+		s.own = NewMemory()
+		meanwhile := "this instance counts alone"
+		if s.strict {
+			meanwhile = "every mint is refused"
+		}
+		s.log.Warn(MsgStoreDown, "cause", err.Error(), "meanwhile", meanwhile)
+	}
+}
+
+func (s *Store) recovered() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.failures == 0 {
+		return
+	}
+	s.failures = 0
+	s.log.Info(MsgStoreBack, "down_for", wallclock.Now().Sub(s.outSince).Round(time.Second).String())
+}

@@ -1,0 +1,242 @@
+package ratelimit_test
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"log/slog"
+	"strconv"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/orga-session/orga-session/core/ratelimit"
+)
+
+// Fault 78: a refused caller is answered from memory until its time, then the store is asked again. Others are
+// not touched, nor is anything remembered of requests that were allowed.
+func TestFault78RefusalsAreRemembered(t *testing.T) {
+	for _, strict := range []bool{false, true} {
+		synctest.Test(t, func(t *testing.T) {
+			shared := &store{Memory: ratelimit.NewMemory()}
+			l := ratelimit.NewStore(shared, ratelimit.StoreOptions{Strict: strict})
+			buckets := []ratelimit.Bucket{
+				{Key: "acme:ada", Quota: ratelimit.Quota{N: 2, Per: 20 * time.Second}},
+				{Key: "acme:ada", Quota: ratelimit.Quota{N: 9, Per: time.Hour}},
+				{Key: "acme:", Quota: ratelimit.Quota{N: 100, Per: time.Hour}},
+			}
+			ask := func() []ratelimit.Decision {
+				decisions, err := l.Allow(t.Context(), buckets)
+				if err != nil {
+					t.Fatal(err)
+				}
+				return decisions
+			}
+			ask()
+			ask()
+			shared.asked = 0
+			for i := range 1000 {
+				time.Sleep(5 * time.Millisecond)
+				d := ask()
+				want := 10*time.Second - time.Duration(i+1)*5*time.Millisecond
+				if d[0].Allowed || d[0].Retry != want || d[0].Remaining != 0 || !d[1].Allowed || !d[2].Allowed {
+					t.Fatalf("call %d: %+v, want Retry %v", i, d, want)
+				}
+			}
+			if shared.asked != 1 {
+				t.Errorf("a refused caller asked 1,000 times, and the store was asked %d times, want once", shared.asked)
+			}
+			if d, err := one(l, "acme:bob", buckets[0].Quota); err != nil || !d.Allowed || shared.asked != 2 {
+				t.Errorf("another caller: %+v, %v; asked %d times", d, err, shared.asked)
+			}
+			time.Sleep(5 * time.Second) // when Retry-After is over
+			if d := ask(); !d[0].Allowed || d[0].Remaining != 0 || d[2].Remaining != 97 || shared.asked != 3 {
+				t.Errorf("after its time: %+v; asked %d times, want 3", d, shared.asked)
+			}
+		})
+	}
+}
+
+// A tenant's budget that is used up answers for all of its callers.
+func TestFault78BudgetIsRemembered(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		shared := &store{Memory: ratelimit.NewMemory()}
+		l := ratelimit.NewStore(shared, ratelimit.StoreOptions{})
+		for i := range 100 {
+			caller := "acme:" + strconv.Itoa(i)
+			d, err := l.Allow(t.Context(), []ratelimit.Bucket{
+				{Key: caller, Quota: ratelimit.Quota{N: 1, Per: time.Hour}}, {Key: "acme:", Quota: ratelimit.Quota{N: 5, Per: time.Hour}},
+			})
+			if err != nil || d[1].Allowed != (i < 5) {
+				t.Errorf("call %d: %+v, %v", i, d, err)
+			}
+		}
+		if shared.asked != 6 {
+			t.Errorf("the store was asked %d times, want 6", shared.asked)
+		}
+	})
+}
+
+func TestRefusalsAreBounded(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := ratelimit.NewStore(refusing{}, ratelimit.StoreOptions{})
+		before := heap()
+		for i := range 200_000 {
+			_, _ = one(l, strconv.Itoa(i), ratelimit.Quota{N: 1, Per: time.Hour})
+		}
+		if grown := int64(heap()) - int64(before); grown > 8<<20 {
+			t.Errorf("refusals of 200,000 callers take %d MB", grown>>20)
+		}
+	})
+}
+
+// refusing is a Limiter that refuses everybody.
+type refusing struct{}
+
+func (refusing) Allow(_ context.Context, buckets []ratelimit.Bucket) ([]ratelimit.Decision, error) {
+	decisions := make([]ratelimit.Decision, len(buckets))
+	for i := range decisions {
+		decisions[i].Retry = time.Minute
+	}
+	return decisions, nil
+}
+
+// store is a shared Limiter that can be out, or hang until its context ends.
+type store struct {
+	*ratelimit.Memory
+	asked int
+	fault string
+}
+
+func (s *store) Allow(ctx context.Context, buckets []ratelimit.Bucket) ([]ratelimit.Decision, error) {
+	s.asked++
+	switch s.fault {
+	case "out":
+		return nil, errors.New("out")
+	case "hangs":
+		<-ctx.Done()
+		return nil, ctx.Err()
+	}
+	return s.Memory.Allow(ctx, buckets)
+}
+
+func fallible(t *testing.T) (*store, *ratelimit.Store, *bytes.Buffer) {
+	t.Helper()
+	log := new(bytes.Buffer)
+	shared := &store{Memory: ratelimit.NewMemory()}
+	return shared, ratelimit.NewStore(shared, ratelimit.StoreOptions{Log: slog.New(slog.NewTextHandler(log, nil))}), log
+}
+
+func TestFallback(t *testing.T) {
+	q := ratelimit.Quota{N: 2, Per: time.Hour}
+	for _, fault := range []string{"out", "hangs"} {
+		t.Run("fault 29: "+fault, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				shared, l, log := fallible(t)
+				allow := func() string {
+					t.Helper()
+					start := time.Now()
+					d, err := one(l, "ada", q)
+					if took := time.Since(start); err != nil || took > 100*time.Millisecond {
+						t.Errorf("decided after %v, %v; want within 100 ms", took, err)
+					}
+					return map[bool]string{true: "y", false: "n"}[d.Allowed]
+				}
+				if got := allow() + allow() + allow(); got != "yyn" {
+					t.Errorf("%s: the shared limit is not what holds", got)
+				}
+
+				shared.fault, shared.asked = fault, 0
+				if allow() == "y" || shared.asked != 0 { // fault 78
+					t.Errorf("a refusal is not remembered: the store was asked %d times", shared.asked)
+				}
+				_, _ = one(l, "bob", q) // finds out
+				if got := allow() + allow() + allow(); got != "yyn" {
+					t.Errorf("%s: the instance's own limit does not count from zero", got)
+				}
+				if shared.asked != 1 {
+					t.Errorf("the store was asked %d times in a moment, want once", shared.asked)
+				}
+				for range 600 { // a minute
+					time.Sleep(100 * time.Millisecond)
+					allow()
+				}
+				if shared.asked < 5 || shared.asked > 12 {
+					t.Errorf("the store was asked %d times in a minute, want 1, 2, 4, 8, 10, 10 … s apart", shared.asked)
+				}
+
+				shared.fault = ""
+				time.Sleep(10 * time.Second)
+				if allow() == "y" {
+					t.Error("the shared limit is not back within 10 s")
+				}
+				for _, line := range []string{"level=WARN", "level=INFO"} {
+					if n := strings.Count(log.String(), line); n != 1 {
+						t.Errorf("%d lines of %s in an outage, want 1:\n%s", n, line, log)
+					}
+				}
+			})
+		})
+	}
+
+	t.Run("each outage counts from zero", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			shared, l, _ := fallible(t)
+			allow := func() string {
+				d, _ := one(l, "ada", q)
+				return map[bool]string{true: "y", false: "n"}[d.Allowed]
+			}
+			for outage := range 3 {
+				shared.fault = "out"
+				if got := allow() + allow() + allow(); got != "yyn" {
+					t.Errorf("outage %d: %s, want yyn", outage, got)
+				}
+				shared.fault = ""
+				time.Sleep(10 * time.Second)
+				allow() // finds that it is back
+			}
+		})
+	})
+
+	t.Run("one request pays, and one tries again", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			shared, l, _ := fallible(t)
+			shared.fault = "hangs"
+			_, _ = one(l, "ada", q)
+			time.Sleep(time.Second)
+			shared.asked = 0
+			start := time.Now()
+			done := make(chan time.Duration, 50)
+			for range 50 {
+				go func() {
+					_, _ = one(l, "ada", q)
+					done <- time.Since(start)
+				}()
+			}
+			waited := 0
+			for range 50 {
+				if <-done > 0 {
+					waited++
+				}
+			}
+			if shared.asked != 1 || waited != 1 {
+				t.Errorf("of 50 requests %d asked and %d waited, want 1 and 1", shared.asked, waited)
+			}
+		})
+	})
+
+	t.Run("a caller who leaves is no outage", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			shared, l, log := fallible(t)
+			shared.fault = "hangs"
+			ctx, cancel := context.WithTimeout(t.Context(), time.Millisecond)
+			defer cancel()
+			_, _ = l.Allow(ctx, []ratelimit.Bucket{{Key: "ada", Quota: q}})
+			shared.fault, shared.asked = "", 0
+			if _, _ = one(l, "ada", q); shared.asked != 1 || log.Len() > 0 {
+				t.Errorf("the store was asked %d times, and the log says %q", shared.asked, log)
+			}
+		})
+	})
+}
