@@ -31,8 +31,10 @@ type builder struct {
 	guarded *egress.Transport // to those that tenants name: public addresses only
 	limiter *ratelimit.Store
 	hmacKey *secret.Cache // nil when no tenant asks for hmac
-	issuers auth.Issuers
-	oidc    map[auth.OIDCConfig]auth.Verifier
+
+	issuers       auth.Issuers      // of the settings
+	tenantIssuers auth.Issuers      // of tenants' own: public addresses only
+	claim         *auth.TenantClaim // nil when no claim is asked for
 
 	faults []error
 }
@@ -42,7 +44,7 @@ type tenant struct {
 	http.Handler
 	key  *secret.Cache
 	cors *cors.Policy
-	auth []auth.Verifier
+	auth []auth.Method
 }
 
 func newBuilder(ctx context.Context, cfg Config, drivers Drivers, log *slog.Logger) *builder {
@@ -53,7 +55,12 @@ func newBuilder(ctx context.Context, cfg Config, drivers Drivers, log *slog.Logg
 	b := &builder{
 		cfg: cfg, drivers: drivers, log: watch.Log(log), telemetry: watch,
 		direct: egress.New(nil), guarded: egress.New(egress.PublicOnly),
-		oidc: make(map[auth.OIDCConfig]auth.Verifier),
+	}
+	// Transports of their own: a connection that is opened ahead is Orga's.
+	b.issuers.Transport, b.issuers.Log = egress.New(nil), b.log
+	b.tenantIssuers.Transport, b.tenantIssuers.Log = egress.New(egress.PublicOnly), b.log
+	if cfg.TenantClaim != "" {
+		b.claim = &auth.TenantClaim{Name: cfg.TenantClaim, Log: b.log}
 	}
 	for _, fault := range cfg.faults {
 		b.report(fault)
@@ -123,12 +130,12 @@ func (b *builder) tenant(s scope, name string, t Tenant) *tenant {
 		b.fault(s.name("ORGA_CORS_ORIGINS", "corsOrigins"), err)
 		pages, _ = cors.New(nil) // no origins are always right
 	}
-	built := &tenant{cors: pages, auth: b.verifiers(s, t), key: b.key(s, t)}
+	built := &tenant{cors: pages, auth: b.methods(s, t), key: b.key(s, t)}
 	service := &session.Service{Key: built.key, Orga: b.client(s, t), Log: request.Stamp(b.log)}
 
 	h := session.Handler(service)
 	h = ratelimit.Middleware(ratelimit.Options{Limiter: b.limiter, Tenant: name, Caller: t.RateLimit, Budget: t.TenantRateLimit, Log: b.log})(h)
-	h = auth.Require(built.auth, b.cfg.TenantClaim, name)(h)
+	h = auth.Require(auth.Options{Methods: built.auth, Claim: b.claim, Tenant: name})(h)
 	h = pages.Mint(h)
 	built.Handler = h
 	return built
@@ -137,7 +144,7 @@ func (b *builder) tenant(s scope, name string, t Tenant) *tenant {
 // stranger answers for a tenant that does not exist: as for one that the caller may not use.
 func (b *builder) stranger(home *tenant) http.Handler {
 	h := refuse(forbiddenTenant)
-	h = auth.Require(home.auth, "", "")(h)
+	h = auth.Require(auth.Options{Methods: home.auth})(h)
 	return home.cors.Mint(h)
 }
 

@@ -36,7 +36,8 @@ func TestTenantsShareAnIssuersKeys(t *testing.T) {
 		"acme":{"apiKeySource":"env:ACME_KEY","authAudience":"acme"},
 		"other":{"apiKeySource":"env:OTHER_KEY","authAudience":"other"}}}`,
 		env{"ORGA_AUTH": "oidc", "ORGA_AUTH_ISSUER": issuer.URL, "ORGA_AUTH_AUDIENCE": "voice"}, nil)
-	bad := base64.RawURLEncoding.EncodeToString([]byte(`{"alg":"ES256"}`)) + ".e30." + strings.Repeat("A", 86)
+	part := base64.RawURLEncoding.EncodeToString
+	bad := part([]byte(`{"alg":"ES256"}`)) + "." + part([]byte(`{"iss":"`+issuer.URL+`"}`)) + "." + strings.Repeat("A", 86)
 	for _, tenant := range []string{"", "/acme", "/other"} {
 		if a := d.ask("GET", mintPath+tenant, "Authorization", "Bearer "+bad); a.StatusCode != http.StatusUnauthorized {
 			t.Errorf("%q: %d %s", tenant, a.StatusCode, a.body)

@@ -342,8 +342,8 @@ func TestFileThatAppearsLater(t *testing.T) {
 	}{
 		{"a key that is missing", "ORGA_API_KEY_SOURCE", "", orgatest.Key},
 		{"a key that is malformed", "ORGA_API_KEY_SOURCE", "two words", orgatest.Key},
-		{"an hmac key that is missing", "ORGA_AUTH_HMAC_KEY_SOURCE", "", "hmac key"},
-		{"an hmac key that is empty", "ORGA_AUTH_HMAC_KEY_SOURCE", "\n", "hmac key"},
+		{"an hmac key that is missing", "ORGA_AUTH_HMAC_KEY_SOURCE", "", hmacKey},
+		{"an hmac key that is empty", "ORGA_AUTH_HMAC_KEY_SOURCE", "\n", hmacKey},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			path := t.TempDir() + "/key"
@@ -356,7 +356,7 @@ func TestFileThatAppearsLater(t *testing.T) {
 				put(tt.before)
 			}
 			// No Orga: its connections would hold up the bubble's time. Who gets that far is told so.
-			vars := env{"ORGA_BASE_URL": "http://127.0.0.1:1", "ORGA_AUTH": "hmac", "ORGA_API_KEY": orgatest.Key, "HMAC": "hmac key", "ORGA_AUTH_HMAC_KEY_SOURCE": "env:HMAC"}
+			vars := env{"ORGA_BASE_URL": "http://127.0.0.1:1", "ORGA_AUTH": "hmac", "ORGA_API_KEY": orgatest.Key, "HMAC": hmacKey, "ORGA_AUTH_HMAC_KEY_SOURCE": "env:HMAC"}
 			vars[tt.setting] = "file:" + path
 			synctest.Test(t, func(t *testing.T) {
 				d := deployment{log: new(logBuffer)}
@@ -375,7 +375,7 @@ func TestFileThatAppearsLater(t *testing.T) {
 					if a := d.ask("GET", "/readyz"); a.StatusCode != readyz || readyz != 200 && a.json.Code != code {
 						t.Errorf("%s: readiness is %d %s", when, a.StatusCode, a.body)
 					}
-					if a := d.ask("GET", mintPath, "Authorization", signed("hmac key")); a.StatusCode != mint || a.json.Code != code {
+					if a := d.ask("GET", mintPath, "Authorization", signed(hmacKey)); a.StatusCode != mint || a.json.Code != code {
 						t.Errorf("%s: a mint is %d %s", when, a.StatusCode, a.body)
 					}
 				}
@@ -392,6 +392,9 @@ func TestFileThatAppearsLater(t *testing.T) {
 		})
 	}
 }
+
+// hmacKey is one that callers may sign with.
+const hmacKey = "0123456789abcdef0123456789abcdef"
 
 // signed is the header of an hmac caller who mints now.
 func signed(key string) string {
@@ -448,16 +451,16 @@ func TestLogLine(t *testing.T) {
 
 // With ORGA_DEBUG a request's way is in the log, step by step, each line with the request's id.
 func TestSteps(t *testing.T) {
-	vars := env{"ORGA_DEBUG": "true", "ORGA_AUTH": "hmac,oidc", "HMAC": "hmac key", "ORGA_AUTH_HMAC_KEY_SOURCE": "env:HMAC",
+	vars := env{"ORGA_DEBUG": "true", "ORGA_AUTH": "hmac,oidc", "HMAC": hmacKey, "ORGA_AUTH_HMAC_KEY_SOURCE": "env:HMAC",
 		"ORGA_AUTH_ISSUER": "http://127.0.0.1:1", "ORGA_AUTH_AUDIENCE": "a", "ORGA_CORS_ORIGINS": "https://app.example"}
 	for _, tt := range []struct {
 		name, header string
 		fault        http.Handler
 		steps        string
 	}{
-		{"a mint", signed("hmac key"), nil, "route cors auth limit key mint ice ok"},
-		{"a second attempt", signed("hmac key"), orgatest.Status(500, ""), "route cors auth limit key mint wait mint ice ok"},
-		{"a refusal", signed("another key"), nil, "route cors auth auth unauthenticated"},
+		{"a mint", signed(hmacKey), nil, "route cors auth limit key mint ice ok"},
+		{"a second attempt", signed(hmacKey), orgatest.Status(500, ""), "route cors auth limit key mint wait mint ice ok"},
+		{"a refusal", signed("another" + hmacKey), nil, "route cors auth auth unauthenticated"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			d := deploy(t, vars, nil)
@@ -552,13 +555,27 @@ func TestNoICEServers(t *testing.T) {
 	t.Errorf("no such line in\n%s", d.log)
 }
 
-// A shared key that can be guessed is warned of.
-func TestShortHMACKey(t *testing.T) {
-	long := strings.Repeat("0123456789abcdef", 2)
-	for key, warned := range map[string]bool{long: false, long + "\n" + long: false, "short": true, long + "\nshort": true} {
-		d := deploy(t, env{"ORGA_AUTH": "hmac", "HMAC": key, "ORGA_AUTH_HMAC_KEY_SOURCE": "env:HMAC"}, nil)
-		if strings.Contains(d.log.String(), "an hmac key is shorter") != warned || strings.Contains(d.log.String(), `"short`) {
-			t.Errorf("%d characters: %s", len(key), d.log)
+// fault 61: a line of the secret that is no key is a fault, not a key that callers may sign with.
+func TestHMACKeys(t *testing.T) {
+	for _, tt := range []struct {
+		secret string
+		fault  bool
+	}{
+		{hmacKey, false},
+		{hmacKey + "\n" + hmacKey, false},
+		{hmacKey + "\r\n" + hmacKey + "\r\n", false},
+		{"short", true},
+		{hmacKey + "\nshort", true},
+		{hmacKey + "\n" + hmacKey + "\n" + hmacKey, true},
+		{"# a comment that is long enough to be a key\n" + hmacKey, true},
+		{"-----BEGIN PRIVATE KEY-----\n" + hmacKey, true},
+	} {
+		d := deploy(t, env{"ORGA_AUTH": "hmac", "HMAC": tt.secret, "ORGA_AUTH_HMAC_KEY_SOURCE": "env:HMAC"}, nil)
+		if (d.fault != nil) != tt.fault || tt.fault && !strings.Contains(d.fault.Error(), "ORGA_AUTH_HMAC_KEY_SOURCE: ") {
+			t.Errorf("%q: the fault is %v", tt.secret, d.fault)
+		}
+		if strings.Contains(d.log.String(), hmacKey) || strings.Contains(d.log.String(), "comment") {
+			t.Errorf("the secret is in the log: %s", d.log)
 		}
 	}
 }

@@ -85,17 +85,28 @@ func TestTenants(t *testing.T) {
 	}
 }
 
-// An issuer of its own comes with keys of its own: the default tenant's are not inherited beside it.
+// An issuer of its own comes with keys of its own: the default tenant's are not inherited beside it. fault 60:
+// they are fetched from public addresses only.
 func TestTenantIssuerHasKeysOfItsOwn(t *testing.T) {
 	var asked []string
 	issuer := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { asked = append(asked, r.URL.Path) }))
 	defer issuer.Close()
-	d := withTenants(t, `{"tenants":{"acme":{"apiKeySource":"env:ACME_KEY","authIssuer":"`+issuer.URL+`/acme"}}}`,
+	d := withTenants(t, `{"tenants":{"acme":{"apiKeySource":"env:ACME_KEY","authIssuer":"`+issuer.URL+`/acme"},`+
+		`"other":{"apiKeySource":"env:OTHER_KEY"}}}`,
 		env{"ORGA_AUTH": "oidc", "ORGA_AUTH_ISSUER": issuer.URL, "ORGA_AUTH_AUDIENCE": "voice", "ORGA_AUTH_JWKS_URL": issuer.URL + "/home-keys"}, nil)
-	unsigned := base64.RawURLEncoding.EncodeToString([]byte(`{"alg":"ES256"}`)) + ".e30." + strings.Repeat("A", 86)
-	d.ask("GET", mintPath+"/acme", "Authorization", "Bearer "+unsigned)
-	if len(asked) != 1 || asked[0] != "/acme/.well-known/openid-configuration" {
-		t.Errorf("asked for %q, want the tenant's own issuer", asked)
+	part := base64.RawURLEncoding.EncodeToString
+	unsigned := func(iss string) string {
+		return "Bearer " + part([]byte(`{"alg":"ES256"}`)) + "." + part([]byte(`{"iss":"`+iss+`"}`)) + "." + strings.Repeat("A", 86)
+	}
+	if a := d.ask("GET", mintPath+"/acme", "Authorization", unsigned(issuer.URL+"/acme")); a.json.Code != "auth_unavailable" || asked != nil {
+		t.Errorf("a loopback issuer of a tenant's: %s, asked for %q", a.json.Code, asked)
+	}
+	if !strings.Contains(d.log.String(), `"issuer":"`+issuer.URL+`/acme","cause":"discovery: `) || !strings.Contains(d.log.String(), "public address") {
+		t.Errorf("the tenant's own issuer is not named as the one that was asked:\n%s", d.log)
+	}
+	d.ask("GET", mintPath+"/other", "Authorization", unsigned(issuer.URL))
+	if len(asked) != 1 || asked[0] != "/home-keys" {
+		t.Errorf("asked for %q, want the default tenant's keys", asked)
 	}
 }
 

@@ -1,108 +1,54 @@
 package auth
 
 import (
-	"crypto/sha256"
-	"encoding/hex"
 	"errors"
 	"net/http"
-
-	"github.com/orga-session/orga-session/core/internal/request"
-	"github.com/orga-session/orga-session/core/problem"
 )
 
-// Principal is a caller whose credential held. It is a value, but its claims may be shared with other
-// requests of the same caller: read them, never write them.
+// Principal is a verified caller. It is a value, but its claims may be shared with other requests of the
+// same caller: do not modify them.
 type Principal struct {
-	Subject string         // who, in the words of the issuer; "" when the credential names nobody
-	Issuer  string         // who vouches for it; "" when that is us or the platform
-	Claims  map[string]any // the verified claims, as JSON decodes them; nil when there are none
+	Subject string // the caller's name at the issuer; "" when the credential names nobody
+	Issuer  string // the issuer that vouches for Subject; "" for the platform and for anonymous callers
 
-	// PathSigned says that the credential was made for this request's path, and so vouches for the
-	// tenant in it by itself. A tenant claim is not asked for then.
+	// Claims are verified claims by name. Strings, numbers and booleans are as encoding/json decodes them.
+	// [Issuers.OIDC] keeps only those that its configuration names, lists and objects among them as
+	// [encoding/json.RawMessage].
+	Claims map[string]any
+
+	// PathSigned says that the credential was made for this request's path, and so for the tenant in it:
+	// no tenant claim is needed.
 	PathSigned bool
 }
 
 // Verifier decides whether a request comes from a caller who may mint. To accept another kind of
-// credential (App Check, Turnstile, a session cookie), write one and hand it to Auth.
+// credential (App Check, Turnstile, a session cookie), implement one and use it in a [Method].
 //
-// An error refuses the request: ErrNoCredential when it carries nothing of this verifier's kind, an
-// *problem.Problem when something else is in the way (answered as it is), anything else when the
-// credential does not hold (answered 401). The text of an error is logged, never sent; it must not
-// repeat the credential. Verify is called by many requests at once, and is bound by the request's
-// context.
+// Verify returns [ErrNoCredential] when the request has no credential of its kind, a
+// [*problem.Problem] to be answered as it is, and any other error when the credential is invalid (401).
+// The text of an error is logged, never sent; it must not repeat the credential. Verify is called
+// concurrently and should return when the request's context is done.
 type Verifier interface {
 	Verify(r *http.Request) (Principal, error)
 }
 
-// VerifierFunc is a Verifier of a function.
+// VerifierFunc is a function that is a [Verifier].
 type VerifierFunc func(r *http.Request) (Principal, error)
 
 // Verify calls f.
 func (f VerifierFunc) Verify(r *http.Request) (Principal, error) { return f(r) }
 
-// ErrNoCredential says that a request carries no credential of the kind that a Verifier reads.
+// ErrNoCredential is returned by a [Verifier] for a request without a credential of its kind.
 var ErrNoCredential = errors.New("no credential of a kind that is accepted")
 
-// errTenant is the private half of a refusal to a verified caller.
-var errTenant = errors.New("the tenant claim does not match the route")
-
-// Anonymous accepts everybody, without a subject: limits then count by address.
-func Anonymous() Verifier {
-	return VerifierFunc(func(*http.Request) (Principal, error) { return Principal{}, nil })
+// Method is a [Verifier] with a name for the log.
+type Method struct {
+	Name   string // as ORGA_AUTH has it: oidc, hmac, …
+	Scheme string // the scheme for WWW-Authenticate, such as Bearer; "" names none
+	Verifier
 }
 
-// Require lets a request through when one of the verifiers accepts it; without verifiers, none. The
-// handler behind it finds the caller with PrincipalFrom, the log a hash of the subject. A credential
-// that is missing or does not hold is answered 401, with one body for all reasons.
-//
-// With a tenantClaim, that claim must also be a string equal to tenant, the tenant of the route. On
-// the default route, where tenant is "", it must be absent or empty. Any other is answered 403.
-func Require(verifiers []Verifier, tenantClaim, tenant string) func(http.Handler) http.Handler {
-	return func(next http.Handler) http.Handler {
-		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-			refusal := problem.New(problem.Unauthenticated, ErrNoCredential)
-			refusal.Header = http.Header{"Www-Authenticate": {"Bearer"}}
-			for _, v := range verifiers {
-				p, err := v.Verify(r)
-				switch refused, ok := errors.AsType[*problem.Problem](err); {
-				case err == nil && belongs(p, tenantClaim, tenant):
-					note(r, p)
-					next.ServeHTTP(w, r)
-					return
-				case err == nil:
-					note(r, p)
-					refusal = problem.New(problem.Forbidden, errTenant)
-				case ok:
-					refusal = refused
-				case refusal.Code == problem.Unauthenticated && !errors.Is(err, ErrNoCredential):
-					refusal.Cause = err
-				}
-			}
-			request.Fail(w, r, refusal)
-		})
-	}
-}
-
-// belongs holds a principal to the tenant of the route. A claim that is null counts as absent, and so
-// do all claims of a principal that has none.
-func belongs(p Principal, claim, tenant string) bool {
-	if claim == "" || p.PathSigned {
-		return true
-	}
-	switch v := p.Claims[claim].(type) {
-	case nil:
-		return tenant == ""
-	case string:
-		return v == tenant
-	default: // a list, an object: which of them is meant is not ours to guess
-		return false
-	}
-}
-
-// note puts who the caller is into the request's record.
-func note(r *http.Request, p Principal) {
-	if p.Subject != "" {
-		sum := sha256.Sum256([]byte(p.Issuer + "\n" + p.Subject))
-		request.From(r.Context()).Caller = hex.EncodeToString(sum[:16])
-	}
+// Anonymous accepts every request, without a subject: limits count by address.
+func Anonymous() Method {
+	return Method{Name: "anonymous", Verifier: VerifierFunc(func(*http.Request) (Principal, error) { return Principal{}, nil })}
 }

@@ -15,14 +15,14 @@ import (
 	"github.com/orga-session/orga-session/core/problem"
 )
 
-// accepts is a verifier with a principal for everybody.
-func accepts(p auth.Principal) auth.Verifier {
-	return auth.VerifierFunc(func(*http.Request) (auth.Principal, error) { return p, nil })
+// accepts is a method with a principal for everybody.
+func accepts(p auth.Principal) auth.Method {
+	return auth.Method{Name: "test", Verifier: auth.VerifierFunc(func(*http.Request) (auth.Principal, error) { return p, nil })}
 }
 
-// refuses is a verifier with an error for everybody.
-func refuses(err error) auth.Verifier {
-	return auth.VerifierFunc(func(*http.Request) (auth.Principal, error) { return auth.Principal{}, err })
+// refuses is a method with an error for everybody.
+func refuses(err error) auth.Method {
+	return auth.Method{Name: "test", Verifier: auth.VerifierFunc(func(*http.Request) (auth.Principal, error) { return auth.Principal{}, err })}
 }
 
 func TestAuthNeedsOneVerifierThatAccepts(t *testing.T) {
@@ -33,24 +33,24 @@ func TestAuthNeedsOneVerifierThatAccepts(t *testing.T) {
 		good    = accepts(auth.Principal{Subject: "ada"})
 	)
 	for _, tt := range []struct {
-		name      string
-		verifiers []auth.Verifier
-		want      string
+		name    string
+		methods []auth.Method
+		want    string
 	}{
 		{"none configured", nil, "unauthenticated"},
-		{"no credential", []auth.Verifier{nothing}, "unauthenticated"},
-		{"a bad one", []auth.Verifier{bad}, "unauthenticated"},
-		{"a good one", []auth.Verifier{good}, ""},
-		{"the second accepts", []auth.Verifier{nothing, good}, ""},
-		{"a bad one for the first, a good one for the second", []auth.Verifier{bad, good}, ""},
-		{"the first is out, the second accepts", []auth.Verifier{out, good}, ""},
-		{"the first is out, nothing for the second", []auth.Verifier{out, nothing}, "auth_unavailable"},
-		{"a bad one for the first, the second is out", []auth.Verifier{bad, out}, "auth_unavailable"},
-		{"the first is out, a bad one for the second", []auth.Verifier{out, bad}, "auth_unavailable"},
-		{"anybody", []auth.Verifier{auth.Anonymous()}, ""},
+		{"no credential", []auth.Method{nothing}, "unauthenticated"},
+		{"a bad one", []auth.Method{bad}, "unauthenticated"},
+		{"a good one", []auth.Method{good}, ""},
+		{"the second accepts", []auth.Method{nothing, good}, ""},
+		{"a bad one for the first, a good one for the second", []auth.Method{bad, good}, ""},
+		{"the first is out, the second accepts", []auth.Method{out, good}, ""},
+		{"the first is out, nothing for the second", []auth.Method{out, nothing}, "auth_unavailable"},
+		{"a bad one for the first, the second is out", []auth.Method{bad, out}, "auth_unavailable"},
+		{"the first is out, a bad one for the second", []auth.Method{out, bad}, "auth_unavailable"},
+		{"anybody", []auth.Method{auth.Anonymous()}, ""},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			h, m := whole(tt.verifiers...)
+			h, m := whole(tt.methods...)
 			w := serve(h, newRequest())
 			if got := codeOf(t, w); got != tt.want {
 				t.Errorf("code %q, want %q", got, tt.want)
@@ -74,6 +74,14 @@ func TestAuthHasOneBodyForAllReasons(t *testing.T) {
 	if len(bodies) != 1 {
 		t.Errorf("%d different bodies: %v", len(bodies), bodies)
 	}
+}
+
+// claim is a tenant claim of this name; nil for none.
+func claim(name string) *auth.TenantClaim {
+	if name == "" {
+		return nil
+	}
+	return &auth.TenantClaim{Name: name}
 }
 
 func TestAuthHoldsCallersToTheirTenant(t *testing.T) {
@@ -105,7 +113,7 @@ func TestAuthHoldsCallersToTheirTenant(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			m := new(minted)
-			w := serve(auth.Require([]auth.Verifier{accepts(tt.p)}, tt.claim, tt.tenant)(m), newRequest())
+			w := serve(auth.Require(auth.Options{Methods: []auth.Method{accepts(tt.p)}, Claim: claim(tt.claim), Tenant: tt.tenant})(m), newRequest())
 			if got := codeOf(t, w); got != tt.want {
 				t.Errorf("code %q, want %q", got, tt.want)
 			}
@@ -121,7 +129,7 @@ func TestCallerIsRecorded(t *testing.T) {
 	callers := make(map[string]bool)
 	for _, p := range []auth.Principal{{Subject: "ada", Issuer: "i"}, {Subject: "ada", Issuer: "j"}, {Subject: "bob", Issuer: "i"}, {}} {
 		var caller string
-		h := auth.Require([]auth.Verifier{accepts(p)}, "", "")(
+		h := auth.Require(auth.Options{Methods: []auth.Method{accepts(p)}})(
 			http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { caller = request.From(r.Context()).Caller }))
 		serve(h, newRequest())
 		if (caller == "") != (p.Subject == "") || caller != "" && len(caller) != 32 || callers[caller] {
@@ -141,7 +149,7 @@ func TestGatewayBelievesThePlatformAlone(t *testing.T) {
 	}
 	r := newRequest()
 	r = r.WithContext(platform.With(r.Context(), platform.Info{Identity: &platform.Identity{Subject: "ada", Claims: map[string]any{"org": "acme"}}}))
-	if got := codeOf(t, serve(auth.Require([]auth.Verifier{auth.Gateway()}, "org", "acme")(m), r)); got != "" {
+	if got := codeOf(t, serve(auth.Require(auth.Options{Methods: []auth.Method{auth.Gateway()}, Claim: claim("org"), Tenant: "acme"})(m), r)); got != "" {
 		t.Errorf("an identity of the platform's: code %q", got)
 	}
 	if m.n != 1 {
@@ -151,11 +159,9 @@ func TestGatewayBelievesThePlatformAlone(t *testing.T) {
 
 // Who is refused for another tenant's claim is known, and the log says who it was.
 func TestRefusedClaimNamesTheCaller(t *testing.T) {
-	ada := auth.VerifierFunc(func(*http.Request) (auth.Principal, error) {
-		return auth.Principal{Subject: "ada", Claims: map[string]any{"org": "other"}}, nil
-	})
+	ada := accepts(auth.Principal{Subject: "ada", Claims: map[string]any{"org": "other"}})
 	var log bytes.Buffer
-	h := request.Handler(auth.Require([]auth.Verifier{ada}, "org", "acme")(new(minted)), slog.New(slog.NewJSONHandler(&log, nil)))
+	h := request.Handler(auth.Require(auth.Options{Methods: []auth.Method{ada}, Claim: claim("org"), Tenant: "acme"})(new(minted)), slog.New(slog.NewJSONHandler(&log, nil)))
 	h.ServeHTTP(httptest.NewRecorder(), httptest.NewRequest(http.MethodGet, "/", nil))
 	if !strings.Contains(log.String(), `"code":"forbidden"`) || !strings.Contains(log.String(), `"subject":"`) || strings.Contains(log.String(), "ada") {
 		t.Error(log.String())

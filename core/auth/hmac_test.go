@@ -30,8 +30,12 @@ func keysOf(keys string) func(context.Context) (string, error) {
 	return func(context.Context) (string, error) { return keys, nil }
 }
 
+func hmacOf(keys func(context.Context) (string, error)) auth.Method {
+	return auth.HMAC(auth.HMACConfig{Keys: keys})
+}
+
 func TestHMAC(t *testing.T) {
-	const first, second = "first-key-of-a-test", "second-key-of-a-test"
+	const first, second = "first-key-of-a-test-0123456789abcdef", "second-key-of-a-test-0123456789abcdef"
 	now := time.Now()
 	good := sign(first, "GET", mintPath, now)
 	for _, tt := range []struct {
@@ -65,7 +69,7 @@ func TestHMAC(t *testing.T) {
 		{"another scheme", "Bearer " + good, "unauthenticated"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			h, m := whole(auth.NewHMAC(keysOf(first + "\n" + second + "\n")))
+			h, m := whole(hmacOf(keysOf(first + "\n" + second + "\n")))
 			if got := codeOf(t, serve(h, newRequest("Authorization", tt.header))); got != tt.want {
 				t.Errorf("code %q, want %q", got, tt.want)
 			}
@@ -76,7 +80,7 @@ func TestHMAC(t *testing.T) {
 	}
 
 	t.Run("POST", func(t *testing.T) {
-		h, m := whole(auth.NewHMAC(keysOf(first)))
+		h, m := whole(hmacOf(keysOf(first)))
 		r := newRequest("Authorization", sign(first, "POST", mintPath, now))
 		r.Method = http.MethodPost
 		if serve(h, r); m.n != 1 {
@@ -85,7 +89,7 @@ func TestHMAC(t *testing.T) {
 	})
 	t.Run("fault 23: the last second of the window", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
-			h, _ := whole(auth.NewHMAC(keysOf(first)))
+			h, _ := whole(hmacOf(keysOf(first)))
 			signed := sign(first, "GET", mintPath, time.Now())
 			time.Sleep(5*time.Minute + 900*time.Millisecond)
 			if got := codeOf(t, serve(h, newRequest("Authorization", signed))); got != "" {
@@ -98,21 +102,21 @@ func TestHMAC(t *testing.T) {
 		})
 	})
 	t.Run("two headers", func(t *testing.T) {
-		h, _ := whole(auth.NewHMAC(keysOf(first)))
+		h, _ := whole(hmacOf(keysOf(first)))
 		if got := codeOf(t, serve(h, newRequest("Authorization", good, "Authorization", good))); got != "unauthenticated" {
 			t.Errorf("code %q", got)
 		}
 	})
 	t.Run("no key at all accepts nobody", func(t *testing.T) {
-		h, _ := whole(auth.NewHMAC(keysOf("\n \n")))
-		if got := codeOf(t, serve(h, newRequest("Authorization", sign("", "GET", mintPath, now)))); got != "unauthenticated" {
+		h, _ := whole(hmacOf(keysOf("\n \n")))
+		if got := codeOf(t, serve(h, newRequest("Authorization", sign("", "GET", mintPath, now)))); got != "misconfigured" {
 			t.Errorf("code %q", got)
 		}
 	})
 }
 
 func TestHMACSignsThePathAsItWasSent(t *testing.T) {
-	const key = "key-of-a-test"
+	const key = "key-of-a-test-0123456789abcdef0123"
 	for _, tt := range []struct{ sent, signed, want string }{
 		{"/api/orga-client-secrets?a=b", "/api/orga-client-secrets", ""},
 		{"/api/orga-client-secrets?a=b", "/api/orga-client-secrets?a=b", "unauthenticated"},
@@ -120,7 +124,7 @@ func TestHMACSignsThePathAsItWasSent(t *testing.T) {
 		{"/a%2Fb", "/a/b", "unauthenticated"},
 		{"/prod/api/orga-session", "/prod/api/orga-session", ""},
 	} {
-		h, _ := whole(auth.NewHMAC(keysOf(key)))
+		h, _ := whole(hmacOf(keysOf(key)))
 		r := httptest.NewRequest(http.MethodGet, tt.sent, nil)
 		r.URL.Path, r.URL.RawPath = strings.TrimPrefix(r.URL.Path, "/prod"), "" // as the router strips a stage
 		r.Header.Set("Authorization", sign(key, "GET", tt.signed, time.Now()))
@@ -134,7 +138,7 @@ func TestHMACAsksForTheKeyOnlyWhenItMayHelp(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		asked := 0
 		outage := errors.New("out")
-		h, _ := whole(auth.NewHMAC(func(context.Context) (string, error) { asked++; return "", outage }))
+		h, _ := whole(hmacOf(func(context.Context) (string, error) { asked++; return "", outage }))
 		for _, header := range []string{"", "Bearer x", "Orga-HMAC ts=1,sig=2", sign("k", "GET", mintPath, time.Now().Add(-time.Hour))} {
 			serve(h, newRequest("Authorization", header))
 		}
@@ -153,12 +157,9 @@ func TestHMACAsksForTheKeyOnlyWhenItMayHelp(t *testing.T) {
 }
 
 func FuzzAuthorization(f *testing.F) {
-	const key = "key-of-a-test"
-	keyed := auth.NewHMAC(keysOf(key))
-	tokens, err := auth.NewOIDC(auth.OIDCConfig{Issuer: "https://id.example", Audience: "orga", HTTP: &http.Client{Transport: unreachable{}}})
-	if err != nil {
-		f.Fatal(err)
-	}
+	const key = "key-of-a-test-0123456789abcdef0123"
+	keyed := hmacOf(keysOf(key))
+	tokens := oidc(unreachable{}, auth.OIDCConfig{})
 	h, m := whole(keyed, tokens, auth.Gateway())
 	for _, seed := range []string{
 		"", "Bearer", "Bearer ..", "Bearer a.b.c", "Bearer {\"payload\":\"\"}", "Bearer eyJhbGciOiJub25lIn0.e30.", "bearer  eyJhbGciOiJSUzI1NiJ9.e30.AA",

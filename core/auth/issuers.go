@@ -1,34 +1,132 @@
 package auth
 
-import "sync"
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/url"
+	"slices"
+	"sync"
+	"time"
 
-// Issuers makes verifiers that share their issuers' keys: however many audiences an issuer has, its keys
-// are fetched once. Verifiers share them when nothing but the audience of their configs differs. The zero
-// Issuers is ready for use.
+	"github.com/orga-session/orga-session/core/platform"
+)
+
+// Issuers makes verifiers of OpenID Connect tokens that share what they fetch and remember: the keys of an
+// issuer are fetched once, however many audiences ask for them. The zero Issuers is ready to use. Its fields
+// must not change after the first call of [Issuers.OIDC].
 type Issuers struct {
-	mu   sync.Mutex
-	keys map[OIDCConfig]*keySet // by config, less the audience
+	// Transport fetches discovery documents and keys; nil is a plain one. Redirects are not followed.
+	Transport http.RoundTripper
+	// Log gets a line for each fetch that fails, or that finds keys which cannot be used; nil logs nothing.
+	Log *slog.Logger
+
+	mu       sync.Mutex
+	keys     map[source]*keySet
+	verified memory
 }
 
-// NewOIDC is the function of this name, with keys that the verifiers of i share.
-func (i *Issuers) NewOIDC(cfg OIDCConfig) (Verifier, error) {
+// source is where keys come from.
+type source struct{ issuer, jwksURL string }
+
+// OIDCConfig describes an OpenID Connect issuer, and which of its tokens are accepted.
+type OIDCConfig struct {
+	Issuer    string   // its URL, byte for byte as in the iss of its tokens; with a JWKSURL, any text
+	Audiences []string // a token must name one of these in aud (see [Issuers.OIDC] for tokens without one)
+	JWKSURL   string   // the address of its keys; "" discovers it from the issuer
+	Claims    []string // claims for [Principal]; a name that is no claim may be a path, as in [TenantClaim]
+}
+
+// OIDC accepts callers with a JWT of an issuer, sent as Authorization: Bearer. Every asymmetric algorithm
+// of JWS is accepted: RS, PS and ES with 256, 384 and 512 bits, and EdDSA with Ed25519. The token must
+// expire, be in time by exp and nbf with a leeway of a minute, and name an audience in aud. One without any
+// aud must name it in client_id, as access tokens of Cognito do, or in azp, as session tokens of Clerk do.
+// Tokens that are no proof by themselves are refused: refresh and logout tokens, and those bound to a key
+// of the client's (DPoP, mTLS).
+//
+// Nothing is fetched before the first token comes. Keys are fetched anew when a token has an unknown key id
+// or a wrong signature, at most once in 30 s, and beside a token that finds them ten minutes old. A fetch
+// belongs to no caller, and callers share it. A token that comes again is not verified again while the keys
+// are the same; its times are checked each time. While the issuer is unreachable, keys at hand remain valid;
+// a token that needs others is refused with AuthUnavailable.
+//
+// The error joins all that is wrong with the configuration, without its values.
+func (i *Issuers) OIDC(cfg OIDCConfig) (Method, error) {
 	if err := cfg.check(); err != nil {
-		return nil, err
+		return Method{}, err
 	}
-	return newOIDC(cfg, i.keysOf(cfg)), nil
+	cfg.Audiences, cfg.Claims = slices.Clone(cfg.Audiences), slices.Clone(cfg.Claims)
+	v := &oidcVerifier{cfg: cfg, keys: i.keysOf(source{cfg.Issuer, cfg.JWKSURL}), verified: &i.verified}
+	return Method{Name: "oidc", Scheme: bearer, Verifier: v}, nil
 }
 
-func (i *Issuers) keysOf(cfg OIDCConfig) *keySet {
-	cfg.Audience = ""
+func (cfg OIDCConfig) check() error {
+	var faults []error
+	switch {
+	case cfg.Issuer == "":
+		faults = append(faults, errors.New("the issuer is missing"))
+	case cfg.JWKSURL == "":
+		if err := checkURL(cfg.Issuer); err != nil {
+			faults = append(faults, fmt.Errorf("the issuer, of which the keys are to be discovered, %w", err))
+		}
+	}
+	if cfg.JWKSURL != "" {
+		if err := checkURL(cfg.JWKSURL); err != nil {
+			faults = append(faults, fmt.Errorf("the JWKS URL %w", err))
+		}
+	}
+	if len(cfg.Audiences) == 0 || slices.Contains(cfg.Audiences, "") {
+		faults = append(faults, errors.New("the audience is missing: without it, tokens that the issuer made for others would be accepted"))
+	}
+	return errors.Join(faults...)
+}
+
+func (i *Issuers) keysOf(from source) *keySet {
 	i.mu.Lock()
 	defer i.mu.Unlock()
-	s, ok := i.keys[cfg]
+	s, ok := i.keys[from]
 	if !ok {
 		if i.keys == nil {
-			i.keys = make(map[OIDCConfig]*keySet)
+			i.keys = make(map[source]*keySet)
 		}
-		s = newKeySet(cfg)
-		i.keys[cfg] = s
+		transport, log := i.Transport, i.Log
+		if transport == nil {
+			transport = plainTransport()
+		}
+		if log == nil {
+			log = slog.New(slog.DiscardHandler)
+		}
+		s = newKeySet(from, transport, log)
+		i.keys[from] = s
 	}
 	return s
+}
+
+// plainTransport keeps no connection for long: the next fetch is minutes away, and by then a connection may
+// be dead and swallow it.
+func plainTransport() *http.Transport {
+	return &http.Transport{
+		DialContext:            (&net.Dialer{Timeout: 2 * time.Second}).DialContext,
+		TLSHandshakeTimeout:    2 * time.Second,
+		IdleConnTimeout:        5 * time.Second,
+		MaxResponseHeaderBytes: 64 << 10,
+		ForceAttemptHTTP2:      true,
+	}
+}
+
+// checkURL reports what is wrong with s as an address that keys can be trusted from: it must be https, or
+// http on this machine.
+func checkURL(s string) error {
+	u, err := url.Parse(s)
+	switch {
+	case err != nil || u.Host == "":
+		return errors.New("must be a URL with a host")
+	case u.User != nil || u.Fragment != "":
+		return errors.New("must be a URL without a user and a fragment")
+	case u.Scheme == "https" || u.Scheme == "http" && platform.IsLoopback(u.Hostname()):
+		return nil
+	}
+	return errors.New("must be an https URL; http is for loopback hosts only")
 }

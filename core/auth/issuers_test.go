@@ -1,7 +1,6 @@
 package auth_test
 
 import (
-	"net/http"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -15,10 +14,9 @@ import (
 func TestIssuersShareKeys(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		idp := newIssuer("https://id.example", public(kid1, ecKey()))
-		client := &http.Client{Transport: idp}
-		var issuers auth.Issuers
+		issuers := auth.Issuers{Transport: idp}
 		verify := func(audience, jwksURL, claimed, keyID string) error {
-			v, err := issuers.NewOIDC(auth.OIDCConfig{Issuer: idp.url, Audience: audience, JWKSURL: jwksURL, HTTP: client})
+			v, err := issuers.OIDC(auth.OIDCConfig{Issuer: idp.url, Audiences: []string{audience}, JWKSURL: jwksURL})
 			if err != nil {
 				t.Error(err)
 				return nil
@@ -50,7 +48,7 @@ func TestIssuersShareKeys(t *testing.T) {
 		if err := verify("acme", "https://keys.example/all", "acme", kid1); err != nil || idp.fetches() != 3 {
 			t.Errorf("another JWKS URL: %v after %d fetches, want one of its own", err, idp.fetches())
 		}
-		if _, err := issuers.NewOIDC(auth.OIDCConfig{Issuer: idp.url, HTTP: client}); err == nil {
+		if _, err := issuers.OIDC(auth.OIDCConfig{Issuer: idp.url}); err == nil {
 			t.Error("no audience passes")
 		}
 	})

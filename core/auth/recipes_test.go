@@ -45,8 +45,8 @@ func TestRecipesForProviders(t *testing.T) {
 			continue
 		}
 		n++
-		if _, err := auth.NewOIDC(auth.OIDCConfig{
-			Issuer: settings["ORGA_AUTH_ISSUER"], Audience: settings["ORGA_AUTH_AUDIENCE"], JWKSURL: settings["ORGA_AUTH_JWKS_URL"],
+		if _, err := new(auth.Issuers).OIDC(auth.OIDCConfig{
+			Issuer: settings["ORGA_AUTH_ISSUER"], Audiences: []string{settings["ORGA_AUTH_AUDIENCE"]}, JWKSURL: settings["ORGA_AUTH_JWKS_URL"],
 		}); err != nil {
 			t.Errorf("%s%v", block, err)
 		}
@@ -71,8 +71,8 @@ func TestRecipesInGo(t *testing.T) {
 
 // The page's shell and Node lines sign what the endpoint accepts.
 func TestRecipesForHMAC(t *testing.T) {
-	const key = "0123456789abcdef-of-a-test"
-	endpoint := httptest.NewServer(auth.Require([]auth.Verifier{auth.NewHMAC(keysOf("old\n" + key))}, "", "")(
+	const key = "0123456789abcdef-of-a-test-0123456789"
+	endpoint := httptest.NewServer(auth.Require(auth.Options{Methods: []auth.Method{hmacOf(keysOf(strings.Repeat("old-", 8) + "\n" + key))}})(
 		http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { fmt.Fprint(w, "minted at ", r.URL.Path) })))
 	defer endpoint.Close()
 	for _, recipe := range []struct {

@@ -51,10 +51,10 @@ func codeOf(t testing.TB, w *httptest.ResponseRecorder) string {
 	return body.Code
 }
 
-// whole makes a chain of verifiers alone.
-func whole(vs ...auth.Verifier) (http.Handler, *minted) {
+// whole makes a chain of auth alone.
+func whole(methods ...auth.Method) (http.Handler, *minted) {
 	m := new(minted)
-	return auth.Require(vs, "", "")(m), m
+	return auth.Require(auth.Options{Methods: methods})(m), m
 }
 
 // heap is how many bytes are in use.

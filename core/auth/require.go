@@ -1,0 +1,195 @@
+package auth
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"log/slog"
+	"net/http"
+	"strings"
+	"sync/atomic"
+
+	"github.com/orga-session/orga-session/core/internal/request"
+	"github.com/orga-session/orga-session/core/internal/strictjson"
+	"github.com/orga-session/orga-session/core/problem"
+)
+
+// Options say which callers [Require] lets through. The zero Options let nobody through.
+type Options struct {
+	Methods []Method // tried in this order; one that accepts is enough
+
+	Claim      *TenantClaim // nil asks for no claim
+	Tenant     string       // of the route; "" for the default one
+	ClaimValue string       // the claim's value for this tenant; "" is Tenant
+}
+
+// TenantClaim ties callers to their tenant by a claim. Share one among all tenants of an endpoint.
+type TenantClaim struct {
+	// Name is the claim. If no claim has this name, each dot may lead into a nested object: firebase.tenant
+	// is the member tenant of the claim firebase.
+	Name string
+	// Log gets one warning for all callers together whose credential lacks the claim: the name may be
+	// misspelt. nil logs nothing.
+	Log *slog.Logger
+
+	warned atomic.Bool
+}
+
+var errTenant = errors.New("the tenant claim does not match the route")
+
+// Require lets a request through if one of the methods accepts it, and records the method and a hash of
+// the subject for limits and the log. A credential that is missing or invalid is answered 401, with one
+// body for all reasons.
+//
+// With a Claim, that claim must be a string equal to ClaimValue or Tenant. On the default route it must be
+// absent, null or empty. Otherwise the answer is 403.
+func Require(o Options) func(http.Handler) http.Handler {
+	challenge := http.Header{"Www-Authenticate": {challenges(o.Methods)}}
+	return func(next http.Handler) http.Handler {
+		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			refusal := &problem.Problem{Code: problem.Unauthenticated, Cause: ErrNoCredential, Header: challenge}
+			for _, m := range o.Methods {
+				p, err := m.Verify(r)
+				trace(r, m.Name, err)
+				switch refused, ok := errors.AsType[*problem.Problem](err); {
+				case err == nil:
+					record(r, m.Name, p)
+					if o.belongs(p) {
+						next.ServeHTTP(w, r)
+						return
+					}
+					refusal = problem.New(problem.Forbidden, errTenant)
+				case ok:
+					refusal = refused
+				case refusal.Code == problem.Unauthenticated && !errors.Is(err, ErrNoCredential):
+					refusal.Cause = err
+				}
+			}
+			request.Fail(w, r, refusal)
+		})
+	}
+}
+
+// challenges is the value of WWW-Authenticate, which must name at least one scheme (RFC 9110, section
+// 15.5.2).
+func challenges(methods []Method) string {
+	var schemes []string
+	for _, m := range methods {
+		if m.Scheme != "" {
+			schemes = append(schemes, m.Scheme)
+		}
+	}
+	if len(schemes) == 0 {
+		return bearer
+	}
+	return strings.Join(schemes, ", ")
+}
+
+// belongs reports whether a caller may use the tenant of the route.
+func (o *Options) belongs(p Principal) bool {
+	if o.Claim == nil || p.PathSigned {
+		return true
+	}
+	switch v := o.Claim.of(p).(type) {
+	case nil:
+		return o.Tenant == ""
+	case string:
+		return v == o.wanted()
+	default: // a list or an object: choosing a value out of it would be a guess
+		return false
+	}
+}
+
+func (o *Options) wanted() string {
+	if o.ClaimValue != "" {
+		return o.ClaimValue
+	}
+	return o.Tenant
+}
+
+// of returns the claim of p; nil when there is none.
+func (c *TenantClaim) of(p Principal) any {
+	v, ok := lookup(p.Claims, c.Name)
+	if !ok && c.Log != nil && (p.Subject != "" || p.Claims != nil) && !c.warned.Swap(true) {
+		c.Log.Warn("a verified caller lacks the tenant claim", "claim", c.Name)
+	}
+	return v
+}
+
+// member returns a member of v if v is an object, decoded or not.
+func member(v any, name string) (any, bool) {
+	switch v := v.(type) {
+	case map[string]any:
+		inner, ok := v[name]
+		return inner, ok
+	case strictjson.Members:
+		inner, ok := v.Get(name)
+		return inner, ok
+	case json.RawMessage:
+		members, err := strictjson.Parse(v)
+		if err != nil {
+			return nil, false
+		}
+		return member(members, name)
+	}
+	return nil, false
+}
+
+// lookup finds the claim called path in object, else the one that path leads to: at each dot, the part
+// before it may be the name of an object that holds the rest.
+func lookup(object any, path string) (any, bool) {
+	if v, ok := member(object, path); ok {
+		return v, true
+	}
+	for i := range len(path) {
+		if path[i] != '.' {
+			continue
+		}
+		if inner, ok := member(object, path[:i]); ok {
+			if v, ok := lookup(inner, path[i+1:]); ok {
+				return v, true
+			}
+		}
+	}
+	return nil, false
+}
+
+// record notes the caller in the request's record.
+func record(r *http.Request, method string, p Principal) {
+	x := request.From(r.Context())
+	x.Auth = method
+	if p.Subject != "" {
+		sum := sha256.Sum256([]byte(p.Issuer + "\n" + p.Subject))
+		x.Caller = hex.EncodeToString(sum[:16])
+	}
+}
+
+// trace logs what a method said, at debug.
+func trace(r *http.Request, method string, err error) {
+	x := request.From(r.Context())
+	if !x.Tracing() {
+		return
+	}
+	outcome := "accepted"
+	if err != nil {
+		outcome = err.Error()
+	}
+	x.Step(r.Context(), "auth", slog.String("auth", method), slog.String("outcome", outcome))
+}
+
+const bearer = "Bearer"
+
+// credential returns what follows scheme in the Authorization header; false when there is no such header,
+// or more than one: choosing one would be a guess.
+func credential(h http.Header, scheme string) (string, bool) {
+	values := h["Authorization"]
+	if len(values) != 1 {
+		return "", false
+	}
+	name, rest, ok := strings.Cut(values[0], " ")
+	if !ok || !strings.EqualFold(name, scheme) {
+		return "", false
+	}
+	return strings.TrimLeft(rest, " "), true
+}

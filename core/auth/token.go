@@ -1,0 +1,200 @@
+package auth
+
+import (
+	"encoding/base64"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+	"unicode/utf8"
+
+	"github.com/go-jose/go-jose/v4"
+
+	"github.com/orga-session/orga-session/core/internal/strictjson"
+)
+
+const (
+	// maxToken bounds a token, in bytes; one with many groups has twelve thousand.
+	maxToken = 16 << 10
+	// maxDate bounds the times of a token: the last second of the year 9999. What is far beyond it overflows
+	// on its way to a time.Time, and may come out long ago.
+	maxDate = 253_402_300_799
+)
+
+var (
+	errTokenForm      = errors.New("oidc: not a JWT: three parts of base64url with a JSON object in the first two")
+	errTokenEncrypted = errors.New("oidc: the token is encrypted (JWE), and only the issuer can read it; apps get a signed one by asking for an audience")
+	errTokenAlgorithm = errors.New("oidc: the token is not signed with an asymmetric algorithm (RS, PS, ES, EdDSA)")
+	errTokenIssuer    = errors.New("oidc: the token's iss is not the issuer of the settings, byte for byte")
+	errTokenAudience  = errors.New("oidc: the token is for another audience")
+	errTokenKind      = errors.New("oidc: not a token to call with: a refresh, logout or event token, or one that is bound to a key (cnf)")
+	errTokenSubject   = errors.New("oidc: the token's sub is neither a string nor a number")
+	errTokenExpired   = errors.New("oidc: the token has expired, or does not say when it does")
+	errTokenEarly     = errors.New("oidc: the token is not valid yet")
+)
+
+// token is a JWT whose signature has not been checked.
+type token struct {
+	jws       *jose.JSONWebSignature
+	algorithm jose.SignatureAlgorithm
+	keyID     string // "" for none
+	claims    strictjson.Members
+}
+
+// parseToken reads a compact JWT. It takes one spelling only: base64 that decodes to the same bytes though
+// it has other spare bits, padding or line breaks would make many tokens of one.
+func parseToken(raw string) (*token, error) {
+	if len(raw) > maxToken {
+		return nil, fmt.Errorf("oidc: the token is too large: %d bytes, more than %d", len(raw), maxToken)
+	}
+	parts := strings.SplitN(raw, ".", 6)
+	if len(parts) == 5 { // RFC 7516, section 3.1
+		return nil, errTokenEncrypted
+	}
+	if len(parts) != 3 || strings.ContainsAny(raw, "\r\n") { // which the decoder would skip
+		return nil, errTokenForm
+	}
+	var payload []byte
+	for i, part := range parts {
+		decoded, err := base64.RawURLEncoding.Strict().DecodeString(part)
+		if err != nil {
+			return nil, errTokenForm
+		}
+		if i == 1 {
+			payload = decoded
+		}
+	}
+	claims, err := strictjson.Parse(payload)
+	if err != nil || !utf8.Valid(payload) {
+		return nil, errTokenForm
+	}
+	jws, err := jose.ParseSignedCompact(raw, algorithms)
+	if _, ok := errors.AsType[*jose.ErrUnexpectedSignatureAlgorithm](err); ok {
+		return nil, errTokenAlgorithm
+	}
+	if err != nil {
+		return nil, errTokenForm
+	}
+	header := jws.Signatures[0].Protected
+	t := &token{jws: jws, algorithm: jose.SignatureAlgorithm(header.Algorithm), keyID: header.KeyID, claims: claims}
+	if _, critical := header.ExtraHeaders["crit"]; critical { // extensions that must be understood (RFC 7515, section 4.1.11)
+		return nil, errTokenForm
+	}
+	if typ, ok := header.ExtraHeaders[jose.HeaderType].(string); ok && !isType(typ) || !t.isCredential() {
+		return nil, errTokenKind
+	}
+	return t, nil
+}
+
+// isType reports whether a token with this typ may be one to call with. What ends in +jwt names a purpose
+// (RFC 8725, section 3.11), and the only one for us is an access token's (RFC 9068).
+func isType(typ string) bool {
+	typ = strings.TrimPrefix(strings.ToLower(typ), "application/")
+	return !strings.HasSuffix(typ, "+jwt") || typ == "at+jwt"
+}
+
+// isCredential reports whether the claims are those of a token that by itself gives its holder access.
+func (t *token) isCredential() bool {
+	if events, _ := t.claims.Get("events"); len(events) > 0 && events[0] == '{' {
+		return false // a security event (RFC 8417); older logout tokens have no typ of their own
+	}
+	if cnf, ok := t.claims.Get("cnf"); ok && string(cnf) != "null" {
+		return false // of use only with a proof that the client has the key (RFC 7800)
+	}
+	for _, name := range []string{"token_use", "token_type", "typ"} { // Cognito, simplejwt, Keycloak
+		switch use, _ := t.text(name); strings.ToLower(use) {
+		case "refresh", "refresh_token", "offline", "logout":
+			return false
+		}
+	}
+	return true
+}
+
+// unverified is the refusal of a token whose signature no key has made.
+func (t *token) unverified() error {
+	return fmt.Errorf("oidc: no key of the issuer has made this signature; the token names the key id %.64q", t.keyID)
+}
+
+// text returns a claim that is a string.
+func (t *token) text(name string) (string, bool) {
+	raw, _ := t.claims.Get(name)
+	return strictjson.String(raw)
+}
+
+// subject returns sub, a number as its digits; "" when there is none.
+func (t *token) subject() (string, error) {
+	raw, ok := t.claims.Get("sub")
+	if !ok || string(raw) == "null" {
+		return "", nil
+	}
+	if s, ok := strictjson.String(raw); ok {
+		return s, nil
+	}
+	if raw[0] != '-' && (raw[0] < '0' || raw[0] > '9') {
+		return "", errTokenSubject
+	}
+	return string(raw), nil
+}
+
+// audiences returns those in aud; false when there is no aud.
+func (t *token) audiences() ([]string, bool) {
+	raw, ok := t.claims.Get("aud")
+	if !ok || string(raw) == "null" {
+		return nil, false
+	}
+	if s, ok := strictjson.String(raw); ok {
+		return []string{s}, true
+	}
+	var list []*string
+	if json.Unmarshal(raw, &list) != nil {
+		return nil, true
+	}
+	audiences := make([]string, len(list))
+	for i, s := range list {
+		if s == nil {
+			return nil, true
+		}
+		audiences[i] = *s
+	}
+	return audiences, true
+}
+
+// date reads a time of a token, in seconds since 1970 (RFC 7519, section 2). It is false for what is no
+// number, or none that a token has.
+func (t *token) date(name string) (_ time.Time, present, ok bool) {
+	raw, present := t.claims.Get(name)
+	if !present || string(raw) == "null" {
+		return time.Time{}, false, false
+	}
+	seconds, err := strconv.ParseFloat(string(raw), 64) // of JSON, it reads numbers alone
+	if err != nil || seconds < 0 || seconds > maxDate {
+		return time.Time{}, true, false
+	}
+	return time.Unix(int64(seconds), 0), true, true
+}
+
+// keep returns the claims of these names or paths.
+func (t *token) keep(names []string) map[string]any {
+	var kept map[string]any
+	for _, name := range names {
+		v, ok := lookup(t.claims, name)
+		if !ok {
+			continue
+		}
+		if kept == nil {
+			kept = make(map[string]any, len(names))
+		}
+		raw := v.(json.RawMessage)
+		switch raw[0] {
+		case '{', '[':
+			kept[name] = json.RawMessage(string(raw)) // a copy: the token is not kept
+		default:
+			var scalar any
+			_ = json.Unmarshal(raw, &scalar) // it is JSON
+			kept[name] = scalar
+		}
+	}
+	return kept
+}
