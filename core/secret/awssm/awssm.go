@@ -1,10 +1,9 @@
-// Package awssm fetches secrets from AWS Secrets Manager: "awssm:name" or "awssm:ARN", which may be of
-// another region or account.
+// Package awssm fetches secrets from AWS Secrets Manager. A source is written "awssm:NAME" or "awssm:ARN";
+// the ARN may be of another region or account.
 //
-// It uses the SDK's client for Secrets Manager, yet not the SDK's config package. That one brings
-// profiles, SSO, STS, container and instance credentials, none of which a Lambda function needs, for
-// 2.1 MB of binary and a third more time until the first secret is there (docs/secrets.md has the
-// numbers). A function's credentials are in its environment.
+// It uses the SDK's client of Secrets Manager, but not the SDK's config package, which costs 2.1 MB of
+// binary and a third more time until the first secret (docs/secrets.md has the numbers) for credentials
+// that a Lambda function does not need: its own are in its environment.
 package awssm
 
 import (
@@ -15,7 +14,6 @@ import (
 	"io"
 	"net"
 	"net/http"
-	"net/url"
 	"strings"
 	"time"
 	"unicode/utf8"
@@ -26,6 +24,7 @@ import (
 	"github.com/aws/smithy-go"
 	smithyhttp "github.com/aws/smithy-go/transport/http"
 
+	"github.com/orga-session/orga-session/core/internal/awsenv"
 	"github.com/orga-session/orga-session/core/secret"
 )
 
@@ -40,29 +39,39 @@ const (
 	current = "AWSCURRENT" // never AWSPREVIOUS, never AWSPENDING
 )
 
-// Open is the driver of "awssm:". lookup reads the environment (os.LookupEnv in a program).
+// Open returns the driver of "awssm:". lookup reads the environment ([os.LookupEnv] in a program).
 //
-// The credentials are ORGA_AWS_ACCESS_KEY_ID, ORGA_AWS_SECRET_ACCESS_KEY and, where they are temporary,
-// ORGA_AWS_SESSION_TOKEN, with ORGA_AWS_REGION; only some of them set is secret.ErrMisconfigured. With
-// none set, and ambient true, they are the platform's own, AWS_ACCESS_KEY_ID and so on, as Lambda sets
-// them. ambient must be false where those belong to somebody else, as on Netlify. An ARN names its
-// region itself. AWS_ENDPOINT_URL_SECRETS_MANAGER, or AWS_ENDPOINT_URL, is asked instead of AWS.
+// The credentials are ORGA_AWS_ACCESS_KEY_ID, ORGA_AWS_SECRET_ACCESS_KEY and, if they are temporary,
+// ORGA_AWS_SESSION_TOKEN, with ORGA_AWS_REGION; setting only some of them is [secret.ErrMisconfigured]. If
+// none is set and ambient is true, they are the platform's own, AWS_ACCESS_KEY_ID and so on, as Lambda sets
+// them. ambient must be false where those belong to somebody else, as on Netlify. An ARN names its region
+// itself.
+//
+// The SDK's variables of endpoints are honored: AWS_ENDPOINT_URL_SECRETS_MANAGER, AWS_ENDPOINT_URL,
+// AWS_IGNORE_CONFIGURED_ENDPOINT_URLS, AWS_USE_FIPS_ENDPOINT and AWS_USE_DUALSTACK_ENDPOINT.
 func Open(lookup func(string) (string, bool), ambient bool) secret.Driver {
-	client := newHTTPClient()
+	return open(lookup, ambient, newHTTPClient())
+}
+
+func open(lookup func(string) (string, bool), ambient bool, client *http.Client) secret.Driver {
 	return func(ref secret.Ref) (secret.Source, error) {
-		id, noIdentity := identify(lookup, ambient, isARN(ref.Name))
-		region, noRegion := regionOf(ref.Name, id)
-		endpoint, noAddress := endpointIn(lookup)
-		if err := errors.Join(noIdentity, noRegion, noAddress); err != nil {
-			return nil, err
+		region, noRegion := regionOf(ref.Name)
+		env, noEnv := awsenv.Read(lookup, awsenv.Service{
+			Driver: "awssm", EndpointVariable: "AWS_ENDPOINT_URL_SECRETS_MANAGER", Region: region,
+		}, ambient)
+		if err := errors.Join(noRegion, noEnv); err != nil {
+			return nil, fmt.Errorf("%w: %w", secret.ErrMisconfigured, err)
 		}
 		return &source{
 			name: ref.Name,
 			api: secretsmanager.New(secretsmanager.Options{
-				Region:       region,
-				BaseEndpoint: endpoint,
-				Credentials:  id,
-				HTTPClient:   client,
+				Region:       env.Region,
+				BaseEndpoint: env.Endpoint,
+				Credentials:  env.Credentials,
+				EndpointOptions: secretsmanager.EndpointResolverOptions{
+					UseFIPSEndpoint: env.FIPS, UseDualStackEndpoint: env.DualStack,
+				},
+				HTTPClient: client,
 				Retryer: retry.NewStandard(func(o *retry.StandardOptions) {
 					o.MaxAttempts, o.MaxBackoff = attempts, maxBackoff
 				}),
@@ -71,9 +80,8 @@ func Open(lookup func(string) (string, bool), ambient bool) secret.Driver {
 	}
 }
 
-// newHTTPClient makes a client that keeps no connection: a secret is fetched every few minutes, and
-// what a frozen instance finds of a connection then is dead, maybe without a word. TLS sessions are
-// resumed instead.
+// newHTTPClient returns a client that keeps no connection alive: minutes pass between two fetches, and
+// after a freeze a kept connection may be dead without notice. TLS sessions are resumed instead.
 func newHTTPClient() *http.Client {
 	return &http.Client{
 		Transport: bounded{&http.Transport{
@@ -85,7 +93,7 @@ func newHTTPClient() *http.Client {
 	}
 }
 
-// bounded is a transport whose answers end at maxAnswer bytes, with an error: the SDK reads what comes.
+// bounded is a transport whose answers end in an error after maxAnswer bytes: the SDK has no bound.
 type bounded struct{ http.RoundTripper }
 
 func (b bounded) RoundTrip(r *http.Request) (*http.Response, error) {
@@ -96,32 +104,15 @@ func (b bounded) RoundTrip(r *http.Request) (*http.Response, error) {
 	return resp, err
 }
 
-// endpointIn is the address that stands in for AWS's own, nil for none.
-func endpointIn(lookup func(string) (string, bool)) (*string, error) {
-	for _, name := range []string{"AWS_ENDPOINT_URL_SECRETS_MANAGER", "AWS_ENDPOINT_URL"} {
-		v := setting(lookup, name)
-		if v == "" {
-			continue
-		}
-		if u, err := url.Parse(v); err != nil || u.Hostname() == "" || u.Scheme != "https" && u.Scheme != "http" {
-			return nil, fmt.Errorf("%w: %s is no address with https:// or http://", secret.ErrMisconfigured, name)
-		}
-		return &v, nil
-	}
-	return nil, nil
-}
-
-func isARN(name string) bool { return strings.HasPrefix(name, "arn:") }
-
-// regionOf is the region an ARN names, or that of id for a plain name.
-func regionOf(name string, id identity) (string, error) {
-	if !isARN(name) {
-		return id.region, nil
+// regionOf is the region that an ARN names; "" for a plain name.
+func regionOf(name string) (string, error) {
+	if !strings.HasPrefix(name, "arn:") {
+		return "", nil
 	}
 	// arn:aws:secretsmanager:eu-central-1:123456789012:secret:orga-6RandC
 	parts := strings.Split(name, ":")
-	if len(parts) != 7 || parts[2] != "secretsmanager" || !isRegion(parts[3]) || parts[5] != "secret" || parts[6] == "" {
-		return "", fmt.Errorf("%w: awssm: takes a secret's name or its ARN, arn:aws:secretsmanager:REGION:ACCOUNT:secret:NAME", secret.ErrMisconfigured)
+	if len(parts) != 7 || parts[2] != "secretsmanager" || !awsenv.IsRegion(parts[3]) || parts[5] != "secret" || parts[6] == "" {
+		return "", errors.New("awssm: want a secret's name or its ARN, such as arn:aws:secretsmanager:REGION:ACCOUNT:secret:NAME")
 	}
 	return parts[3], nil
 }
@@ -131,7 +122,7 @@ type source struct {
 	api  *secretsmanager.Client
 }
 
-// Fetch asks Secrets Manager for the current version.
+// Fetch fetches the current version.
 func (s *source) Fetch(ctx context.Context) (secret.Secret, error) {
 	out, err := s.api.GetSecretValue(ctx, &secretsmanager.GetSecretValueInput{
 		SecretId:     &s.name,
@@ -145,7 +136,7 @@ func (s *source) Fetch(ctx context.Context) (secret.Secret, error) {
 	case out.SecretString == nil && out.SecretBinary == nil:
 		return secret.Secret{}, fmt.Errorf("%w: the store's answer has no value", secret.ErrMalformed)
 	case out.SecretString == nil && !utf8.Valid(out.SecretBinary):
-		return secret.Secret{}, fmt.Errorf("%w: it is binary, and no UTF-8 text", secret.ErrMalformed)
+		return secret.Secret{}, fmt.Errorf("%w: it must be UTF-8 text", secret.ErrMalformed)
 	case out.SecretString == nil:
 		text = string(out.SecretBinary)
 	}
@@ -156,8 +147,8 @@ func (s *source) Fetch(ctx context.Context) (secret.Secret, error) {
 	return secret.Secret{Value: secret.NewValue(text), Version: version}, nil
 }
 
-// final are the error codes after which asking again is no use until somebody changes something at
-// AWS. ExpiredTokenException is not among them: the platform replaces its credentials by itself.
+// final are the error codes that persist until somebody changes something at AWS. ExpiredTokenException is
+// not one of them: the platform replaces its credentials by itself.
 var final = map[string]bool{
 	"AccessDenied":                true,
 	"AccessDeniedException":       true, // also: no permission to decrypt with the KMS key
@@ -170,14 +161,14 @@ var final = map[string]bool{
 	"ValidationException":         true,
 }
 
-// kind turns an error of the SDK into one of this house. It keeps the error's code and nothing else of
-// what the store said.
+// kind turns an error of the SDK into one of the kinds of package secret. Its text has the error's code, and
+// nothing else of the answer.
 func kind(err error) error {
 	if e, ok := errors.AsType[smithy.APIError](err); ok {
 		switch code := e.ErrorCode(); {
 		case final[code]:
 			return fmt.Errorf("%w: %s", secret.ErrPermanent, code)
-		case isCode(code) && code != "UnknownError": // the SDK's word for an answer that names none
+		case isCode(code) && code != "UnknownError": // the SDK's placeholder for an answer without a code
 			return fmt.Errorf("the store answered %s", code)
 		}
 	}
@@ -189,19 +180,20 @@ func kind(err error) error {
 	case status == 0, status == http.StatusOK && isBroken(err):
 		return secret.Unavailable(err)
 	case status == http.StatusOK:
-		return fmt.Errorf("%w: the store's answer does not parse", secret.ErrMalformed)
+		return errors.New("the store's answer does not parse") // it may be a proxy's, and pass
 	}
 	return fmt.Errorf("the store answered HTTP %d", status)
 }
 
-// isBroken reports whether the answer ended before it was whole, rather than holding something else: its
-// time was over, or its connection.
+// isBroken reports whether the answer was cut off, by a deadline or a closed connection, rather than
+// complete and invalid.
 func isBroken(err error) bool {
 	_, ok := errors.AsType[net.Error](err) // a deadline is one, too
 	return ok || errors.Is(err, context.Canceled) || errors.Is(err, io.ErrUnexpectedEOF)
 }
 
-// isCode reports whether s looks like AWS's error codes: letters only. Anything else is not repeated.
+// isCode reports whether s has the form of AWS's error codes, which are letters only. Anything else is not
+// repeated.
 func isCode(s string) bool {
 	letters := strings.Trim(s, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz") == ""
 	return letters && s != "" && len(s) <= 64

@@ -19,23 +19,23 @@ import (
 
 const scope = "https://www.googleapis.com/auth/cloud-platform"
 
-// tokens hands out an access token that is good for a call now.
+// tokens returns an access token that is valid now.
 type tokens func(ctx context.Context) (string, error)
 
-// findCredentials looks where Google's libraries look, and in the same order. What it leaves out is
-// their probe for a metadata server: it waits for as long as it likes, and one slow answer is held
-// against the server for the life of the process. Without a file, there is nobody else to ask.
+// findCredentials looks where Google's libraries look, in the same order. It leaves out their probe for a
+// metadata server, which has no deadline and remembers one slow answer for the life of the process.
+// Without a file, the metadata server is the only source anyway.
 func findCredentials(lookup func(string) (string, bool), client *http.Client) (tokens, error) {
 	file, _ := lookup("GOOGLE_APPLICATION_CREDENTIALS")
 	if file == "" {
 		home, _ := lookup("HOME")
-		left := filepath.Join(home, ".config", "gcloud", "application_default_credentials.json")
+		gcloud := filepath.Join(home, ".config", "gcloud", "application_default_credentials.json")
 		if runtime.GOOS == "windows" {
 			home, _ = lookup("APPDATA")
-			left = filepath.Join(home, "gcloud", "application_default_credentials.json")
+			gcloud = filepath.Join(home, "gcloud", "application_default_credentials.json")
 		}
-		if _, err := os.Stat(left); err == nil {
-			file = left
+		if _, err := os.Stat(gcloud); err == nil {
+			file = gcloud
 		}
 	}
 	if file == "" {
@@ -45,21 +45,21 @@ func findCredentials(lookup func(string) (string, bool), client *http.Client) (t
 }
 
 // fromFile uses the credentials in a file: a service account's, a person's, or those of a workload
-// that another cloud vouches for.
+// identity federation.
 func fromFile(file string, client *http.Client) (tokens, error) {
 	content, err := os.ReadFile(file)
 	if err != nil {
 		return nil, fmt.Errorf("%w: Google's credentials cannot be read: %w", secret.ErrMisconfigured, err)
 	}
 	var kind struct{ Type credentials.CredType }
-	_ = json.Unmarshal(content, &kind) // what does not parse has no type, which is refused next
+	_ = json.Unmarshal(content, &kind) // without a type, it is refused next
 	creds, err := credentials.NewCredentialsFromJSON(kind.Type, content, &credentials.DetectOptions{
 		Scopes:              []string{scope},
 		Client:              client,
 		DisableAsyncRefresh: true, // a frozen instance would stall it
 	})
 	if err != nil {
-		return nil, fmt.Errorf("%w: %s holds no Google credentials", secret.ErrMisconfigured, file)
+		return nil, fmt.Errorf("%w: %s: want Google credentials in JSON", secret.ErrMisconfigured, file)
 	}
 	return func(ctx context.Context) (string, error) {
 		token, err := creds.Token(ctx)
@@ -70,7 +70,7 @@ func fromFile(file string, client *http.Client) (tokens, error) {
 	}, nil
 }
 
-// fromMetadata asks the metadata server at each call; it is next door, and keeps the tokens itself.
+// fromMetadata asks the metadata server at each call; it is on the same host and caches tokens itself.
 func fromMetadata(client *http.Client) tokens {
 	server := metadata.NewClient(client)
 	return func(ctx context.Context) (string, error) {
@@ -88,10 +88,10 @@ func fromMetadata(client *http.Client) tokens {
 	}
 }
 
-// tokenError says why there is no access token, with nothing of what the other side said.
+// tokenError says why there is no access token, and repeats nothing of the answer.
 func tokenError(err error) error {
 	if _, ok := errors.AsType[metadata.NotDefinedError](err); ok {
-		return errors.New("no access token: the metadata server knows no service account of this function")
+		return errors.New("no access token: the metadata server has no service account for this function")
 	}
 	status := 0
 	if e, ok := errors.AsType[*auth.Error](err); ok && e.Response != nil {

@@ -121,7 +121,7 @@ func TestCredentials(t *testing.T) {
 		}, secret.ErrMisconfigured, "cannot be read"},
 		{"a file of something else", func(t *testing.T) map[string]string {
 			return map[string]string{"GOOGLE_APPLICATION_CREDENTIALS": write(t, t.TempDir()+"/credentials.json", "granted-to-the-test")}
-		}, secret.ErrMisconfigured, "holds no Google credentials"},
+		}, secret.ErrMisconfigured, "want Google credentials"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			double := &secrettest.Google{AccessToken: "granted-to-the-test"}

@@ -1,7 +1,8 @@
-// Package gcpsm fetches secrets from Google Secret Manager: "gcpsm:projects/P/secrets/S", or with
-// "/versions/V" for one version; projects/P/locations/L/secrets/S is a regional secret.
+// Package gcpsm fetches secrets from Google Secret Manager. A source is written
+// "gcpsm:projects/P/secrets/S", with "/versions/V" at the end for one version; a regional secret is
+// projects/P/locations/L/secrets/S.
 //
-// It is one GET of the REST API. The gRPC client asks the same question with 9 MB more of binary
+// A fetch is one GET of the REST API. The gRPC client does the same with 9 MB more of binary
 // (docs/secrets.md has the numbers).
 package gcpsm
 
@@ -23,6 +24,7 @@ import (
 	"time"
 	"unicode/utf8"
 
+	"github.com/orga-session/orga-session/core/platform"
 	"github.com/orga-session/orga-session/core/secret"
 )
 
@@ -32,16 +34,16 @@ const (
 	backoff     = 100 * time.Millisecond // before the second, ±50 %; three times that before the third
 	dialTimeout = time.Second            // leaves time for another attempt
 
-	// maxAnswer is a payload of 64 KiB, Google's limit, in base64, and what stands around it.
+	// maxAnswer has room for a payload of 64 KiB, Google's limit, in base64, and the JSON around it.
 	maxAnswer = 96 << 10
 )
 
-// Open is the driver of "gcpsm:". lookup reads the environment (os.LookupEnv in a program).
+// Open returns the driver of "gcpsm:". lookup reads the environment ([os.LookupEnv] in a program).
 //
-// The credentials are those that GOOGLE_APPLICATION_CREDENTIALS names, else those that gcloud left in
-// the home folder, else the metadata server's, which on Google Cloud are the function's own.
-// ORGA_GCPSM_ENDPOINT is asked instead of Google; one that is http must be a loopback host, and is
-// sent no credentials.
+// The credentials are those in the file that GOOGLE_APPLICATION_CREDENTIALS names, else those that gcloud
+// keeps in the home folder, else the metadata server's, which on Google Cloud are the function's own.
+// ORGA_GCPSM_ENDPOINT replaces Google's address; with http it must be a loopback host, which is sent no
+// credentials.
 func Open(lookup func(string) (string, bool)) secret.Driver {
 	return open(lookup, newHTTPClient())
 }
@@ -62,14 +64,14 @@ func open(lookup func(string) (string, bool), client *http.Client) secret.Driver
 	}
 }
 
-// names are the resource names; the groups are the location and the version.
+// names matches resource names; its groups are the location and the version.
 var names = regexp.MustCompile(`^projects/[a-z0-9][a-z0-9.:-]*(?:/locations/([a-z0-9-]+))?/secrets/[A-Za-z0-9_-]{1,255}(?:/versions/([A-Za-z0-9_-]+))?$`)
 
 // resource is the version that a source names, the latest by default, and Google's address for it.
 func resource(name string) (version, endpoint string, err error) {
 	parts := names.FindStringSubmatch(name)
 	if parts == nil {
-		return "", "", fmt.Errorf("%w: gcpsm: takes projects/P/secrets/S, with /locations/L after P for a regional secret and /versions/V at the end for one version", secret.ErrMisconfigured)
+		return "", "", fmt.Errorf("%w: gcpsm: want projects/P/secrets/S, with /locations/L after P for a regional secret and /versions/V at the end for one version", secret.ErrMisconfigured)
 	}
 	endpoint = "https://secretmanager.googleapis.com"
 	if location := parts[1]; location != "" {
@@ -81,14 +83,14 @@ func resource(name string) (version, endpoint string, err error) {
 	return name, endpoint, nil
 }
 
-// endpointOr is the address that stands in for Google's own, else that one.
+// endpointOr is ORGA_GCPSM_ENDPOINT, or standard if that is not set.
 func endpointOr(lookup func(string) (string, bool), standard string) (string, error) {
 	other, _ := lookup("ORGA_GCPSM_ENDPOINT")
 	switch other = strings.TrimSpace(other); {
 	case other == "":
 		return standard, nil
 	case !isEndpoint(other):
-		return standard, fmt.Errorf("%w: ORGA_GCPSM_ENDPOINT is no https:// address, nor http:// of a loopback host", secret.ErrMisconfigured)
+		return standard, fmt.Errorf("%w: ORGA_GCPSM_ENDPOINT: want an https:// URL, or http:// with a loopback host", secret.ErrMisconfigured)
 	}
 	return strings.TrimSuffix(other, "/"), nil
 }
@@ -98,13 +100,11 @@ func isEndpoint(s string) bool {
 	if err != nil || u.Hostname() == "" || u.RawQuery != "" || u.Fragment != "" || u.User != nil {
 		return false
 	}
-	ip := net.ParseIP(u.Hostname())
-	return u.Scheme == "https" || u.Scheme == "http" && (u.Hostname() == "localhost" || ip != nil && ip.IsLoopback())
+	return u.Scheme == "https" || u.Scheme == "http" && platform.IsLoopback(u.Hostname())
 }
 
-// newHTTPClient makes a client that keeps no connection: a secret is fetched every few minutes, and
-// what a frozen instance finds of a connection then is dead, maybe without a word. TLS sessions are
-// resumed instead.
+// newHTTPClient returns a client that keeps no connection alive: minutes pass between two fetches, and
+// after a freeze a kept connection may be dead without notice. TLS sessions are resumed instead.
 func newHTTPClient() *http.Client {
 	return &http.Client{
 		Transport: &http.Transport{
@@ -123,16 +123,16 @@ type source struct {
 	token    tokens // nil for none
 }
 
-// verdict is what an attempt says about the next.
+// verdict says what to expect of another attempt.
 type verdict int
 
 const (
-	final   verdict = iota // it would end the same
-	passing                // the store is out, and may be back
-	damaged                // the checksum differs; maybe not the next time
+	final   verdict = iota // the same outcome
+	passing                // maybe success: the store is down
+	damaged                // maybe success: the checksum differs
 )
 
-// Fetch asks Secret Manager for the version; where the name has none, for the latest.
+// Fetch fetches the named version, or the latest one.
 func (s *source) Fetch(ctx context.Context) (secret.Secret, error) {
 	spoilt := 0
 	for n, wait := 1, backoff; ; n, wait = n+1, 3*wait {
@@ -160,7 +160,7 @@ func (s *source) access(ctx context.Context) (got secret.Secret, next verdict, e
 	if s.token != nil {
 		token, err := s.token(ctx)
 		if err != nil {
-			return got, final, err // the credentials' clients have made their own attempts
+			return got, final, err // the clients of the credentials have retried by themselves
 		}
 		req.Header.Set("Authorization", "Bearer "+token)
 	}
@@ -182,7 +182,7 @@ func (s *source) access(ctx context.Context) (got secret.Secret, next verdict, e
 	return read(body)
 }
 
-// read takes the secret out of an answer. A damaged one (the checksum differs) may be whole next time.
+// read takes the secret out of an answer.
 func read(body []byte) (got secret.Secret, next verdict, err error) {
 	var answer struct {
 		Name    string
@@ -192,22 +192,22 @@ func read(body []byte) (got secret.Secret, next verdict, err error) {
 		}
 	}
 	if json.Unmarshal(body, &answer) != nil || answer.Name == "" || answer.Payload == nil {
-		return got, final, fmt.Errorf("%w: the store's answer does not parse", secret.ErrMalformed)
+		return got, final, errors.New("the store's answer does not parse") // it may be a proxy's, and pass
 	}
 	data := answer.Payload.Data
 	if sum := answer.Payload.DataCRC32C; sum != nil && *sum != int64(crc32.Checksum(data, castagnoli)) {
-		return got, damaged, fmt.Errorf("%w: its checksum differs", secret.ErrMalformed)
+		return got, damaged, errors.New("the store's answer is damaged: its checksum differs")
 	}
 	if !utf8.Valid(data) {
-		return got, final, fmt.Errorf("%w: it is binary, and no UTF-8 text", secret.ErrMalformed)
+		return got, final, fmt.Errorf("%w: it must be UTF-8 text", secret.ErrMalformed)
 	}
 	return secret.Secret{Value: secret.NewValue(string(data)), Version: secret.Version(path.Base(answer.Name))}, final, nil
 }
 
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
-// refusal is the error of an answer that is not 200. It keeps the status and Google's name for it, and
-// nothing else of what the store said.
+// refusal is the error of an answer that is not 200. Its text has the status and Google's name for it, and
+// nothing else of the answer.
 func refusal(status int, body []byte) (next verdict, err error) {
 	var answer struct {
 		Error struct{ Status string }
@@ -226,8 +226,8 @@ func refusal(status int, body []byte) (next verdict, err error) {
 	return final, fmt.Errorf("the store answered %s", said)
 }
 
-// isStatus reports whether s looks like Google's names of errors, as NOT_FOUND. Anything else is not
-// repeated.
+// isStatus reports whether s has the form of Google's names of errors, such as NOT_FOUND. Anything else is
+// not repeated.
 func isStatus(s string) bool {
 	return s != "" && len(s) <= 32 && strings.Trim(s, "ABCDEFGHIJKLMNOPQRSTUVWXYZ_") == ""
 }

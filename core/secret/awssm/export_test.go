@@ -1,0 +1,4 @@
+package awssm
+
+// OpenWith is Open with an HTTP client, for tests of where requests go.
+var OpenWith = open
