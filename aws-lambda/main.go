@@ -4,6 +4,7 @@ package main
 
 import (
 	"context"
+	"io"
 	"log/slog"
 	"os"
 
@@ -22,16 +23,14 @@ func main() {
 	if core.PrintVersion(os.Stdout, os.Args) {
 		return
 	}
-	cfg := core.ConfigFromEnv(os.LookupEnv)
-	log := slog.New(metrics{cfg.Logger(nil).Handler(), lambdacontext.FunctionName})
-	core.SetDefault(log) // for what never reaches the endpoint: events that are no request
-	// New logs what is wrong with the settings, and what it gives answers all the same: a process that
-	// ended would be started again and again, and a client would see a bare 502. It waits for 2 s at
-	// most; Lambda gives init 10 s.
-	h, _ := core.New(context.Background(), cfg, core.Drivers{
-		Secrets:  secret.Drivers{"awssm": awssm.Open(os.LookupEnv, true)},
+	env := core.Environ(os.Environ())
+	// An endpoint with faults serves on: a process that ended would be started again and again, and a
+	// client would see a bare 502.
+	e := core.Start(context.Background(), env, core.Drivers{
+		Secrets:  secret.Drivers{"awssm": awssm.Open(env.Lookup, true)},
 		Limiters: ratelimit.Drivers{"redis": redislimit.Open, "rediss": redislimit.Open},
-		Log:      log,
+	}, func(w io.Writer, options *slog.HandlerOptions) slog.Handler {
+		return metrics{slog.NewJSONHandler(w, options), lambdacontext.FunctionName}
 	})
-	lambda.StartWithOptions(lambdahttp.AWS(h, cfg.TrustedHops))
+	lambda.StartWithOptions(lambdahttp.AWS(e, e.Config().TrustedHops))
 }

@@ -51,20 +51,20 @@ func BenchmarkHandler(b *testing.B) {
 
 func benchHandler(b *testing.B) http.Handler {
 	b.Helper()
-	settings := map[string]string{
+	settings := core.Env{
 		"ORGA_API_KEY":      "sk_orga_ai_test_of_a_benchmark",
 		"ORGA_BASE_URL":     "http://" + startBareOrga(b),
 		"ORGA_AUTH":         "anonymous",
 		"ORGA_CORS_ORIGINS": "https://app.example.com",
 		"ORGA_RATE_LIMIT":   "1000000000/1m",
 	}
-	lookup := func(name string) (string, bool) { v, ok := settings[name]; return v, ok }
-	log := slog.New(slog.NewJSONHandler(nowhere{}, nil)) // a line is made, as in a deployment
-	handler, err := core.New(context.Background(), core.ConfigFromEnv(lookup), core.Drivers{Log: log})
-	if err != nil {
+	cfg := core.ConfigFromEnv(settings)
+	cfg.Log = slog.New(slog.NewJSONHandler(nowhere{}, nil)) // a line is made, as in a deployment
+	e := core.New(context.Background(), cfg, core.Drivers{})
+	if err := e.Faults(); err != nil {
 		b.Fatal(err)
 	}
-	return handler
+	return e
 }
 
 // startBareOrga answers both calls with constants, on bare sockets and without an allocation, so that

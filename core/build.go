@@ -3,13 +3,15 @@ package core
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
+	"maps"
 	"net/http"
+	"slices"
 	"strings"
 
 	"github.com/orga-session/orga-session/core/auth"
 	"github.com/orga-session/orga-session/core/cors"
-	"github.com/orga-session/orga-session/core/internal/egress"
 	"github.com/orga-session/orga-session/core/internal/request"
 	"github.com/orga-session/orga-session/core/internal/session"
 	"github.com/orga-session/orga-session/core/internal/telemetry"
@@ -18,196 +20,224 @@ import (
 	"github.com/orga-session/orga-session/core/secret"
 )
 
-// builder turns settings into handlers, and collects what is wrong with them on the way. What tenants
-// may share (the way to Orga, the limiter, the verifier of one issuer) it makes once.
+// builder turns settings into chains, and collects the faults that it finds on the way. What tenants share
+// (connections, the limiter, the verifier of one issuer, an hmac key) it makes once.
 type builder struct {
-	cfg     Config
-	drivers Drivers
-	log     *slog.Logger
-
+	cfg       Config
+	drivers   Drivers
+	log       *slog.Logger
 	telemetry *telemetry.Telemetry // nil for none
 
-	direct  *egress.Transport // to the default tenant's Orga, which may be a loopback one
-	guarded *egress.Transport // to those that tenants name: public addresses only
-	limiter *ratelimit.Store
-	hmacKey *secret.Cache // nil when no tenant asks for hmac
-
-	issuers       auth.Issuers      // of the settings
-	tenantIssuers auth.Issuers      // of tenants' own: public addresses only
-	claim         *auth.TenantClaim // nil when no claim is asked for
+	transport       http.RoundTripper // to addresses that the owner named
+	tenantTransport http.RoundTripper // to those that tenants name: public addresses only
+	allowHosts      func(http.Handler) http.Handler
+	limiter         *ratelimit.Store
+	issuers         auth.Issuers             // that the owner named
+	tenantIssuers   auth.Issuers             // that tenants name: public addresses only
+	claim           *auth.TenantClaim        // nil when no claim is asked for
+	hmacKeys        map[string]*secret.Cache // by source
 
 	faults []error
+	close  []func() error
 }
 
-// tenant is one tenant's chain, from CORS to the mint, and the key at the end of it.
-type tenant struct {
+// chain is what answers the mints of one tenant: host → cors → auth → ratelimit → session.
+type chain struct {
 	http.Handler
-	key  *secret.Cache
-	cors *cors.Policy
-	auth []auth.Method
+	cors    *cors.Policy
+	methods []auth.Method
+	keys    []*secret.Cache // what a mint needs: the API key, and the hmac key where that is in use
 }
 
-func newBuilder(ctx context.Context, cfg Config, drivers Drivers, log *slog.Logger) *builder {
-	if cfg.Lookup == nil {
-		cfg.Lookup = func(string) (string, bool) { return "", false }
-	}
-	watch := telemetry.Start(ctx, Version, cfg.Lookup, log)
-	b := &builder{
-		cfg: cfg, drivers: drivers, log: watch.Log(log), telemetry: watch,
-		direct: egress.New(nil), guarded: egress.New(egress.PublicOnly),
-	}
-	// Transports of their own: a connection that is opened ahead is Orga's.
-	b.issuers.Transport, b.issuers.Log = egress.New(nil), b.log
-	b.tenantIssuers.Transport, b.tenantIssuers.Log = egress.New(egress.PublicOnly), b.log
-	if cfg.TenantClaim != "" {
-		b.claim = &auth.TenantClaim{Name: cfg.TenantClaim, Log: b.log}
-	}
-	for _, fault := range cfg.faults {
-		b.report(fault)
-	}
-	if b.cfg.BaseURL == "" {
-		b.cfg.BaseURL = orga.DefaultBaseURL
-	}
-	if b.cfg.Timeout <= 0 {
-		b.cfg.Timeout = DefaultTimeout
-	}
-	if len(b.cfg.RateLimit) == 0 {
-		b.cfg.RateLimit = defaultRateLimit
-	}
-	b.limiter = b.newLimiter()
-	return b
-}
+func (b *builder) addFault(setting string, err error) { b.keepFault(&settingError{setting, err}) }
 
-func (b *builder) newLimiter() *ratelimit.Store {
-	options := ratelimit.StoreOptions{Strict: b.cfg.RateLimitStrict, Log: b.log}
-	store, err := b.drivers.Limiters.Open(b.cfg.RateLimitStore.Reveal(), options)
-	if err != nil {
-		b.fault("ORGA_RATE_LIMIT_STORE", err)
-		return ratelimit.NewStore(nil, options)
-	}
-	return store
-}
-
-// scope names the settings of one tenant in its faults: by their variables for the default tenant, by
-// the members of the tenants' JSON for all others, for which it is what they stand behind.
-type scope string
-
-func (s scope) name(variable, member string) string {
-	if s == "" {
-		return variable
-	}
-	return string(s) + ": " + member
-}
-
-// settingError is what is wrong with a setting, or with what it names.
-type settingError struct {
-	setting string
-	err     error
-}
-
-func (e *settingError) Error() string { return e.setting + ": " + e.err.Error() }
-func (e *settingError) Unwrap() error { return e.err }
-
-func (b *builder) fault(setting string, err error) {
-	b.report(&settingError{setting, err})
-}
-
-// report keeps a fault for good and logs it, once.
-func (b *builder) report(fault error) {
+// keepFault keeps a fault until the next start and logs it.
+func (b *builder) keepFault(fault error) {
 	b.faults = append(b.faults, fault)
-	b.tell(fault)
+	b.logFault(fault)
 }
 
-// tell is where every fault is logged.
-func (b *builder) tell(fault error) {
-	b.log.Error("misconfigured", "fault", fault.Error())
+func (b *builder) logFault(fault error) { b.log.Error("misconfigured", "fault", fault.Error()) }
+
+// check runs the checks of the settings table: those of t, and with the default tenant those of the whole
+// endpoint too.
+func (b *builder) check(s scope, t *Tenant) {
+	for _, row := range settings {
+		if row.check == nil || s != "" && row.Member == "" {
+			continue
+		}
+		if err := row.check(&b.cfg, t); err != nil {
+			b.addFault(s.name(row.Variable), err)
+		}
+	}
 }
 
-// tenant builds the chain of the tenant called name ("" for the default one).
-func (b *builder) tenant(s scope, name string, t Tenant) *tenant {
+// chain builds what answers for the tenant called name, "" for the default one.
+func (b *builder) chain(s scope, name string, t Tenant) *chain {
+	if s != "" {
+		b.check(s, &t)
+	}
+	c := &chain{cors: b.pages(t)}
+	var hmacKey *secret.Cache
+	c.methods, hmacKey = b.methods(s, t)
+	key := b.key(s, t)
+	for _, needed := range []*secret.Cache{key, hmacKey} {
+		if needed != nil {
+			c.keys = append(c.keys, needed)
+		}
+	}
+	h := session.Handler(&session.Service{Key: key, Orga: b.client(t), Log: request.Stamp(b.log)})
+	h = ratelimit.Middleware(ratelimit.Options{Limiter: b.limiter, Tenant: name, Caller: t.RateLimit, Budget: t.TenantRateLimit, Log: b.log})(h)
+	h = auth.Require(auth.Options{Methods: c.methods, Claim: b.claim, Tenant: name, ClaimValue: t.ClaimValue})(h)
+	c.Handler = b.allowHosts(c.cors.Mint(h))
+	return c
+}
+
+// pages returns a tenant's origins; the check of the setting reports what is wrong with them.
+func (b *builder) pages(t Tenant) *cors.Policy {
 	pages, err := cors.New(t.CORSOrigins)
 	if err != nil {
-		b.fault(s.name("ORGA_CORS_ORIGINS", "corsOrigins"), err)
-		pages, _ = cors.New(nil) // no origins are always right
+		return cors.None()
 	}
-	built := &tenant{cors: pages, auth: b.methods(s, t), key: b.key(s, t)}
-	service := &session.Service{Key: built.key, Orga: b.client(s, t), Log: request.Stamp(b.log)}
-
-	h := session.Handler(service)
-	h = ratelimit.Middleware(ratelimit.Options{Limiter: b.limiter, Tenant: name, Caller: t.RateLimit, Budget: t.TenantRateLimit, Log: b.log})(h)
-	h = auth.Require(auth.Options{Methods: built.auth, Claim: b.claim, Tenant: name})(h)
-	h = pages.Mint(h)
-	built.Handler = h
-	return built
+	return pages
 }
 
-// stranger answers for a tenant that does not exist: as for one that the caller may not use.
-func (b *builder) stranger(home *tenant) http.Handler {
-	h := refuse(forbiddenTenant)
-	h = auth.Require(auth.Options{Methods: home.auth})(h)
-	return home.cors.Mint(h)
+// key is a tenant's API key; nil when its source is a fault.
+func (b *builder) key(s scope, t Tenant) *secret.Cache {
+	setting := s.name("ORGA_API_KEY_SOURCE")
+	src, name := t.APIKey, "Config.APIKey"
+	if s != "" && src == nil && t.APIKeySource == "" {
+		return nil // readTenant has reported it
+	}
+	if src == nil {
+		if src, name = b.open(setting, t.APIKeySource, secret.DecodeKey), t.APIKeySource; src == nil {
+			return nil
+		}
+	}
+	return secret.NewCache(src, secret.CacheOptions{
+		Name: name, TTL: t.APIKeyTTL, Log: b.log,
+		// A token or another vendor's key in its place is a common mistake, but what keys look like is
+		// Orga's to change.
+		OnChange: func(key secret.Secret) {
+			if !strings.HasPrefix(key.Value.Reveal(), orga.KeyPrefix) {
+				b.log.Warn("the API key does not start with "+orga.KeyPrefix, "source", name, "version", key.Version)
+			}
+		},
+	})
 }
 
-// open opens the source that a setting names; nil when that is a fault. Nothing is fetched, but from the
-// environment, which cannot change: what is wrong there is wrong now.
+// open opens the source that a setting names; nil when that is a fault. Nothing is fetched, except from
+// the environment, which cannot change: what is wrong there is wrong now.
 func (b *builder) open(setting, ref string, decode secret.Decoder) secret.Source {
 	src, err := b.drivers.Secrets.Open(ref, b.cfg.Lookup, decode)
 	if err == nil && strings.HasPrefix(ref, "env:") {
 		_, err = src.Fetch(context.Background())
 	}
 	if err != nil {
-		b.fault(setting, err)
+		b.addFault(setting, err)
 		return nil
 	}
-	return named(setting, src)
-}
-
-// named is src whose faults name the setting that led there, as those that are found without a fetch do.
-func named(setting string, src secret.Source) secret.Source {
 	return secret.SourceFunc(func(ctx context.Context) (secret.Secret, error) {
 		s, err := src.Fetch(ctx)
 		if errors.Is(err, secret.ErrMisconfigured) {
-			err = &settingError{setting, err}
+			err = &settingError{setting, err} // as those that are found without a fetch
 		}
 		return s, err
 	})
 }
 
-// key is a tenant's key; nil when its source is a fault.
-func (b *builder) key(s scope, t Tenant) *secret.Cache {
-	if s != "" && t.APIKeySource == "" {
-		return nil // inherit has said so
-	}
-	src := b.open(s.name("ORGA_API_KEY_SOURCE", "apiKeySource"), t.APIKeySource, secret.DecodeKey)
-	if src == nil {
-		return nil
-	}
-	return secret.NewCache(src, secret.CacheOptions{
-		Name: t.APIKeySource, TTL: t.APIKeyTTL, Log: b.log,
-		OnChange: func(s secret.Secret) { b.checkPrefix(s, t.APIKeySource) },
-	})
-}
-
-// checkPrefix warns of a key that does not look like one of Orga's: a token or another vendor's key in its
-// place is a common mistake, but Orga may change what its keys look like.
-func (b *builder) checkPrefix(s secret.Secret, source string) {
-	if !strings.HasPrefix(s.Value.Reveal(), orga.KeyPrefix) {
-		b.log.Warn("the API key does not start with "+orga.KeyPrefix, "source", source, "version", s.Version)
-	}
-}
-
-func (b *builder) client(s scope, t Tenant) *orga.Client {
-	if err := egress.CheckBaseURL(t.BaseURL, t.ownBaseURL); err != nil {
-		b.fault(s.name("ORGA_BASE_URL", "baseURL"), err)
-	}
-	if t.UserEmail != "" && !strings.Contains(t.UserEmail, "@") {
-		b.fault(s.name("ORGA_USER_EMAIL", "userEmail"), errors.New("is no email address"))
-	}
-	way := b.direct // where the default tenant goes
+func (b *builder) client(t Tenant) *orga.Client {
+	transport := b.transport
 	if t.ownBaseURL {
-		way = b.guarded
+		transport = b.tenantTransport
 	}
-	return orga.NewClient("", // each request has the key of the moment, and a budget that bounds its calls
-		orga.WithBaseURL(t.BaseURL), orga.WithUserEmail(t.UserEmail),
-		orga.WithTransport(b.telemetry.Transport(way)), orga.WithLogger(request.Stamp(b.log)))
+	// Each request brings the current key (orga.Client.WithKey) and a budget that bounds its calls.
+	return orga.NewClient("", orga.WithBaseURL(t.BaseURL), orga.WithUserEmail(t.UserEmail),
+		orga.WithTransport(b.telemetry.Transport(transport)), orga.WithLogger(request.Stamp(b.log)))
+}
+
+// methods are the ways in which a tenant's callers may be verified, and the hmac key where one is used.
+func (b *builder) methods(s scope, t Tenant) (list []auth.Method, hmacKey *secret.Cache) {
+	setting := s.name("ORGA_AUTH")
+	if len(t.Auth) == 0 {
+		b.addFault(setting, errors.New("is not set: every mint is refused; want oidc, hmac, gateway or anonymous"))
+	}
+	if len(t.Auth) > 1 && slices.Contains(t.Auth, "anonymous") {
+		b.addFault(setting, errors.New("anonymous accepts everybody; remove it or the other methods"))
+	}
+	for _, name := range t.Auth {
+		var m auth.Method
+		switch name {
+		case "anonymous":
+			m = auth.Anonymous()
+		case "gateway":
+			m = auth.Gateway()
+		case "hmac":
+			m, hmacKey = b.hmac(s, t)
+		case "oidc":
+			m = b.issuer(s, t)
+		default:
+			if m = (auth.Method{Name: name, Verifier: b.drivers.Verifiers[name]}); m.Verifier == nil {
+				known := slices.Sorted(maps.Keys(b.drivers.Verifiers))
+				b.addFault(setting, unknownWord("method", name, append([]string{"oidc", "hmac", "gateway", "anonymous"}, known...)))
+			}
+		}
+		if m.Verifier != nil {
+			list = append(list, m)
+		}
+	}
+	return list, hmacKey
+}
+
+func (b *builder) hmac(s scope, t Tenant) (auth.Method, *secret.Cache) {
+	setting := s.name("ORGA_AUTH_HMAC_KEY_SOURCE")
+	if t.HMACKeySource == "" {
+		b.addFault(setting, errors.New("is not set, and hmac needs it"))
+		return auth.Method{}, nil
+	}
+	keys, ok := b.hmacKeys[t.HMACKeySource]
+	if !ok {
+		src := b.open(setting, t.HMACKeySource, decodeHMACKeys)
+		if src == nil {
+			return auth.Method{}, nil
+		}
+		keys = secret.NewCache(src, secret.CacheOptions{Name: t.HMACKeySource, TTL: b.cfg.APIKeyTTL, Log: b.log})
+		b.hmacKeys[t.HMACKeySource] = keys
+	}
+	return auth.HMAC(auth.HMACConfig{Keys: func(ctx context.Context) (string, error) {
+		key, err := keys.Get(ctx)
+		if fetchErr, ok := errors.AsType[*secret.FetchError](err); ok {
+			return "", session.SecretProblem(fetchErr)
+		}
+		return key.Value.Reveal(), err
+	}}), keys
+}
+
+// decodeHMACKeys is the [secret.Decoder] of keys that callers sign with.
+func decodeHMACKeys(text string) (string, error) {
+	text, err := secret.DecodeText(text)
+	if err != nil {
+		return "", err
+	}
+	if err := auth.CheckHMACKeys(text); err != nil {
+		return "", fmt.Errorf("%w: it %w", secret.ErrMalformed, err)
+	}
+	return text, nil
+}
+
+// issuer verifies the tokens of a tenant's issuer. One that only a tenant names is held to public addresses.
+func (b *builder) issuer(s scope, t Tenant) auth.Method {
+	issuers := &b.issuers
+	if t.ownIssuer {
+		issuers = &b.tenantIssuers
+	}
+	cfg := auth.OIDCConfig{Issuer: t.AuthIssuer, JWKSURL: t.AuthJWKSURL, Audiences: t.AuthAudience}
+	if b.claim != nil {
+		cfg.Claims = []string{b.claim.Name}
+	}
+	m, err := issuers.OIDC(cfg)
+	if err != nil {
+		b.addFault(strings.Join([]string{s.name("ORGA_AUTH_ISSUER"), s.name("ORGA_AUTH_AUDIENCE"), s.name("ORGA_AUTH_JWKS_URL")}, ", "), err)
+	}
+	return m
 }

@@ -33,8 +33,8 @@ func TestTenantsShareAnIssuersKeys(t *testing.T) {
 	}))
 	defer issuer.Close()
 	d := withTenants(t, `{"tenants":{
-		"acme":{"apiKeySource":"env:ACME_KEY","authAudience":"acme"},
-		"other":{"apiKeySource":"env:OTHER_KEY","authAudience":"other"}}}`,
+		"acme":{"apiKeySource":"env:ORGA_API_KEY_ACME","authAudience":"acme"},
+		"other":{"apiKeySource":"env:ORGA_API_KEY_OTHER","authAudience":"other"}}}`,
 		env{"ORGA_AUTH": "oidc", "ORGA_AUTH_ISSUER": issuer.URL, "ORGA_AUTH_AUDIENCE": "voice"}, nil)
 	part := base64.RawURLEncoding.EncodeToString
 	bad := part([]byte(`{"alg":"ES256"}`)) + "." + part([]byte(`{"iss":"`+issuer.URL+`"}`)) + "." + strings.Repeat("A", 86)

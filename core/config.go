@@ -1,201 +1,139 @@
 package core
 
 import (
-	"fmt"
+	"io"
 	"log/slog"
+	"maps"
 	"os"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
 
-	"github.com/orga-session/orga-session/core/orga"
 	"github.com/orga-session/orga-session/core/ratelimit"
 	"github.com/orga-session/orga-session/core/secret"
 )
 
 // Config is everything that can be set. Its zero value is closed: it mints for nobody.
 type Config struct {
-	// Tenant is the default tenant: who asks without naming one. Tenants of their own inherit from it
-	// what they leave out, but for the key.
+	// Tenant is the default tenant, which answers where the route names none. Other tenants inherit what
+	// they leave out, except the key.
 	Tenant
 
-	HMACKeySource   string        // where the hmac key is kept (a secret.Ref)
-	TenantClaim     string        // the token claim that must equal the tenant of the route
-	Timeout         time.Duration // of a whole request, answer included; 0 is DefaultTimeout
-	RateLimitStore  secret.Value  // memory (as when empty), or what Drivers.Limiters open; a URL may have a password in it
-	RateLimitStrict bool          // refuse while the store is down, rather than count alone
+	Timeout         time.Duration // budget of a whole request, answer included; 0 is DefaultTimeout
+	Path            string        // one more path of the mint route; "" for none
+	AllowedHosts    []string      // hosts at which a mint may be asked for; empty allows any
+	TenantClaim     string        // token claim that must equal the tenant of the route; "" checks none
+	TenantsSource   string        // where the tenants' JSON is kept (a [secret.Ref]); "" for none
+	RateLimitStore  secret.Value  // memory (as when empty), or the URL of a store in [Drivers]; may hold a password
+	RateLimitStrict bool          // refuse while the store is down, rather than count per instance
 	TrustedHops     int           // the owner's proxies between the platform's edge and the function
-	TenantsSource   string        // where the tenants' JSON is kept (a secret.Ref); "" for none
-	GoogleIAM       bool          // Google's IAM lets callers through to this service, and only those that it verified
-	Debug           bool          // trace each step; LogLevel is debug then
-	LogLevel        slog.Level
+	GoogleIAM       bool          // Google's IAM lets only verified callers reach this service
+	NoWarmUp        bool          // New fetches no key and opens no connection ahead
 
-	// Lookup reads the environment for env: sources; nil knows no variable.
-	Lookup func(string) (string, bool)
+	Debug    bool // trace each step; LogLevel is debug then
+	LogLevel slog.Level
+	// Log receives one line a request and what else a person should see. nil writes JSON to standard error.
+	Log *slog.Logger
 
-	faults []error // what ConfigFromEnv could not read
+	// Lookup reads the environment, for env: sources and OpenTelemetry. nil knows no variable.
+	Lookup func(name string) (string, bool)
+
+	faults   []error  // values that ConfigFromEnv could not read
+	warnings []string // variables that it does not know
 }
-
-// DefaultTimeout bounds a request: clients give up at 10 s.
-const DefaultTimeout = 8 * time.Second
-
-// defaultRateLimit is a caller's, where none is set.
-var defaultRateLimit = ratelimit.Quotas{{N: 30, Per: time.Minute}}
 
 // Tenant is what may differ from one tenant to the next.
 type Tenant struct {
-	APIKeySource    string        // where the permanent key is kept (a secret.Ref)
-	APIKeyTTL       time.Duration // how long a fetched key is fresh; 0 is secret.DefaultTTL
-	BaseURL         string        // of the Orga API; "" is orga.DefaultBaseURL
-	UserEmail       string        // sent with a mint when set
-	Auth            []string      // oidc, hmac, gateway: any one suffices; or anonymous alone
-	AuthIssuer      string
-	AuthAudience    string
-	AuthJWKSURL     string // "" has it discovered from the issuer
-	CORSOrigins     []string
-	RateLimit       ratelimit.Quotas // of each caller; nil is 30/1m, ratelimit.Off no limit
-	TenantRateLimit ratelimit.Quotas // of all callers together; nil is no limit
+	APIKey          secret.Source    // the permanent key; nil opens APIKeySource
+	APIKeySource    string           // where the permanent key is kept (a [secret.Ref])
+	APIKeyTTL       time.Duration    // how long a fetched key is fresh; 0 is [secret.DefaultTTL]
+	BaseURL         string           // of the Orga API; "" is [orga.DefaultBaseURL]
+	UserEmail       string           // sent with a mint when set
+	Auth            []string         // oidc, hmac, gateway or the name of a verifier in [Drivers]: any one suffices; or anonymous alone
+	AuthIssuer      string           // of oidc tokens
+	AuthAudience    []string         // of oidc tokens: any one suffices
+	AuthJWKSURL     string           // where the issuer's keys are; "" has it discovered
+	HMACKeySource   string           // where the hmac keys are kept (a [secret.Ref])
+	ClaimValue      string           // value of Config.TenantClaim in this tenant's tokens; "" is the tenant's name
+	CORSOrigins     []string         // exact origins of the pages that may ask
+	RateLimit       ratelimit.Quotas // of each caller; nil is 30/1m, [ratelimit.Off] no limit
+	TenantRateLimit ratelimit.Quotas // of all callers together, a budget; nil is no limit
 
-	ownBaseURL bool // a tenant named BaseURL itself, and it may lead to public addresses only
+	ownBaseURL, ownIssuer bool // the tenants' JSON names them, and they may lead to public addresses only
 }
 
-// ConfigFromEnv reads the settings through lookup, which is os.LookupEnv in a program; nothing else
-// reads the environment. A variable that is set to nothing counts as not set. What does not parse is
-// kept in the Config and reported by New, together with all else that is wrong.
-func ConfigFromEnv(lookup func(string) (string, bool)) Config {
-	p := parser{lookup: lookup}
-	c := Config{
-		Tenant: Tenant{
-			APIKeySource:    p.text("ORGA_API_KEY_SOURCE", "env:ORGA_API_KEY"),
-			APIKeyTTL:       p.duration("ORGA_API_KEY_TTL", secret.DefaultTTL),
-			BaseURL:         p.text("ORGA_BASE_URL", orga.DefaultBaseURL),
-			UserEmail:       p.text("ORGA_USER_EMAIL", ""),
-			Auth:            p.list("ORGA_AUTH"),
-			AuthIssuer:      p.text("ORGA_AUTH_ISSUER", ""),
-			AuthAudience:    p.text("ORGA_AUTH_AUDIENCE", ""),
-			AuthJWKSURL:     p.text("ORGA_AUTH_JWKS_URL", ""),
-			CORSOrigins:     p.list("ORGA_CORS_ORIGINS"),
-			RateLimit:       p.quota("ORGA_RATE_LIMIT", defaultRateLimit),
-			TenantRateLimit: p.quota("ORGA_TENANT_RATE_LIMIT", ratelimit.Off),
-		},
-		HMACKeySource:   p.text("ORGA_AUTH_HMAC_KEY_SOURCE", ""),
-		TenantClaim:     p.text("ORGA_AUTH_TENANT_CLAIM", ""),
-		Timeout:         p.duration("ORGA_TIMEOUT", DefaultTimeout),
-		RateLimitStore:  secret.NewValue(p.text("ORGA_RATE_LIMIT_STORE", "memory")),
-		RateLimitStrict: p.bool("ORGA_RATE_LIMIT_STRICT"),
-		TrustedHops:     p.hops("ORGA_TRUSTED_HOPS"),
-		TenantsSource:   p.text("ORGA_TENANTS_SOURCE", ""),
-		GoogleIAM:       p.bool("ORGA_GCP_IAM_REQUIRED"),
-		Debug:           p.bool("ORGA_DEBUG"),
-		LogLevel:        p.level("ORGA_LOG_LEVEL"),
-		Lookup:          lookup,
+// DefaultTimeout bounds a request: Orga's clients give up at 10 s.
+const DefaultTimeout = 8 * time.Second
+
+// Env is the environment that settings are read from: that of a process, or what a platform has instead.
+type Env map[string]string
+
+// Environ makes an Env of a list of NAME=value, as [os.Environ] returns it.
+func Environ(list []string) Env {
+	env := make(Env, len(list))
+	for _, entry := range list {
+		if name, value, ok := strings.Cut(entry, "="); ok {
+			env[name] = value
+		}
 	}
-	c.faults = p.faults
+	return env
+}
+
+// Lookup is [os.LookupEnv] for an Env.
+func (e Env) Lookup(name string) (string, bool) {
+	value, ok := e[name]
+	return value, ok
+}
+
+// ConfigFromEnv reads the settings from env; nothing else reads the environment. An empty variable counts
+// as unset. Values that cannot be read are kept in the Config and reported by [New], together with all
+// other faults.
+func ConfigFromEnv(env Env) Config {
+	c := Config{Lookup: env.Lookup}
+	for _, s := range settings {
+		if s.read == nil {
+			continue
+		}
+		text := strings.TrimSpace(env[s.Variable])
+		if text == "" {
+			text = s.Default
+		}
+		if text == "" {
+			continue
+		}
+		if err := s.read(&c, &c.Tenant, text); err != nil {
+			c.faults = append(c.faults, &settingError{s.Variable, err})
+		}
+	}
+	if c.TenantsSource != "" && env["ORGA_API_KEY"] == "" && env["ORGA_API_KEY_SOURCE"] == "" {
+		c.APIKeySource = "" // tenants only: there is no default tenant
+	}
+	for _, name := range slices.Sorted(maps.Keys(env)) {
+		if warning := unknownVariable(name, env); warning != "" {
+			c.warnings = append(c.warnings, warning)
+		}
+	}
 	return c
 }
 
-// Logger writes JSON lines to standard error, from the configured level on. replace may rename the
-// attributes to what a platform expects; nil leaves them.
-func (c Config) Logger(replace func(groups []string, a slog.Attr) slog.Attr) *slog.Logger {
+// Logger returns c.Log or, where that is nil, a logger that writes JSON lines to w from the configured
+// level on. handler makes its handler; nil is [slog.NewJSONHandler].
+func (c Config) logger(handler func(io.Writer, *slog.HandlerOptions) slog.Handler) *slog.Logger {
+	if c.Log != nil {
+		return c.Log
+	}
 	level := c.LogLevel
 	if c.Debug {
 		level = slog.LevelDebug
 	}
-	return slog.New(slog.NewJSONHandler(os.Stderr, &slog.HandlerOptions{Level: level, ReplaceAttr: replace}))
-}
-
-// parser turns texts into settings, and collects what is wrong with them by name, never by value.
-type parser struct {
-	lookup func(string) (string, bool)
-	faults []error
-}
-
-func (p *parser) fault(name, format string, args ...any) {
-	p.faults = append(p.faults, fmt.Errorf("%s: %w", name, fmt.Errorf(format, args...)))
-}
-
-func (p *parser) text(name, def string) string {
-	if v, _ := p.lookup(name); strings.TrimSpace(v) != "" {
-		return strings.TrimSpace(v)
+	options := &slog.HandlerOptions{Level: level}
+	if handler == nil {
+		return slog.New(slog.NewJSONHandler(os.Stderr, options))
 	}
-	return def
+	return slog.New(handler(os.Stderr, options))
 }
 
-func (p *parser) list(name string) []string { return splitList(p.text(name, "")) }
-
-// splitList reads a comma-separated list; empty entries are dropped.
-func splitList(s string) []string {
-	var list []string
-	for entry := range strings.SplitSeq(s, ",") {
-		if entry = strings.TrimSpace(entry); entry != "" && !slices.Contains(list, entry) {
-			list = append(list, entry)
-		}
-	}
-	return list
-}
-
-func (p *parser) duration(name string, def time.Duration) time.Duration {
-	return p.durationIn(name, p.text(name, ""), def)
-}
-
-// maxDuration keeps sums of durations, and of one and the time of day, from overflowing.
-const maxDuration = 365 * 24 * time.Hour
-
-func (p *parser) durationIn(name, text string, def time.Duration) time.Duration {
-	if text == "" {
-		return def
-	}
-	d, err := time.ParseDuration(text)
-	switch {
-	case err != nil || d <= 0:
-		p.fault(name, "is not a duration above zero; write it as 90s, 5m or 1h30m")
-		return def
-	case d > maxDuration:
-		p.fault(name, "is longer than a year (8760h)")
-		return def
-	}
-	return d
-}
-
-func (p *parser) quota(name string, def ratelimit.Quotas) ratelimit.Quotas {
-	return p.quotaIn(name, p.text(name, ""), def)
-}
-
-func (p *parser) quotaIn(name, text string, def ratelimit.Quotas) ratelimit.Quotas {
-	if text == "" {
-		return def
-	}
-	quotas, err := ratelimit.ParseQuotas(text)
-	if err != nil {
-		p.fault(name, "%w", err)
-		return def
-	}
-	return quotas
-}
-
-func (p *parser) bool(name string) bool {
-	b, err := strconv.ParseBool(p.text(name, "false"))
-	if err != nil {
-		p.fault(name, "is neither true nor false")
-	}
-	return b
-}
-
-func (p *parser) hops(name string) int {
-	n, err := strconv.Atoi(p.text(name, "0"))
-	if err != nil || n < 0 || n > 16 {
-		p.fault(name, "is not a number of proxies from 0 to 16")
-		return 0
-	}
-	return n
-}
-
-func (p *parser) level(name string) slog.Level {
-	levels := map[string]slog.Level{"debug": slog.LevelDebug, "info": slog.LevelInfo, "warn": slog.LevelWarn, "error": slog.LevelError}
-	level, ok := levels[strings.ToLower(p.text(name, "info"))]
-	if !ok {
-		p.fault(name, "is none of debug, info, warn and error")
-	}
-	return level
+// hasDefaultTenant reports whether the route without a tenant mints.
+func (c Config) hasDefaultTenant() bool {
+	return c.APIKey != nil || c.APIKeySource != "" || c.TenantsSource == ""
 }

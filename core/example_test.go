@@ -12,42 +12,44 @@ import (
 	"github.com/orga-session/orga-session/core/secret/awssm"
 )
 
-// The endpoint in a server of your own, with the key in AWS Secrets Manager. Where a router has other
-// routes, mount the handler at /api/orga-client-secrets, /healthz and /readyz: it looks at whole paths.
+// The endpoint in a server of your own, with the key in AWS Secrets Manager. It looks at whole paths: mount
+// it at /api/orga-client-secrets, /healthz and /readyz where a router has other routes, or mount
+// Endpoint.Tenant at a path of your own.
 func Example() {
-	cfg := core.ConfigFromEnv(os.LookupEnv)
-	core.SetDefault(cfg.Logger(nil)) // what net/http logs may quote the key
-	drivers := core.Drivers{Secrets: secret.Drivers{"awssm": awssm.Open(os.LookupEnv, true)}}
+	env := core.Environ(os.Environ())
+	endpoint := core.Start(context.Background(), env, core.Drivers{
+		Secrets: secret.Drivers{"awssm": awssm.Open(env.Lookup, true)},
+	}, nil)
+	defer endpoint.Close()
 
-	// An error names every setting that is wrong. A server that may not start with such can stop here;
-	// a function serves on, so that its health and its log can be asked.
-	handler, err := core.New(context.Background(), cfg, drivers)
-	if err != nil {
+	// A server that may not start with faulty settings can stop here. A function serves on, so that its
+	// health and its log can be asked.
+	if err := endpoint.Faults(); err != nil {
 		log.Fatal(err)
 	}
-	server := &http.Server{Addr: ":8080", Handler: handler, ReadHeaderTimeout: 5 * time.Second}
+	server := &http.Server{Addr: "127.0.0.1:8080", Handler: endpoint, ReadHeaderTimeout: 5 * time.Second}
 	log.Fatal(server.ListenAndServe())
 }
 
-// Settings may come from anywhere that can be looked up by name.
+// Settings may come from anywhere, here from a map.
 func ExampleConfigFromEnv() {
-	settings := map[string]string{
+	cfg := core.ConfigFromEnv(core.Env{
 		"ORGA_API_KEY_SOURCE": "file:/etc/orga/api-key",
 		"ORGA_AUTH":           "oidc",
 		"ORGA_AUTH_ISSUER":    "https://example.eu.auth0.com/",
 		"ORGA_AUTH_AUDIENCE":  "https://voice.example",
 		"ORGA_CORS_ORIGINS":   "https://app.example",
-	}
-	cfg := core.ConfigFromEnv(func(name string) (string, bool) {
-		value, ok := settings[name]
-		return value, ok
 	})
-	http.Handle("/", must(core.New(context.Background(), cfg, core.Drivers{})))
+	http.Handle("/", core.New(context.Background(), cfg, core.Drivers{}))
 }
 
-func must(h http.Handler, err error) http.Handler {
-	if err != nil {
-		panic(err)
-	}
-	return h
+// A Config made by hand, with the key from a source of one's own, in front of one's own route.
+func ExampleEndpoint_Tenant() {
+	cfg := core.Config{Tenant: core.Tenant{
+		APIKey: secret.SourceFunc(func(context.Context) (secret.Secret, error) {
+			return secret.Secret{Value: secret.NewValue("sk_orga_ai_…"), Version: "1"}, nil
+		}),
+		Auth: []string{"gateway"},
+	}}
+	http.Handle("/voice/session", core.New(context.Background(), cfg, core.Drivers{}).Tenant(""))
 }

@@ -8,10 +8,10 @@ import (
 	"slices"
 )
 
-// SetDefault makes log what package slog writes to, and with it package log, as a program does once, at
+// setDefault makes log what package slog writes to, and with it package log, as a program does once, at
 // its start. It is slog.SetDefault but for one thing: net/http writes to package log when a server sends
 // more than it was asked for, and quotes it. That may repeat the key; the quote is cut off.
-func SetDefault(log *slog.Logger) {
+func setDefault(log *slog.Logger) {
 	slog.SetDefault(log)
 	stdlog.SetOutput(unquoted{stdlog.Writer()})
 }

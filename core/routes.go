@@ -8,130 +8,140 @@ import (
 	"strings"
 	"time"
 
+	"github.com/orga-session/orga-session/core/auth"
+	"github.com/orga-session/orga-session/core/cors"
 	"github.com/orga-session/orga-session/core/internal/request"
 	"github.com/orga-session/orga-session/core/internal/session"
 	"github.com/orga-session/orga-session/core/problem"
 	"github.com/orga-session/orga-session/core/secret"
 )
 
-// mintRoutes are the two names of the mint route; a tenant's name may follow each.
-var mintRoutes = []string{"/api/orga-client-secrets", "/api/orga-session"}
+const (
+	healthPath = "/healthz"
+	readyPath  = "/readyz"
+)
 
-// isTenantName tells whether s is of the form [a-z0-9][a-z0-9-]{0,62}.
-func isTenantName(s string) bool {
-	return s != "" && len(s) <= 63 && s[0] != '-' && strings.Trim(s, "abcdefghijklmnopqrstuvwxyz0123456789-") == ""
+// router finds the chain that answers a request. Its checks come in the order of the contract: route,
+// method, settings; all others belong to a tenant.
+type router struct {
+	faulty    bool     // the settings are wrong: nothing is minted
+	mintPaths []string // a tenant's name may follow each
+	timeout   time.Duration
+
+	defaultTenant *chain
+	unknownTenant http.Handler
+	directory     *directory // nil without tenants
+
+	// Answers that come before a tenant is known, with the default tenant's CORS headers.
+	health, readiness                                           http.Handler
+	notFound, wrongMintMethod, wrongHealthMethod, misconfigured http.Handler
 }
 
-// endpoint finds the chain that answers a request. The checks come in the order of the contract:
-// route, method, settings; all others belong to a tenant.
-type endpoint struct {
-	fault     error // the settings are wrong: nothing is minted
-	home      *tenant
-	directory *directory      // nil when there are no tenants but the default one
-	keys      []*secret.Cache // what a mint for the default tenant needs: its key, and hmac's where that is in use
-	stranger  http.Handler
-	timeout   time.Duration // of a whole mint, whatever it waits for
+var (
+	errFaulty        = errors.New("the settings are wrong; the log names each")
+	errUnknownTenant = problem.New(problem.Forbidden, errors.New("unknown tenant"))
+	errNoDefault     = problem.New(problem.Forbidden, errors.New("there is no default tenant: ORGA_API_KEY and ORGA_API_KEY_SOURCE are unset"))
+)
 
-	// What is answered before a tenant is known, with the default tenant's CORS headers.
-	health, readiness                                 http.Handler
-	notFound, mintMethod, healthMethod, misconfigured http.Handler
-}
-
-func (b *builder) endpoint() *endpoint {
-	home := b.tenant("", "", b.cfg.Tenant)
-	early := func(p *problem.Problem) http.Handler { return home.cors.Headers(refuse(p)) }
-	e := &endpoint{
-		home:          home,
-		stranger:      b.stranger(home),
-		timeout:       b.cfg.Timeout,
-		notFound:      early(problem.New(problem.NotFound, nil)),
-		mintMethod:    early(methods("GET, POST, OPTIONS")),
-		healthMethod:  early(methods("GET, HEAD")),
-		misconfigured: early(problem.New(problem.Misconfigured, errFaulty)),
+func (b *builder) router() *router {
+	b.check("", &b.cfg.Tenant)
+	r := &router{
+		mintPaths: []string{"/api/orga-client-secrets", "/api/orga-session"},
+		timeout:   b.cfg.Timeout,
 	}
-	e.health = home.cors.Headers(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		answer := state{Status: "ok"}
-		if r.URL.Query().Has("verbose") { // as Kubernetes' own probes have it
-			answer.Version = Version
-		}
-		request.WriteJSON(w, http.StatusOK, "application/json", answer)
-	}))
-	e.readiness = home.cors.Headers(http.HandlerFunc(e.ready))
-	for _, key := range []*secret.Cache{home.key, b.hmacKey} {
-		if key != nil {
-			e.keys = append(e.keys, key)
+	if b.cfg.Path != "" {
+		r.mintPaths = append(r.mintPaths, b.cfg.Path)
+	}
+	if b.cfg.hasDefaultTenant() {
+		r.defaultTenant = b.chain("", "", b.cfg.Tenant)
+	} else {
+		r.defaultTenant = &chain{Handler: b.allowHosts(cors.None().Mint(refuse(errNoDefault))), cors: b.pages(b.cfg.Tenant)}
+		if len(b.cfg.Auth) > 0 {
+			r.defaultTenant.methods, _ = b.methods("", b.cfg.Tenant)
 		}
 	}
+	// 401 without a credential, else 403, as for a tenant that the caller may not use. Without CORS headers,
+	// since no page may ask for it.
+	r.unknownTenant = b.allowHosts(cors.None().Mint(auth.Require(auth.Options{Methods: r.defaultTenant.methods})(refuse(errUnknownTenant))))
 	if b.cfg.TenantsSource != "" {
-		e.directory = b.directory()
+		r.directory = b.directory()
 	}
-	return e
+
+	early := r.defaultTenant.cors.Headers
+	r.notFound = early(refuse(problem.New(problem.NotFound, nil)))
+	r.wrongMintMethod = early(refuse(wrongMethod("GET, POST, OPTIONS")))
+	r.wrongHealthMethod = early(refuse(wrongMethod("GET, HEAD")))
+	r.misconfigured = early(refuse(problem.New(problem.Misconfigured, errFaulty)))
+	r.health = early(http.HandlerFunc(serveHealth))
+	r.readiness = early(http.HandlerFunc(r.serveReadiness))
+	return r
 }
 
-func (e *endpoint) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	if r.ContentLength != 0 {
+// keys are what a mint for the default tenant needs.
+func (r *router) keys() []*secret.Cache { return r.defaultTenant.keys }
+
+func (r *router) ServeHTTP(w http.ResponseWriter, req *http.Request) {
+	if req.ContentLength != 0 {
 		// A body that never comes is no reason to wait longer than for anything else; the server would wait
 		// for it before it sends even a refusal. Behind an adapter the whole body is there, and no deadline.
-		_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(e.timeout))
+		_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(r.timeout))
 	}
 	// The path as it was sent: an encoded slash is no slash, and an unclean path is nowhere.
-	path := r.URL.EscapedPath()
-	if path == "/healthz" || path == "/readyz" {
-		request.From(r.Context()).Quiet = true
-		switch {
-		case r.Method != http.MethodGet && r.Method != http.MethodHead:
-			e.healthMethod.ServeHTTP(w, r)
-		case path == "/healthz":
-			e.health.ServeHTTP(w, r)
-		default:
-			e.readiness.ServeHTTP(w, r)
-		}
+	path := req.URL.EscapedPath()
+	if path == healthPath || path == readyPath {
+		r.serveHealthCheck(w, req, path)
 		return
 	}
-	name, ok := mintRoute(path)
+	if tenant, ok := r.mintRoute(path); ok {
+		r.serveMint(w, req, tenant)
+		return
+	}
+	r.notFound.ServeHTTP(w, req)
+}
+
+// serveMint answers a request for a tenant's session config, whatever its path.
+func (r *router) serveMint(w http.ResponseWriter, req *http.Request, tenant string) {
 	switch {
-	case !ok:
-		e.notFound.ServeHTTP(w, r)
-	case r.Method != http.MethodGet && r.Method != http.MethodPost && r.Method != http.MethodOptions:
-		e.mintMethod.ServeHTTP(w, r)
-	case e.fault != nil:
-		e.misconfigured.ServeHTTP(w, r)
+	case req.Method != http.MethodGet && req.Method != http.MethodPost && req.Method != http.MethodOptions:
+		r.wrongMintMethod.ServeHTTP(w, req)
+	case r.faulty:
+		r.misconfigured.ServeHTTP(w, req)
 	default:
-		ctx, cancel := session.Budget(r.Context(), e.timeout)
+		ctx, cancel := session.Budget(req.Context(), r.timeout)
 		defer cancel()
 		x := request.From(ctx)
-		x.Tenant = name
+		x.Tenant = tenant
 		if x.Tracing() {
-			x.Step(ctx, "route", slog.String("route", pattern(r)), slog.String("tenant", name))
+			x.Step(ctx, "route", slog.String("route", r.pattern(req)), slog.String("tenant", tenant))
 		}
-		e.tenant(ctx, r.Method, name).ServeHTTP(w, r.WithContext(ctx))
+		r.tenant(ctx, req.Method, tenant).ServeHTTP(w, req.WithContext(ctx))
 	}
 }
 
-// tenant is the chain that answers for a tenant, be there one of that name or not.
-func (e *endpoint) tenant(ctx context.Context, method, name string) http.Handler {
+// tenant is what answers for a tenant, whether or not there is one of that name.
+func (r *router) tenant(ctx context.Context, method, name string) http.Handler {
 	if name == "" {
-		return e.home
+		return r.defaultTenant
 	}
-	if e.directory == nil {
-		return e.stranger
+	if r.directory == nil {
+		return r.unknownTenant
 	}
-	tenants, err := e.directory.tenants(ctx)
+	tenants, err := r.directory.tenants(ctx)
 	switch {
-	case err != nil && method == http.MethodOptions && !e.directory.faulty():
-		return e.home // a preflight is not refused, and the tenant's origins are not known yet
+	case err != nil && method == http.MethodOptions && !r.directory.faulty():
+		return r.defaultTenant // a preflight is not refused, and the tenant's origins are not known yet
 	case err != nil:
-		return e.home.cors.Headers(refuse(err))
+		return r.defaultTenant.cors.Headers(refuse(err))
 	}
-	if t, ok := tenants[name]; ok {
-		return t
+	if c, ok := tenants[name]; ok {
+		return c
 	}
-	return e.stranger
+	return r.unknownTenant
 }
 
-// mintRoute is the tenant that a mint path names, "" for the default one; false for any other path.
-func mintRoute(path string) (name string, ok bool) {
-	for _, route := range mintRoutes {
+// mintRoute returns the tenant that a mint path names, "" for the default one; false for any other path.
+func (r *router) mintRoute(path string) (tenant string, ok bool) {
+	for _, route := range r.mintPaths {
 		rest, found := strings.CutPrefix(path, route)
 		if !found {
 			continue
@@ -139,71 +149,94 @@ func mintRoute(path string) (name string, ok bool) {
 		if rest == "" {
 			return "", true
 		}
-		if name, found = strings.CutPrefix(rest, "/"); found && isTenantName(name) {
+		if name, found := strings.CutPrefix(rest, "/"); found && isTenantName(name) {
 			return name, true
 		}
 	}
 	return "", false
 }
 
-// pattern is the route of a request's path, with the tenant's name left open; "" for none. It names
-// the request to telemetry, where what a client made up must not become a name.
-func pattern(r *http.Request) string {
-	path := r.URL.EscapedPath()
-	name, ok := mintRoute(path)
+// pattern is the route of a request's path, with the tenant's name left open; "" for none. It names the
+// request to telemetry, where what a client made up must not become a name.
+func (r *router) pattern(req *http.Request) string {
+	path := req.URL.EscapedPath()
+	tenant, ok := r.mintRoute(path)
 	switch {
-	case path == "/healthz", path == "/readyz", ok && name == "":
+	case path == healthPath, path == readyPath, ok && tenant == "":
 		return path
 	case ok:
-		return strings.TrimSuffix(path, name) + "{tenant}"
+		return strings.TrimSuffix(path, tenant) + "{tenant}"
 	}
 	return ""
 }
 
-// state is the body of a health or readiness answer.
-type state struct {
+func (r *router) serveHealthCheck(w http.ResponseWriter, req *http.Request, path string) {
+	request.From(req.Context()).Quiet = true
+	switch {
+	case req.Method != http.MethodGet && req.Method != http.MethodHead:
+		r.wrongHealthMethod.ServeHTTP(w, req)
+	case path == healthPath:
+		r.health.ServeHTTP(w, req)
+	default:
+		r.readiness.ServeHTTP(w, req)
+	}
+}
+
+// status is the body of a health or readiness answer.
+type status struct {
 	Status  string `json:"status"`
 	Version string `json:"version,omitempty"` // of /healthz?verbose
 }
 
-// ready answers 200 once what a mint for the default tenant needs is at hand.
-func (e *endpoint) ready(w http.ResponseWriter, r *http.Request) {
-	refused := e.unready(r.Context())
-	if refused == nil {
-		request.WriteJSON(w, http.StatusOK, "application/json", state{Status: "ready"})
+func serveHealth(w http.ResponseWriter, req *http.Request) {
+	answer := status{Status: "ok"}
+	if req.URL.Query().Has("verbose") { // as Kubernetes' own probes have it
+		answer.Version = Version
+	}
+	request.WriteJSON(w, http.StatusOK, "application/json", answer)
+}
+
+// serveReadiness answers 200 once what a mint needs is at hand, else 503, whatever the reason.
+func (r *router) serveReadiness(w http.ResponseWriter, req *http.Request) {
+	if refusal := r.unready(req.Context()); refusal != nil {
+		refusal.HTTPStatus = http.StatusServiceUnavailable
+		request.Fail(w, req, refusal)
 		return
 	}
-	refused.HTTPStatus = http.StatusServiceUnavailable // whatever the reason, not ready is 503
-	request.Fail(w, r, refused)
+	request.WriteJSON(w, http.StatusOK, "application/json", status{Status: "ready"})
 }
 
 // unready is why the endpoint is not ready, nil when it is.
-func (e *endpoint) unready(ctx context.Context) *problem.Problem {
-	if e.fault != nil || e.directory != nil && e.directory.faulty() {
+func (r *router) unready(ctx context.Context) *problem.Problem {
+	if r.faulty || r.directory != nil && r.directory.faulty() {
 		return problem.New(problem.Misconfigured, errFaulty)
 	}
-	for _, key := range e.keys {
-		err := key.Ready(ctx)
-		if out, ok := errors.AsType[*secret.FetchError](err); ok {
-			return session.SecretProblem(out)
-		}
-		if err != nil {
-			return problem.New(problem.SecretUnavailable, err) // the checker went away
+	if len(r.keys()) == 0 && r.directory != nil { // tenants only
+		return r.directory.ready(ctx)
+	}
+	for _, key := range r.keys() {
+		if refusal := notReady(key.Ready(ctx)); refusal != nil {
+			return refusal
 		}
 	}
 	return nil
 }
 
-func methods(allow string) *problem.Problem {
+func notReady(err error) *problem.Problem {
+	if fetchErr, ok := errors.AsType[*secret.FetchError](err); ok {
+		return session.SecretProblem(fetchErr)
+	}
+	if err != nil {
+		return problem.New(problem.SecretUnavailable, err) // the checker went away
+	}
+	return nil
+}
+
+func wrongMethod(allow string) *problem.Problem {
 	return &problem.Problem{Code: problem.MethodNotAllowed, Header: http.Header{"Allow": {allow}}}
 }
 
-var (
-	errFaulty       = errors.New("the settings are wrong; the log names each")
-	forbiddenTenant = problem.New(problem.Forbidden, errors.New("there is no such tenant"))
-)
-
 // refuse answers every request with one problem.
 func refuse(err error) http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { request.Fail(w, r, err) })
+	return http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) { request.Fail(w, req, err) })
 }

@@ -1,33 +1,32 @@
 package core
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
-	"maps"
+	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
 	"sync"
 
 	"github.com/orga-session/orga-session/core/internal/session"
+	"github.com/orga-session/orga-session/core/internal/strictjson"
 	"github.com/orga-session/orga-session/core/orga"
 	"github.com/orga-session/orga-session/core/problem"
 	"github.com/orga-session/orga-session/core/secret"
 )
 
-// directory holds the tenants, each a chain of its own. It is read once: at start, or, when its
-// source was out of reach then, by the first request for a tenant that gets through to it.
+// directory holds the tenants, a chain each. It is read once: at start or, when its source was out of
+// reach then, by the first request for a tenant that gets through to it.
 type directory struct {
 	src   *secret.Cache
-	build func(document string) (map[string]*tenant, error)
+	build func(document string) (map[string]*chain, error)
 
 	mu    sync.Mutex
-	known map[string]*tenant // nil until it is read
-	fault *problem.Problem   // what it reads is wrong, and stays so until the next start
+	known map[string]*chain // nil until it is read
+	fault *problem.Problem  // what it reads is wrong, and stays so until the next start
 }
 
 func (b *builder) directory() *directory {
@@ -41,8 +40,8 @@ func (b *builder) directory() *directory {
 	}
 }
 
-// tenants are all of them, by name. Its error is an *problem.Problem, or ctx's own.
-func (d *directory) tenants(ctx context.Context) (map[string]*tenant, error) {
+// tenants returns the chains of all tenants, by name. Its error is a [*problem.Problem], or ctx's own.
+func (d *directory) tenants(ctx context.Context) (map[string]*chain, error) {
 	d.mu.Lock()
 	known, fault := d.known, d.fault
 	d.mu.Unlock()
@@ -53,8 +52,8 @@ func (d *directory) tenants(ctx context.Context) (map[string]*tenant, error) {
 		return known, nil
 	}
 	document, err := d.src.Get(ctx)
-	if out, ok := errors.AsType[*secret.FetchError](err); ok {
-		return nil, session.SecretProblem(out)
+	if fetchErr, ok := errors.AsType[*secret.FetchError](err); ok {
+		return nil, session.SecretProblem(fetchErr)
 	}
 	if err != nil {
 		return nil, problem.New(problem.Timeout, err)
@@ -72,49 +71,180 @@ func (d *directory) tenants(ctx context.Context) (map[string]*tenant, error) {
 	return d.known, nil
 }
 
-// faulty tells whether what was read is wrong.
+// faulty reports whether what was read is wrong.
 func (d *directory) faulty() bool {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	return d.fault != nil
 }
 
-// tenants builds every tenant of the document. Its error joins what is wrong with any of them.
-func (b *builder) tenants(document string) (map[string]*tenant, error) {
-	before := len(b.faults)
-	entries, order, err := parseTenants(document)
-	if err != nil {
-		b.fault("ORGA_TENANTS_SOURCE", err)
+// ready is why the tenants are not at hand, nil when they are. It asks their source no more often than a
+// readiness check of a key does.
+func (d *directory) ready(ctx context.Context) *problem.Problem {
+	if refusal := notReady(d.src.Ready(ctx)); refusal != nil {
+		return refusal
 	}
-	built := make(map[string]*tenant, len(entries))
-	settings := []Tenant{b.cfg.Tenant}
-	for _, name := range slices.Sorted(maps.Keys(entries)) {
-		s := scope("ORGA_TENANTS_SOURCE: tenant " + strconv.Quote(name))
-		if !isTenantName(name) {
-			place := strconv.Itoa(slices.Index(order, name) + 1)
-			s = scope("ORGA_TENANTS_SOURCE: tenant " + shown(name, place))
-			b.fault(string(s), errors.New("its name is not of the form [a-z0-9][a-z0-9-]{0,62}"))
+	_, err := d.tenants(ctx)
+	if refusal, ok := errors.AsType[*problem.Problem](err); ok {
+		return refusal
+	}
+	return nil
+}
+
+// tenants builds a chain for every tenant of the document. Its error joins what is wrong with any of them.
+func (b *builder) tenants(document string) (map[string]*chain, error) {
+	before := len(b.faults)
+	const setting = "ORGA_TENANTS_SOURCE"
+	entries, err := readTenants([]byte(document))
+	if err != nil {
+		b.addFault(setting, err)
+	}
+	order := make([]string, len(entries))
+	for i, entry := range entries {
+		order[i] = entry.Name
+	}
+	slices.SortFunc(entries, func(a, z strictjson.Member) int { return strings.Compare(a.Name, z.Name) })
+	chains := make(map[string]*chain, len(entries))
+	all := []Tenant{b.cfg.Tenant}
+	for _, entry := range entries {
+		s := scope(setting + ": tenant " + strconv.Quote(entry.Name))
+		if !isTenantName(entry.Name) {
+			s = scope(setting + ": tenant " + printable(entry.Name, strconv.Itoa(slices.Index(order, entry.Name)+1)))
+			b.addFault(string(s), errors.New("want a name of the form [a-z0-9][a-z0-9-]{0,62}"))
 		}
-		t := b.inherit(s, entries[name])
-		built[name] = b.tenant(s, name, t)
-		settings = append(settings, t)
+		t := b.readTenant(s, entry.Value)
+		chains[entry.Name] = b.chain(s, entry.Name, t)
+		all = append(all, t)
 	}
 	if err := errors.Join(b.faults[before:]...); err != nil {
 		return nil, err
 	}
-	b.warnOfSharing(settings)
-	return built, nil
+	b.warnOfSharing(all)
+	return chains, nil
 }
 
-// warnOfSharing tells of tenants, the default one among them, whose users are taken for each other's.
+// readTenants reads {"tenants":{name:entry}}. Of a tenant that the document has twice, the first counts.
+func readTenants(document []byte) (strictjson.Members, error) {
+	top, err := strictjson.Parse(document)
+	if err != nil {
+		return nil, jsonFault(err)
+	}
+	all, found := top.Get("tenants")
+	for _, member := range top {
+		if member.Name != "tenants" && member.Name != "$schema" {
+			found = false
+		}
+	}
+	if !found {
+		return nil, errors.New(`want {"tenants":{…}} with nothing but "$schema" beside it`)
+	}
+	entries, err := strictjson.Parse(all)
+	return entries, jsonFault(err)
+}
+
+// jsonFault names the members that a document has twice.
+func jsonFault(err error) error {
+	duplicate, ok := errors.AsType[*strictjson.DuplicateError](err)
+	if !ok {
+		return err
+	}
+	var faults []error
+	for _, name := range duplicate.Names {
+		faults = append(faults, fmt.Errorf("has %s twice", printable(name, "a member")))
+	}
+	return errors.Join(faults...)
+}
+
+// readTenant is an entry of the document over the settings of the default tenant; the key is never
+// inherited. An unknown member is a fault: a misspelt setting must not quietly be the default.
+func (b *builder) readTenant(s scope, raw json.RawMessage) Tenant {
+	t := b.cfg.Tenant
+	t.APIKey, t.APIKeySource, t.ClaimValue = nil, "", ""
+	entry, err := strictjson.Parse(raw)
+	if err != nil {
+		b.addFault(string(s), jsonFault(err))
+	}
+	slices.SortFunc(entry, func(a, z strictjson.Member) int { return strings.Compare(a.Name, z.Name) })
+	for _, member := range entry {
+		i := slices.IndexFunc(settings, func(row Setting) bool { return row.Member == member.Name && member.Name != "" })
+		if i < 0 {
+			b.addFault(string(s)+": "+printable(member.Name, "a member"), errors.New("is not a setting of a tenant"))
+			continue
+		}
+		if err := b.readMember(&t, settings[i], member.Value); err != nil {
+			b.addFault(string(s)+": "+member.Name, err)
+		}
+	}
+	has := func(name string) bool { _, ok := entry.Get(name); return ok }
+	t.ownBaseURL, t.ownIssuer = has("baseURL"), has("authIssuer") || has("authJWKSURL")
+	if has("authIssuer") && !has("authJWKSURL") {
+		t.AuthJWKSURL = "" // the default issuer's keys are not this one's
+	}
+	if err == nil && !has("apiKeySource") {
+		b.addFault(s.name("ORGA_API_KEY_SOURCE"), errors.New("is required; a tenant never uses another's key"))
+	}
+	if t.ownIssuer && !has("auth") && slices.Contains(t.Auth, "anonymous") {
+		b.addFault(s.name("ORGA_AUTH"), errors.New("is required beside authIssuer: the inherited anonymous would let everybody in"))
+	}
+	return t
+}
+
+func (b *builder) readMember(t *Tenant, row Setting, value json.RawMessage) error {
+	if row.list {
+		var list *[]string
+		if json.Unmarshal(value, &list) != nil || list == nil {
+			return errors.New("must be an array of strings")
+		}
+		return row.read(&b.cfg, t, strings.Join(*list, ","))
+	}
+	text, ok := strictjson.String(value)
+	if !ok {
+		return errors.New("must be a string")
+	}
+	if row.Member == "apiKeySource" || row.Member == "authHMACKeySource" {
+		if err := b.checkTenantSource(text); err != nil {
+			return err
+		}
+	}
+	return row.read(&b.cfg, t, text)
+}
+
+// checkTenantSource keeps a tenants' document, which may be written by others than the owner, from
+// reading the endpoint's own environment and files: a credential found there would be sent upstream.
+func (b *builder) checkTenantSource(source string) error {
+	ref, err := secret.ParseRef(source)
+	if err != nil {
+		return nil // opening it says what is wrong
+	}
+	switch ref.Scheme {
+	case "env":
+		if !strings.HasPrefix(ref.Name, "ORGA_API_KEY_") {
+			return errors.New("want a variable called ORGA_API_KEY_…: tenants may read no other")
+		}
+	case "file":
+		own, err := secret.ParseRef(b.cfg.TenantsSource)
+		folder := filepath.Dir(own.Name)
+		if inside, relErr := filepath.Rel(folder, filepath.Clean(ref.Name)); err != nil || own.Scheme != "file" || relErr != nil || !filepath.IsLocal(inside) {
+			return errors.New("want a file in the folder of the tenants' own file, or below it")
+		}
+	}
+	return nil
+}
+
+// warnOfSharing warns of tenants, the default one among them, that accept each other's users.
 func (b *builder) warnOfSharing(tenants []Tenant) {
 	if b.cfg.TenantClaim != "" {
 		return
 	}
-	sharing := make(map[[2]string]int)
+	type users struct{ issuer, audience string }
+	sharing := make(map[users]int)
+	gateways := 0
 	for _, t := range tenants {
 		if slices.Contains(t.Auth, "oidc") {
-			sharing[[2]string{t.AuthIssuer, t.AuthAudience}]++
+			sharing[users{t.AuthIssuer, strings.Join(t.AuthAudience, ",")}]++
+		}
+		if slices.Contains(t.Auth, "gateway") {
+			gateways++
 		}
 	}
 	for _, n := range sharing {
@@ -122,127 +252,23 @@ func (b *builder) warnOfSharing(tenants []Tenant) {
 			b.log.Warn("tenants that share an issuer and an audience accept each other's users; ORGA_AUTH_TENANT_CLAIM keeps them apart", "tenants", n)
 		}
 	}
+	if gateways > 1 {
+		b.log.Warn("tenants that take gateway identities accept each other's users; ORGA_AUTH_TENANT_CLAIM keeps them apart", "tenants", gateways)
+	}
 }
 
-// parseTenants reads {"tenants":{name:entry}}; order is that of the names in the document.
-func parseTenants(document string) (entries members, order []string, err error) {
-	top, _, err := parseMembers(json.RawMessage(document))
-	if err != nil {
-		return nil, nil, err
-	}
-	if len(top) != 1 || top["tenants"] == nil {
-		return nil, nil, errors.New(`is not {"tenants":{…}} with nothing beside it`)
-	}
-	return parseMembers(top["tenants"])
+// isTenantName reports whether s is of the form [a-z0-9][a-z0-9-]{0,62}.
+func isTenantName(s string) bool {
+	return s != "" && len(s) <= 63 && s[0] != '-' && strings.Trim(s, "abcdefghijklmnopqrstuvwxyz0123456789-") == ""
 }
 
-// shown is how a fault prints a name that somebody made up: other in place of one that could be a secret
-// where it does not belong, as is a key, and whatever is long or is not made of letters, digits and _.
-func shown(name, other string) string {
+// printable is how a fault prints a name that somebody made up: other in place of one that could be a
+// secret in the wrong place, such as a key, and of one that is long or has characters beside letters,
+// digits and _.
+func printable(name, other string) string {
 	const harmless = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_"
 	if name == "" || len(name) > 32 || strings.Trim(name, harmless) != "" || strings.Contains(name, orga.KeyPrefix) {
 		return other
 	}
 	return strconv.Quote(name)
-}
-
-// tenantMembers are the settings that a tenant may have of its own.
-var tenantMembers = map[string]func(p *parser, t *Tenant, text string){
-	"apiKeySource": func(_ *parser, t *Tenant, text string) { t.APIKeySource = text },
-	"apiKeyTTL":    func(p *parser, t *Tenant, text string) { t.APIKeyTTL = p.durationIn("apiKeyTTL", text, t.APIKeyTTL) },
-	"baseURL":      func(_ *parser, t *Tenant, text string) { t.BaseURL, t.ownBaseURL = text, true },
-	"userEmail":    func(_ *parser, t *Tenant, text string) { t.UserEmail = text },
-	"auth":         func(_ *parser, t *Tenant, text string) { t.Auth = splitList(text) },
-	"authIssuer":   func(_ *parser, t *Tenant, text string) { t.AuthIssuer = text },
-	"authAudience": func(_ *parser, t *Tenant, text string) { t.AuthAudience = text },
-	"authJWKSURL":  func(_ *parser, t *Tenant, text string) { t.AuthJWKSURL = text },
-	"rateLimit":    func(p *parser, t *Tenant, text string) { t.RateLimit = p.quotaIn("rateLimit", text, t.RateLimit) },
-	"tenantRateLimit": func(p *parser, t *Tenant, text string) {
-		t.TenantRateLimit = p.quotaIn("tenantRateLimit", text, t.TenantRateLimit)
-	},
-}
-
-// inherit is the default tenant's settings under those of an entry; the key is never inherited. A member
-// twice, or one that is unknown, is a fault: a setting that is misspelt must not quietly be the default.
-func (b *builder) inherit(s scope, raw json.RawMessage) Tenant {
-	t := b.cfg.Tenant
-	t.APIKeySource = ""
-	entry, _, err := parseMembers(raw)
-	if err != nil {
-		b.fault(string(s), err)
-	}
-	var p parser
-	for _, name := range slices.Sorted(maps.Keys(entry)) {
-		p.member(&t, name, entry[name])
-	}
-	if entry["authIssuer"] != nil && entry["authJWKSURL"] == nil {
-		t.AuthJWKSURL = "" // the default issuer's keys are not this one's
-	}
-	if entry != nil && t.APIKeySource == "" {
-		p.fault("apiKeySource", "is required; a tenant never uses another's key")
-	}
-	for _, fault := range p.faults {
-		b.fault(string(s), fault)
-	}
-	return t
-}
-
-// member puts one member of a tenant's entry into its settings.
-func (p *parser) member(t *Tenant, name string, raw json.RawMessage) {
-	if name == "corsOrigins" {
-		var list *[]string
-		if t.CORSOrigins = nil; json.Unmarshal(raw, &list) != nil || list == nil {
-			p.fault(name, "is no list of texts")
-			return
-		}
-		t.CORSOrigins = *list
-		return
-	}
-	set, known := tenantMembers[name]
-	var text *string
-	switch {
-	case !known:
-		p.fault(shown(name, "a member"), "is no setting of a tenant")
-	case json.Unmarshal(raw, &text) != nil, text == nil:
-		p.fault(name, "is no text")
-	default:
-		set(p, t, *text)
-	}
-}
-
-// members are those of a JSON object, by their exact names.
-type members map[string]json.RawMessage
-
-var errNoObject = errors.New("is no JSON object where one belongs")
-
-// parseMembers reads a JSON object; order is that of the names in it. Of a member twice, which is a fault,
-// the first counts.
-func parseMembers(raw json.RawMessage) (found members, order []string, err error) {
-	dec := json.NewDecoder(bytes.NewReader(raw))
-	if open, err := dec.Token(); err != nil || open != json.Delim('{') {
-		return nil, nil, errNoObject
-	}
-	found = make(members)
-	var faults []error
-	for dec.More() {
-		token, err := dec.Token()
-		var value json.RawMessage
-		if err != nil || dec.Decode(&value) != nil {
-			return nil, nil, errNoObject
-		}
-		name := token.(string)
-		order = append(order, name)
-		if _, twice := found[name]; twice {
-			faults = append(faults, fmt.Errorf("has %s twice", shown(name, "a member")))
-			continue
-		}
-		found[name] = value
-	}
-	if _, err := dec.Token(); err != nil {
-		return nil, nil, errNoObject
-	}
-	if _, err := dec.Token(); !errors.Is(err, io.EOF) {
-		return nil, nil, errNoObject
-	}
-	return found, order, errors.Join(faults...)
 }

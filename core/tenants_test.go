@@ -11,6 +11,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"os"
+	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
@@ -28,7 +29,7 @@ const acmeKey, otherKey = orga.KeyPrefix + "acme", orga.KeyPrefix + "other"
 // withTenants deploys with a tenants' document, beside the settings of set.
 func withTenants(t testing.TB, document string, set env, drivers secret.Drivers) *deployment {
 	t.Helper()
-	vars := env{"ORGA_TENANTS_SOURCE": "env:TENANTS", "TENANTS": document, "ACME_KEY": acmeKey, "OTHER_KEY": otherKey}
+	vars := env{"ORGA_TENANTS_SOURCE": "env:TENANTS", "TENANTS": document, "ORGA_API_KEY_ACME": acmeKey, "ORGA_API_KEY_OTHER": otherKey}
 	maps.Copy(vars, set)
 	return deploy(t, vars, drivers)
 }
@@ -50,8 +51,8 @@ func (d *deployment) keysUsed() *[]string {
 
 func TestTenants(t *testing.T) {
 	d := withTenants(t, `{"tenants":{
-		"acme":{"apiKeySource":"env:ACME_KEY","corsOrigins":["https://acme.example"],"rateLimit":"1/1h"},
-		"other":{"apiKeySource":"env:OTHER_KEY"}}}`,
+		"acme":{"apiKeySource":"env:ORGA_API_KEY_ACME","corsOrigins":["https://acme.example"],"rateLimit":"1/1h"},
+		"other":{"apiKeySource":"env:ORGA_API_KEY_OTHER"}}}`,
 		env{"ORGA_CORS_ORIGINS": "https://home.example"}, nil)
 	if d.fault != nil {
 		t.Fatal(d.fault)
@@ -91,8 +92,8 @@ func TestTenantIssuerHasKeysOfItsOwn(t *testing.T) {
 	var asked []string
 	issuer := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { asked = append(asked, r.URL.Path) }))
 	defer issuer.Close()
-	d := withTenants(t, `{"tenants":{"acme":{"apiKeySource":"env:ACME_KEY","authIssuer":"`+issuer.URL+`/acme"},`+
-		`"other":{"apiKeySource":"env:OTHER_KEY"}}}`,
+	d := withTenants(t, `{"tenants":{"acme":{"apiKeySource":"env:ORGA_API_KEY_ACME","authIssuer":"`+issuer.URL+`/acme"},`+
+		`"other":{"apiKeySource":"env:ORGA_API_KEY_OTHER"}}}`,
 		env{"ORGA_AUTH": "oidc", "ORGA_AUTH_ISSUER": issuer.URL, "ORGA_AUTH_AUDIENCE": "voice", "ORGA_AUTH_JWKS_URL": issuer.URL + "/home-keys"}, nil)
 	part := base64.RawURLEncoding.EncodeToString
 	unsigned := func(iss string) string {
@@ -137,7 +138,9 @@ func TestUnknownTenant(t *testing.T) {
 // default tenant is one of them.
 func TestTenantsThatShareAnIssuer(t *testing.T) {
 	const oidc = `"auth":"oidc","authIssuer":"https://%s.example","authAudience":"a"`
-	entry := func(issuer string) string { return fmt.Sprintf(`{"apiKeySource":"env:ACME_KEY",`+oidc+`}`, issuer) }
+	entry := func(issuer string) string {
+		return fmt.Sprintf(`{"apiKeySource":"env:ORGA_API_KEY_ACME",`+oidc+`}`, issuer)
+	}
 	for _, tt := range []struct {
 		name, auth, claim, acme, other string
 		warned                         bool
@@ -146,7 +149,7 @@ func TestTenantsThatShareAnIssuer(t *testing.T) {
 		{"two tenants and a claim", "anonymous", "org", entry("i"), entry("i"), false},
 		{"two tenants of two issuers", "anonymous", "", entry("i"), entry("j"), false},
 		{"a tenant and the default one", "oidc", "", entry("home"), entry("j"), true},
-		{"a tenant that inherits", "oidc", "", `{"apiKeySource":"env:ACME_KEY"}`, entry("j"), true},
+		{"a tenant that inherits", "oidc", "", `{"apiKeySource":"env:ORGA_API_KEY_ACME"}`, entry("j"), true},
 		{"a tenant, the default one and a claim", "oidc", "org", entry("home"), entry("j"), false},
 		{"three issuers", "oidc", "", entry("i"), entry("j"), false},
 	} {
@@ -167,8 +170,8 @@ func TestTenantsAtOnce(t *testing.T) {
 	vars := env{"ORGA_RATE_LIMIT": "off"}
 	for n := range 10 {
 		name := fmt.Sprintf("t%d", n)
-		document[name] = map[string]string{"apiKeySource": "env:KEY_" + name, "userEmail": name + "@example.com"}
-		vars["KEY_"+name] = orga.KeyPrefix + name
+		document[name] = map[string]string{"apiKeySource": "env:ORGA_API_KEY_" + name, "userEmail": name + "@example.com"}
+		vars["ORGA_API_KEY_"+name] = orga.KeyPrefix + name
 	}
 	text, _ := json.Marshal(map[string]any{"tenants": document})
 	d := withTenants(t, string(text), vars, nil)
@@ -199,42 +202,42 @@ func TestTenantFaults(t *testing.T) {
 		{"something behind", `{"tenants":{}} {}`, "JSON"},
 		{"no tenants", `{}`, `{"tenants":`},
 		{"something beside", `{"tenants":{},"version":"` + value + `"}`, `{"tenants":`},
-		{"name", `{"tenants":{"Acme":{"apiKeySource":"env:ACME_KEY"}}}`, `tenant "Acme": its name`},
-		{"name that could be a secret", `{"tenants":{"acme":{"apiKeySource":"env:ACME_KEY"},"` + value + `_":{"apiKeySource":"env:ACME_KEY"}}}`, "tenant 2: its name"},
-		{"name that is long", `{"tenants":{"` + value + strings.Repeat("x", 64) + `":{"apiKeySource":"env:ACME_KEY"}}}`, "tenant 1: its name"},
-		{"name that is empty", `{"tenants":{"":{"apiKeySource":"env:ACME_KEY"}}}`, "tenant 1: its name"},
-		{"twice", `{"tenants":{"acme":{"apiKeySource":"env:ACME_KEY"},"acme":{"apiKeySource":"env:OTHER_KEY"}}}`, "twice"},
+		{"name", `{"tenants":{"Acme":{"apiKeySource":"env:ORGA_API_KEY_ACME"}}}`, `tenant "Acme": want a name`},
+		{"name that could be a secret", `{"tenants":{"acme":{"apiKeySource":"env:ORGA_API_KEY_ACME"},"` + value + `_":{"apiKeySource":"env:ORGA_API_KEY_ACME"}}}`, "tenant 2: want a name"},
+		{"name that is long", `{"tenants":{"` + value + strings.Repeat("x", 64) + `":{"apiKeySource":"env:ORGA_API_KEY_ACME"}}}`, "tenant 1: want a name"},
+		{"name that is empty", `{"tenants":{"":{"apiKeySource":"env:ORGA_API_KEY_ACME"}}}`, "tenant 1: want a name"},
+		{"twice", `{"tenants":{"acme":{"apiKeySource":"env:ORGA_API_KEY_ACME"},"acme":{"apiKeySource":"env:ORGA_API_KEY_OTHER"}}}`, "twice"},
 		{"no key", `{"tenants":{"acme":{}}}`, "apiKeySource"},
-		{"unknown member", `{"tenants":{"acme":{"apiKeySource":"env:ACME_KEY","apikey":"` + value + `"}}}`, "apikey"},
-		{"unknown member that could be a secret", `{"tenants":{"acme":{"apiKeySource":"env:ACME_KEY","` + value + `":"x"}}}`, `tenant "acme": a member: is no setting`},
-		{"unknown member that is long", `{"tenants":{"acme":{"apiKeySource":"env:ACME_KEY","` + strings.Repeat("s3cr3t", 6) + `":"x"}}}`, "a member: is no setting"},
-		{"unknown member of verbs", `{"tenants":{"acme":{"apiKeySource":"env:ACME_KEY","%s%w":"x"}}}`, "a member: is no setting"},
-		{"unknown member that is a key", `{"tenants":{"acme":{"apiKeySource":"env:ACME_KEY","` + orga.KeyPrefix + `x":"x"}}}`, "a member: is no setting"},
-		{"member twice that could be a secret", `{"tenants":{"acme":{"apiKeySource":"env:ACME_KEY","` + value + `":"x","` + value + `":"y"}}}`, "has a member twice"},
-		{"entry that is no object", `{"tenants":{"acme":"` + value + `"}}`, `tenant "acme": is no JSON object`},
-		{"member in other case", `{"tenants":{"acme":{"apikeysource":"env:ACME_KEY"}}}`, "apikeysource"},
+		{"unknown member", `{"tenants":{"acme":{"apiKeySource":"env:ORGA_API_KEY_ACME","apikey":"` + value + `"}}}`, "apikey"},
+		{"unknown member that could be a secret", `{"tenants":{"acme":{"apiKeySource":"env:ORGA_API_KEY_ACME","` + value + `":"x"}}}`, `tenant "acme": a member: is not a setting`},
+		{"unknown member that is long", `{"tenants":{"acme":{"apiKeySource":"env:ORGA_API_KEY_ACME","` + strings.Repeat("s3cr3t", 6) + `":"x"}}}`, "a member: is not a setting"},
+		{"unknown member of verbs", `{"tenants":{"acme":{"apiKeySource":"env:ORGA_API_KEY_ACME","%s%w":"x"}}}`, "a member: is not a setting"},
+		{"unknown member that is a key", `{"tenants":{"acme":{"apiKeySource":"env:ORGA_API_KEY_ACME","` + orga.KeyPrefix + `x":"x"}}}`, "a member: is not a setting"},
+		{"member twice that could be a secret", `{"tenants":{"acme":{"apiKeySource":"env:ORGA_API_KEY_ACME","` + value + `":"x","` + value + `":"y"}}}`, "has a member twice"},
+		{"entry that is no object", `{"tenants":{"acme":"` + value + `"}}`, `tenant "acme": must be a JSON object`},
+		{"member in other case", `{"tenants":{"acme":{"apikeysource":"env:ORGA_API_KEY_ACME"}}}`, "apikeysource"},
 		{"wrong type", `{"tenants":{"acme":{"apiKeySource":7}}}`, "apiKeySource"},
 		{"null", `{"tenants":{"acme":{"apiKeySource":null}}}`, "apiKeySource"},
 		{"unknown source", `{"tenants":{"acme":{"apiKeySource":"` + value + `"}}}`, "apiKeySource"},
 		{"key that is not set", `{"tenants":{"acme":{"apiKeySource":"env:NOBODY"}}}`, "apiKeySource"},
-		{"TTL", `{"tenants":{"acme":{"apiKeySource":"env:ACME_KEY","apiKeyTTL":"` + value + `"}}}`, "apiKeyTTL"},
-		{"limit", `{"tenants":{"acme":{"apiKeySource":"env:ACME_KEY","rateLimit":"0/1m"}}}`, "rateLimit"},
-		{"origins", `{"tenants":{"acme":{"apiKeySource":"env:ACME_KEY","corsOrigins":"https://a.example"}}}`, "corsOrigins"},
-		{"origins null", `{"tenants":{"acme":{"apiKeySource":"env:ACME_KEY","corsOrigins":null}}}`, "corsOrigins: is no list of texts"},
-		{"origin", `{"tenants":{"acme":{"apiKeySource":"env:ACME_KEY","corsOrigins":["https://` + value + `/"]}}}`, "corsOrigins"},
-		{"auth", `{"tenants":{"acme":{"apiKeySource":"env:ACME_KEY","auth":"` + value + `"}}}`, "auth"},
-		{"oidc without an audience", `{"tenants":{"acme":{"apiKeySource":"env:ACME_KEY","auth":"oidc","authIssuer":"https://a.example"}}}`, "authAudience"},
+		{"TTL", `{"tenants":{"acme":{"apiKeySource":"env:ORGA_API_KEY_ACME","apiKeyTTL":"` + value + `"}}}`, "apiKeyTTL"},
+		{"limit", `{"tenants":{"acme":{"apiKeySource":"env:ORGA_API_KEY_ACME","rateLimit":"0/1m"}}}`, "rateLimit"},
+		{"origins", `{"tenants":{"acme":{"apiKeySource":"env:ORGA_API_KEY_ACME","corsOrigins":"https://a.example"}}}`, "corsOrigins"},
+		{"origins null", `{"tenants":{"acme":{"apiKeySource":"env:ORGA_API_KEY_ACME","corsOrigins":null}}}`, "corsOrigins: must be an array of strings"},
+		{"origin", `{"tenants":{"acme":{"apiKeySource":"env:ORGA_API_KEY_ACME","corsOrigins":["https://` + value + `/"]}}}`, "corsOrigins"},
+		{"auth", `{"tenants":{"acme":{"apiKeySource":"env:ORGA_API_KEY_ACME","auth":"jwt"}}}`, `auth: unknown method "jwt"`},
+		{"oidc without an audience", `{"tenants":{"acme":{"apiKeySource":"env:ORGA_API_KEY_ACME","auth":"oidc","authIssuer":"https://a.example"}}}`, "authAudience"},
 
 		// Fault 44: where a tenant's key may go.
-		{"base URL over http", `{"tenants":{"acme":{"apiKeySource":"env:ACME_KEY","baseURL":"http://orga.example"}}}`, "baseURL"},
-		{"loopback", `{"tenants":{"acme":{"apiKeySource":"env:ACME_KEY","baseURL":"https://127.0.0.1"}}}`, "baseURL"},
-		{"localhost", `{"tenants":{"acme":{"apiKeySource":"env:ACME_KEY","baseURL":"https://localhost."}}}`, "baseURL"},
-		{"loopback, IPv6", `{"tenants":{"acme":{"apiKeySource":"env:ACME_KEY","baseURL":"https://[::1]"}}}`, "baseURL"},
-		{"loopback, mapped", `{"tenants":{"acme":{"apiKeySource":"env:ACME_KEY","baseURL":"https://[::ffff:127.0.0.1]"}}}`, "baseURL"},
-		{"the default tenant's loopback", `{"tenants":{"acme":{"apiKeySource":"env:ACME_KEY","baseURL":"http://127.0.0.1:1"}}}`, "baseURL"},
-		{"link-local", `{"tenants":{"acme":{"apiKeySource":"env:ACME_KEY","baseURL":"https://169.254.169.254"}}}`, "baseURL"},
-		{"private", `{"tenants":{"acme":{"apiKeySource":"env:ACME_KEY","baseURL":"https://10.0.0.1:8443"}}}`, "baseURL"},
-		{"private, IPv6", `{"tenants":{"acme":{"apiKeySource":"env:ACME_KEY","baseURL":"https://[fd00:ec2::254]"}}}`, "baseURL"},
+		{"base URL over http", `{"tenants":{"acme":{"apiKeySource":"env:ORGA_API_KEY_ACME","baseURL":"http://orga.example"}}}`, "baseURL"},
+		{"loopback", `{"tenants":{"acme":{"apiKeySource":"env:ORGA_API_KEY_ACME","baseURL":"https://127.0.0.1"}}}`, "baseURL"},
+		{"localhost", `{"tenants":{"acme":{"apiKeySource":"env:ORGA_API_KEY_ACME","baseURL":"https://localhost."}}}`, "baseURL"},
+		{"loopback, IPv6", `{"tenants":{"acme":{"apiKeySource":"env:ORGA_API_KEY_ACME","baseURL":"https://[::1]"}}}`, "baseURL"},
+		{"loopback, mapped", `{"tenants":{"acme":{"apiKeySource":"env:ORGA_API_KEY_ACME","baseURL":"https://[::ffff:127.0.0.1]"}}}`, "baseURL"},
+		{"the default tenant's loopback", `{"tenants":{"acme":{"apiKeySource":"env:ORGA_API_KEY_ACME","baseURL":"http://127.0.0.1:1"}}}`, "baseURL"},
+		{"link-local", `{"tenants":{"acme":{"apiKeySource":"env:ORGA_API_KEY_ACME","baseURL":"https://169.254.169.254"}}}`, "baseURL"},
+		{"private", `{"tenants":{"acme":{"apiKeySource":"env:ORGA_API_KEY_ACME","baseURL":"https://10.0.0.1:8443"}}}`, "baseURL"},
+		{"private, IPv6", `{"tenants":{"acme":{"apiKeySource":"env:ORGA_API_KEY_ACME","baseURL":"https://[fd00:ec2::254]"}}}`, "baseURL"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			d := withTenants(t, tt.document, env{"ORGA_BASE_URL": "http://127.0.0.1:1"}, nil)
@@ -255,7 +258,7 @@ func TestTenantFaults(t *testing.T) {
 func TestAllTenantFaultsAtOnce(t *testing.T) {
 	d := withTenants(t, `{"tenants":{
 		"zoo":{},
-		"Bad":{"apiKeySource":"env:ACME_KEY","rateLimit":"x"},
+		"Bad":{"apiKeySource":"env:ORGA_API_KEY_ACME","rateLimit":"x"},
 		"acme":{"corsOrigins":null,"apiKeyTTL":"x","auth":7,"baseURL":"http://orga.example","apikey":"x","authIssuer":1},
 		"other":"nothing",
 		"acme":{}}}`, nil, nil)
@@ -263,17 +266,22 @@ func TestAllTenantFaultsAtOnce(t *testing.T) {
 	for line := range strings.Lines(d.log.String()) {
 		var said struct{ Fault string }
 		if json.Unmarshal([]byte(line), &said) == nil && said.Fault != "" {
-			name, _, _ := strings.Cut(strings.TrimPrefix(said.Fault, "ORGA_TENANTS_SOURCE: "), ": is ")
-			faults = append(faults, name)
+			faults = append(faults, strings.TrimPrefix(said.Fault, "ORGA_TENANTS_SOURCE: "))
 		}
 	}
 	want := []string{
 		`has "acme" twice`,
-		`tenant "Bad": its name is not of the form [a-z0-9][a-z0-9-]{0,62}`, `tenant "Bad": rateLimit: want COUNT/PERIOD, such as 30/1m or 30/1m,500/24h, or off`,
-		`tenant "acme": apiKeyTTL`, `tenant "acme": "apikey"`, `tenant "acme": auth`, `tenant "acme": authIssuer`, `tenant "acme": corsOrigins`, `tenant "acme": apiKeySource`,
+		`tenant "Bad": want a name of the form [a-z0-9][a-z0-9-]{0,62}`,
+		`tenant "Bad": rateLimit: want COUNT/PERIOD, such as 30/1m or 30/1m,500/24h, or off`,
+		`tenant "acme": apiKeyTTL: want a duration above zero, such as 90s, 5m or 1h30m`,
+		`tenant "acme": "apikey": is not a setting of a tenant`,
+		`tenant "acme": auth: must be a string`,
+		`tenant "acme": authIssuer: must be a string`,
+		`tenant "acme": corsOrigins: must be an array of strings`,
+		`tenant "acme": apiKeySource: is required; a tenant never uses another's key`,
 		`tenant "acme": baseURL: must be https (http is for this machine's own addresses)`,
-		`tenant "other"`,
-		`tenant "zoo": apiKeySource`,
+		`tenant "other": must be a JSON object`,
+		`tenant "zoo": apiKeySource: is required; a tenant never uses another's key`,
 	}
 	if got := strings.Join(faults, "\n"); got != strings.Join(want, "\n") {
 		t.Errorf("the faults are\n%s\nwant\n%s", got, strings.Join(want, "\n"))
@@ -282,7 +290,7 @@ func TestAllTenantFaultsAtOnce(t *testing.T) {
 
 // Fault 44, at the dial: a name that resolves to an address of this machine is not followed.
 func TestTenantBaseURLAtDial(t *testing.T) {
-	d := withTenants(t, `{"tenants":{"acme":{"apiKeySource":"env:ACME_KEY","baseURL":"https://localhost.localdomain"}}}`,
+	d := withTenants(t, `{"tenants":{"acme":{"apiKeySource":"env:ORGA_API_KEY_ACME","baseURL":"https://localhost.localdomain"}}}`,
 		env{"ORGA_TIMEOUT": "1s"}, nil)
 	if d.fault != nil {
 		t.Fatal(d.fault)
@@ -294,14 +302,19 @@ func TestTenantBaseURLAtDial(t *testing.T) {
 
 // A tenant's key is fetched on its first use; what is wrong with its file is logged by the setting's name.
 func TestTenantKeyInAMissingFile(t *testing.T) {
-	d := withTenants(t, `{"tenants":{"acme":{"apiKeySource":"file:/nowhere/key"}}}`, nil, nil)
+	file := filepath.Join(t.TempDir(), "tenants.json")
+	key := filepath.Join(filepath.Dir(file), "acme.key")
+	if err := os.WriteFile(file, fmt.Appendf(nil, `{"tenants":{"acme":{"apiKeySource":%q}}}`, "file:"+key), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	d := deploy(t, env{"ORGA_TENANTS_SOURCE": "file:" + file}, nil)
 	if d.fault != nil {
 		t.Fatal(d.fault)
 	}
 	if a := d.ask("GET", mintPath+"/acme"); a.StatusCode != 500 || a.json.Code != "misconfigured" {
 		t.Errorf("%d %s", a.StatusCode, a.body)
 	}
-	if want := `"cause":"ORGA_TENANTS_SOURCE: tenant \"acme\": apiKeySource: /nowhere/key: `; !strings.Contains(d.log.String(), want) {
+	if want := `"cause":"ORGA_TENANTS_SOURCE: tenant \"acme\": apiKeySource: ` + key + `: `; !strings.Contains(d.log.String(), want) {
 		t.Errorf("%s is not in\n%s", want, d.log)
 	}
 }
@@ -350,7 +363,9 @@ func TestTenantsReadLateAndFaulty(t *testing.T) {
 	vars := env{"ORGA_TENANTS_SOURCE": "store:tenants", "ORGA_API_KEY": orgatest.Key, "ORGA_BASE_URL": "http://127.0.0.1:1", "ORGA_AUTH": "anonymous"}
 	synctest.Test(t, func(t *testing.T) {
 		d := deployment{log: new(logBuffer)}
-		d.handler, d.fault = core.New(t.Context(), core.ConfigFromEnv(vars.lookup), core.Drivers{Secrets: drivers, Log: slog.New(slog.NewJSONHandler(d.log, nil))})
+		cfg := core.ConfigFromEnv(core.Env(vars))
+		cfg.Log = slog.New(slog.NewJSONHandler(d.log, nil))
+		d.start(t, cfg, core.Drivers{Secrets: drivers})
 		if a := d.ask("GET", "/readyz"); a.StatusCode != 200 || d.fault != nil {
 			t.Errorf("before: %d %s, fault %v", a.StatusCode, a.body, d.fault)
 		}
@@ -377,6 +392,11 @@ func TestTenantsReadLateAndFaulty(t *testing.T) {
 	})
 }
 
+// absent is a store without any secret.
+func absent(secret.Ref) (secret.Source, error) {
+	return secret.SourceFunc(func(context.Context) (secret.Secret, error) { return secret.Secret{}, secret.ErrPermanent }), nil
+}
+
 // The JSON Schema and the code know the same members.
 func TestTenantsSchema(t *testing.T) {
 	text, err := os.ReadFile("../docs/tenants.schema.json")
@@ -401,10 +421,14 @@ func TestTenantsSchema(t *testing.T) {
 	}
 	for member, property := range tenant.Properties {
 		for _, example := range property.Examples {
-			entry := map[string]json.RawMessage{"apiKeySource": json.RawMessage(`"env:ACME_KEY"`)}
+			entry := map[string]json.RawMessage{"apiKeySource": json.RawMessage(`"env:ORGA_API_KEY_ACME"`)}
 			entry[member] = example
 			document, _ := json.Marshal(map[string]any{"tenants": map[string]any{"acme": entry}})
-			if d := withTenants(t, string(document), env{"ORGA_AUTH_ISSUER": "https://i.example", "ORGA_AUTH_AUDIENCE": "a"}, nil); d.fault != nil {
+			d := withTenants(t, string(document), env{
+				"ORGA_AUTH": "oidc", "ORGA_AUTH_ISSUER": "https://i.example", "ORGA_AUTH_AUDIENCE": "a", "ORGA_AUTH_JWKS_URL": "https://i.example/keys",
+				"ORGA_API_KEY_HMAC": strings.Repeat("0123456789abcdef", 2), "ORGA_AUTH_HMAC_KEY_SOURCE": "env:ORGA_API_KEY_HMAC",
+			}, secret.Drivers{"awssm": absent, "gcpsm": absent})
+			if d.fault != nil {
 				t.Errorf("%s: the schema's example %s: %v", member, example, d.fault)
 			}
 		}
@@ -412,10 +436,14 @@ func TestTenantsSchema(t *testing.T) {
 			t.Errorf("%s has no example", member)
 		}
 	}
-	for _, member := range []string{"apiKeySource", "apiKeyTTL", "baseURL", "userEmail", "auth", "authIssuer", "authAudience", "authJWKSURL", "corsOrigins", "rateLimit"} {
-		if _, ok := tenant.Properties[member]; !ok {
-			t.Errorf("%s is not in the schema", member)
+	for _, s := range core.Settings() {
+		if _, ok := tenant.Properties[s.Member]; s.Member != "" && !ok {
+			t.Errorf("%s is not in the schema", s.Member)
 		}
+		delete(tenant.Properties, s.Member)
+	}
+	for member := range tenant.Properties {
+		t.Errorf("%s is in the schema, and is not a setting", member)
 	}
 }
 
@@ -468,5 +496,53 @@ func BenchmarkStart(b *testing.B) {
 				withTenants(b, document, nil, drivers)
 			}
 		})
+	}
+}
+
+// Fault 67: without a default key, tenants mint and the bare route is refused.
+func TestTenantsOnly(t *testing.T) {
+	d := withTenants(t, `{"tenants":{"acme":{"apiKeySource":"env:ORGA_API_KEY_ACME","auth":"anonymous"}}}`, env{"ORGA_API_KEY": "", "ORGA_AUTH": ""}, nil)
+	if d.fault != nil {
+		t.Fatal(d.fault)
+	}
+	for target, status := range map[string]int{mintPath + "/acme": 200, mintPath: 403, "/readyz": 200} {
+		if a := d.ask("GET", target); a.StatusCode != status {
+			t.Errorf("%s: %d %s", target, a.StatusCode, a.body)
+		}
+	}
+}
+
+// Fault 64: a tenants' document reads nothing of the endpoint's own.
+func TestTenantSources(t *testing.T) {
+	folder := t.TempDir()
+	key := filepath.Join(folder, "keys", "acme")
+	if err := errors.Join(os.Mkdir(filepath.Dir(key), 0o700), os.WriteFile(key, []byte(acmeKey), 0o600)); err != nil {
+		t.Fatal(err)
+	}
+	for source, want := range map[string]string{
+		"env:ORGA_API_KEY_ACME":                         "",
+		"env:AWS_SECRET_ACCESS_KEY":                     "want a variable called ORGA_API_KEY_…",
+		"env:ORGA_API_KEY":                              "want a variable called ORGA_API_KEY_…",
+		"file:" + key:                                   "",
+		"file:" + filepath.Join(folder, "..", "secret"): "want a file in the folder of the tenants' own file",
+		"file:" + folder + "/../secret":                 "want a file in the folder of the tenants' own file",
+		"file:/proc/self/environ":                       "want a file in the folder of the tenants' own file",
+	} {
+		file := filepath.Join(folder, "tenants.json")
+		if err := os.WriteFile(file, fmt.Appendf(nil, `{"tenants":{"acme":{"apiKeySource":%q}}}`, source), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		d := deploy(t, env{"ORGA_TENANTS_SOURCE": "file:" + file, "ORGA_API_KEY_ACME": acmeKey, "AWS_SECRET_ACCESS_KEY": "s3cr3t"}, nil)
+		if want == "" && d.fault != nil || want != "" && (d.fault == nil || !strings.Contains(d.fault.Error(), want)) {
+			t.Errorf("%s: %v, want %q", source, d.fault, want)
+		}
+	}
+}
+
+// Fault 65: a tenant with users of its own must not let everybody in.
+func TestTenantInheritsNoAnonymous(t *testing.T) {
+	d := withTenants(t, `{"tenants":{"acme":{"apiKeySource":"env:ORGA_API_KEY_ACME","authIssuer":"https://i.example","authAudience":"a"}}}`, nil, nil)
+	if d.fault == nil || !strings.Contains(d.fault.Error(), `tenant "acme": auth`) {
+		t.Errorf("%v", d.fault)
 	}
 }

@@ -9,6 +9,8 @@ package function
 
 import (
 	"context"
+	"io"
+	"log/slog"
 	"net/http"
 	"net/netip"
 	"os"
@@ -25,18 +27,15 @@ import (
 
 // An instance starts with init: what is done here, no caller waits for.
 func init() {
-	cfg := core.ConfigFromEnv(os.LookupEnv)
-	project, _ := os.LookupEnv("GOOGLE_CLOUD_PROJECT")
-	log := cfg.Logger(cloudLogging(project))
-	core.SetDefault(log) // for what the functions framework says
-	// New logs what is wrong with the settings, and what it gives answers all the same. It waits for 2 s
-	// at most.
-	h, _ := core.New(context.Background(), cfg, core.Drivers{
-		Secrets:  secret.Drivers{"gcpsm": gcpsm.Open(os.LookupEnv)},
+	env := core.Environ(os.Environ())
+	e := core.Start(context.Background(), env, core.Drivers{
+		Secrets:  secret.Drivers{"gcpsm": gcpsm.Open(env.Lookup)},
 		Limiters: ratelimit.Drivers{"redis": redislimit.Open, "rediss": redislimit.Open},
-		Log:      log,
+	}, func(w io.Writer, options *slog.HandlerOptions) slog.Handler {
+		options.ReplaceAttr = cloudLogging(env["GOOGLE_CLOUD_PROJECT"])
+		return slog.NewJSONHandler(w, options)
 	})
-	functions.HTTP("OrgaSession", behindGoogle(h, cfg))
+	functions.HTTP("OrgaSession", behindGoogle(e, e.Config()))
 }
 
 // behindGoogle tells h what Google's front end says of a request: the client's address, whether the client

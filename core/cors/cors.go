@@ -38,6 +38,7 @@ var (
 // one with [New]. The Vary header that its answers need is set by request.Handler.
 type Policy struct {
 	origins map[string]bool
+	none    bool // no CORS header is ever set
 }
 
 // New allows the given origins, each written as browsers send it: https://app.example, with a port
@@ -58,6 +59,10 @@ func New(origins []string) (*Policy, error) {
 	}
 	return c, nil
 }
+
+// None returns a Policy without any origin, whose answers have no CORS headers: for what no page may ask
+// for.
+func None() *Policy { return &Policy{none: true} }
 
 // Mint guards a mint. It answers preflights, and refuses (403, nothing minted) a page whose origin is
 // not allowed and whatever a browser sends across sites on its own account: a link, an image, a form.
@@ -117,7 +122,7 @@ func (c *Policy) preflight(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	switch origin := r.Header["Origin"]; {
-	case len(origin) == 0:
+	case len(origin) == 0, c.none:
 	case !c.allows(origin, r):
 		// The browser sends nothing after this, and tells its page no more than that it failed: which origin it
 		// was shows here alone.
@@ -141,6 +146,9 @@ func (c *Policy) decorate(w http.ResponseWriter, r *http.Request) bool {
 	}
 	if !c.allows(origin, r) {
 		return false
+	}
+	if c.none {
+		return true
 	}
 	h := w.Header()
 	h["Access-Control-Allow-Origin"] = origin

@@ -25,9 +25,6 @@ import (
 	"strings"
 
 	"github.com/orga-session/orga-session/core"
-	"github.com/orga-session/orga-session/core/secret"
-	"github.com/orga-session/orga-session/core/secret/awssm"
-	"github.com/orga-session/orga-session/core/secret/gcpsm"
 )
 
 func main() {
@@ -161,7 +158,7 @@ func (d *deploy) settings(refused map[string]string) ([]setting, error) {
 		case no:
 			faults = append(faults, fmt.Errorf("%s is not deployed: %s", name, why))
 		case ours && !known[name]:
-			faults = append(faults, fmt.Errorf("%s is no setting; README.md has all of them", name))
+			faults = append(faults, fmt.Errorf("%s is no setting; docs/settings.md has all of them", name))
 		case ours, strings.HasPrefix(name, "OTEL_") && d.hasTag("otel"):
 			list = append(list, setting{name, value})
 		}
@@ -170,18 +167,13 @@ func (d *deploy) settings(refused map[string]string) ([]setting, error) {
 	return list, errors.Join(faults...)
 }
 
-// settingNames are the names of all settings: those that the endpoint and its stores ask for.
+// settingNames are the names of all settings.
 func settingNames() map[string]bool {
-	asked := make(map[string]bool)
-	lookup := func(name string) (string, bool) {
-		asked[name] = true
-		return "", false
+	names := make(map[string]bool)
+	for _, s := range core.Settings() {
+		names[s.Variable] = true
 	}
-	core.ConfigFromEnv(lookup)
-	_, _ = awssm.Open(lookup, false)(secret.Ref{Name: "name"}) // nothing is set: it asks, and fails
-	_, _ = gcpsm.Open(lookup)(secret.Ref{Name: "projects/p/secrets/s"})
-	asked["ORGA_API_KEY"] = true // asked for when it is fetched
-	return asked
+	return names
 }
 
 func (d *deploy) hasTag(tag string) bool {

@@ -53,20 +53,17 @@ func TestRequestLine(t *testing.T) {
 	api := orgatest.New(t)
 	settings := map[string]string{
 		"ORGA_API_KEY": orgatest.Key, "ORGA_BASE_URL": api.URL, "ORGA_AUTH": "test",
-		"ORGA_TENANTS_SOURCE": "env:TENANTS", "TENANTS": `{"tenants":{"acme":{"apiKeySource":"env:ORGA_API_KEY"}}}`,
+		"ORGA_TENANTS_SOURCE": "env:TENANTS", "TENANTS": `{"tenants":{"acme":{"apiKeySource":"env:ORGA_API_KEY_ACME"}}}`, "ORGA_API_KEY_ACME": orgatest.Key,
 	}
-	cfg := core.ConfigFromEnv(func(name string) (string, bool) {
-		value, ok := settings[name]
-		return value, ok
-	})
+	cfg := core.ConfigFromEnv(settings)
 	var log bytes.Buffer
-	endpoint, err := core.New(t.Context(), cfg, core.Drivers{
+	cfg.Log = slog.New(slog.NewJSONHandler(&log, nil))
+	endpoint := core.New(t.Context(), cfg, core.Drivers{
 		Verifiers: map[string]auth.Verifier{"test": auth.VerifierFunc(func(*http.Request) (auth.Principal, error) {
 			return auth.Principal{Subject: "someone"}, nil
 		})},
-		Log: slog.New(slog.NewJSONHandler(&log, nil)),
 	})
-	if err != nil {
+	if err := endpoint.Faults(); err != nil {
 		t.Fatal(err)
 	}
 	log.Reset()

@@ -50,12 +50,8 @@ func TestRouters(t *testing.T) {
 		"ORGA_API_KEY": orgatest.Key, "ORGA_BASE_URL": orgatest.New(t).URL, "ORGA_AUTH": "anonymous",
 		"ORGA_CORS_ORIGINS": "https://app.example",
 	}
-	cfg := core.ConfigFromEnv(func(name string) (string, bool) {
-		value, ok := settings[name]
-		return value, ok
-	})
-	endpoint, err := core.New(t.Context(), cfg, core.Drivers{})
-	if err != nil {
+	endpoint := core.New(t.Context(), core.ConfigFromEnv(settings), core.Drivers{})
+	if err := endpoint.Faults(); err != nil {
 		t.Fatal(err)
 	}
 	for name, mount := range map[string]func(http.Handler) http.Handler{

@@ -57,12 +57,8 @@ func TestSnippets(t *testing.T) {
 			if strings.Contains(snippet[2], "Orga-HMAC") {
 				settings["ORGA_AUTH"], settings["ORGA_AUTH_HMAC_KEY_SOURCE"] = "hmac", "env:HMAC_KEY"
 			}
-			cfg := core.ConfigFromEnv(func(name string) (string, bool) {
-				value, ok := settings[name]
-				return value, ok
-			})
-			endpoint, err := core.New(t.Context(), cfg, core.Drivers{})
-			if err != nil {
+			endpoint := core.New(t.Context(), core.ConfigFromEnv(settings), core.Drivers{})
+			if err := endpoint.Faults(); err != nil {
 				t.Fatal(err)
 			}
 			server := httptest.NewServer(endpoint)

@@ -24,6 +24,8 @@ import (
 	"github.com/orga-session/orga-session/core"
 	"github.com/orga-session/orga-session/core/orga"
 	"github.com/orga-session/orga-session/core/orga/orgatest"
+	"github.com/orga-session/orga-session/core/ratelimit"
+	"github.com/orga-session/orga-session/core/ratelimit/redislimit"
 	"github.com/orga-session/orga-session/core/secret"
 )
 
@@ -197,15 +199,20 @@ func (c replay) endpoint(t *testing.T) http.Handler {
 		"ORGA_AUTH": "anonymous", "ORGA_CORS_ORIGINS": origin, "ORGA_TENANTS_SOURCE": "env:TENANTS",
 	}
 	maps.Copy(env, c.env)
-	env["TENANTS"] = fmt.Sprintf(`{"tenants":{"acme":{"apiKeySource":%q}}}`, env["ORGA_API_KEY_SOURCE"])
+	env["ORGA_API_KEY_ACME"] = env["ORGA_API_KEY"]
+	env["TENANTS"] = fmt.Sprintf(`{"tenants":{"acme":{"apiKeySource":%q}}}`, strings.Replace(env["ORGA_API_KEY_SOURCE"], "ORGA_API_KEY", "ORGA_API_KEY_ACME", 1))
 	down := func(secret.Ref) (secret.Source, error) {
 		return secret.SourceFunc(func(context.Context) (secret.Secret, error) {
 			return secret.Secret{}, errors.New("out of order")
 		}), nil
 	}
-	h, err := core.New(t.Context(), core.ConfigFromEnv(func(name string) (string, bool) { v, ok := env[name]; return v, ok }),
-		core.Drivers{Secrets: secret.Drivers{"down": down}, Log: slog.New(slog.DiscardHandler)})
-	if (err != nil) != (c.code == "misconfigured" || env["ORGA_AUTH"] == "") {
+	cfg := core.ConfigFromEnv(env)
+	cfg.Log = slog.New(slog.DiscardHandler)
+	h := core.New(t.Context(), cfg, core.Drivers{
+		Secrets:  secret.Drivers{"down": down},
+		Limiters: ratelimit.Drivers{"redis": redislimit.Open},
+	})
+	if err := h.Faults(); (err != nil) != (c.code == "misconfigured" || env["ORGA_AUTH"] == "") {
 		t.Fatal(err)
 	}
 	return h

@@ -14,11 +14,13 @@ import (
 	"os"
 	"os/signal"
 	"syscall"
+
+	"github.com/orga-session/orga-session/core"
 )
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	err := run(ctx, os.Args[1:], os.LookupEnv, os.Stdout)
+	err := run(ctx, os.Args[1:], core.Environ(os.Environ()), os.Stdout)
 	stop()
 	switch {
 	case errors.Is(err, flag.ErrHelp):

@@ -41,7 +41,7 @@ Flags:
 `
 
 // run starts the playground and returns when ctx has ended and everything is put away.
-func run(ctx context.Context, args []string, env lookup, out io.Writer) error {
+func run(ctx context.Context, args []string, env core.Env, out io.Writer) error {
 	flags := flag.NewFlagSet("playground", flag.ContinueOnError)
 	flags.SetOutput(out)
 	port := flags.Int("port", defaultPort, "where the page and the endpoint listen; taken, another is used unless this one was asked for; 0 is any")
@@ -77,11 +77,12 @@ func run(ctx context.Context, args []string, env lookup, out io.Writer) error {
 	settings := withDefaults(env, overrides)
 	config := core.ConfigFromEnv(settings)
 	p.orga = strings.TrimRight(config.BaseURL, "/")
-	p.endpoint, err = core.New(ctx, config, core.Drivers{Secrets: secret.Drivers{
-		"awssm": awssm.Open(settings, true),
-		"gcpsm": gcpsm.Open(settings),
+	endpoint := core.New(ctx, config, core.Drivers{Secrets: secret.Drivers{
+		"awssm": awssm.Open(settings.Lookup, true),
+		"gcpsm": gcpsm.Open(settings.Lookup),
 	}})
-	if err != nil {
+	p.endpoint = endpoint
+	if err := endpoint.Faults(); err != nil {
 		return fmt.Errorf("the settings are wrong:\n%w", err)
 	}
 

@@ -48,21 +48,13 @@ func (s *screen) String() string {
 	return s.text.String()
 }
 
-// env is an environment of its own.
-func env(pairs map[string]string) lookup {
-	return func(name string) (string, bool) {
-		v, ok := pairs[name]
-		return v, ok
-	}
-}
-
 // start runs a playground on free ports and gives its address; it ends with the test.
 func start(t *testing.T, settings map[string]string) (home string, out *screen) {
 	t.Helper()
 	ctx, cancel := context.WithCancel(t.Context())
 	out = newScreen()
 	done := make(chan error, 1)
-	go func() { done <- run(ctx, []string{"-port", "0"}, env(settings), out) }()
+	go func() { done <- run(ctx, []string{"-port", "0"}, settings, out) }()
 	t.Cleanup(func() {
 		cancel()
 		if err := <-done; err != nil {
@@ -230,7 +222,7 @@ func TestWrongStarts(t *testing.T) {
 		{"no flag", []string{"now"}, nil, `"now" is no flag`},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			err := run(t.Context(), test.args, env(test.env), io.Discard)
+			err := run(t.Context(), test.args, test.env, io.Discard)
 			if err == nil || !strings.Contains(err.Error(), test.want) {
 				t.Errorf("%v; want %s", err, test.want)
 			}
@@ -240,7 +232,7 @@ func TestWrongStarts(t *testing.T) {
 
 func TestHelp(t *testing.T) {
 	var out bytes.Buffer
-	if err := run(t.Context(), []string{"-help"}, env(nil), &out); !errors.Is(err, flag.ErrHelp) || !strings.Contains(out.String(), "make run") {
+	if err := run(t.Context(), []string{"-help"}, nil, &out); !errors.Is(err, flag.ErrHelp) || !strings.Contains(out.String(), "make run") {
 		t.Errorf("%v\n%s", err, &out)
 	}
 }

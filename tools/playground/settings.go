@@ -2,17 +2,16 @@ package main
 
 import (
 	"crypto/rand"
+	"maps"
 
+	"github.com/orga-session/orga-session/core"
 	"github.com/orga-session/orga-session/core/orga"
 )
 
-// lookup reads a setting from the environment.
-type lookup = func(name string) (string, bool)
-
-// withReal tells whether the settings ask for the real Orga: they name a key of it, or its address.
-func withReal(env lookup) bool {
+// withReal reports whether the settings ask for the real Orga: they name a key of it, or its address.
+func withReal(env core.Env) bool {
 	for _, name := range []string{"ORGA_API_KEY", "ORGA_API_KEY_SOURCE", "ORGA_BASE_URL"} {
-		if v, _ := env(name); v != "" {
+		if env[name] != "" {
 			return true
 		}
 	}
@@ -22,18 +21,15 @@ func withReal(env lookup) bool {
 // withDefaults adds what a playground needs to settings that do not say otherwise. It listens on the
 // loopback interface alone, so callers are anonymous; and it logs no line a request, as it shows more
 // than that. overrides win.
-func withDefaults(env lookup, overrides map[string]string) lookup {
-	defaults := map[string]string{"ORGA_AUTH": "anonymous", "ORGA_LOG_LEVEL": "warn"}
-	return func(name string) (string, bool) {
-		if v, ok := overrides[name]; ok {
-			return v, true
+func withDefaults(env core.Env, overrides map[string]string) core.Env {
+	settings := core.Env{"ORGA_AUTH": "anonymous", "ORGA_LOG_LEVEL": "warn"}
+	for name, value := range env {
+		if value != "" {
+			settings[name] = value
 		}
-		if v, ok := env(name); ok && v != "" {
-			return v, true
-		}
-		v, ok := defaults[name]
-		return v, ok
 	}
+	maps.Copy(settings, overrides)
+	return settings
 }
 
 // newKey makes a permanent key that only the local cloud knows.

@@ -62,8 +62,9 @@ func run(long time.Duration, clients int, cutEvery, pause time.Duration) error {
 	// Each client is a tenant, so that the upstream knows by the key whose call it sees.
 	faults := new(errorLines)
 	cfg := core.ConfigFromEnv(upstream.settings("http://" + proxy.Addr()))
-	handler, err := core.New(ctx, cfg, core.Drivers{Log: slog.New(faults)})
-	if err != nil {
+	cfg.Log = slog.New(faults)
+	handler := core.New(ctx, cfg, core.Drivers{})
+	if err := handler.Faults(); err != nil {
 		return err
 	}
 	endpoint, err := serve(handler)

@@ -11,6 +11,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/orga-session/orga-session/core"
 	"github.com/orga-session/orga-session/core/orga"
 	"github.com/orga-session/orga-session/core/orga/orgatest"
 )
@@ -40,23 +41,20 @@ func tenant(i int) string { return fmt.Sprintf("client-%d", i) }
 func key(i int) string { return fmt.Sprintf("%stest-soak-%d", orga.KeyPrefix, i) }
 
 // settings are an endpoint's whose tenants are the clients.
-func (u *upstream) settings(base string) func(string) (string, bool) {
+func (u *upstream) settings(base string) core.Env {
 	tenants := map[string]any{}
-	vars := map[string]string{
+	vars := core.Env{
 		"ORGA_API_KEY": orgatest.Key, "ORGA_BASE_URL": base, "ORGA_AUTH": "anonymous",
 		"ORGA_RATE_LIMIT": "off", "ORGA_TENANTS_SOURCE": "env:TENANTS",
 	}
 	for i := range u.ledgers {
-		name := fmt.Sprintf("KEY_%d", i)
+		name := fmt.Sprintf("ORGA_API_KEY_%d", i)
 		vars[name] = key(i)
 		tenants[tenant(i)] = map[string]string{"apiKeySource": "env:" + name}
 	}
 	list, _ := json.Marshal(map[string]any{"tenants": tenants}) // strings always marshal
 	vars["TENANTS"] = string(list)
-	return func(name string) (string, bool) {
-		v, ok := vars[name]
-		return v, ok
-	}
+	return vars
 }
 
 func (u *upstream) ServeHTTP(w http.ResponseWriter, r *http.Request) {

@@ -13,7 +13,6 @@ import (
 	"net/http/httptest"
 	"net/http/httputil"
 	"net/url"
-	"os"
 	"path/filepath"
 	"strings"
 	"sync"
@@ -44,7 +43,6 @@ type backstage struct {
 	moto       *httptest.Server // counts, in front of moto
 	google     secrettest.Google
 	googleAt   *httptest.Server
-	emptyFile  string
 	closedPort int
 	databases  int
 
@@ -58,10 +56,6 @@ func (s *site) shared(ctx context.Context) error {
 		return err
 	}
 	s.back.origin = fmt.Sprintf("http://localhost:%d", s.back.page.Addr().(*net.TCPAddr).Port)
-	s.back.emptyFile = filepath.Join(s.scratch, "empty")
-	if err = os.WriteFile(s.back.emptyFile, nil, 0o600); err != nil {
-		return err
-	}
 	if s.back.closedPort, err = freePort(); err != nil {
 		return err
 	}
@@ -175,7 +169,6 @@ func (s *site) tenants(own, nowhere string) string {
 		"limited": tenant("rateLimit", "1/1h"),
 		"signed":  tenant("auth", "hmac"),
 		"issued":  tenant("auth", "oidc"),
-		"keyless": tenant("apiKeySource", "file:"+s.back.emptyFile),
 		"nostore": tenant("apiKeySource", nowhere),
 	}})
 	if err != nil {
@@ -197,9 +190,9 @@ func (s *site) withEnvironment(d *deployment) map[string]string {
 	env := maps.Clone(d.env)
 	maps.Copy(env, s.ownAWS())
 	maps.Copy(env, map[string]string{
-		"ORGA_API_KEY": d.key, "VERIFY_TENANT_KEY": d.tenantKey, "VERIFY_HMAC_KEY": hmacKey,
+		"ORGA_API_KEY": d.key, "ORGA_API_KEY_TENANT": d.tenantKey, "VERIFY_HMAC_KEY": hmacKey,
 		"ORGA_AUTH_HMAC_KEY_SOURCE": "env:VERIFY_HMAC_KEY",
-		"VERIFY_TENANTS":            s.tenants("env:VERIFY_TENANT_KEY", "awssm:orga/nowhere"),
+		"VERIFY_TENANTS":            s.tenants("env:ORGA_API_KEY_TENANT", "awssm:orga/nowhere"),
 		"ORGA_TENANTS_SOURCE":       "env:VERIFY_TENANTS",
 	})
 	return env
@@ -208,15 +201,14 @@ func (s *site) withEnvironment(d *deployment) map[string]string {
 // startPlain is the reference: the core behind net/http, in this process.
 func (s *site) startPlain(ctx context.Context) (*endpoint, error) {
 	d := s.deployment(plain)
-	env := s.withEnvironment(d)
-	lookup := func(name string) (string, bool) { v, ok := env[name]; return v, ok }
-	cfg := core.ConfigFromEnv(lookup)
-	h, err := core.New(ctx, cfg, core.Drivers{
-		Secrets:  secret.Drivers{"awssm": awssm.Open(lookup, false)},
+	env := core.Env(s.withEnvironment(d))
+	cfg := core.ConfigFromEnv(env)
+	cfg.Log = slog.New(slog.DiscardHandler)
+	h := core.New(ctx, cfg, core.Drivers{
+		Secrets:  secret.Drivers{"awssm": awssm.Open(env.Lookup, false)},
 		Limiters: ratelimit.Drivers{"redis": redislimit.Open},
-		Log:      slog.New(slog.DiscardHandler),
 	})
-	if err != nil {
+	if err := h.Faults(); err != nil {
 		return nil, err
 	}
 	return &endpoint{name: plain, orga: d.orga, way: direct{base: httptest.NewServer(h).URL}}, nil

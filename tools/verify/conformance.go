@@ -121,7 +121,6 @@ var rows = []row{
 	{name: "over the limit", method: "GET", path: mintPath + "/limited", header: []string{"Origin", "PAGE"}, status: 429, code: "rate_limited"},
 
 	// Faults behind us.
-	{name: "no key in the settings", method: "GET", path: mintPath + "/keyless", status: 500, code: "misconfigured"},
 	{name: "no key in the store", method: "GET", path: mintPath + "/nostore", status: 503, code: "secret_unavailable"},
 	{name: "Orga refuses the key", method: "GET", path: mintPath, mint: orgatest.Status(401, ""), status: 502, code: "upstream_auth_failed"},
 	{name: "Orga is broken", method: "GET", path: mintPath, mint: orgatest.Status(500, ""), status: 502, code: "upstream_error"},

@@ -20,14 +20,15 @@ func (s *site) fuzz(ctx context.Context) {
 			"ORGA_API_KEY": orgatest.Key, "ORGA_BASE_URL": upstream.URL, "ORGA_AUTH": "anonymous", "ORGA_RATE_LIMIT": "off",
 			"ORGA_CORS_ORIGINS": "https://app.example",
 		}
-		cfg := core.ConfigFromEnv(func(name string) (string, bool) { v, ok := settings[name]; return v, ok })
-		h, err := core.New(ctx, cfg, core.Drivers{Log: slog.New(slog.DiscardHandler)})
-		if err != nil {
+		cfg := core.ConfigFromEnv(settings)
+		cfg.Log = slog.New(slog.DiscardHandler)
+		h := core.New(ctx, cfg, core.Drivers{})
+		if err := h.Faults(); err != nil {
 			return err
 		}
 		endpoint := httptest.NewServer(h)
 		defer endpoint.Close()
-		_, err = s.run(ctx, s.scratch, nil, s.schemathesis, "run", filepath.Join(s.root, "docs", "openapi.yaml"),
+		_, err := s.run(ctx, s.scratch, nil, s.schemathesis, "run", filepath.Join(s.root, "docs", "openapi.yaml"),
 			"--url", endpoint.URL, "--max-examples", "40", "--generation-deterministic", "--max-time", "60", "--no-color")
 		return err
 	})

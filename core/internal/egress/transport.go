@@ -66,8 +66,11 @@ type connection struct {
 	at time.Time
 }
 
-// New makes a Transport; guard, where given, sees each resolved address before it is dialled.
-func New(guard func(network, address string, c syscall.RawConn) error) *Transport {
+// Guard sees each resolved address before it is dialled; its error ends the dial.
+type Guard func(network, address string, c syscall.RawConn) error
+
+// New makes a Transport with a guard, nil for none.
+func New(guard Guard) *Transport {
 	return &Transport{
 		dialer: net.Dialer{Control: guard},
 		tls:    &tls.Config{MinVersion: tls.VersionTLS12, ClientSessionCache: tls.NewLRUClientSessionCache(64)},
@@ -117,6 +120,18 @@ func (t *Transport) Warm(ctx context.Context, base string) {
 		return
 	}
 	t.ahead.Store(&connection{conn, u.Scheme + addr, time.Now().Round(0)}) // the wall clock, as above
+}
+
+// Close closes the connections that no call uses.
+func (t *Transport) Close() error {
+	t.hosts.Range(func(_, h any) bool {
+		h.(*host).http.CloseIdleConnections()
+		return true
+	})
+	if c := t.ahead.Swap(nil); c != nil {
+		return c.Close()
+	}
+	return nil
 }
 
 // dial hands out the connection that was opened ahead, if it is still good, or opens one.

@@ -46,7 +46,7 @@ func newWay(t *testing.T, secure bool) *way {
 	w.base = scheme + "://" + proxy.Addr()
 	w.client = newClient(w.base, w.Transport)
 	t.Cleanup(func() {
-		closeIdle(w.Transport)
+		w.Transport.Close()
 		proxy.Close()
 	})
 	return w
@@ -54,13 +54,6 @@ func newWay(t *testing.T, secure bool) *way {
 
 func newClient(base string, tr *Transport) *orga.Client {
 	return orga.NewClient(orgatest.Key, orga.WithBaseURL(base), orga.WithTransport(tr))
-}
-
-func closeIdle(t *Transport) {
-	t.hosts.Range(func(_, h any) bool {
-		h.(*host).http.CloseIdleConnections()
-		return true
-	})
 }
 
 func (w *way) mint(t *testing.T) error {
@@ -347,7 +340,7 @@ func TestTLS(t *testing.T) {
 			if _, err := client.MintToken(t.Context()); err != nil {
 				t.Fatal(err)
 			}
-			closeIdle(tr)
+			_ = tr.Close()
 		}
 		if got := strings.Join(seen, ", "); got != "HTTP/1.1 false, HTTP/1.1 true" {
 			t.Error(got)

@@ -28,8 +28,8 @@ func main() {
 func run(profile string) error {
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, os.Interrupt)
 	defer stop()
-	handler, err := core.New(ctx, core.ConfigFromEnv(os.LookupEnv), core.Drivers{})
-	if err != nil {
+	handler := core.New(ctx, core.ConfigFromEnv(core.Environ(os.Environ())), core.Drivers{})
+	if err := handler.Faults(); err != nil {
 		return err // a refusal is fast, and not what is measured
 	}
 	if profile != "" {

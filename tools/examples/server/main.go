@@ -32,14 +32,11 @@ func main() {
 
 // serve serves until ctx ends, and then lets the requests that are under way finish.
 func serve(ctx context.Context) error {
-	cfg := core.ConfigFromEnv(os.LookupEnv)
-	log := cfg.Logger(nil)
-	core.SetDefault(log)
-	// New logs what is wrong with the settings; /healthz and /readyz tell it apart from a crash.
-	h, _ := core.New(ctx, cfg, core.Drivers{
-		Secrets: secret.Drivers{"awssm": awssm.Open(os.LookupEnv, true), "gcpsm": gcpsm.Open(os.LookupEnv)},
-		Log:     log,
-	})
+	env := core.Environ(os.Environ())
+	// Faults of the settings are logged; /healthz and /readyz tell them apart from a crash.
+	h := core.Start(ctx, env, core.Drivers{
+		Secrets: secret.Drivers{"awssm": awssm.Open(env.Lookup, true), "gcpsm": gcpsm.Open(env.Lookup)},
+	}, nil)
 	server := &http.Server{Addr: ":" + cmp.Or(os.Getenv("PORT"), "8080"), Handler: h, ReadHeaderTimeout: 5 * time.Second}
 	ended := make(chan error, 1)
 	go func() {

@@ -44,9 +44,9 @@ func TestRealEndpoint(t *testing.T) {
 				"ORGA_API_KEY": orgatest.Key, "ORGA_BASE_URL": cloud.URL(), "ORGA_AUTH": "anonymous", "ORGA_CORS_ORIGINS": page,
 			}
 			maps.Copy(env, test.env)
-			cfg := core.ConfigFromEnv(func(k string) (string, bool) { v, ok := env[k]; return v, ok })
-			h, _ := core.New(t.Context(), cfg, core.Drivers{Log: slog.New(slog.DiscardHandler)}) // faults are served
-			s := httptest.NewServer(h)
+			cfg := core.ConfigFromEnv(env)
+			cfg.Log = slog.New(slog.DiscardHandler)
+			s := httptest.NewServer(core.New(t.Context(), cfg, core.Drivers{})) // faults are served
 			t.Cleanup(s.Close)
 			r := Run(t.Context(), Options{URL: s.URL, Origin: page, Timeout: silence, RootCAs: cloud.RootCAs()})
 			if got := problems(r, Fail); !slices.Equal(got, test.fails) {

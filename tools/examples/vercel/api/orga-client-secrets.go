@@ -14,17 +14,13 @@ import (
 	"github.com/orga-session/orga-session/core/secret/awssm"
 )
 
-// endpoint is made once an instance. New logs what is wrong with the settings, and the handler says so.
+// endpoint is made once an instance. Faults of the settings are logged.
 var endpoint = sync.OnceValue(func() http.Handler {
-	cfg := core.ConfigFromEnv(os.LookupEnv)
-	log := cfg.Logger(nil)
-	core.SetDefault(log)
-	h, _ := core.New(context.Background(), cfg, core.Drivers{
+	env := core.Environ(os.Environ())
+	return core.Start(context.Background(), env, core.Drivers{
 		// The AWS credentials in this environment are Vercel's: only ORGA_AWS_* are yours.
-		Secrets: secret.Drivers{"awssm": awssm.Open(os.LookupEnv, false)},
-		Log:     log,
-	})
-	return h
+		Secrets: secret.Drivers{"awssm": awssm.Open(env.Lookup, false)},
+	}, nil)
 })
 
 // Handler serves api/orga-client-secrets.

@@ -1,0 +1,207 @@
+package core
+
+import (
+	"context"
+	"errors"
+	"io"
+	"log/slog"
+	"net/http"
+	"sync"
+	"time"
+
+	"github.com/orga-session/orga-session/core/auth"
+	"github.com/orga-session/orga-session/core/cors"
+	"github.com/orga-session/orga-session/core/internal/egress"
+	"github.com/orga-session/orga-session/core/internal/request"
+	"github.com/orga-session/orga-session/core/internal/telemetry"
+	"github.com/orga-session/orga-session/core/orga"
+	"github.com/orga-session/orga-session/core/ratelimit"
+	"github.com/orga-session/orga-session/core/secret"
+)
+
+// Drivers are the parts that differ from one program to the next; a binary links those that it hands in.
+type Drivers struct {
+	// Secrets are the secret stores by scheme, beside env: and file:.
+	Secrets secret.Drivers
+	// Limiters are the stores for limits that instances share, by scheme, beside memory.
+	Limiters ratelimit.Drivers
+	// Verifiers are further methods of ORGA_AUTH by name. oidc, hmac, gateway and anonymous are taken.
+	Verifiers map[string]auth.Verifier
+	// Transport makes every call to Orga and to issuers. nil is a transport of the endpoint's own, which
+	// keeps tenants' addresses to public ones; another must do so by itself.
+	Transport http.RoundTripper
+}
+
+// Endpoint is the credential endpoint: an [http.Handler] for the mint routes and the health checks, which
+// looks at whole paths. It is safe for concurrent use; make one with [New] or [Start].
+type Endpoint struct {
+	handler http.Handler
+	router  *router
+	mint    func(http.Handler) http.Handler // the layers around every request
+	cfg     Config
+	faults  error
+	close   []func() error
+}
+
+// Start is [New] for a program: it reads the settings from env and makes the endpoint's logger the
+// process's own, so that net/http's log lines are JSON too and quote no upstream. handler makes the log's
+// handler where a platform wants attributes renamed or lines watched; nil is [slog.NewJSONHandler].
+func Start(ctx context.Context, env Env, drivers Drivers, handler func(io.Writer, *slog.HandlerOptions) slog.Handler) *Endpoint {
+	cfg := ConfigFromEnv(env)
+	cfg.Log = cfg.logger(handler)
+	setDefault(cfg.Log)
+	return New(ctx, cfg, drivers)
+}
+
+// New builds an endpoint from settings. It is always usable: faults of the settings are logged, one line
+// each, and returned by [Endpoint.Faults]; an endpoint with faults answers its health checks and refuses
+// every mint (misconfigured). A platform that restarts what fails would only hide the reason.
+//
+// New fetches the key, reads the tenants and opens a connection to Orga, all at once and for at most 2 s,
+// so that the first caller waits for none of it; see Config.NoWarmUp.
+func New(ctx context.Context, cfg Config, drivers Drivers) *Endpoint {
+	b := newBuilder(ctx, cfg, drivers)
+	e := &Endpoint{cfg: b.cfg, router: b.router()}
+	var mendable error
+	if !b.cfg.NoWarmUp {
+		mendable = b.warm(ctx, e.router)
+	}
+	e.router.faulty = len(b.faults) > 0
+	e.faults = errors.Join(errors.Join(b.faults...), mendable)
+	e.mint = func(h http.Handler) http.Handler {
+		return b.telemetry.Handler(request.Handler(h, b.log), e.router.pattern)
+	}
+	e.handler = e.mint(e.router)
+	e.close = append(e.close, b.close...)
+	b.log.Info("started", "version", Version)
+	return e
+}
+
+func (e *Endpoint) ServeHTTP(w http.ResponseWriter, r *http.Request) { e.handler.ServeHTTP(w, r) }
+
+// Tenant returns a handler that mints for one tenant, "" for the default one, at whatever path a server
+// mounts it.
+func (e *Endpoint) Tenant(name string) http.Handler {
+	return e.mint(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { e.router.serveMint(w, r, name) }))
+}
+
+// Faults joins everything that is wrong with the settings, each by name and without its value; nil when
+// nothing is. A key's file that is missing is among them, and may yet appear: the endpoint mints then.
+func (e *Endpoint) Faults() error { return e.faults }
+
+// Config returns the settings, with defaults filled in.
+func (e *Endpoint) Config() Config { return e.cfg }
+
+// Close closes idle connections and sends what telemetry holds. Let requests end before.
+func (e *Endpoint) Close() error {
+	var errs []error
+	for _, f := range e.close {
+		errs = append(errs, f())
+	}
+	return errors.Join(errs...)
+}
+
+func newBuilder(ctx context.Context, cfg Config, drivers Drivers) *builder {
+	if cfg.Lookup == nil {
+		cfg.Lookup = Env(nil).Lookup
+	}
+	if cfg.BaseURL == "" {
+		cfg.BaseURL = orga.DefaultBaseURL
+	}
+	if cfg.Timeout <= 0 {
+		cfg.Timeout = DefaultTimeout
+	}
+	if len(cfg.RateLimit) == 0 {
+		cfg.RateLimit = ratelimit.Quotas{{N: 30, Per: time.Minute}}
+	}
+	log := cfg.logger(nil)
+	watch := telemetry.Start(ctx, Version, cfg.Lookup, log)
+	b := &builder{
+		cfg: cfg, drivers: drivers, log: watch.Log(log), telemetry: watch,
+		transport: drivers.Transport, tenantTransport: drivers.Transport,
+		hmacKeys: make(map[string]*secret.Cache),
+	}
+	b.issuers.Log, b.tenantIssuers.Log = b.log, b.log
+	b.issuers.Transport, b.tenantIssuers.Transport = drivers.Transport, drivers.Transport
+	if drivers.Transport == nil {
+		// Issuers have transports of their own: the connection that is opened ahead is Orga's.
+		b.transport, b.issuers.Transport = b.connect(nil), b.connect(nil)
+		b.tenantTransport, b.tenantIssuers.Transport = b.connect(egress.PublicOnly), b.connect(egress.PublicOnly)
+	}
+	if cfg.TenantClaim != "" {
+		b.claim = &auth.TenantClaim{Name: cfg.TenantClaim, Log: b.log}
+	}
+	for _, warning := range cfg.warnings {
+		b.log.Warn("unknown setting", "cause", warning)
+	}
+	for _, fault := range cfg.faults {
+		b.keepFault(fault)
+	}
+	var err error
+	if b.allowHosts, err = cors.AllowHosts(cfg.AllowedHosts); err != nil {
+		b.allowHosts, _ = cors.AllowHosts(nil) // the check of the setting reports it, and nothing is minted
+	}
+	limits := ratelimit.StoreOptions{Strict: cfg.RateLimitStrict, Log: b.log}
+	if b.limiter, err = drivers.Limiters.Open(cfg.RateLimitStore.Reveal(), limits); err != nil {
+		b.addFault("ORGA_RATE_LIMIT_STORE", err)
+		b.limiter = ratelimit.NewStore(nil, limits)
+	}
+	b.close = append(b.close, b.limiter.Close)
+	return b
+}
+
+// connect makes a transport that the endpoint closes.
+func (b *builder) connect(guard egress.Guard) *egress.Transport {
+	t := egress.New(guard)
+	b.close = append(b.close, t.Close)
+	return t
+}
+
+// warmTimeout bounds what New waits for: an instance must start when nothing answers.
+const warmTimeout = 2 * time.Second
+
+// warm does ahead what the first caller would wait for, and reads the tenants, whose faults are faults of
+// the settings. Keys are fetched whatever else is wrong, since what is wrong with them must not wait for
+// the next deployment to show; warm's error is that, and it may be mended while the endpoint runs.
+func (b *builder) warm(ctx context.Context, r *router) error {
+	ctx, cancel := context.WithTimeout(ctx, warmTimeout)
+	defer cancel()
+	var wg sync.WaitGroup
+	faults := make([]error, len(r.keys()))
+	for i, key := range r.keys() {
+		wg.Go(func() { faults[i] = fetch(ctx, key) })
+	}
+	if len(b.faults) == 0 {
+		if t, ok := b.transport.(*egress.Transport); ok {
+			wg.Go(func() { t.Warm(ctx, b.cfg.BaseURL) })
+		}
+		wg.Go(func() { _ = b.limiter.Ping(ctx) }) // the first caller finds out, and says so
+	}
+	if r.directory != nil {
+		wg.Go(func() { b.readTenants(ctx, r.directory) })
+	}
+	wg.Wait()
+	for _, fault := range faults {
+		if fault != nil {
+			b.logFault(fault)
+		}
+	}
+	return errors.Join(faults...)
+}
+
+// fetch puts a key at hand. Its error is a fault of the settings; the cache logs whatever fails.
+func fetch(ctx context.Context, key *secret.Cache) error {
+	_, err := key.Get(ctx)
+	if fault, ok := errors.AsType[*settingError](err); ok {
+		return fault
+	}
+	return nil
+}
+
+func (b *builder) readTenants(ctx context.Context, d *directory) {
+	_, err := d.tenants(ctx)
+	// What is wrong in the document is among the faults by now; that there is none is one, too.
+	if fault, ok := errors.AsType[*settingError](err); ok && !d.faulty() {
+		b.keepFault(fault)
+	}
+}

@@ -1,0 +1,333 @@
+package core
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/url"
+	"path"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/orga-session/orga-session/core/cors"
+	"github.com/orga-session/orga-session/core/internal/egress"
+	"github.com/orga-session/orga-session/core/orga"
+	"github.com/orga-session/orga-session/core/ratelimit"
+	"github.com/orga-session/orga-session/core/secret"
+)
+
+// Setting describes one setting: its variable, the member of the tenants' JSON where a tenant may have it
+// of its own, and what it means. [Settings] lists all of them.
+type Setting struct {
+	Variable string // ORGA_… in the environment; "" for a setting of tenants alone
+	Member   string // in the tenants' JSON; "" where tenants have none of their own
+	Default  string // as one would write it; "" for none
+	Secret   bool   // the value may hold a credential: it must not be printed
+	Meaning  string // one line
+
+	read  func(c *Config, t *Tenant, text string) error // takes a value that is not empty
+	check func(c *Config, t *Tenant) error              // of a Config that may have been built by hand; nil for none
+	list  bool                                          // an array of strings in JSON, comma-separated in the environment
+}
+
+// Settings lists every setting in the order of docs/settings.md. What the drivers read is among them.
+func Settings() []Setting { return slices.Clone(settings) }
+
+// settings is the one table of settings: the environment, the tenants' JSON, the names in faults, --help,
+// docs/settings.md, the schema, the template and the deploy tool go by it.
+var settings = []Setting{
+	{
+		Variable: "ORGA_API_KEY", Secret: true,
+		Meaning: "the permanent key, for the `env:` source",
+	},
+	{
+		Variable: "ORGA_API_KEY_SOURCE", Member: "apiKeySource", Default: "env:ORGA_API_KEY",
+		Meaning: "where the key is kept: `env:NAME`, `file:/path`, `awssm:NAME-or-ARN`, `gcpsm:projects/P/secrets/S`, `cloudflare:BINDING`; all but `env:` take `#field` for a JSON secret",
+		read:    func(_ *Config, t *Tenant, s string) error { t.APIKeySource = s; return nil },
+	},
+	{
+		Variable: "ORGA_API_KEY_TTL", Member: "apiKeyTTL", Default: "5m",
+		Meaning: "how long a fetched key is fresh",
+		read:    func(_ *Config, t *Tenant, s string) error { return readDuration(&t.APIKeyTTL, s) },
+	},
+	{
+		Variable: "ORGA_BASE_URL", Member: "baseURL", Default: "https://api.orga-ai.com",
+		Meaning: "the Orga API; http only for a loopback host",
+		read:    func(_ *Config, t *Tenant, s string) error { t.BaseURL = s; return nil },
+		check:   func(_ *Config, t *Tenant) error { return egress.CheckBaseURL(t.BaseURL, t.ownBaseURL) },
+	},
+	{
+		Variable: "ORGA_USER_EMAIL", Member: "userEmail",
+		Meaning: "sent with a mint as `?email=`, where an older Orga account needs it",
+		read:    func(_ *Config, t *Tenant, s string) error { t.UserEmail = s; return nil },
+		check: func(_ *Config, t *Tenant) error {
+			if t.UserEmail != "" && !strings.Contains(t.UserEmail, "@") {
+				return errors.New("must be an email address")
+			}
+			return nil
+		},
+	},
+	{
+		Variable: "ORGA_TIMEOUT", Default: "8s",
+		Meaning: "budget of a whole request, retries included",
+		read:    func(c *Config, _ *Tenant, s string) error { return readDuration(&c.Timeout, s) },
+	},
+	{
+		Variable: "ORGA_PATH",
+		Meaning:  "one more path of the mint route, such as `/api/orga/session`",
+		read:     func(c *Config, _ *Tenant, s string) error { c.Path = s; return nil },
+		check:    func(c *Config, _ *Tenant) error { return checkPath(c.Path) },
+	},
+	{
+		Variable: "ORGA_ALLOWED_HOSTS", list: true,
+		Meaning: "hosts at which a mint may be asked for, comma-separated; unset allows any",
+		read:    func(c *Config, _ *Tenant, s string) error { c.AllowedHosts = splitList(s); return nil },
+		check:   func(c *Config, _ *Tenant) error { _, err := cors.AllowHosts(c.AllowedHosts); return err },
+	},
+	{
+		Variable: "ORGA_AUTH", Member: "auth",
+		Meaning: "`oidc`, `hmac`, `gateway`, comma-separated (any one suffices), or `anonymous`; until it is set, every mint is refused",
+		read:    func(_ *Config, t *Tenant, s string) error { t.Auth = splitList(s); return nil },
+	},
+	{
+		Variable: "ORGA_AUTH_ISSUER", Member: "authIssuer",
+		Meaning: "for `oidc`: the issuer, exactly as its tokens name it",
+		read:    func(_ *Config, t *Tenant, s string) error { t.AuthIssuer = s; return nil },
+	},
+	{
+		Variable: "ORGA_AUTH_AUDIENCE", Member: "authAudience",
+		Meaning: "for `oidc`: the audience that a token must name; of several, comma-separated, any one suffices",
+		read:    func(_ *Config, t *Tenant, s string) error { t.AuthAudience = splitList(s); return nil },
+	},
+	{
+		Variable: "ORGA_AUTH_JWKS_URL", Member: "authJWKSURL",
+		Meaning: "for `oidc`: where the issuer's keys are; discovered from the issuer when unset",
+		read:    func(_ *Config, t *Tenant, s string) error { t.AuthJWKSURL = s; return nil },
+	},
+	{
+		Variable: "ORGA_AUTH_TENANT_CLAIM",
+		Meaning:  "token claim that must equal the tenant of the route; dots lead into nested objects",
+		read:     func(c *Config, _ *Tenant, s string) error { c.TenantClaim = s; return nil },
+	},
+	{
+		Member:  "claimValue",
+		Meaning: "value of the tenant claim in this tenant's tokens; the tenant's name when left out",
+		read:    func(_ *Config, t *Tenant, s string) error { t.ClaimValue = s; return nil },
+	},
+	{
+		Variable: "ORGA_AUTH_HMAC_KEY_SOURCE", Member: "authHMACKeySource",
+		Meaning: "for `hmac`: where the shared key is kept, written like `ORGA_API_KEY_SOURCE`",
+		read:    func(_ *Config, t *Tenant, s string) error { t.HMACKeySource = s; return nil },
+	},
+	{
+		Variable: "ORGA_CORS_ORIGINS", Member: "corsOrigins", list: true,
+		Meaning: "exact origins of the pages that may ask, comma-separated",
+		read:    func(_ *Config, t *Tenant, s string) error { t.CORSOrigins = splitList(s); return nil },
+		check:   func(_ *Config, t *Tenant) error { _, err := cors.New(t.CORSOrigins); return err },
+	},
+	{
+		Variable: "ORGA_RATE_LIMIT", Member: "rateLimit", Default: "30/1m",
+		Meaning: "mints a caller may have, as COUNT/PERIOD; several windows as `30/1m,500/24h`; or `off`",
+		read:    func(_ *Config, t *Tenant, s string) error { return readQuotas(&t.RateLimit, s) },
+		check:   func(_ *Config, t *Tenant) error { return t.RateLimit.Check() },
+	},
+	{
+		Variable: "ORGA_TENANT_RATE_LIMIT", Member: "tenantRateLimit", Default: "off",
+		Meaning: "mints all callers of a tenant may have together, a budget: the same syntax",
+		read:    func(_ *Config, t *Tenant, s string) error { return readQuotas(&t.TenantRateLimit, s) },
+		check:   func(_ *Config, t *Tenant) error { return t.TenantRateLimit.Check() },
+	},
+	{
+		Variable: "ORGA_RATE_LIMIT_STORE", Default: "memory", Secret: true,
+		Meaning: "`memory` (each instance counts alone), `redis://…`, `rediss://…`",
+		read:    func(c *Config, _ *Tenant, s string) error { c.RateLimitStore = secret.NewValue(s); return nil },
+	},
+	{
+		Variable: "ORGA_RATE_LIMIT_STRICT", Default: "false",
+		Meaning: "refuse while the store is down, rather than count per instance",
+		read:    func(c *Config, _ *Tenant, s string) error { return readBool(&c.RateLimitStrict, s) },
+	},
+	{
+		Variable: "ORGA_TRUSTED_HOPS", Default: "0",
+		Meaning: "your own proxies between the platform's edge and the function (Google Cloud, ALB)",
+		read:    func(c *Config, _ *Tenant, s string) error { return readHops(&c.TrustedHops, s) },
+	},
+	{
+		Variable: "ORGA_TENANTS_SOURCE",
+		Meaning:  "where the tenants' JSON is kept, written like `ORGA_API_KEY_SOURCE`",
+		read:     func(c *Config, _ *Tenant, s string) error { c.TenantsSource = s; return nil },
+	},
+	{
+		Variable: "ORGA_GCP_IAM_REQUIRED", Default: "false",
+		Meaning: "for `gateway` on Google Cloud: IAM lets only verified callers reach the service",
+		read:    func(c *Config, _ *Tenant, s string) error { return readBool(&c.GoogleIAM, s) },
+	},
+	{Variable: "ORGA_AWS_REGION", Meaning: "for AWS from outside AWS, as are the next three"},
+	{Variable: "ORGA_AWS_ACCESS_KEY_ID", Meaning: "AWS access key ID"},
+	{Variable: "ORGA_AWS_SECRET_ACCESS_KEY", Secret: true, Meaning: "AWS secret access key"},
+	{Variable: "ORGA_AWS_SESSION_TOKEN", Secret: true, Meaning: "AWS session token, for temporary credentials"},
+	{Variable: "ORGA_GCPSM_ENDPOINT", Meaning: "another address for Google Secret Manager"},
+	{
+		Variable: "ORGA_DEBUG", Default: "false",
+		Meaning: "trace each step; credentials stay redacted",
+		read:    func(c *Config, _ *Tenant, s string) error { return readBool(&c.Debug, s) },
+	},
+	{
+		Variable: "ORGA_LOG_LEVEL", Default: "info",
+		Meaning: "`debug`, `info`, `warn` or `error`",
+		read:    func(c *Config, _ *Tenant, s string) error { return readLevel(&c.LogLevel, s) },
+	},
+}
+
+// settingError is what is wrong with a setting, or with what it names.
+type settingError struct {
+	setting string
+	err     error
+}
+
+func (e *settingError) Error() string { return e.setting + ": " + e.err.Error() }
+func (e *settingError) Unwrap() error { return e.err }
+
+// scope says whose settings are meant, so that a fault names the variable or the member of the tenants'
+// JSON that it is about. The zero scope is the default tenant's.
+type scope string
+
+func (s scope) name(variable string) string {
+	if s == "" {
+		return variable
+	}
+	i := slices.IndexFunc(settings, func(row Setting) bool { return row.Variable == variable })
+	return string(s) + ": " + settings[i].Member
+}
+
+// unknownVariable is a warning about a variable that starts with ORGA_ and is not a setting, "" for any
+// other. Keys may lie in variables of their own: those called ORGA_API_KEY_…, and those that a source names.
+func unknownVariable(name string, env Env) string {
+	if !strings.HasPrefix(name, "ORGA_") || strings.HasPrefix(name, "ORGA_API_KEY_") {
+		return ""
+	}
+	nearest, distance := "", 5 // more edits than four make another word
+	for _, s := range settings {
+		if source, ok := strings.CutPrefix(strings.TrimSpace(env[s.Variable]), "env:"); s.Variable == name || ok && source == name {
+			return ""
+		}
+		if d := editDistance(name, s.Variable); d < distance {
+			nearest, distance = s.Variable, d
+		}
+	}
+	if nearest == "" {
+		return name + " is not a setting"
+	}
+	return name + " is not a setting; did you mean " + nearest + "?"
+}
+
+// editDistance is how many characters must be inserted, removed or replaced to turn a into b (Levenshtein).
+func editDistance(a, b string) int {
+	row := make([]int, len(b)+1)
+	for j := range row {
+		row[j] = j
+	}
+	for i := range len(a) {
+		diagonal := row[0]
+		row[0] = i + 1
+		for j := range len(b) {
+			replace := diagonal
+			if a[i] != b[j] {
+				replace++
+			}
+			diagonal = row[j+1]
+			row[j+1] = min(replace, row[j]+1, row[j+1]+1)
+		}
+	}
+	return row[len(b)]
+}
+
+// splitList reads a comma-separated list without empty and repeated entries.
+func splitList(s string) []string {
+	var list []string
+	for entry := range strings.SplitSeq(s, ",") {
+		if entry = strings.TrimSpace(entry); entry != "" && !slices.Contains(list, entry) {
+			list = append(list, entry)
+		}
+	}
+	return list
+}
+
+// maxDuration keeps sums of durations, and of one and the time of day, from overflowing.
+const maxDuration = 365 * 24 * time.Hour
+
+func readDuration(to *time.Duration, text string) error {
+	d, err := time.ParseDuration(text)
+	switch {
+	case err != nil || d <= 0:
+		return errors.New("want a duration above zero, such as 90s, 5m or 1h30m")
+	case d > maxDuration:
+		return errors.New("want at most a year (8760h)")
+	}
+	*to = d
+	return nil
+}
+
+func readQuotas(to *ratelimit.Quotas, text string) error {
+	quotas, err := ratelimit.ParseQuotas(text)
+	if err == nil {
+		*to = quotas
+	}
+	return err
+}
+
+func readBool(to *bool, text string) error {
+	b, err := strconv.ParseBool(text)
+	if err != nil {
+		return errors.New("want true or false")
+	}
+	*to = b
+	return nil
+}
+
+func readHops(to *int, text string) error {
+	n, err := strconv.Atoi(text)
+	if err != nil || n < 0 || n > 16 {
+		return errors.New("want a number of proxies from 0 to 16")
+	}
+	*to = n
+	return nil
+}
+
+func readLevel(to *slog.Level, text string) error {
+	levels := map[string]slog.Level{"debug": slog.LevelDebug, "info": slog.LevelInfo, "warn": slog.LevelWarn, "error": slog.LevelError}
+	level, ok := levels[strings.ToLower(text)]
+	if !ok {
+		return unknownWord("level", text, []string{"debug", "info", "warn", "error"})
+	}
+	*to = level
+	return nil
+}
+
+// unknownWord is the fault of a word that is not in a fixed list. The word is quoted, since such a setting
+// is not secret, but for one that is too long or a key in the wrong place.
+func unknownWord(kind, word string, known []string) error {
+	if len(word) > 32 || strings.Contains(word, orga.KeyPrefix) {
+		word = ""
+	} else {
+		word = " " + strconv.Quote(word)
+	}
+	last := len(known) - 1
+	return fmt.Errorf("unknown %s%s: use %s or %s", kind, word, strings.Join(known[:last], ", "), known[last])
+}
+
+// checkPath reports what keeps p from being a path of the mint route: routes are compared as they are sent.
+func checkPath(p string) error {
+	if p == "" {
+		return nil
+	}
+	if u, err := url.Parse(p); err != nil || !strings.HasPrefix(p, "/") || p == "/" || path.Clean(p) != p || u.EscapedPath() != p || u.Path != p || u.Host != "" {
+		return errors.New("want an absolute, clean path without a query or escapes, such as /api/orga/session")
+	}
+	if p == healthPath || p == readyPath {
+		return errors.New("is the path of a health check")
+	}
+	return nil
+}
