@@ -65,7 +65,7 @@ func TestICEDrift(t *testing.T) {
 				t.Fatal(err)
 			}
 			username, credential := orgatest.Credential(config.Token.Reveal())
-			_, want := drift.Body(username, credential)
+			_, want := drift.Body(orgatest.Servers(config.Token.Reveal()))
 			if got := marshal(t, config.ICEServers); got != want {
 				t.Errorf("\n got %s\nwant %s", got, want)
 			}

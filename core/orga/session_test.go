@@ -165,7 +165,7 @@ func FuzzAnswers(f *testing.F) {
 		f.Add(`{"ephemeral_token":"t"}`, s.Body)
 	}
 	for _, d := range orgatest.ICEDrifts {
-		answer, _ := d.Body("u", "c")
+		answer, _ := d.Body(orgatest.Servers("t"))
 		f.Add(orgatest.MintDrifts[0].Body("t", time.Unix(1e9, 0)), answer)
 	}
 	f.Fuzz(func(t *testing.T, mint, ice string) {

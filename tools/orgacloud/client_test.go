@@ -4,10 +4,8 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
-	"fmt"
 	"io"
 	"net/http"
-	"net/url"
 	"strings"
 	"testing"
 	"time"
@@ -231,15 +229,3 @@ func errorCode(body []byte) string {
 }
 
 // withEmail mints as an older account does.
-func withEmail(t *testing.T, cloud *orgacloud.Cloud, email string) {
-	t.Helper()
-	target := fmt.Sprintf("%s/v1/realtime/client-secrets?email=%s", cloud.URL(), url.QueryEscape(email))
-	r, err := http.NewRequestWithContext(t.Context(), "POST", target, nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	r.Header.Set("Authorization", "Bearer "+orgatest.Key)
-	if status, body := do(t, r); status != 200 {
-		t.Fatalf("mint: %d %s", status, body)
-	}
-}

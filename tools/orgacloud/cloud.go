@@ -7,7 +7,10 @@ import (
 	"fmt"
 	"net"
 	"net/http"
+	"slices"
 	"time"
+
+	"github.com/orga-session/orga-session/core/orga/orgatest"
 )
 
 // Config is what a cloud is started with.
@@ -25,10 +28,9 @@ type Config struct {
 
 // Cloud is a running Orga Cloud. Its methods are safe for concurrent use.
 type Cloud struct {
-	key     string
+	api     *orgatest.API
 	started time.Time
 	panel   panel
-	tokens  *tokens
 	tally   tally
 	relay   *relay
 	board   *switchboard
@@ -44,8 +46,11 @@ func Start(config Config) (*Cloud, error) {
 	if config.APIKey == "" {
 		return nil, errors.New("orgacloud: Config.APIKey is empty")
 	}
-	c := &Cloud{key: config.APIKey, started: time.Now(), tokens: newTokens(), served: make(chan struct{})}
-	if err := c.panel.set(config.Knobs); err != nil {
+	c := &Cloud{api: new(orgatest.API), started: time.Now(), served: make(chan struct{})}
+	c.api.AcceptKeys(config.APIKey)
+	c.api.Intercept = c.intercept
+	c.api.ICEServers = func(t orgatest.Token) []orgatest.ICEServer { return c.relay.servers(t, c.Knobs().Relay) }
+	if err := c.Set(config.Knobs); err != nil {
 		return nil, fmt.Errorf("orgacloud: %w", err)
 	}
 	var certificate *tls.Certificate
@@ -85,7 +90,20 @@ func (c *Cloud) URL() string { return c.url }
 func (c *Cloud) Knobs() Knobs { return c.panel.get() }
 
 // Set replaces the knobs, or says what is wrong with the new ones.
-func (c *Cloud) Set(k Knobs) error { return c.panel.set(k) }
+func (c *Cloud) Set(k Knobs) error {
+	if err := c.panel.set(k); err != nil {
+		return err
+	}
+	choices := AllChoices() // which begin after the documented form
+	c.api.Change(func(a *orgatest.API) {
+		a.MintDrift = orgatest.MintDrifts[1+slices.Index(choices.TokenShape, k.TokenShape)]
+		a.ICEDrift = iceShapes[1+slices.Index(choices.ICEShape, k.ICEShape)]
+		a.TTL, a.ClockSkew = seconds(k.TokenTTLSeconds), seconds(k.ClockSkewSeconds)
+	})
+	return nil
+}
+
+func seconds(n int) time.Duration { return time.Duration(n) * time.Second }
 
 // RootCAs trusts TURN over TLS; nil without Config.TURNOverTLS.
 func (c *Cloud) RootCAs() *x509.CertPool { return c.roots }

@@ -1,57 +1,20 @@
 package orgacloud
 
 import (
-	"encoding/json"
 	"fmt"
+	"slices"
 	"time"
+
+	"github.com/orga-session/orga-session/core/orga/orgatest"
 )
 
-// server is an ICE server as the API writes it.
-type server struct {
-	URLs       any     `json:"urls"` // a string or a list of them
-	Username   *string `json:"username,omitempty"`
-	Credential *string `json:"credential,omitempty"`
-}
-
-// iceShapes are the ways in which the list is written, beside the documented one. The faults of a list
-// that a client must refuse are last.
-var iceShapes = []struct {
-	name string
-	wrap func(list []server) any
-}{
-	{"ice_servers", func(list []server) any { return map[string]any{"ice_servers": list} }},
-	{"bare list", func(list []server) any { return list }},
-	{"bare server", func(list []server) any { return list[len(list)-1] }},
-	{"null credentials", func(list []server) any {
-		type nulls struct { // as server, with nothing left out
-			URLs       any     `json:"urls"`
-			Username   *string `json:"username"`
-			Credential *string `json:"credential"`
-		}
-		out := make([]nulls, len(list))
-		for i, s := range list {
-			out[i] = nulls(s)
-		}
-		return map[string]any{"iceServers": out}
-	}},
-	{"empty list", func([]server) any { return map[string]any{"iceServers": []server{}} }},
-	{"null list", func([]server) any { return map[string]any{"iceServers": nil} }},
-	{"server without urls", func(list []server) any {
-		return map[string]any{"iceServers": append(list, server{Username: new("nobody")})}
-	}},
-}
-
-// writeICE is the ICE call's answer in the shape that is asked for.
-func writeICE(list []server, shape string) []byte {
-	var v any = map[string]any{"iceServers": list}
-	for _, s := range iceShapes {
-		if s.name == shape {
-			v = s.wrap(list)
-		}
-	}
-	body, _ := json.Marshal(v) // strings and lists of them always marshal
-	return body
-}
+// iceShapes are the ways in which the list is written, the documented one first. Last are two that a client
+// must refuse.
+var iceShapes = append(slices.Clone(orgatest.ICEDrifts),
+	orgatest.ICEDrift{Name: "null list", Body: func([]orgatest.ICEServer) (string, string) { return `{"iceServers":null}`, "" }},
+	orgatest.ICEDrift{Name: "server without urls", Body: func([]orgatest.ICEServer) (string, string) {
+		return `{"iceServers":[{"urls":"stun:127.0.0.1"},{"username":"nobody"}]}`, ""
+	}})
 
 // relayAddresses are where the cloud's STUN and TURN servers listen, as host:port.
 type relayAddresses struct {
@@ -86,16 +49,16 @@ var relayFaults = []struct {
 }
 
 // servers is the list for one token: a STUN server, and a TURN server with the token's own credential.
-func (r *relay) servers(t token, fault string) []server {
+func (r *relay) servers(t orgatest.Token, fault string) []orgatest.ICEServer {
 	turn := r.addresses
-	stun, expires := turn.udp, t.expires.Add(credentialTTL)
+	stun, expires := turn.udp, t.Expires.Add(credentialTTL)
 	wrong := false
 	for _, f := range relayFaults {
 		if f.name == fault {
 			wrong = f.apply(&stun, &turn, &expires)
 		}
 	}
-	username := fmt.Sprintf("%d:%s", expires.Unix(), t.id)
+	username := fmt.Sprintf("%d:%s", expires.Unix(), t.ID)
 	credential := r.credential(username)
 	if wrong {
 		credential = r.credential("somebody else")
@@ -107,5 +70,5 @@ func (r *relay) servers(t token, fault string) []server {
 	if turn.tls != "" {
 		urls = append(urls, "turns:"+turn.tls+"?transport=tcp")
 	}
-	return []server{{URLs: "stun:" + stun}, {URLs: urls, Username: &username, Credential: &credential}}
+	return []orgatest.ICEServer{{URLs: []string{"stun:" + stun}}, {URLs: urls, Username: username, Credential: credential}}
 }

@@ -42,9 +42,8 @@ type Fault struct {
 }
 
 const (
-	defaultTokenTTL = 2 * time.Minute
-	maxTokenTTL     = 24 * time.Hour
-	maxLatency      = time.Minute
+	maxTokenTTL = 24 * time.Hour
+	maxLatency  = time.Minute
 )
 
 // faults are what can be wrong with a call, beside a plain status.
@@ -101,8 +100,8 @@ func AllChoices() Choices {
 	for _, drift := range orgatest.MintDrifts[1:] {
 		c.TokenShape = append(c.TokenShape, drift.Name)
 	}
-	for _, shape := range iceShapes {
-		c.ICEShape = append(c.ICEShape, shape.name)
+	for _, drift := range iceShapes[1:] {
+		c.ICEShape = append(c.ICEShape, drift.Name)
 	}
 	for _, fault := range relayFaults {
 		c.Relay = append(c.Relay, fault.name)
@@ -136,13 +135,6 @@ func (k Knobs) check() error {
 		return fmt.Errorf("tokenTTLSeconds is not between 0 and %d", int(maxTokenTTL.Seconds()))
 	}
 	return nil
-}
-
-func (k Knobs) tokenTTL() time.Duration {
-	if k.TokenTTLSeconds == 0 {
-		return defaultTokenTTL
-	}
-	return time.Duration(k.TokenTTLSeconds) * time.Second
 }
 
 // answer is what a fault answers with, nil for no fault.

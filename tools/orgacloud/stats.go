@@ -9,6 +9,8 @@ import (
 	"slices"
 	"sync"
 	"time"
+
+	"github.com/orga-session/orga-session/core/orga"
 )
 
 // kept is how many of the last calls and emails are shown.
@@ -31,27 +33,20 @@ type Stats struct {
 
 // tally counts.
 type tally struct {
-	mu                       sync.Mutex
-	minted, iceServed, calls int
-	refused                  map[string]int
-	emails, used             []string
+	mu           sync.Mutex
+	calls        int
+	faults       map[string]int
+	emails, used []string
 }
 
-// count adds one to a number of the tally.
-func (t *tally) count(n *int) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	*n++
-}
-
-// refuse counts a refusal; the reasons are ours, so that there are few.
+// refuse counts a fault that was met.
 func (t *tally) refuse(reason string) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if t.refused == nil {
-		t.refused = map[string]int{}
+	if t.faults == nil {
+		t.faults = map[string]int{}
 	}
-	t.refused[reason]++
+	t.faults[reason]++
 }
 
 func (t *tally) call(id string) {
@@ -77,19 +72,18 @@ func (c *Cloud) Stats() Stats {
 	defer c.tally.mu.Unlock()
 	s := Stats{
 		UptimeSeconds: int(time.Since(c.started).Seconds()),
-		Minted:        c.tally.minted,
-		ICEServed:     c.tally.iceServed,
+		Minted:        c.api.Served(orga.CallMint),
+		ICEServed:     c.api.Served(orga.CallICE),
 		Calls:         c.tally.calls,
-		Refused:       maps.Clone(c.tally.refused),
+		Refused:       map[string]int{},
 		Emails:        append([]string{}, c.tally.emails...),
 		LastUsed:      append([]string{}, c.tally.used...),
-		Alive:         c.tokens.count(),
+		Alive:         c.api.Alive(),
 		CallsOpen:     c.board.count(),
 		Relay:         c.relay.stats(),
 	}
-	if s.Refused == nil {
-		s.Refused = map[string]int{}
-	}
+	maps.Copy(s.Refused, c.api.Refused())
+	maps.Copy(s.Refused, c.tally.faults)
 	return s
 }
 

@@ -1,9 +1,12 @@
 package orgatest
 
 import (
+	"crypto/rand"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
 	"slices"
 	"strings"
@@ -18,38 +21,52 @@ const (
 	Key = orga.KeyPrefix + "test0000000000000000000000000000"
 
 	defaultTTL = 2 * time.Minute
-	keep       = 4096 // minted tokens remembered
+	keep       = 4096 // minted tokens, and used ones, that are remembered
 )
 
-// API is the Orga API. The zero API is ready: it accepts every key of the right prefix and speaks the
-// documented dialect. Its methods are safe for concurrent use; its fields are set before the first
-// request.
+// API is the Orga API. The zero API is ready: it accepts every key of the right prefix and answers in the
+// documented form. Its methods are safe for concurrent use; change its fields before the first request or
+// in [API.Change].
 type API struct {
-	// MintDrift and ICEDrift are the dialect of the answers; a zero one is the documented.
+	// MintDrift and ICEDrift are the form of the answers; a zero one is the documented.
 	MintDrift MintDrift
 	ICEDrift  ICEDrift
 	// TTL is how long a token lives; 0 is two minutes.
 	TTL time.Duration
+	// ClockSkew is added to the expiry that a mint's answer states, and not to the token's own.
+	ClockSkew time.Duration
 	// Delay comes before each answer and each fault.
 	Delay time.Duration
 	// UserEmail, if set, is the ?email= that a mint needs, as with older accounts: without one it is a 422,
 	// with another a 404 of type not_found_error.
 	UserEmail string
-	// Intercept, where set, sees each request first; what it returns answers instead of the API, nil
-	// lets the API answer.
+	// ICEServers, if set, are the servers for a token, in place of [Servers].
+	ICEServers func(token Token) []ICEServer
+	// Intercept, if set, sees each request first. The handler that it returns answers instead of the API;
+	// with nil the API answers.
 	Intercept func(call orga.Call, r *http.Request) http.Handler
 
-	mu     sync.Mutex
-	keys   []string
-	calls  map[orga.Call]int
-	next   map[orga.Call][]http.Handler
-	always map[orga.Call]http.Handler
-	minted []string
-	serial uint64
+	mu      sync.Mutex
+	secret  []byte
+	keys    []string
+	calls   map[orga.Call]int
+	served  map[orga.Call]int
+	refused map[string]int
+	next    map[orga.Call][]http.Handler
+	always  map[orga.Call]http.Handler
+	minted  []string
+	used    []string // ids of tokens
 }
 
-// AcceptKeys replaces the permanent keys that are accepted: a rotation. With none, every key of the
-// right prefix is.
+// Change changes the API's fields while it serves. The function must not call the API's methods.
+func (a *API) Change(set func(*API)) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	set(a)
+}
+
+// AcceptKeys replaces the permanent keys that are accepted: a rotation. Without any, every key of the right
+// prefix is.
 func (a *API) AcceptKeys(keys ...string) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -76,18 +93,71 @@ func (a *API) FailAll(call orga.Call, fault http.Handler) {
 	a.always[call] = fault
 }
 
-// Calls is how often the call was made, faults and refusals included.
+// Calls is how often the call was made, including faults and refusals.
 func (a *API) Calls(call orga.Call) int {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	return a.calls[call]
 }
 
-// Tokens are the tokens handed out, oldest first: the last 4096.
+// Served is how often the call was answered as it should be.
+func (a *API) Served(call orga.Call) int {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.served[call]
+}
+
+// Refused is how many requests the API refused, by the code of the error: invalid_api_key,
+// invalid_token, token_expired, …
+func (a *API) Refused() map[string]int {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return maps.Clone(a.refused)
+}
+
+// Tokens are the tokens that were minted, oldest first: the last 4096.
 func (a *API) Tokens() []string {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	return slices.Clone(a.minted)
+}
+
+// Alive is how many of them could still open a call.
+func (a *API) Alive() int {
+	n := 0
+	for _, token := range a.Tokens() {
+		if _, err := a.check(token); err == nil {
+			n++
+		}
+	}
+	return n
+}
+
+// Use checks the bearer token of a request and marks it as used: a token opens one call. If it is not
+// valid, Use refuses the request and reports false.
+func (a *API) Use(w http.ResponseWriter, r *http.Request) (Token, bool) {
+	token, ok := a.authenticate(w, r)
+	if ok {
+		a.mu.Lock()
+		defer a.mu.Unlock()
+		a.used = append(a.used[max(0, len(a.used)+1-keep):], token.ID)
+	}
+	return token, ok
+}
+
+// Refuse answers with an error in Orga's form, and counts it.
+func (a *API) Refuse(w http.ResponseWriter, status int, code, message string) {
+	a.refuse(w, status, code, ErrorBody(code, message))
+}
+
+func (a *API) refuse(w http.ResponseWriter, status int, code, body string) {
+	a.mu.Lock()
+	if a.refused == nil {
+		a.refused = map[string]int{}
+	}
+	a.refused[code]++
+	a.mu.Unlock()
+	Status(status, body).ServeHTTP(w, nil)
 }
 
 // ServeHTTP is the API.
@@ -100,18 +170,18 @@ func (a *API) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	case "/v1/realtime/ice-config":
 		call, method, serve = orga.CallICE, http.MethodGet, a.ice
 	default:
-		refuse(w, http.StatusNotFound, "not_found", "there is no such path")
+		a.Refuse(w, http.StatusNotFound, "not_found", "there is no such path")
 		return
 	}
-	fault := a.count(call)
-	if a.Intercept != nil {
-		if h := a.Intercept(call, r); h != nil {
+	fault, now := a.count(call), a.fields()
+	if now.Intercept != nil {
+		if h := now.Intercept(call, r); h != nil {
 			fault = h
 		}
 	}
-	if a.Delay > 0 {
+	if now.Delay > 0 {
 		select {
-		case <-time.After(a.Delay):
+		case <-time.After(now.Delay):
 		case <-r.Context().Done():
 			return
 		}
@@ -120,13 +190,21 @@ func (a *API) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	case fault != nil:
 		fault.ServeHTTP(w, r)
 	case r.Method != method:
-		refuse(w, http.StatusMethodNotAllowed, "method_not_allowed", "this call is made with "+method)
+		a.Refuse(w, http.StatusMethodNotAllowed, "method_not_allowed", "this call is made with "+method)
 	default:
 		serve(w, r)
 	}
 }
 
-// count notes a call and takes the fault that waits for it.
+// fields are the API's fields as they are now.
+func (a *API) fields() *API {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return &API{MintDrift: a.MintDrift, ICEDrift: a.ICEDrift, TTL: a.TTL, ClockSkew: a.ClockSkew, Delay: a.Delay,
+		UserEmail: a.UserEmail, ICEServers: a.ICEServers, Intercept: a.Intercept}
+}
+
+// count counts a call and takes the fault that waits for it.
 func (a *API) count(call orga.Call) http.Handler {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -142,48 +220,52 @@ func (a *API) count(call orga.Call) http.Handler {
 }
 
 func (a *API) mint(w http.ResponseWriter, r *http.Request) {
+	now := a.fields()
+	email := r.URL.Query().Get("email")
 	body, err := io.ReadAll(io.LimitReader(r.Body, 1))
 	switch key := bearer(r); {
 	case !a.accepts(key):
-		refuse(w, http.StatusUnauthorized, "invalid_api_key", "the key is not valid")
+		a.Refuse(w, http.StatusUnauthorized, "invalid_api_key", "the key is not valid")
 	case r.Header.Get("Content-Type") != "application/json":
-		refuse(w, http.StatusUnsupportedMediaType, "invalid_content_type", "Content-Type must be application/json")
+		a.Refuse(w, http.StatusUnsupportedMediaType, "invalid_content_type", "Content-Type must be application/json")
 	case err != nil || len(body) > 0:
-		refuse(w, http.StatusBadRequest, "invalid_body", "the body must be empty")
-	case a.UserEmail != "" && r.URL.Query().Get("email") == "":
-		w.Header().Set("Content-Type", "application/json")
-		w.WriteHeader(http.StatusUnprocessableEntity)
-		_, _ = io.WriteString(w, `{"detail":[{"loc":["query","email"],"msg":"field required","type":"value_error.missing"}]}`)
-	case a.UserEmail != "" && r.URL.Query().Get("email") != a.UserEmail:
-		w.Header().Set("Content-Type", "application/json")
-		w.WriteHeader(http.StatusNotFound)
-		_, _ = io.WriteString(w, `{"error":{"message":"User not found","type":"not_found_error","param":null,"code":null}}`)
+		a.Refuse(w, http.StatusBadRequest, "invalid_body", "the body must be empty")
+	case now.UserEmail != "" && email == "":
+		a.refuse(w, http.StatusUnprocessableEntity, "email_missing",
+			`{"detail":[{"loc":["query","email"],"msg":"field required","type":"value_error.missing"}]}`)
+	case now.UserEmail != "" && email != now.UserEmail:
+		a.refuse(w, http.StatusNotFound, "not_found_error",
+			`{"error":{"message":"User not found","type":"not_found_error","param":null,"code":null}}`)
 	default:
-		ttl := a.TTL
+		ttl := now.TTL
 		if ttl == 0 {
 			ttl = defaultTTL
 		}
 		expires := time.Now().Add(ttl)
-		drift := a.MintDrift
+		drift := now.MintDrift
 		if drift.Body == nil {
 			drift = MintDrifts[0]
 		}
-		writeJSON(w, drift.Body(a.issue(expires), expires))
+		a.serve(w, orga.CallMint, drift.Body(a.issue(expires), expires.Add(now.ClockSkew)))
 	}
 }
 
 func (a *API) ice(w http.ResponseWriter, r *http.Request) {
-	token := bearer(r)
-	if !valid(token, time.Now()) {
-		refuse(w, http.StatusUnauthorized, "invalid_token", "the token is not valid")
+	token, ok := a.authenticate(w, r)
+	if !ok {
 		return
 	}
-	drift := a.ICEDrift
+	now := a.fields()
+	drift := now.ICEDrift
 	if drift.Body == nil {
 		drift = ICEDrifts[0]
 	}
-	answer, _ := drift.Body(Credential(token))
-	writeJSON(w, answer)
+	servers := Servers(bearer(r))
+	if now.ICEServers != nil {
+		servers = now.ICEServers(token)
+	}
+	answer, _ := drift.Body(servers)
+	a.serve(w, orga.CallICE, answer)
 }
 
 func (a *API) accepts(key string) bool {
@@ -195,13 +277,9 @@ func (a *API) accepts(key string) bool {
 	return slices.Contains(a.keys, key)
 }
 
-// issue makes a token that nobody has had before, and remembers it.
+// issue mints a token and remembers it.
 func (a *API) issue(expires time.Time) string {
-	a.mu.Lock()
-	a.serial++
-	serial := a.serial
-	a.mu.Unlock()
-	token := sign(serial, expires)
+	token := sign(a.signingKey(), newToken(expires))
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	if len(a.minted) == keep {
@@ -211,22 +289,78 @@ func (a *API) issue(expires time.Time) string {
 	return token
 }
 
+// signingKey tells the tokens of this API from those of others.
+func (a *API) signingKey() []byte {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.secret == nil {
+		a.secret = []byte(rand.Text())
+	}
+	return a.secret
+}
+
+// The ways in which a token is refused: the text is the code of the error.
+var (
+	errNoToken      = errors.New("invalid_token")
+	errExpired      = errors.New("token_expired")
+	errUsed         = errors.New("token_spent")
+	errPermanentKey = errors.New("permanent_key")
+)
+
+// explain says to a developer what is wrong with a token. It repeats nothing of it.
+var explain = map[error]string{
+	errNoToken:      "This is not a token of this API.",
+	errExpired:      "This token has expired. Ask the endpoint for a new one right before the call.",
+	errUsed:         "This token has opened a call already. A token is for one session.",
+	errPermanentKey: "This is a permanent API key. It belongs on the server; a client gets an ephemeral token.",
+}
+
+func (a *API) authenticate(w http.ResponseWriter, r *http.Request) (Token, bool) {
+	token, err := a.check(bearer(r))
+	if err != nil {
+		a.Refuse(w, http.StatusUnauthorized, err.Error(), explain[err])
+	}
+	return token, err == nil
+}
+
+func (a *API) check(text string) (Token, error) {
+	token, ok := parse(a.signingKey(), text)
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	switch {
+	case strings.HasPrefix(text, orga.KeyPrefix):
+		return Token{}, errPermanentKey
+	case !ok:
+		return Token{}, errNoToken
+	case slices.Contains(a.used, token.ID):
+		return Token{}, errUsed
+	case !time.Now().Before(token.Expires):
+		return Token{}, errExpired
+	}
+	return token, nil
+}
+
+// bearer is the credential of a request, "" if it has none. The scheme's case does not matter (RFC 9110
+// section 11.1).
 func bearer(r *http.Request) string {
-	credential, _ := strings.CutPrefix(r.Header.Get("Authorization"), "Bearer ")
+	scheme, credential, _ := strings.Cut(r.Header.Get("Authorization"), " ")
+	if !strings.EqualFold(scheme, "Bearer") {
+		return ""
+	}
 	return credential
 }
 
-func writeJSON(w http.ResponseWriter, body string) {
-	w.Header().Set("Content-Type", "application/json")
-	_, _ = io.WriteString(w, body)
+func (a *API) serve(w http.ResponseWriter, call orga.Call, body string) {
+	a.mu.Lock()
+	if a.served == nil {
+		a.served = map[orga.Call]int{}
+	}
+	a.served[call]++
+	a.mu.Unlock()
+	Status(http.StatusOK, body, "Cache-Control", "no-store").ServeHTTP(w, nil)
 }
 
-// refuse answers with an error in Orga's shape.
-func refuse(w http.ResponseWriter, status int, code, message string) {
-	Status(status, ErrorBody(code, message)).ServeHTTP(w, nil)
-}
-
-// ErrorBody is an error in the shape that Orga's documentation gives it.
+// ErrorBody is an error in the form that Orga's documentation gives it.
 func ErrorBody(code, message string) string {
 	text, _ := json.Marshal(message) // a string always marshals
 	return fmt.Sprintf(`{"error":{"message":%s,"type":"invalid_request_error","param":null,"code":%q}}`, text, code)

@@ -1,7 +1,9 @@
 package orgatest
 
 import (
+	"encoding/json"
 	"fmt"
+	"strings"
 	"time"
 )
 
@@ -52,52 +54,99 @@ var MintDrifts = []MintDrift{
 	}, false},
 }
 
+// ICEServer is one server of the list that an API serves.
+type ICEServer struct {
+	URLs                 []string
+	Username, Credential string // both "" for STUN
+}
+
+// json is the entry of a list, with urls in the form given.
+func (s ICEServer) json(urls any) string {
+	text, _ := json.Marshal(urls) // a string or a list of strings always marshals
+	if s.Username == "" && s.Credential == "" {
+		return fmt.Sprintf(`{"urls":%s}`, text)
+	}
+	return fmt.Sprintf(`{"urls":%s,"username":%q,"credential":%q}`, text, s.Username, s.Credential)
+}
+
+func list(servers []ICEServer, entry func(ICEServer) string) string {
+	var entries []string
+	for _, s := range servers {
+		entries = append(entries, entry(s))
+	}
+	return "[" + strings.Join(entries, ",") + "]"
+}
+
+func documented(s ICEServer) string { return s.json(s.URLs) }
+
 // ICEDrift is one way in which the ICE call's 200 has been written.
 type ICEDrift struct {
 	Name string
-	// Body is the answer, and the list that a client is to be handed of it, as JSON.
-	Body func(username, credential string) (answer, handed string)
+	// Body is the answer for a list of servers, and what a client passes on of it, both as JSON.
+	Body func(servers []ICEServer) (answer, passedOn string)
 }
 
 // ICEDrifts are all of them, the documented one first.
 var ICEDrifts = []ICEDrift{
-	{"documented", func(u, c string) (string, string) {
-		list := fmt.Sprintf(`[{"urls":["stun:127.0.0.1:3478"]},{"urls":["turn:127.0.0.1:3478?transport=udp"],"username":%q,"credential":%q}]`, u, c)
-		return `{"iceServers":` + list + `}`, list
+	{"documented", under("iceServers", list)},
+	{"ice_servers", under("ice_servers", list)},
+	{"bare list", func(servers []ICEServer) (string, string) {
+		return list(servers, documented), list(servers, documented)
 	}},
-	{"ice_servers", func(u, c string) (string, string) { return `{"ice_servers":` + one(u, c) + `}`, one(u, c) }},
-	{"bare list", func(u, c string) (string, string) { return one(u, c), one(u, c) }},
-	{"bare server", func(u, c string) (string, string) {
-		list := one(u, c)
-		return list[1 : len(list)-1], list
+	{"bare server", func(servers []ICEServer) (string, string) {
+		return last(servers, documented), "[" + last(servers, documented) + "]"
 	}},
-	{"one server under iceServers", func(u, c string) (string, string) {
-		list := one(u, c)
-		return `{"iceServers":` + list[1:len(list)-1] + `}`, list
+	{"one server under iceServers", func(servers []ICEServer) (string, string) {
+		answer, _ := under("iceServers", last)(servers)
+		return answer, "[" + last(servers, documented) + "]"
 	}},
-	{"one server under ice_servers", func(u, c string) (string, string) {
-		list := one(u, c)
-		return `{"iceServers":null,"ice_servers":` + list[1:len(list)-1] + `}`, list
+	{"one server under ice_servers", func(servers []ICEServer) (string, string) {
+		answer, _ := under("ice_servers", last)(servers)
+		return answer, "[" + last(servers, documented) + "]"
 	}},
-	{"urls as a string", func(u, c string) (string, string) {
-		list := fmt.Sprintf(`[{"urls":"turn:127.0.0.1:3478","username":%q,"credential":%q}]`, u, c)
-		return `{"iceServers":` + list + `}`, list
+	{"urls as a string", func(servers []ICEServer) (string, string) {
+		text := list(servers, func(s ICEServer) string {
+			var entries []string
+			for _, url := range s.URLs {
+				entries = append(entries, s.json(url))
+			}
+			return strings.Join(entries, ",")
+		})
+		return `{"iceServers":` + text + `}`, text
 	}},
-	{"null credentials", func(_, _ string) (string, string) {
-		return `{"iceServers":[{"urls":"stun:127.0.0.1:3478","username":null,"credential":null}]}`, `[{"urls":"stun:127.0.0.1:3478"}]`
+	{"null credentials", withSTUN(`,"username":null,"credential":null}`)},
+	{"empty credentials", withSTUN(`,"username":"","credential":""}`)},
+	{"further members", func(servers []ICEServer) (string, string) {
+		text := list(servers, func(s ICEServer) string {
+			return `{"credentialType":"password",` + documented(s)[1:len(documented(s))-1] + `,"ttl":86400}`
+		})
+		return `{"iceServers":` + text + `,"ttl":86400}`, text
 	}},
-	{"empty credentials", func(_, _ string) (string, string) {
-		return `{"iceServers":[{"username":"","urls":["stun:127.0.0.1:3478"],"credential":""}]}`, `[{"urls":["stun:127.0.0.1:3478"]}]`
-	}},
-	{"further members", func(u, c string) (string, string) {
-		list := fmt.Sprintf(`[{"credentialType":"password","urls":["turn:127.0.0.1:3478"],"username":%q,"credential":%q,"ttl":86400}]`, u, c)
-		return `{"iceServers":` + list + `,"ttl":86400}`, list
-	}},
-	{"empty list", func(_, _ string) (string, string) { return `{"iceServers":[]}`, `[]` }},
+	{"empty list", func([]ICEServer) (string, string) { return `{"iceServers":[]}`, `[]` }},
 }
 
-func one(username, credential string) string {
-	return fmt.Sprintf(`[{"urls":["turn:127.0.0.1:3478"],"username":%q,"credential":%q}]`, username, credential)
+// under writes the servers as one member of an object.
+func under(name string, write func([]ICEServer, func(ICEServer) string) string) func([]ICEServer) (answer, passedOn string) {
+	return func(servers []ICEServer) (string, string) {
+		text := write(servers, documented)
+		return fmt.Sprintf(`{%q:%s}`, name, text), text
+	}
+}
+
+func last(servers []ICEServer, entry func(ICEServer) string) string {
+	return entry(servers[len(servers)-1])
+}
+
+// withSTUN ends the entries of STUN servers, which have no credential, in another way.
+func withSTUN(end string) func([]ICEServer) (answer, passedOn string) {
+	return func(servers []ICEServer) (string, string) {
+		return `{"iceServers":` + list(servers, func(s ICEServer) string {
+			if s.Credential == "" {
+				return strings.TrimSuffix(documented(s), "}") + end
+			}
+			return documented(s)
+		}) + `}`, list(servers, documented)
+	}
 }
 
 // Sample is a body and what is special about it.

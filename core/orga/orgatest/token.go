@@ -12,39 +12,58 @@ import (
 	"time"
 )
 
-// signingKey tells the tokens of this process from made-up ones.
-var signingKey = []byte(rand.Text())
-
 var tokenHead = base64.RawURLEncoding.EncodeToString([]byte(`{"alg":"HS256","typ":"JWT"}`))
 
-// sign makes a token: a JWT, as the API's are, that can be checked without being remembered.
-func sign(serial uint64, expires time.Time) string {
-	claims := fmt.Sprintf(`{"exp":%d,"jti":"test-%d-%s"}`, expires.Unix(), serial, rand.Text()[:8])
-	signed := tokenHead + "." + base64.RawURLEncoding.EncodeToString([]byte(claims))
-	return signed + "." + signature(signed)
+// Token is what a token says about itself.
+type Token struct {
+	ID      string    // tells tokens apart, and opens nothing
+	Expires time.Time // in seconds
 }
 
-func signature(signed string) string {
-	mac := hmac.New(sha256.New, signingKey)
+// sign makes a token: a JWT, as Orga's are, that can be checked without being remembered.
+func sign(secret []byte, t Token) string {
+	claims := fmt.Sprintf(`{"exp":%d,"jti":%q}`, t.Expires.Unix(), t.ID)
+	signed := tokenHead + "." + base64.RawURLEncoding.EncodeToString([]byte(claims))
+	return signed + "." + signature(secret, signed)
+}
+
+func newToken(expires time.Time) Token { return Token{"test-" + rand.Text()[:12], expires} }
+
+func signature(secret []byte, signed string) string {
+	mac := hmac.New(sha256.New, secret)
 	mac.Write([]byte(signed))
 	return base64.RawURLEncoding.EncodeToString(mac.Sum(nil))
 }
 
-// valid tells whether a token came from sign and has not expired.
-func valid(token string, now time.Time) bool {
+// parse reads a token, expired or not; false if sign did not make it with this secret.
+func parse(secret []byte, token string) (Token, bool) {
 	dot := strings.LastIndexByte(token, '.')
-	if dot < 0 || !strings.HasPrefix(token, tokenHead+".") || !hmac.Equal([]byte(token[dot+1:]), []byte(signature(token[:dot]))) {
-		return false
+	if dot < 0 || !strings.HasPrefix(token, tokenHead+".") || !hmac.Equal([]byte(token[dot+1:]), []byte(signature(secret, token[:dot]))) {
+		return Token{}, false
 	}
 	payload, err := base64.RawURLEncoding.DecodeString(token[len(tokenHead)+1 : dot])
 	var claims struct {
-		Exp int64 `json:"exp"`
+		Exp int64  `json:"exp"`
+		ID  string `json:"jti"`
 	}
-	return err == nil && json.Unmarshal(payload, &claims) == nil && now.Unix() < claims.Exp
+	if err != nil || json.Unmarshal(payload, &claims) != nil {
+		return Token{}, false
+	}
+	return Token{claims.ID, time.Unix(claims.Exp, 0)}, true
 }
 
-// Credential is the TURN username and credential that go with a token, and with no other: a check of
-// an answer can compute them, in another process too.
+// Servers are the STUN and TURN server that an API serves for a token, unless its ICEServers says
+// otherwise. Nothing listens there.
+func Servers(token string) []ICEServer {
+	username, credential := Credential(token)
+	return []ICEServer{
+		{URLs: []string{"stun:127.0.0.1:3478"}},
+		{URLs: []string{"turn:127.0.0.1:3478?transport=udp"}, Username: username, Credential: credential},
+	}
+}
+
+// Credential is the TURN username and credential that go with a token, and with no other: a check of an
+// answer can compute them, in another process too.
 func Credential(token string) (username, credential string) {
 	sum := sha256.Sum256([]byte(token))
 	return "user-" + hex.EncodeToString(sum[:6]), "pass-" + hex.EncodeToString(sum[6:20])
