@@ -6,7 +6,7 @@
 	build-OrgaSessionFunction deploy-aws deploy-gcp deploy-netlify clean
 
 MODULE := github.com/orga-session/orga-session
-SOURCES := aws-lambda core gcp-function netlify tools
+SOURCES := main.go main_test.go aws-lambda core gcp-function netlify tools
 
 # What may be built in besides: TAGS=otel is OpenTelemetry (docs/operate.md). SAM hands it on. Several are
 # separated by commas.
@@ -50,7 +50,6 @@ lint: $(LINTER) $(ACTIONLINT) ## Check format, vet, go.mod and the linter's rule
 		(cd $$module && go vet ./... && go mod tidy -diff && "$(CURDIR)/$(LINTER)" run ./...) || exit 1; \
 	done
 	@go vet -tags otel ./... && "$(CURDIR)/$(LINTER)" run --build-tags otel ./core/...
-	@cd tools && go vet -tags otel ./examples/... # as docs/use.md builds the server
 	@$(ACTIONLINT) .github/workflows/*.yml
 
 $(LINTER):

@@ -31,8 +31,8 @@ import (
 
 const (
 	origin = "https://app.example"
-	// bearer is a JWT in form only: {"alg":"RS256","kid":"k"}.{"exp":4102444800}.
-	bearer = "Bearer eyJhbGciOiJSUzI1NiIsImtpZCI6ImsifQ.eyJleHAiOjQxMDI0NDQ4MDB9.AAAA"
+	// bearer is a JWT in form only: {"alg":"RS256","kid":"k"}.{"iss":"https://127.0.0.1:1/","exp":4102444800}.
+	bearer = "Bearer eyJhbGciOiJSUzI1NiIsImtpZCI6ImsifQ.eyJpc3MiOiJodHRwczovLzEyNy4wLjAuMToxLyIsImV4cCI6NDEwMjQ0NDgwMH0.AAAA"
 )
 
 // replay brings one case about, on every path of its kind.

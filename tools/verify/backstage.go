@@ -36,15 +36,14 @@ const (
 // backstage is what stands behind all endpoints: a page that may ask them, the limits' store, the
 // secret stores. Each deployment has an Orga API of its own.
 type backstage struct {
-	page       net.Listener
-	origin     string // of the page, the only one that is listed
-	redis      *process
-	redisAddr  string
-	moto       *httptest.Server // counts, in front of moto
-	google     secrettest.Google
-	googleAt   *httptest.Server
-	closedPort int
-	databases  int
+	page      net.Listener
+	origin    string // of the page, the only one that is listed
+	redis     *process
+	redisAddr string
+	moto      *httptest.Server // counts, in front of moto
+	google    secrettest.Google
+	googleAt  *httptest.Server
+	databases int
 
 	mu    sync.Mutex
 	asked map[string]int // secret → GetSecretValue calls that moto saw
@@ -56,9 +55,6 @@ func (s *site) shared(ctx context.Context) error {
 		return err
 	}
 	s.back.origin = fmt.Sprintf("http://localhost:%d", s.back.page.Addr().(*net.TCPAddr).Port)
-	if s.back.closedPort, err = freePort(); err != nil {
-		return err
-	}
 	port, err := freePort()
 	if err != nil {
 		return err
@@ -148,7 +144,7 @@ func (s *site) deployment(name string) *deployment {
 		"ORGA_RATE_LIMIT_STRICT": "true",
 		"ORGA_TIMEOUT":           "2s",
 		"ORGA_AUTH_AUDIENCE":     "verify",
-		"ORGA_AUTH_ISSUER":       fmt.Sprintf("http://127.0.0.1:%d", s.back.closedPort),
+		"ORGA_AUTH_ISSUER":       closedIssuer,
 		"ORGA_LOG_LEVEL":         "warn",
 	}
 	return d

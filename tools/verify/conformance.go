@@ -47,8 +47,11 @@ const (
 	aliasPath = "/api/orga-session"
 )
 
-// A token that is well formed; its issuer is nowhere.
-var wellFormed = "Bearer " + segment(`{"alg":"RS256","kid":"1","typ":"JWT"}`) + "." + segment(`{"iss":"x","exp":4102444800}`) + "." + segment("none")
+// closedIssuer is an issuer that cannot be reached: nothing listens on port 1.
+const closedIssuer = "http://127.0.0.1:1"
+
+// wellFormed is a token of that issuer.
+var wellFormed = "Bearer " + segment(`{"alg":"RS256","kid":"1","typ":"JWT"}`) + "." + segment(`{"iss":"`+closedIssuer+`","exp":4102444800}`) + "." + segment("none")
 
 func segment(s string) string { return base64.RawURLEncoding.EncodeToString([]byte(s)) }
 

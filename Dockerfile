@@ -1,0 +1,17 @@
+# The endpoint as a plain server, in an image that holds one static binary, the CA certificates and no shell.
+# docker build -t orga-session . ; add --build-arg TAGS=otel for OpenTelemetry (docs/operate.md).
+FROM golang:1.26 AS build
+WORKDIR /src
+COPY go.mod go.sum ./
+RUN go mod download
+COPY main.go ./
+COPY core core
+ARG TAGS=""
+RUN CGO_ENABLED=0 go build -trimpath -tags "$TAGS" -ldflags '-s -w' -o /orga-session .
+
+FROM gcr.io/distroless/static:nonroot
+COPY --from=build /orga-session /orga-session
+# All interfaces inside the container; publish the port where you want it reachable.
+ENV PORT=8080
+EXPOSE 8080
+ENTRYPOINT ["/orga-session"]

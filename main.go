@@ -1,0 +1,156 @@
+// Command orga-session is the endpoint as a plain HTTP server: for a container, a virtual machine, or any
+// platform that starts a program and sends it HTTP. Settings come from the environment; see --help.
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"log"
+	"net"
+	"net/http"
+	"os"
+	"os/signal"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/orga-session/orga-session/core"
+	"github.com/orga-session/orga-session/core/ratelimit"
+	"github.com/orga-session/orga-session/core/ratelimit/redislimit"
+	"github.com/orga-session/orga-session/core/secret"
+	"github.com/orga-session/orga-session/core/secret/awssm"
+	"github.com/orga-session/orga-session/core/secret/gcpsm"
+)
+
+func main() {
+	if core.PrintVersion(os.Stdout, os.Args) {
+		return
+	}
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	err := run(ctx, os.Args[1:], core.Environ(os.Environ()), os.Stdout)
+	stop()
+	if err != nil {
+		if !errors.Is(err, errUsage) {
+			fmt.Fprintln(os.Stderr, "orga-session:", err)
+		}
+		os.Exit(1)
+	}
+}
+
+var errUsage = errors.New("usage") // flag has printed what is wrong
+
+// run serves until ctx ends, and then lets requests in flight finish.
+func run(ctx context.Context, args []string, env core.Env, out io.Writer) error {
+	flags := flag.NewFlagSet("orga-session", flag.ContinueOnError)
+	addr := flags.String("addr", "", "address to listen on (default 127.0.0.1:8080, or all interfaces at $PORT where that is set)")
+	check := flags.Bool("check", false, "check the settings, report every fault and exit")
+	flags.Usage = func() { printUsage(flags.Output(), flags) }
+	for _, arg := range args {
+		if arg == "-h" || arg == "-help" || arg == "--help" {
+			flags.SetOutput(out)
+			printUsage(out, flags)
+			return nil
+		}
+	}
+	if err := flags.Parse(args); err != nil {
+		return errUsage
+	}
+	if flags.NArg() > 0 {
+		return fmt.Errorf("unexpected argument %q; settings come from the environment, see --help", flags.Arg(0))
+	}
+	endpoint := core.Start(ctx, env, core.Drivers{
+		Secrets:  secret.Drivers{"awssm": awssm.Open(env.Lookup, true), "gcpsm": gcpsm.Open(env.Lookup)},
+		Limiters: ratelimit.Drivers{"redis": redislimit.Open, "rediss": redislimit.Open},
+	}, nil)
+	defer endpoint.Close()
+	if *check {
+		if endpoint.Faults() != nil {
+			return errors.New("the settings have faults; the log above names each")
+		}
+		fmt.Fprintln(out, "The settings are fine.")
+		return nil
+	}
+	return serve(ctx, listenAddr(*addr, env), endpoint, out)
+}
+
+// listenAddr is where to listen: a platform that sets $PORT sends its requests there from outside; without
+// one, only this machine is served.
+func listenAddr(flag string, env core.Env) string {
+	switch {
+	case flag != "":
+		return flag
+	case env["PORT"] != "":
+		return ":" + env["PORT"]
+	}
+	return "127.0.0.1:8080"
+}
+
+// shutdownTimeout is how long requests in flight may take to finish: a mint's own budget is 8 s.
+const shutdownTimeout = 10 * time.Second
+
+func serve(ctx context.Context, addr string, endpoint http.Handler, out io.Writer) error {
+	listener, err := new(net.ListenConfig).Listen(ctx, "tcp", addr)
+	if err != nil {
+		return fmt.Errorf("%w; choose another address with -addr or PORT", err)
+	}
+	fmt.Fprintf(out, "Serving http://%s/api/orga-client-secrets\n", listener.Addr())
+	server := &http.Server{
+		Handler:           endpoint,
+		ReadHeaderTimeout: 5 * time.Second,
+		IdleTimeout:       2 * time.Minute,
+		MaxHeaderBytes:    64 << 10, // tokens have up to 16 KiB; the endpoint bounds the body and its time
+		ErrorLog:          log.Default(),
+	}
+	ended := make(chan error, 1)
+	go func() {
+		<-ctx.Done()
+		ending, cancel := context.WithTimeout(context.WithoutCancel(ctx), shutdownTimeout)
+		defer cancel()
+		ended <- server.Shutdown(ending)
+	}()
+	if err := server.Serve(listener); !errors.Is(err, http.ErrServerClosed) {
+		return err
+	}
+	return <-ended
+}
+
+func printUsage(w io.Writer, flags *flag.FlagSet) {
+	fmt.Fprint(w, `orga-session mints Orga session configs: it keeps the permanent API key and hands out short-lived tokens.
+
+Usage:
+
+  ORGA_API_KEY=sk_orga_ai_… ORGA_AUTH=anonymous orga-session [flags]
+
+Flags:
+
+`)
+	flags.SetOutput(w)
+	flags.PrintDefaults()
+	fmt.Fprint(w, `  -version
+    	print the version and exit
+
+Settings (environment variables; docs/settings.md explains each):
+
+`)
+	for _, s := range core.Settings() {
+		if s.Variable == "" {
+			continue
+		}
+		fmt.Fprintf(w, "  %s", s.Variable)
+		if s.Default != "" {
+			fmt.Fprintf(w, " (%s)", s.Default)
+		}
+		fmt.Fprintf(w, "\n    \t%s\n", strings.ReplaceAll(s.Meaning, "`", ""))
+	}
+	fmt.Fprint(w, `
+Routes:
+
+  GET, POST /api/orga-client-secrets[/TENANT]   a session config: {"ephemeralToken","iceServers",…}
+  GET /healthz                                  200 while the process serves
+  GET /readyz                                   200 once the API key is at hand
+
+`)
+}

@@ -1,0 +1,123 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"net/http"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/orga-session/orga-session/core"
+	"github.com/orga-session/orga-session/core/orga"
+	"github.com/orga-session/orga-session/core/orga/orgatest"
+)
+
+func settings(t *testing.T) core.Env {
+	return core.Env{"ORGA_API_KEY": orgatest.Key, "ORGA_BASE_URL": orgatest.New(t).URL, "ORGA_AUTH": "anonymous", "ORGA_LOG_LEVEL": "error"}
+}
+
+// output is what the server prints; it prints and the test reads from different goroutines.
+type output struct {
+	mu  sync.Mutex
+	buf bytes.Buffer
+}
+
+func (o *output) Write(p []byte) (int, error) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.buf.Write(p)
+}
+
+func (o *output) String() string {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.buf.String()
+}
+
+func TestServes(t *testing.T) {
+	ctx, cancel := context.WithCancel(t.Context())
+	out, done := new(output), make(chan error, 1)
+	go func() { done <- run(ctx, []string{"-addr", "127.0.0.1:0"}, settings(t), out) }()
+	var url string
+	for deadline := time.Now().Add(10 * time.Second); url == "" && time.Now().Before(deadline); {
+		if _, line, ok := strings.Cut(out.String(), "Serving "); ok && strings.HasSuffix(line, "\n") {
+			url = strings.TrimSpace(line)
+		}
+		<-time.After(10 * time.Millisecond)
+	}
+	resp, err := http.Get(url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	var config orga.SessionConfig
+	if err := json.NewDecoder(resp.Body).Decode(&config); err != nil || config.Token.Reveal() == "" {
+		t.Errorf("%d %v", resp.StatusCode, err)
+	}
+	cancel()
+	if err := <-done; err != nil {
+		t.Errorf("after an interrupt: %v", err)
+	}
+}
+
+func TestCommandLine(t *testing.T) {
+	busy := "127.0.0.1:99999"
+	for _, tt := range []struct {
+		name     string
+		args     []string
+		settings core.Env // beside a working minimum
+		want     string   // in the error; "" for none
+		prints   string
+	}{
+		{"help", []string{"--help"}, nil, "", "ORGA_RATE_LIMIT_STORE"},
+		{"help with a faulty setting", []string{"-h"}, core.Env{"ORGA_AUTH": "x"}, "", "ORGA_AUTH_ISSUER"},
+		{"good settings", []string{"-check"}, nil, "", "The settings are fine."},
+		{"bad settings", []string{"-check"}, core.Env{"ORGA_RATE_LIMIT": "x"}, "faults", ""},
+		{"an argument", []string{"serve"}, nil, `unexpected argument "serve"`, ""},
+		{"an unknown flag", []string{"-port", "1"}, nil, "usage", ""},
+		{"an address that is none", []string{"-addr", busy}, nil, "choose another address with -addr or PORT", ""},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			env := settings(t)
+			for name, value := range tt.settings {
+				env[name] = value
+			}
+			out := new(output)
+			err := run(t.Context(), tt.args, env, out)
+			if (err == nil) != (tt.want == "") || err != nil && !strings.Contains(err.Error(), tt.want) {
+				t.Errorf("error %v, want %q", err, tt.want)
+			}
+			if !strings.Contains(out.String(), tt.prints) {
+				t.Errorf("%q is not in\n%s", tt.prints, out)
+			}
+		})
+	}
+}
+
+// Every setting is in --help.
+func TestHelpHasEverySetting(t *testing.T) {
+	out := new(output)
+	if err := run(t.Context(), []string{"--help"}, nil, out); err != nil {
+		t.Fatal(err)
+	}
+	for _, s := range core.Settings() {
+		if !strings.Contains(out.String(), s.Variable) {
+			t.Errorf("%s is missing", s.Variable)
+		}
+	}
+}
+
+func TestListenAddr(t *testing.T) {
+	for _, tt := range []struct{ flag, port, want string }{
+		{"", "", "127.0.0.1:8080"}, // this machine only
+		{"", "3000", ":3000"},
+		{"192.0.2.1:80", "3000", "192.0.2.1:80"},
+	} {
+		if got := listenAddr(tt.flag, core.Env{"PORT": tt.port}); got != tt.want {
+			t.Errorf("-addr %q PORT %q: %s, want %s", tt.flag, tt.port, got, tt.want)
+		}
+	}
+}
