@@ -48,7 +48,7 @@ func TestSnippets(t *testing.T) {
 	if len(snippets) < 4 {
 		t.Fatalf("only %d snippets found", len(snippets))
 	}
-	const key = "a key that is shared with the backend of the test"
+	const key = "a-key-shared-with-the-backend-of-the-test"
 	for _, snippet := range snippets {
 		t.Run(snippet[1], func(t *testing.T) {
 			settings := map[string]string{
