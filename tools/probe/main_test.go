@@ -6,11 +6,20 @@ import (
 	"encoding/json"
 	"net/http"
 	"net/http/httptest"
+	"os"
 	"strings"
 	"testing"
 
 	"github.com/orga-session/orga-session/tools/probe/probe"
 )
+
+// TestMain takes the proxies out of the environment: through one, a name that nobody has is the proxy's affair.
+func TestMain(m *testing.M) {
+	for _, name := range []string{"HTTP_PROXY", "HTTPS_PROXY", "http_proxy", "https_proxy"} {
+		_ = os.Unsetenv(name)
+	}
+	os.Exit(m.Run())
+}
 
 // working is an endpoint without TURN, so that it works but for a warning.
 func working(t *testing.T) string {

@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"net/http/httptrace"
 	"net/url"
+	"slices"
 	"strings"
 	"syscall"
 	"time"
@@ -21,21 +22,32 @@ type browser struct {
 	client *http.Client
 	target *url.URL
 	header http.Header
+	proxy  *url.URL // through which the endpoint is asked; nil without one
 }
 
-func newBrowser(target *url.URL, o Options) *browser {
+func newBrowser(target *url.URL, o Options) (*browser, error) {
+	find := o.Proxy
+	if find == nil {
+		find = http.ProxyFromEnvironment
+	}
+	proxy, err := find(&http.Request{URL: target})
+	if err != nil { // it repeats the address, which may hold a password
+		return nil, errors.New(proxyVariable(target) + ": want the address of a proxy, such as http://proxy.example:3128")
+	}
 	return &browser{
 		target: target,
 		header: o.Header,
+		proxy:  proxy,
 		client: &http.Client{
 			Transport: &http.Transport{
-				Proxy:             http.ProxyFromEnvironment,
-				TLSClientConfig:   &tls.Config{RootCAs: o.RootCAs, MinVersion: tls.VersionTLS12},
-				ForceAttemptHTTP2: true,
+				Proxy:                  http.ProxyURL(proxy),
+				OnProxyConnectResponse: refusedByProxy,
+				TLSClientConfig:        &tls.Config{RootCAs: o.RootCAs, MinVersion: tls.VersionTLS12},
+				ForceAttemptHTTP2:      true,
 			},
 			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 		},
-	}
+	}, nil
 }
 
 // answer is what came back, or err and how far it got.
@@ -122,6 +134,23 @@ func cause(err error) error {
 
 func timedOut(err error) bool { return errors.Is(err, context.DeadlineExceeded) }
 
+// Windows has numbers of its own for the errors of a network; no other system uses them.
+const (
+	wsaNetDown     = syscall.Errno(10050)
+	wsaNetUnreach  = syscall.Errno(10051)
+	wsaConnReset   = syscall.Errno(10054)
+	wsaConnRefused = syscall.Errno(10061)
+)
+
 func noNetwork(err error) bool {
-	return errors.Is(err, syscall.ENETUNREACH) || errors.Is(err, syscall.ENETDOWN)
+	return isAny(err, syscall.ENETUNREACH, syscall.ENETDOWN, wsaNetUnreach, wsaNetDown)
+}
+
+// portClosed reports whether nothing listens at a port. Windows reports a closed UDP port as a reset.
+func portClosed(err error) bool {
+	return isAny(err, syscall.ECONNREFUSED, wsaConnRefused, wsaConnReset)
+}
+
+func isAny(err error, kinds ...syscall.Errno) bool {
+	return slices.ContainsFunc(kinds, func(kind syscall.Errno) bool { return errors.Is(err, kind) })
 }

@@ -191,7 +191,7 @@ func TestFaults(t *testing.T) {
 			}},
 		{name: "another name's certificate", fails: []string{"tls"}, detail: "another name", o: Options{URL: "localhost"},
 			fault: func(*testing.T, *endpoint) {}},
-		{name: "not there", fails: []string{"reach"}, detail: "connection refused",
+		{name: "not there", fails: []string{"reach"}, detail: "refused",
 			fault: func(_ *testing.T, e *endpoint) { e.Close() }},
 	}
 	for _, test := range tests {

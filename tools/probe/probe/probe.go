@@ -11,6 +11,7 @@ import (
 	"crypto/x509"
 	"errors"
 	"net/http"
+	"net/url"
 	"time"
 )
 
@@ -27,6 +28,9 @@ type Options struct {
 	Timeout time.Duration
 	// RootCAs are whose certificates are trusted; nil means the system's.
 	RootCAs *x509.CertPool
+	// Proxy finds the proxy through which the endpoint is asked; nil means the one that HTTPS_PROXY,
+	// HTTP_PROXY and NO_PROXY name. STUN and TURN servers are always asked without it.
+	Proxy func(*http.Request) (*url.URL, error)
 }
 
 const (
@@ -46,9 +50,11 @@ const (
 func Run(ctx context.Context, o Options) Report {
 	target, origin, err := o.addresses()
 	if err != nil {
-		unasked := Report{Reason: err.Error()}
-		unasked.finish()
-		return unasked
+		return unasked(err)
+	}
+	browser, err := newBrowser(target, o)
+	if err != nil {
+		return unasked(err)
 	}
 	if o.Timeout <= 0 {
 		o.Timeout = DefaultTimeout
@@ -56,7 +62,7 @@ func Run(ctx context.Context, o Options) Report {
 	ctx, cancel := context.WithTimeout(ctx, o.Timeout)
 	defer cancel()
 
-	p := &prober{browser: newBrowser(target, o), origin: origin, roots: o.RootCAs}
+	p := &prober{browser: browser, origin: origin, roots: o.RootCAs}
 	defer p.browser.client.CloseIdleConnections()
 	p.report.URL, p.report.Origin = display(target), origin
 	if err := p.all(ctx); err != nil {
@@ -67,6 +73,12 @@ func Run(ctx context.Context, o Options) Report {
 	}
 	p.report.finish()
 	return p.report
+}
+
+func unasked(why error) Report {
+	r := Report{Reason: why.Error()}
+	r.finish()
+	return r
 }
 
 // prober is one run. Its checks follow one another; only ICE servers are asked side by side.
@@ -81,7 +93,7 @@ type prober struct {
 // could not be made at all: the fault is here, not there.
 func (p *prober) all(ctx context.Context) error {
 	first := p.browser.get(ctx, p.origin)
-	if err := notRun(first.err); err != nil {
+	if err := p.browser.notRun(first.err); err != nil {
 		return err
 	}
 	p.report.Timing = first.timing

@@ -1,6 +1,7 @@
 package probe
 
 import (
+	"cmp"
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
@@ -18,12 +19,18 @@ func (p *prober) reached(a answer) bool {
 			"serve a certificate of a public authority for this name, with its whole chain")
 		return false
 	}
+	through := p.browser.through()
+	if a.remote == "" && through != "" {
+		p.report.fail("reach", "no connection "+through+": "+unreachable(a),
+			"check the address, and whether the proxy may connect to it; with "+host+" in NO_PROXY it is asked without the proxy")
+		return false
+	}
 	if a.remote == "" {
 		p.report.fail("reach", "no connection: "+unreachable(a),
 			"check the address, the deployment, and a firewall between here and there")
 		return false
 	}
-	p.report.ok("reach", fmt.Sprintf("%s in %s", a.remote, spell(a.timing.DNS+a.timing.Connect)))
+	p.report.ok("reach", fmt.Sprintf("%s in %s", cmp.Or(through, a.remote), spell(a.timing.DNS+a.timing.Connect)))
 	switch {
 	case p.browser.target.Scheme == "http" && isLoopback(host):
 		p.report.ok("tls", "none, as on this machine none is needed")
@@ -77,6 +84,9 @@ func unreachable(a answer) string {
 	}
 	if op, ok := errors.AsType[*net.OpError](a.err); ok && op.Op == "dial" {
 		return op.Err.Error()
+	}
+	if refusal, ok := errors.AsType[proxyStatus](a.err); ok {
+		return refusal.Error()
 	}
 	return "the connection broke off before the request was out"
 }

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"sync"
-	"syscall"
 	"time"
 
 	"github.com/pion/stun/v4"
@@ -41,6 +40,9 @@ func (p *prober) iceServers(ctx context.Context, c sessionConfig) {
 		if o.unreachable && onlyTCP(servers, outcomes, servers[i]) {
 			o.check.Detail = "nothing comes back over UDP, while TURN over TCP works: UDP is blocked on the way, or not served"
 			o.check.Remedy = fmt.Sprintf("let UDP out to port %d; until then calls go over TCP, start up to 5 s later and stutter on a poor line", servers[i].uri.Port)
+		}
+		if o.unreachable && p.browser.proxy != nil {
+			o.check.Remedy += "; the probe asks it without the proxy"
 		}
 		count[o.check.ID]++
 		p.report.add(o.check)
@@ -105,7 +107,7 @@ func describe(err error, s iceServer, waited time.Duration) (status Status, deta
 			"check that its relay ports (49152-65535/udp as a rule) are open and its external address is right", false
 	case timedOut(err):
 		return Fail, "no answer over " + via(s.uri) + " within " + patient(waited), reach, true
-	case errors.Is(err, syscall.ECONNREFUSED):
+	case portClosed(err):
 		return Fail, "nothing listens there over " + via(s.uri), reach, true
 	case errors.Is(err, errNoTLS):
 		return Fail, "it does not speak TLS on this port", "the address should begin with turn:, or the server lacks a certificate", false

@@ -1,0 +1,120 @@
+package probe
+
+import (
+	"errors"
+	"io"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"os"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+)
+
+// TestMain takes the proxies out of the environment: a test that wants one names it.
+func TestMain(m *testing.M) {
+	for _, name := range []string{"HTTP_PROXY", "HTTPS_PROXY", "http_proxy", "https_proxy"} {
+		_ = os.Unsetenv(name)
+	}
+	os.Exit(m.Run())
+}
+
+// proxy connects to whatever it is asked for, once before has let the request pass.
+func proxy(t *testing.T, before http.HandlerFunc) func(*http.Request) (*url.URL, error) {
+	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if before != nil {
+			before(w, r)
+			return
+		}
+		there, err := net.Dial("tcp", r.Host)
+		if err != nil {
+			w.WriteHeader(http.StatusBadGateway)
+			return
+		}
+		w.WriteHeader(http.StatusOK)
+		here, _, err := http.NewResponseController(w).Hijack()
+		if err != nil {
+			t.Error(err)
+			return
+		}
+		go func() { _, _ = io.Copy(there, here); _ = there.Close() }()
+		_, _ = io.Copy(here, there)
+		_ = here.Close()
+	}))
+	t.Cleanup(s.Close)
+	return at(s.Listener.Addr().String())
+}
+
+func at(address string) func(*http.Request) (*url.URL, error) {
+	return http.ProxyURL(&url.URL{Scheme: "http", Host: address, User: url.UserPassword("user", "password-of-the-proxy")})
+}
+
+func status(code int) http.HandlerFunc {
+	return func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(code) }
+}
+
+func TestThroughAProxy(t *testing.T) {
+	closed, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_ = closed.Close()
+	down := func(e *endpoint) { e.Close() }
+	for _, tt := range []struct {
+		name    string
+		proxy   func(*http.Request) (*url.URL, error)
+		before  func(*endpoint)
+		outcome Outcome
+		says    []string
+	}{
+		{"that connects", proxy(t, nil), nil, Works, []string{"through the proxy http://127.0.0.1:"}},
+		{"that cannot connect", proxy(t, nil), down, Broken, []string{"no connection through the proxy http://127.0.0.1:", "502 Bad Gateway", "NO_PROXY"}},
+		{"that refuses", proxy(t, status(403)), nil, Broken, []string{"no connection through the proxy", "403 Forbidden", "NO_PROXY"}},
+		{"that wants a password", proxy(t, status(407)), nil, Broken, []string{"407 Proxy Authentication Required"}},
+		{"that hangs", proxy(t, func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() }), nil, Broken,
+			[]string{"no connection through the proxy", "nothing answered within"}},
+		{"that is not there", at(closed.Addr().String()), nil, NotRun, []string{"no connection through the proxy", "refused", "HTTPS_PROXY", "add 127.0.0.1 to NO_PROXY"}},
+		{"whose name does not resolve", at("no-such-host.invalid:3128"), nil, NotRun, []string{"no-such-host.invalid", "HTTPS_PROXY"}},
+		{"whose address is malformed", func(*http.Request) (*url.URL, error) { return nil, errors.New("password-of-the-proxy") }, nil, NotRun,
+			[]string{"HTTPS_PROXY: want the address of a proxy"}},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			e := newEndpoint(t)
+			if tt.before != nil {
+				tt.before(e)
+			}
+			r := e.probe(t, Options{Proxy: tt.proxy, Timeout: 2 * time.Second})
+			if r.Outcome != tt.outcome {
+				t.Errorf("%s, want %s", r.Outcome, tt.outcome)
+			}
+			var out strings.Builder
+			if err := r.Print(&out, false); err != nil {
+				t.Fatal(err)
+			}
+			for _, want := range tt.says {
+				if !strings.Contains(out.String(), want) {
+					t.Errorf("no %q in\n%s", want, &out)
+				}
+			}
+			if strings.Contains(out.String(), "firewall") || strings.Contains(out.String(), "password-of-the-proxy") {
+				t.Errorf("a firewall is blamed, or the password shown:\n%s", &out)
+			}
+		})
+	}
+}
+
+// TURN has no proxy, which may be why a server is not reached.
+func TestServersAreAskedWithoutTheProxy(t *testing.T) {
+	e := newEndpoint(t)
+	e.config = func(c map[string]any, _ int) {
+		c["iceServers"] = []any{map[string]any{"urls": "turn:127.0.0.1:1?transport=tcp", "username": "u", "credential": "p"}}
+	}
+	r := e.probe(t, Options{Proxy: proxy(t, nil)})
+	if !slices.ContainsFunc(r.Checks, func(c Check) bool { return c.ID == "turn" && strings.HasSuffix(c.Remedy, "without the proxy") }) {
+		t.Errorf("%+v", r.Checks)
+	}
+}
