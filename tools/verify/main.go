@@ -11,6 +11,7 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
+	"runtime"
 	"sync"
 	"syscall"
 	"time"
@@ -48,6 +49,10 @@ const (
 func main() {
 	limit := flag.Duration("timeout", 15*time.Minute, "give up after this long")
 	flag.Parse()
+	if runtime.GOOS != "linux" {
+		fmt.Fprintln(os.Stderr, "verify runs what the platforms run, which are Linux programs: use a Linux machine or container, or WSL on Windows.")
+		os.Exit(1)
+	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	ctx, cancel := context.WithTimeout(ctx, *limit)
 	ok, err := verify(ctx)

@@ -20,9 +20,8 @@ func (s *site) command(ctx context.Context, dir string, env []string, name strin
 	cmd := exec.CommandContext(ctx, name, args...)
 	cmd.Dir = dir
 	cmd.Env = append(s.environment(), env...)
-	// A group of its own, so that what it starts ends with it.
-	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
-	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) }
+	ownGroup(cmd)
+	cmd.Cancel = func() error { return signalGroup(cmd, syscall.SIGKILL) }
 	cmd.WaitDelay = 5 * time.Second
 	return cmd
 }
@@ -111,12 +110,12 @@ func (s *site) start(ctx context.Context, ready func(context.Context) bool, dir 
 
 // stop ends a server and all that it started.
 func (p *process) stop() {
-	_ = syscall.Kill(-p.cmd.Process.Pid, syscall.SIGTERM) // it may have ended
+	_ = signalGroup(p.cmd, syscall.SIGTERM) // it may have ended
 	select {
 	case <-p.done:
 	case <-time.After(3 * time.Second):
 	}
-	_ = syscall.Kill(-p.cmd.Process.Pid, syscall.SIGKILL)
+	_ = signalGroup(p.cmd, syscall.SIGKILL)
 	<-p.done
 }
 
