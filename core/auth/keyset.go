@@ -75,14 +75,14 @@ func (s *keySet) atHand(ctx context.Context) *keys {
 }
 
 // verify returns the keys of which one has made the token's signature. A token that is not ours, by what it
-// says itself, causes no fetch.
+// says itself, causes no fetch while there are keys.
 func (s *keySet) verify(ctx context.Context, t *token, ours bool) (*keys, error) {
 	known := s.atHand(ctx)
 	if known.verify(t) {
 		s.held.Store(true)
 		return known, nil
 	}
-	if !ours {
+	if !ours && known != nil {
 		return nil, errTokenIssuer
 	}
 	newer, err := s.newerThan(ctx, known)

@@ -67,7 +67,7 @@ func parseToken(raw string) (*token, error) {
 		}
 	}
 	claims, err := strictjson.Parse(payload)
-	if err != nil || !utf8.Valid(payload) {
+	if err != nil {
 		return nil, errTokenForm
 	}
 	jws, err := jose.ParseSignedCompact(raw, algorithms)
@@ -129,7 +129,7 @@ func (t *token) subject() (string, error) {
 	if !ok || string(raw) == "null" {
 		return "", nil
 	}
-	if s, ok := strictjson.String(raw); ok {
+	if s, ok := strictjson.String(raw); ok && utf8.Valid(raw) { // else two subjects may be decoded to one
 		return s, nil
 	}
 	if raw[0] != '-' && (raw[0] < '0' || raw[0] > '9') {

@@ -1,0 +1,341 @@
+package auth_test
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/go-jose/go-jose/v4"
+
+	"github.com/orga-session/orga-session/core/auth"
+	"github.com/orga-session/orga-session/core/problem"
+)
+
+// slow answers as another transport does, after a while.
+type slow struct {
+	http.RoundTripper
+	after time.Duration
+}
+
+func (s slow) RoundTrip(r *http.Request) (*http.Response, error) {
+	select {
+	case <-time.After(s.after):
+		return s.RoundTripper.RoundTrip(r)
+	case <-r.Context().Done():
+		return nil, r.Context().Err()
+	}
+}
+
+// within is r with a budget.
+func within(t *testing.T, r *http.Request, budget time.Duration) *http.Request {
+	ctx, cancel := context.WithTimeout(t.Context(), budget)
+	t.Cleanup(cancel)
+	return r.WithContext(ctx)
+}
+
+// fault 55: a slow issuer is waited for as long as the caller can.
+func TestSlowIssuer(t *testing.T) {
+	good := func(idp *issuer) *http.Request { return bearer(token(jose.ES256, kid1, ecKey(), idp.claims(nil))) }
+	for _, tt := range []struct {
+		answers, budget, took time.Duration
+		want                  string
+	}{
+		{1100 * time.Millisecond, 8 * time.Second, 2200 * time.Millisecond, ""},
+		{1500 * time.Millisecond, 8 * time.Second, 3 * time.Second, ""},
+		{2900 * time.Millisecond, 8 * time.Second, 5800 * time.Millisecond, ""},
+		{3100 * time.Millisecond, 8 * time.Second, 6 * time.Second, "auth_unavailable"}, // a quarter is for the mint
+		{4 * time.Second, 20 * time.Second, 8 * time.Second, ""},
+		{6 * time.Second, 20 * time.Second, 10 * time.Second, "auth_unavailable"},
+	} {
+		t.Run(fmt.Sprintf("%v an answer, %v to spend", tt.answers, tt.budget), func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				idp := newIssuer("https://id.example", public(kid1, ecKey()))
+				h, _ := whole(oidc(slow{idp, tt.answers}, auth.OIDCConfig{}))
+				var wg sync.WaitGroup
+				for range 50 {
+					wg.Go(func() {
+						start := time.Now()
+						w := serve(h, within(t, good(idp), tt.budget))
+						if got := codeOf(t, w); got != tt.want || time.Since(start) != tt.took {
+							t.Errorf("code %q after %v, want %q after %v", got, time.Since(start), tt.want, tt.took)
+						}
+					})
+				}
+				wg.Wait()
+				time.Sleep(time.Minute)
+				if idp.asked1 != 1 || tt.want == "" && idp.asked != 1 {
+					t.Errorf("%d fetches of discovery and %d of keys", idp.asked1, idp.asked)
+				}
+			})
+		})
+	}
+	t.Run("callers who cannot wait leave the fetch to the others", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			idp := newIssuer("https://id.example", public(kid1, ecKey()))
+			h, _ := whole(oidc(slow{idp, 1500 * time.Millisecond}, auth.OIDCConfig{}))
+			for i, want := range []string{"auth_unavailable", "auth_unavailable", ""} { // 750 ms each, and then the rest
+				if got := codeOf(t, serve(h, within(t, good(idp), []time.Duration{time.Second, time.Second, 8 * time.Second}[i]))); got != want {
+					t.Errorf("caller %d: code %q, want %q", i, got, want)
+				}
+			}
+			if idp.asked1 != 1 || idp.asked != 1 {
+				t.Errorf("%d fetches of discovery and %d of keys", idp.asked1, idp.asked)
+			}
+		})
+	})
+	t.Run("what was discovered is kept when the keys fail, once", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			idp := newIssuer("https://id.example", public(kid1, ecKey()))
+			keysOut := true
+			h, _ := whole(oidc(transport(func(r *http.Request) *http.Response {
+				w := httptest.NewRecorder()
+				if keysOut && r.URL.Path == "/keys" {
+					idp.asked++
+					w.WriteHeader(http.StatusBadGateway)
+				} else {
+					idp.ServeHTTP(w, r)
+				}
+				return w.Result()
+			}), auth.OIDCConfig{}))
+			for i, discoveries := range []int{1, 1, 2, 2, 3} { // an address that has failed twice may be another by now
+				if got := codeOf(t, serve(h, good(idp))); got != "auth_unavailable" || idp.asked1 != discoveries || idp.asked != i+1 {
+					t.Errorf("code %q after %d fetches of discovery and %d of keys", got, idp.asked1, idp.asked)
+				}
+				time.Sleep(time.Second)
+			}
+			keysOut = false
+			if got := codeOf(t, serve(h, good(idp))); got != "" || idp.asked1 != 3 {
+				t.Errorf("the keys are there: code %q after %d fetches of discovery", got, idp.asked1)
+			}
+		})
+	})
+	t.Run("a transport that does not heed its context", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			idp := newIssuer("https://id.example", public(kid1, ecKey()))
+			hung, release := 0, make(chan struct{})
+			h, _ := whole(oidc(transport(func(*http.Request) *http.Response {
+				hung++
+				<-release
+				w := httptest.NewRecorder()
+				w.WriteHeader(http.StatusBadGateway)
+				return w.Result()
+			}), auth.OIDCConfig{}))
+			for range 20 {
+				if got := codeOf(t, serve(h, within(t, good(idp), 8*time.Second))); got != "auth_unavailable" {
+					t.Errorf("code %q", got)
+				}
+				time.Sleep(10 * time.Second)
+			}
+			if hung != 4 {
+				t.Errorf("%d fetches hang, want 4", hung)
+			}
+			close(release)
+		})
+	})
+}
+
+// fault 60: what an issuer on the internet says does not lead to this machine or its network.
+func TestDiscoveryThatPointsElsewhere(t *testing.T) {
+	for _, tt := range []struct {
+		issuer, keys string
+		want         string // in the log; "" when the keys are fetched
+	}{
+		{"https://id.example", "https://id.example/keys", ""},
+		{"https://id.example", "https://keys.example/?tenant=secret-query", ""},
+		{"https://id.example", "https://8.8.8.8/keys", ""},
+		{"https://id.example", "http://id.example/keys", "https"},
+		{"https://id.example", "http://127.0.0.1:9001/2018-06-01/runtime/invocation/next", "https"},
+		{"https://id.example", "http://localhost/keys", "https"},
+		{"https://id.example", "http://[::1]/keys", "https"},
+		{"https://id.example", "https://127.0.0.1:8443/keys", "private"},
+		{"https://id.example", "https://localhost/keys", "private"},
+		{"https://id.example", "https://LOCALHOST./keys", "private"},
+		{"https://id.example", "https://[::1]/keys", "private"},
+		{"https://id.example", "https://[::ffff:127.0.0.1]/keys", "private"},
+		{"https://id.example", "https://10.0.0.1/keys", "private"},
+		{"https://id.example", "https://169.254.169.254/latest", "private"},
+		{"https://id.example", "https://0.0.0.0/keys", "private"},
+		{"https://id.example", "https://[fd00:ec2::254]/keys", "private"},
+		{"https://id.example", "file:///etc/passwd", "jwks_uri"},
+		{"https://id.example", "ftp://id.example/keys", "jwks_uri"},
+		{"https://id.example", "/keys", "jwks_uri"},
+		{"https://id.example", "https://user:secret-query@id.example/keys", "jwks_uri"},
+		{"https://10.0.0.1", "https://10.0.0.2/keys", ""},
+		{"https://10.0.0.1", "http://10.0.0.2/keys", "https"},
+		{"https://localhost:8443", "http://localhost:8080/keys", ""},
+		{"http://127.0.0.1:8080", "http://127.0.0.1:8080/keys", ""},
+		{"http://127.0.0.1:8080", "https://id.example/keys", ""},
+		{"http://127.0.0.1:8080", "http://id.example/keys", "https"},
+	} {
+		var log bytes.Buffer
+		asked := ""
+		idp := newIssuer(tt.issuer, public(kid1, ecKey()))
+		issuers := auth.Issuers{Log: slog.New(slog.NewTextHandler(&log, nil)), Transport: transport(func(r *http.Request) *http.Response {
+			w := httptest.NewRecorder()
+			if strings.HasSuffix(r.URL.Path, "/.well-known/openid-configuration") {
+				fmt.Fprintf(w, `{"issuer":%q,"jwks_uri":%q}`, tt.issuer, tt.keys)
+			} else {
+				asked = r.URL.String()
+				idp.ServeHTTP(w, r)
+			}
+			return w.Result()
+		})}
+		v := must(issuers.OIDC(auth.OIDCConfig{Issuer: tt.issuer, Audiences: []string{audience}}))
+		_, err := v.Verify(bearer(token(jose.ES256, kid1, ecKey(), idp.claims(nil))))
+		if (err == nil) != (tt.want == "") || (asked == tt.keys) != (tt.want == "") {
+			t.Errorf("%s of %s: asked %q, %v", tt.keys, tt.issuer, asked, err)
+		}
+		if !strings.Contains(log.String(), tt.want) || strings.Contains(log.String(), "secret-query") {
+			t.Errorf("%s: the log says %s, want %q", tt.keys, &log, tt.want)
+		}
+	}
+}
+
+// fault 60: the log has the host, not the path or the query.
+func TestLogHasNoPath(t *testing.T) {
+	const keys = "https://keys.example:8443/secret-path?code=secret-query"
+	for name, tt := range map[string]struct {
+		answer http.RoundTripper
+		want   string
+	}{
+		"no connection": {unreachable{}, "keys.example:8443: unreachable"},
+		"a status": {transport(func(*http.Request) *http.Response {
+			w := httptest.NewRecorder()
+			w.WriteHeader(http.StatusForbidden)
+			return w.Result()
+		}), "keys.example:8443 answered 403"},
+		"a redirect": {transport(func(*http.Request) *http.Response {
+			w := httptest.NewRecorder()
+			w.Header().Set("Location", "https://elsewhere.example/secret-path%zz")
+			w.WriteHeader(http.StatusFound)
+			return w.Result()
+		}), "keys.example:8443 answered 302"},
+		"no keys": {transport(func(*http.Request) *http.Response { return httptest.NewRecorder().Result() }), "keys.example:8443: the document is no key set"},
+		"a broken answer": {transport(func(*http.Request) *http.Response {
+			return &http.Response{StatusCode: http.StatusOK, Body: broken{}}
+		}), "keys.example:8443: the answer broke off"},
+	} {
+		var log bytes.Buffer
+		issuers := auth.Issuers{Log: slog.New(slog.NewTextHandler(&log, nil)), Transport: tt.answer}
+		v := must(issuers.OIDC(auth.OIDCConfig{Issuer: "https://id.example", Audiences: []string{audience}, JWKSURL: keys}))
+		_, err := v.Verify(bearer(token(jose.ES256, kid1, ecKey(), newIssuer("https://id.example").claims(nil))))
+		if all := fmt.Sprint(&log, err); strings.Contains(all, "secret-") || !strings.Contains(log.String(), tt.want) || !strings.Contains(all, "auth_unavailable") {
+			t.Errorf("%s: %s", name, all)
+		}
+	}
+}
+
+// broken is a body that breaks off.
+type broken struct{}
+
+func (broken) Read([]byte) (int, error) { return 0, errors.New("reset") }
+func (broken) Close() error             { return nil }
+
+// Entra's issuer for all directories names none, and its tokens name theirs.
+func TestEntrasCommonIssuer(t *testing.T) {
+	var log bytes.Buffer
+	issuers := auth.Issuers{Log: slog.New(slog.NewTextHandler(&log, nil)), Transport: transport(func(*http.Request) *http.Response {
+		w := httptest.NewRecorder()
+		fmt.Fprint(w, `{"issuer":"https://login.microsoftonline.com/{tenantid}/v2.0","jwks_uri":"https://login.microsoftonline.com/common/discovery/v2.0/keys"}`)
+		return w.Result()
+	})}
+	const common = "https://login.microsoftonline.com/common/v2.0"
+	v := must(issuers.OIDC(auth.OIDCConfig{Issuer: common, Audiences: []string{audience}}))
+	_, _ = v.Verify(bearer(token(jose.ES256, kid1, ecKey(), newIssuer(common).claims(nil))))
+	if !strings.Contains(log.String(), "set the issuer of yours, such as https://login.microsoftonline.com/DIRECTORY-ID/v2.0") {
+		t.Error(log.String())
+	}
+}
+
+// fault 79: a key that is not at hand and cannot be fetched is no fault of the caller's.
+func TestUnknownKeyWhileTheIssuerIsOut(t *testing.T) {
+	for _, fault := range []string{"out", "hangs"} {
+		t.Run(fault, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				idp := newIssuer("https://id.example", public(kid1, ecKey()))
+				v := idp.verifier(t)
+				ask := func(kid string, key any, claims map[string]any) (*problem.Problem, error) {
+					_, err := v.Verify(within(t, bearer(token(jose.ES256, kid, key, idp.claims(claims))), 8*time.Second))
+					refused, _ := errors.AsType[*problem.Problem](err)
+					return refused, err
+				}
+				if _, err := ask(kid1, ecKey(), nil); err != nil {
+					t.Fatal(err)
+				}
+				idp.set(fault)
+				for i := range 10 {
+					refused, err := ask("kid-2", otherECs(), nil)
+					if refused == nil || refused.Code != problem.AuthUnavailable || !strings.Contains(refused.Cause.Error(), `"kid-2"`) {
+						t.Fatalf("an unknown key id: %v", err)
+					}
+					if s := refused.RetrySeconds(); s < 1 || s > 30 || i > 1 && s != int64(30-3*i-map[string]int{"hangs": 7}[fault]) {
+						t.Errorf("request %d: Retry-After is %d", i, s)
+					}
+					if i == 0 && fault == "hangs" {
+						time.Sleep(4 * time.Second) // until the fetch is over
+						continue
+					}
+					time.Sleep(3 * time.Second)
+					if i == 6 {
+						break
+					}
+				}
+				for name, tt := range map[string]struct {
+					kid    string
+					key    any
+					claims map[string]any
+					want   bool // a Problem
+				}{
+					"a bad signature of a known key":     {kid1, otherECs(), nil, false},
+					"another issuer's token":             {"kid-3", otherECs(), map[string]any{"iss": "https://other"}, false},
+					"no key id":                          {"", otherECs(), nil, true},
+					"a key id that is long and has \"\n": {strings.Repeat("x", 100) + "\"\n", otherECs(), nil, true},
+				} {
+					refused, err := ask(tt.kid, tt.key, tt.claims)
+					if err == nil || (refused != nil) != tt.want || strings.Contains(err.Error(), "\n") || strings.Contains(err.Error(), strings.Repeat("x", 65)) {
+						t.Errorf("%s: %v", name, err)
+					}
+				}
+				if _, err := ask(kid1, ecKey(), map[string]any{"jti": "2"}); err != nil {
+					t.Errorf("fault 21: a known key id: %v", err)
+				}
+				idp.set("", public(kid1, ecKey()), public("kid-2", otherECs()))
+				time.Sleep(30 * time.Second)
+				if _, err := ask("kid-2", otherECs(), nil); err != nil {
+					t.Errorf("the issuer is back: %v", err)
+				}
+				if refused, err := ask("kid-3", otherECs(), nil); refused != nil || err == nil {
+					t.Errorf("an unknown key id, the issuer within reach: %v", err)
+				}
+			})
+		})
+	}
+}
+
+// Tokens that say themselves that they are another issuer's cause no fetch while there are keys.
+func TestForeignTokensCauseNoFetch(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		idp := newIssuer("https://id.example", public(kid1, ecKey()))
+		v := idp.verifier(t)
+		_, _ = v.Verify(bearer(token(jose.ES256, kid1, ecKey(), idp.claims(nil))))
+		for i := range 10 {
+			_, err := v.Verify(bearer(token(jose.ES256, "other", otherECs(), idp.claims(map[string]any{"iss": fmt.Sprintf("https://%d.example", i)}))))
+			if err == nil || !strings.Contains(err.Error(), "iss") {
+				t.Error(err)
+			}
+			time.Sleep(10 * time.Second)
+		}
+		if n := idp.fetches(); n != 1 {
+			t.Errorf("%d fetches, want 1", n)
+		}
+	})
+}

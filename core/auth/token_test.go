@@ -1,0 +1,500 @@
+package auth_test
+
+import (
+	"bytes"
+	"crypto/ecdsa"
+	"crypto/rand"
+	"crypto/sha256"
+	"encoding/base64"
+	"encoding/json"
+	"fmt"
+	"math/big"
+	"net/http"
+	"runtime"
+	"slices"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/go-jose/go-jose/v4"
+
+	"github.com/orga-session/orga-session/core/auth"
+)
+
+// signES256 signs a header and claims as they are.
+func signES256(header, claims string) string {
+	input := base64URL([]byte(header)) + "." + base64URL([]byte(claims))
+	return input + "." + base64URL(es256(input))
+}
+
+func es256(input string) []byte {
+	hash := sha256.Sum256([]byte(input))
+	r, s, err := ecdsa.Sign(rand.Reader, ecKey().(*ecdsa.PrivateKey), hash[:])
+	if err != nil {
+		panic(err)
+	}
+	return append(r.FillBytes(make([]byte, 32)), s.FillBytes(make([]byte, 32))...)
+}
+
+// raw is JSON as it is.
+func raw(s string) json.RawMessage { return json.RawMessage(s) }
+
+// fault 53: a claim that is not used may be anything, and a name is one name only.
+func TestUnusedClaims(t *testing.T) {
+	idp := newIssuer("https://id.example", public(kid1, ecKey()))
+	v := idp.verifier(t)
+	for _, tt := range []struct {
+		name    string
+		changes map[string]any
+		subject string
+	}{
+		{"nothing unusual", nil, "ada"},
+		{"nonce: a list", map[string]any{"nonce": []int{1}}, "ada"},
+		{"iat: a text", map[string]any{"iat": "yesterday"}, "ada"},
+		{"iat: a date", map[string]any{"iat": "2026-11-26T15:00:00Z"}, "ada"},
+		{"iat: beyond all time", map[string]any{"iat": raw("1e999")}, "ada"},
+		{"jti: an object", map[string]any{"jti": map[string]any{}}, "ada"},
+		{"auth_time: a text", map[string]any{"auth_time": "1"}, "ada"},
+		{"at_hash: a number", map[string]any{"at_hash": 1}, "ada"},
+		{"amr: a text", map[string]any{"amr": "pwd"}, "ada"},
+		{"azp: a list", map[string]any{"azp": []string{"a"}}, "ada"},
+		{"client_id: an object", map[string]any{"client_id": map[string]any{}}, "ada"},
+		{"_claim_names: a text", map[string]any{"_claim_names": "groups"}, "ada"},
+		{"_claim_names and sources", map[string]any{"_claim_names": map[string]any{"groups": "src1"}, "_claim_sources": []any{nil}}, "ada"},
+		{"email_verified: a text", map[string]any{"email_verified": "true"}, "ada"},
+		{"cnf: null", map[string]any{"cnf": raw("null")}, "ada"},
+		{"events: a list", map[string]any{"events": []string{"login"}}, "ada"},
+		{"events: a text", map[string]any{"events": "login"}, "ada"},
+		{"token_use: a number", map[string]any{"token_use": 1}, "ada"},
+		{"typ: ID", map[string]any{"typ": "ID"}, "ada"},
+		{"Sub: an object", map[string]any{"Sub": map[string]any{}}, "ada"},
+		{"SUB: a text", map[string]any{"SUB": "eve"}, "ada"},
+		{"ISS: a number", map[string]any{"ISS": 7}, "ada"},
+		{"EXP: a text", map[string]any{"EXP": "never"}, "ada"},
+		{"AUD: another", map[string]any{"AUD": []any{1, nil}}, "ada"},
+		{"CNF and Events", map[string]any{"CNF": map[string]any{}, "Events": map[string]any{}}, "ada"},
+		{"nested 1,100 deep", map[string]any{"deep": raw(strings.Repeat(`{"":`, 1100) + "1" + strings.Repeat("}", 1100))}, "ada"},
+		{"a key with a line break", map[string]any{"a\nb": 1}, "ada"},
+		{"exp: a fraction", map[string]any{"exp": raw("4e9")}, "ada"},
+		{"nbf: null", map[string]any{"nbf": raw("null")}, "ada"},
+		{"sub: a number", map[string]any{"sub": 7}, "7"},
+		{"sub: a large number", map[string]any{"sub": raw("12345678901234567890123")}, "12345678901234567890123"},
+		{"sub: below zero", map[string]any{"sub": -7}, "-7"},
+		{"sub: zero", map[string]any{"sub": 0}, "0"},
+		{"sub: a digit as text", map[string]any{"sub": "9"}, "9"},
+		{"sub: null", map[string]any{"sub": raw("null")}, ""},
+		{"sub: empty", map[string]any{"sub": ""}, ""},
+		{"sub: with an escape", map[string]any{"sub": raw(`"\u0061da"`)}, "ada"},
+	} {
+		p, err := v.Verify(bearer(token(jose.ES256, kid1, ecKey(), idp.claims(tt.changes))))
+		if err != nil || p.Subject != tt.subject {
+			t.Errorf("%s: subject %q, %v", tt.name, p.Subject, err)
+		}
+	}
+}
+
+// fault 57: one token has one spelling.
+func TestOtherSpellings(t *testing.T) {
+	idp := newIssuer("https://id.example", public(kid1, ecKey()))
+	v := idp.verifier(t)
+	claims := string(must(json.Marshal(idp.claims(nil))))
+	for len(claims)%3 != 1 { // so that its base64 has spare bits
+		claims += " "
+	}
+	header := `{"alg":"ES256","kid":"kid-1"}`
+	for len(header)%3 != 1 {
+		header += " "
+	}
+	good := signES256(header, claims)
+	parts := strings.Split(good, ".")
+	// spare is part with its last character another of those that decode to the same bytes.
+	spare := func(part string) string {
+		const alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
+		last := strings.IndexByte(alphabet, part[len(part)-1])
+		return part[:len(part)-1] + string(alphabet[last+1])
+	}
+	join := func(h, p, s string) string { return h + "." + p + "." + s }
+	resigned := func(h, p string) string { return join(h, p, base64URL(es256(h+"."+p))) }
+	for _, tt := range []struct{ name, token string }{
+		{"spare bits of the signature", join(parts[0], parts[1], spare(parts[2]))},
+		{"spare bits of the payload", join(parts[0], spare(parts[1]), parts[2])},
+		{"spare bits of the payload, and signed like that", resigned(parts[0], spare(parts[1]))},
+		{"spare bits of the header", join(spare(parts[0]), parts[1], parts[2])},
+		{"spare bits of the header, and signed like that", resigned(spare(parts[0]), parts[1])},
+		{"padding of the signature", good + "=="},
+		{"padding of the payload", join(parts[0], parts[1]+"==", parts[2])},
+		{"padding of the payload, and signed like that", resigned(parts[0], parts[1]+"==")},
+		{"padding of the header", join(parts[0]+"==", parts[1], parts[2])},
+		{"a line break after the signature", good + "\n"},
+		{"a line break in the signature", join(parts[0], parts[1], parts[2][:10]+"\n"+parts[2][10:])},
+		{"a carriage return in the payload", join(parts[0], parts[1][:10]+"\r"+parts[1][10:], parts[2])},
+		{"a line break in the payload, and signed like that", resigned(parts[0], parts[1][:10]+"\n"+parts[1][10:])},
+		{"a space after the signature", good + " "},
+		{"a space before the payload", join(parts[0], " "+parts[1], parts[2])},
+		{"a tab before it all", "\t" + good},
+		{"plain base64", join(parts[0], parts[1], base64.RawStdEncoding.EncodeToString(must(base64.RawURLEncoding.DecodeString(parts[2])))+"+")},
+		{"a percent escape", strings.Replace(good, ".", "%2E", 1)},
+	} {
+		if _, err := v.Verify(bearer(tt.token)); err == nil {
+			t.Errorf("%s: accepted before the token itself", tt.name)
+		}
+	}
+	if _, err := v.Verify(bearer(good)); err != nil {
+		t.Fatal(err)
+	}
+	for _, part := range []string{join(parts[0], parts[1], spare(parts[2])), good + "==", good + "\n", good + " "} {
+		if _, err := v.Verify(bearer(part)); err == nil {
+			t.Errorf("%q: accepted after the token itself", part[len(good)-1:])
+		}
+	}
+}
+
+// Who has seen what was signed has not seen the signature.
+func TestVerifiedTokenNeedsItsSignature(t *testing.T) {
+	idp := newIssuer("https://id.example", public(kid1, ecKey()))
+	v := idp.verifier(t)
+	good := token(jose.ES256, kid1, ecKey(), idp.claims(nil))
+	if _, err := v.Verify(bearer(good)); err != nil {
+		t.Fatal(err)
+	}
+	cut := strings.LastIndex(good, ".") + 1
+	for _, signature := range []string{"", "AA", strings.Repeat("A", 86), base64URL(es256("another"))} {
+		if _, err := v.Verify(bearer(good[:cut] + signature)); err == nil {
+			t.Errorf("signature %q is accepted", signature)
+		}
+	}
+	if _, err := v.Verify(bearer(good)); err != nil {
+		t.Errorf("after them: %v", err)
+	}
+	// Of one ECDSA signature (r, s), anybody can make another, (r, -s).
+	raw := must(base64.RawURLEncoding.DecodeString(good[cut:]))
+	for range 2 {
+		raw = negated(raw)
+		if _, err := v.Verify(bearer(good[:cut] + base64URL(raw))); err != nil {
+			t.Errorf("a signature that holds: %v", err)
+		}
+	}
+}
+
+// fault 58: tokens that are for something else.
+func TestTokensOfAnotherKind(t *testing.T) {
+	idp := newIssuer("https://id.example", public(kid1, ecKey()))
+	h, m := whole(idp.verifier(t))
+	ask := func(name, header string, changes map[string]any, want string) {
+		t.Helper()
+		m.n = 0
+		claims := string(must(json.Marshal(idp.claims(changes))))
+		if got := codeOf(t, serve(h, bearer(signES256(header, claims)))); got != want || (m.n == 1) != (want == "") {
+			t.Errorf("%s: code %q, want %q; minted %d times", name, got, want, m.n)
+		}
+	}
+	typed := func(typ string) string { return `{"alg":"ES256","kid":"kid-1","typ":` + typ + `}` }
+	for _, typ := range []string{`"logout+jwt"`, `"secevent+jwt"`, `"dpop+jwt"`, `"Logout+JWT"`, `"application/logout+jwt"`, `"token-introspection+jwt"`,
+		`"oauth-authz-req+jwt"`, `"kb+jwt"`, `"entity-statement+jwt"`, `"client-authentication+jwt"`, `"+jwt"`} {
+		ask("typ "+typ, typed(typ), nil, "unauthenticated")
+	}
+	for _, typ := range []string{`"JWT"`, `"jwt"`, `"at+jwt"`, `"AT+JWT"`, `"application/at+jwt"`, `"JOSE"`, `""`, `null`, `7`} {
+		ask("typ "+typ, typed(typ), nil, "")
+	}
+	ask("no typ", `{"alg":"ES256","kid":"kid-1"}`, nil, "")
+	plain := typed(`"JWT"`)
+	for name, changes := range map[string]map[string]any{
+		"cnf: DPoP":                      {"cnf": map[string]any{"jkt": "0ZcOCORZNYy-DWpqq30jZyJGHTN0d2HglBV3uiguA4I"}},
+		"cnf: mTLS":                      {"cnf": map[string]any{"x5t#S256": "bwcK0esc3ACC3DB2Y5_lESsXE8o9ltc05O89jdN-dg2"}},
+		"cnf: empty":                     {"cnf": map[string]any{}},
+		"cnf: a text":                    {"cnf": "jkt"},
+		"token_use: refresh":             {"token_use": "refresh"},
+		"token_use: Refresh":             {"token_use": "Refresh"},
+		"token_type: refresh":            {"token_type": "refresh"}, // simplejwt
+		"token_type: refresh_token":      {"token_type": "refresh_token"},
+		"typ: Refresh":                   {"typ": "Refresh"}, // Keycloak
+		"typ: Offline":                   {"typ": "Offline"},
+		"typ: Logout":                    {"typ": "Logout"},
+		"events: a logout, typ JWT":      {"events": map[string]any{"http://schemas.openid.net/event/backchannel-logout": map[string]any{}}},
+		"events: none, yet it is a list": {"events": map[string]any{}},
+	} {
+		ask(name, plain, changes, "unauthenticated")
+	}
+	for name, changes := range map[string]map[string]any{
+		"token_use: access": {"token_use": "access"}, "token_use: id": {"token_use": "id"},
+		"token_type: access": {"token_type": "access"}, "token_type: Bearer": {"token_type": "Bearer"}, "typ: Bearer": {"typ": "Bearer"},
+	} {
+		ask(name, plain, changes, "")
+	}
+	for _, header := range []string{
+		`{"alg":"ES256","kid":"kid-1","crit":["exp"],"exp":1}`, `{"alg":"ES256","kid":"kid-1","crit":[]}`, `{"alg":"ES256","kid":"kid-1","crit":["b64"],"b64":true}`,
+		`{"alg":"ES256","kid":"kid-1","alg":"none"}`, `{"alg":"none","alg":"ES256","kid":"kid-1"}`, `{"alg":"ES256","kid":7}`,
+		`{"Alg":"ES256","kid":"kid-1"}`, `{"alg":["ES256"],"kid":"kid-1"}`, `[]`, `null`, `"ES256"`, ``,
+	} {
+		ask("the header "+header, header, nil, "unauthenticated")
+	}
+}
+
+// A claim that is used must not stand twice: which one counts would be a guess.
+func TestDuplicateClaims(t *testing.T) {
+	idp := newIssuer("https://id.example", public(kid1, ecKey()))
+	v := idp.verifier(t)
+	claims := string(must(json.Marshal(idp.claims(nil))))
+	for _, more := range []string{`"sub":"eve"`, `"s\u0075b":"eve"`, `"aud":"another"`, `"exp":1`, `"iss":"https://other"`} {
+		if p, err := v.Verify(bearer(signES256(`{"alg":"ES256","kid":"kid-1"}`, strings.TrimSuffix(claims, "}")+","+more+"}"))); err == nil {
+			t.Errorf("%s: %+v", more, p)
+		}
+	}
+	if p, err := v.Verify(bearer(signES256(`{"alg":"ES256","kid":"kid-1"}`, strings.Replace(claims, `"ada"`, "\"\xff\"", 1)))); err == nil {
+		t.Errorf("a subject that is no UTF-8: %+v", p)
+	}
+}
+
+// fault 52: tokens with many groups.
+func TestLargeTokens(t *testing.T) {
+	idp := newIssuer("https://id.example", public(kid1, rsaKey()))
+	es := newIssuer("https://id.example", public(kid1, ecKey()))
+	v := idp.verifier(t)
+	var groups []string
+	sized := func(size int) string {
+		for {
+			signed := token(jose.RS256, kid1, rsaKey(), idp.claims(map[string]any{"groups": groups}))
+			if len(signed) >= size {
+				return signed
+			}
+			for range max(1, (size-len(signed))/60) {
+				groups = append(groups, fmt.Sprintf("%08d-0000-4000-8000-000000000000", len(groups)))
+			}
+		}
+	}
+	if _, err := v.Verify(bearer(sized(12_000))); err != nil {
+		t.Errorf("12 kB: %v", err)
+	}
+	large := sized(16<<10 + 1)
+	if _, err := v.Verify(bearer(large)); err == nil || !strings.Contains(err.Error(), fmt.Sprintf("too large: %d bytes, more than 16384", len(large))) {
+		t.Errorf("%d bytes: %v", len(large), err)
+	}
+	for _, size := range []int{16 << 10, 16<<10 + 1} {
+		// Base64 has no length of 1 more than a multiple of 4, so the header takes what is left.
+		var exact string
+		for spaces := 0; len(exact) != size; spaces++ {
+			header := `{"alg":"ES256","kid":"kid-1"}` + strings.Repeat(" ", spaces%4)
+			claims := string(must(json.Marshal(es.claims(map[string]any{"pad": strings.Repeat("a", 12_000+spaces/4)}))))
+			exact = signES256(header, claims)
+		}
+		if _, err := es.verifier(t).Verify(bearer(exact)); (err == nil) != (size == 16<<10) {
+			t.Errorf("%d bytes: %v", size, err)
+		}
+	}
+}
+
+// fault 56: Google's tokens may leave out the scheme of their issuer.
+func TestGooglesIssuer(t *testing.T) {
+	for _, tt := range []struct {
+		setting, iss string
+		accepted     bool
+	}{
+		{"https://accounts.google.com", "accounts.google.com", true},
+		{"https://accounts.google.com", "https://accounts.google.com", true},
+		{"https://accounts.google.com", "http://accounts.google.com", false},
+		{"https://accounts.google.com", "https://accounts.google.com/", false},
+		{"https://id.example", "id.example", false},
+		{"https://id.example", "accounts.google.com", false},
+	} {
+		idp := newIssuer(tt.setting, public(kid1, ecKey()))
+		p, err := idp.verifier(t).Verify(bearer(token(jose.ES256, kid1, ecKey(), idp.claims(map[string]any{"iss": tt.iss}))))
+		if (err == nil) != tt.accepted || err == nil && p.Issuer != tt.setting {
+			t.Errorf("%s of %s: %+v, %v", tt.iss, tt.setting, p, err)
+		}
+	}
+}
+
+func TestSeveralAudiences(t *testing.T) {
+	idp := newIssuer("https://id.example", public(kid1, ecKey()))
+	v := oidc(idp, auth.OIDCConfig{Audiences: []string{"web", "app"}})
+	for _, tt := range []struct {
+		aud, azp any
+		accepted bool
+	}{
+		{"web", nil, true}, {"app", nil, true}, {[]string{"other", "app"}, nil, true}, {nil, "app", true},
+		{"web,app", nil, false}, {"other", "app", false}, {[]string{}, "app", false}, {nil, "other", false}, {"", nil, false}, {nil, nil, false},
+	} {
+		_, err := v.Verify(bearer(token(jose.ES256, kid1, ecKey(), idp.claims(map[string]any{"aud": tt.aud, "azp": tt.azp}))))
+		if (err == nil) != tt.accepted {
+			t.Errorf("aud %v, azp %v: %v", tt.aud, tt.azp, err)
+		}
+	}
+}
+
+// With the address of its keys, an issuer may be called anything.
+func TestIssuerThatIsNoURL(t *testing.T) {
+	idp := newIssuer("my company", public(kid1, ecKey()))
+	v := oidc(idp, auth.OIDCConfig{Issuer: idp.url, JWKSURL: "https://keys.example/all"})
+	if _, err := v.Verify(bearer(token(jose.ES256, kid1, ecKey(), idp.claims(nil)))); err != nil {
+		t.Error(err)
+	}
+	for _, iss := range []any{"My company", "my company ", nil} {
+		if _, err := v.Verify(bearer(token(jose.ES256, kid1, ecKey(), idp.claims(map[string]any{"iss": iss})))); err == nil {
+			t.Errorf("iss %v is accepted", iss)
+		}
+	}
+}
+
+// The cause in the log says what a token has where it should have something else, in words that the issuer
+// has signed, and no others.
+func TestCauses(t *testing.T) {
+	idp := newIssuer("https://id.example", public(kid1, ecKey()))
+	v := idp.verifier(t)
+	with := func(changes map[string]any) string { return token(jose.ES256, kid1, ecKey(), idp.claims(changes)) }
+	forged := func(changes map[string]any) string { return token(jose.ES256, kid1, otherECs(), idp.claims(changes)) }
+	for _, tt := range []struct{ name, token, want, not string }{
+		{"another issuer", with(map[string]any{"iss": "https://sts.windows.net/1/"}), `byte for byte: it is "https://sts.windows.net/1/"`, ""},
+		{"another issuer, forged", forged(map[string]any{"iss": "https://evil.example"}), "byte for byte", "evil"},
+		{"another audience", with(map[string]any{"aud": []string{"api://1"}}), `another audience: ["api://1"]`, ""},
+		{"no audience, another client", with(map[string]any{"aud": nil, "azp": "web", "client_id": "app"}), `another audience: ["app" "web"]`, ""},
+		{"another audience, forged", forged(map[string]any{"aud": "evil"}), `the token names the key id "kid-1"`, "evil"},
+		{"a long issuer", with(map[string]any{"iss": strings.Repeat("x", 300)}), strings.Repeat("x", 200) + `"`, strings.Repeat("x", 201)},
+		{"an encrypted one", "a.b.c.d.e", "JWE", ""},
+		{"an opaque one", "2YotnFZFEjr1zCsicMWpAA", "not a JWT", "2Yot"},
+		{"a symmetric one", token(jose.HS256, kid1, bytes.Repeat([]byte("k"), 32), idp.claims(nil)), "asymmetric", ""},
+		{"a refresh token", with(map[string]any{"token_use": "refresh"}), "refresh", ""},
+		{"one for later", with(map[string]any{"nbf": time.Now().Add(time.Hour).Unix()}), "not valid yet", ""},
+		{"one that has expired", with(map[string]any{"exp": time.Now().Add(-time.Hour).Unix()}), "expired", ""},
+		{"one with a list for a subject", with(map[string]any{"sub": []int{}}), "sub", ""},
+	} {
+		_, err := v.Verify(bearer(tt.token))
+		if err == nil || !strings.Contains(err.Error(), tt.want) || tt.not != "" && strings.Contains(err.Error(), tt.not) {
+			t.Errorf("%s: %v, want %q, not %q", tt.name, err, tt.want, tt.not)
+		}
+	}
+}
+
+// Of the claims, a principal has those that were asked for.
+func TestKeptClaims(t *testing.T) {
+	idp := newIssuer("https://id.example", public(kid1, ecKey()))
+	names := []string{"org", "n", "ok", "none", "list", "firebase.tenant", "https://app.example/claims.plan", "a.b", "missing", "list.0", "org.x"}
+	p, err := oidc(idp, auth.OIDCConfig{Claims: names}).Verify(bearer(token(jose.ES256, kid1, ecKey(), idp.claims(map[string]any{
+		"org": "acme", "n": 7, "ok": true, "none": raw("null"), "list": []string{"x", "y"}, "other": "left out",
+		"firebase": map[string]any{"tenant": "acme-1"}, "https://app.example/claims": map[string]any{"plan": "pro"},
+		"a.b": "by name", "a": map[string]any{"b": "by path"},
+	}))))
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := `map[a.b:by name firebase.tenant:acme-1 https://app.example/claims.plan:pro list:["x","y"] n:7 none:<nil> ok:true org:acme]`
+	if list, ok := p.Claims["list"].(json.RawMessage); ok {
+		p.Claims["list"] = string(list)
+	}
+	if got := fmt.Sprint(p.Claims); got != want {
+		t.Errorf("the claims are\n%s, want\n%s", got, want)
+	}
+}
+
+// A configuration that changes after a verifier was made does not change the verifier.
+func TestConfigIsCopied(t *testing.T) {
+	idp := newIssuer("https://id.example", public(kid1, ecKey()))
+	cfg := auth.OIDCConfig{Audiences: []string{audience}, Claims: []string{"sub"}}
+	v := oidc(idp, cfg)
+	cfg.Audiences[0], cfg.Claims[0] = "another", "aud"
+	p, err := v.Verify(bearer(token(jose.ES256, kid1, ecKey(), idp.claims(nil))))
+	if err != nil || p.Claims["sub"] != "ada" {
+		t.Errorf("%+v, %v", p, err)
+	}
+}
+
+// fault 59: what is remembered of tokens is small, whatever is in them; of refused ones, nothing.
+func TestMemoryOfTokens(t *testing.T) {
+	const most = 4 << 20
+	idp := newIssuer("https://id.example", public(kid1, ecKey()))
+	deep := raw(strings.Repeat(`{"":`, 1100) + "1" + strings.Repeat("}", 1100))
+	tokens := func(n int, changes map[string]any) []string {
+		list := make([]string, n)
+		for i := range list {
+			changes["jti"] = i
+			list[i] = token(jose.ES256, kid1, ecKey(), idp.claims(changes))
+		}
+		return list
+	}
+	for _, tt := range []struct {
+		name     string
+		claims   []string
+		tokens   []string
+		accepted bool
+	}{
+		{"nested claims", nil, tokens(500, map[string]any{"a": deep, "b": raw(`"` + strings.Repeat("x", 400) + `"`)}), true},
+		{"a nested claim that is kept", []string{"a"}, tokens(500, map[string]any{"a": deep}), true},
+		{"a long claim that is kept", []string{"a"}, tokens(500, map[string]any{"a": strings.Repeat("x", 5000)}), true},
+		{"long subjects", nil, tokens(500, map[string]any{"sub": strings.Repeat("x", 5000)}), true},
+		{"expired ones", nil, tokens(200, map[string]any{"exp": time.Now().Add(-time.Hour).Unix(), "sub": strings.Repeat("x", 5000)}), false},
+		{"for another audience", nil, tokens(200, map[string]any{"aud": "another", "sub": strings.Repeat("x", 5000)}), false},
+		{"for later", nil, tokens(200, map[string]any{"nbf": time.Now().Add(time.Hour).Unix(), "sub": strings.Repeat("x", 5000)}), false},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			v := oidc(idp, auth.OIDCConfig{Claims: tt.claims})
+			most := int64(most)
+			if !tt.accepted {
+				most = 256 << 10
+			}
+			_, _ = v.Verify(bearer(tt.tokens[0])) // fetches the keys
+			before := heap()
+			for range 2 {
+				for _, token := range tt.tokens {
+					if _, err := v.Verify(bearer(token)); (err == nil) != tt.accepted {
+						t.Fatal(err)
+					}
+				}
+			}
+			if grown := int64(heap()) - int64(before); grown > most {
+				t.Errorf("%d tokens are remembered in %d KiB", len(tt.tokens), grown>>10)
+			}
+			_, _ = v.Verify(newRequest()) // keeps v
+		})
+	}
+}
+
+// A token that keeps coming is verified once, however many others come; and again when it was forgotten.
+func TestMemoryKeepsWhatComesAgain(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		idp := newIssuer("https://id.example", public(kid1, ecKey()))
+		v := idp.verifier(t)
+		often := bearer(token(jose.ES256, kid1, ecKey(), idp.claims(nil)))
+		verifies := func(r *http.Request) bool { // it takes a hundred allocations
+			var before, after runtime.MemStats
+			runtime.ReadMemStats(&before)
+			_, _ = v.Verify(r)
+			runtime.ReadMemStats(&after)
+			return after.Mallocs-before.Mallocs > 40
+		}
+		_, _ = v.Verify(often)
+		if verifies(often) {
+			t.Error("verified again at once")
+		}
+		var others []*http.Request
+		for i := range 5000 {
+			others = append(others, bearer(token(jose.ES256, kid1, ecKey(), idp.claims(map[string]any{"jti": i}))))
+		}
+		for i, r := range others {
+			_, _ = v.Verify(r)
+			if i%100 == 0 && verifies(often) {
+				t.Fatalf("verified again after %d others", i)
+			}
+		}
+		if !verifies(others[0]) {
+			t.Error("5,000 tokens are remembered")
+		}
+		time.Sleep(keysOld - time.Second)
+		if verifies(often) {
+			t.Error("verified again while the keys are young")
+		}
+		time.Sleep(time.Second)
+		_, _ = v.Verify(often)
+		synctest.Wait()
+		if !verifies(often) || verifies(often) {
+			t.Error("not verified once with keys that were fetched anew")
+		}
+	})
+}
+
+const keysOld = 10 * time.Minute
+
+func negated(signature []byte) []byte {
+	n := ecKey().(*ecdsa.PrivateKey).Params().N
+	s := new(big.Int).SetBytes(signature[32:])
+	return slices.Concat(signature[:32], s.Sub(n, s).FillBytes(make([]byte, 32)))
+}
