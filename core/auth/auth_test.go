@@ -2,6 +2,7 @@ package auth_test
 
 import (
 	"bytes"
+	"encoding/json"
 	"errors"
 	"log/slog"
 	"net/http"
@@ -82,6 +83,137 @@ func claim(name string) *auth.TenantClaim {
 		return nil
 	}
 	return &auth.TenantClaim{Name: name}
+}
+
+// The challenge names the schemes that are accepted.
+func TestChallenge(t *testing.T) {
+	bearer, signed := oidc(unreachable{}, auth.OIDCConfig{}), hmacOf(keysOf(""))
+	for _, tt := range []struct {
+		methods []auth.Method
+		want    string
+	}{
+		{[]auth.Method{bearer}, "Bearer"},
+		{[]auth.Method{signed}, "Orga-HMAC"},
+		{[]auth.Method{bearer, signed}, "Bearer, Orga-HMAC"},
+		{[]auth.Method{signed, auth.Gateway(), bearer}, "Orga-HMAC, Bearer"},
+		{[]auth.Method{auth.Gateway()}, "Bearer"}, // RFC 9110 wants one
+		{nil, "Bearer"},
+		{[]auth.Method{{Name: "turnstile", Scheme: "Turnstile", Verifier: refuses(auth.ErrNoCredential)}}, "Turnstile"},
+	} {
+		h, _ := whole(tt.methods...)
+		if got := serve(h, newRequest()).Header().Get("WWW-Authenticate"); got != tt.want {
+			t.Errorf("%d methods: %q, want %q", len(tt.methods), got, tt.want)
+		}
+	}
+}
+
+// The log says by which method a caller is known, and at debug what each method said.
+func TestMethodsAreLogged(t *testing.T) {
+	var log bytes.Buffer
+	ada := accepts(auth.Principal{Subject: "ada"})
+	ada.Name = "ticket"
+	h := request.Handler(auth.Require(auth.Options{Methods: []auth.Method{hmacOf(keysOf("")), ada}})(new(minted)),
+		slog.New(slog.NewTextHandler(&log, &slog.HandlerOptions{Level: slog.LevelDebug})))
+	h.ServeHTTP(httptest.NewRecorder(), newRequest())
+	for _, want := range []string{`auth=hmac outcome="no credential`, `auth=ticket outcome=accepted`, `msg=request `, ` auth=ticket subject=`} {
+		if !strings.Contains(log.String(), want) {
+			t.Errorf("no %s in\n%s", want, &log)
+		}
+	}
+}
+
+// fault 77: a tenant's claim may have another value than the tenant's name.
+func TestClaimValue(t *testing.T) {
+	for _, tt := range []struct {
+		claim any
+		want  string
+	}{
+		{"org_2abC", ""}, {"acme", "forbidden"}, {"org_2abc", "forbidden"}, {"org_2abC ", "forbidden"}, {"", "forbidden"}, {nil, "forbidden"}, {[]any{"org_2abC"}, "forbidden"},
+	} {
+		h := auth.Require(auth.Options{
+			Methods: []auth.Method{accepts(auth.Principal{Subject: "ada", Claims: map[string]any{"org_id": tt.claim}})},
+			Claim:   claim("org_id"), Tenant: "acme", ClaimValue: "org_2abC",
+		})(new(minted))
+		if got := codeOf(t, serve(h, newRequest())); got != tt.want {
+			t.Errorf("%v: code %q, want %q", tt.claim, got, tt.want)
+		}
+	}
+}
+
+// A claim's name may lead into objects, of a token as of a gateway's identity.
+func TestNestedTenantClaim(t *testing.T) {
+	for _, tt := range []struct {
+		name, claim, claims, want string
+	}{
+		{"Firebase", "firebase.tenant", `{"firebase":{"tenant":"acme","sign_in_provider":"password"}}`, ""},
+		{"Firebase, another tenant", "firebase.tenant", `{"firebase":{"tenant":"other"}}`, "forbidden"},
+		{"Firebase, no tenant", "firebase.tenant", `{"firebase":{}}`, "forbidden"},
+		{"the end of the path alone", "firebase.tenant", `{"tenant":"acme"}`, "forbidden"},
+		{"an object", "firebase", `{"firebase":{"tenant":"acme"}}`, "forbidden"},
+		{"a text on the way", "firebase.tenant", `{"firebase":"tenant"}`, "forbidden"},
+		{"a list on the way", "firebase.tenant", `{"firebase":[{"tenant":"acme"}]}`, "forbidden"},
+		{"a name with dots", "https://app.example/org", `{"https://app.example/org":"acme"}`, ""},
+		{"the name before the path", "a.b", `{"a.b":"acme","a":{"b":"other"}}`, ""},
+		{"a path through a name with dots", "https://app.example/claims.org", `{"https://app.example/claims":{"org":"acme"}}`, ""},
+		{"three deep", "a.b.c", `{"a":{"b":{"c":"acme"}}}`, ""},
+		{"a name with dots inside", "a.b.c", `{"a":{"b.c":"acme"}}`, ""},
+		{"another way when one ends", "a.b.c", `{"a":{"x":1},"a.b":{"c":"acme"}}`, ""},
+		{"another case", "Firebase.tenant", `{"firebase":{"tenant":"acme"}}`, "forbidden"},
+		{"a dot at the end", "firebase.", `{"firebase":{"":"acme"}}`, ""},
+		{"twice in the object", "a.b", `{"a":{"b":"other","b":"acme"}}`, "forbidden"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			var claims map[string]any
+			if err := json.Unmarshal([]byte(tt.claims), &claims); err != nil {
+				t.Fatal(err)
+			}
+			idp := newIssuer("https://id.example", public(kid1, ecKey()))
+			standard := must(json.Marshal(idp.claims(nil)))
+			r := bearer(signES256(`{"alg":"ES256","kid":"kid-1"}`, strings.TrimSuffix(string(standard), "}")+","+tt.claims[1:]))
+			r = r.WithContext(platform.With(r.Context(), platform.Info{Identity: &platform.Identity{Subject: "ada", Claims: claims}}))
+			for _, method := range []auth.Method{oidc(idp, auth.OIDCConfig{Claims: []string{tt.claim}}), auth.Gateway()} {
+				if strings.HasPrefix(tt.name, "twice") && method.Name == "gateway" {
+					continue // encoding/json has decided already
+				}
+				h := auth.Require(auth.Options{Methods: []auth.Method{method}, Claim: claim(tt.claim), Tenant: "acme"})(new(minted))
+				if got := codeOf(t, serve(h, r)); got != tt.want {
+					t.Errorf("%s: code %q, want %q", method.Name, got, tt.want)
+				}
+			}
+		})
+	}
+}
+
+// A claim that a verified token lacks is warned of once, for all tenants: its name may be misspelt.
+func TestMissingClaimIsWarnedOfOnce(t *testing.T) {
+	for _, tt := range []struct {
+		name   string
+		p      auth.Principal
+		warned bool
+	}{
+		{"no such claim", auth.Principal{Subject: "ada", Claims: map[string]any{"other": "acme"}}, true},
+		{"no claims at all", auth.Principal{Subject: "ada"}, true},
+		{"no subject", auth.Principal{Claims: map[string]any{}}, true},
+		{"another tenant's", auth.Principal{Subject: "ada", Claims: map[string]any{"org": "other"}}, false},
+		{"null", auth.Principal{Subject: "ada", Claims: map[string]any{"org": nil}}, false},
+		{"a signature", auth.Principal{Subject: "ada", PathSigned: true}, false},
+		{"anybody", auth.Principal{}, false},
+	} {
+		var log bytes.Buffer
+		shared := &auth.TenantClaim{Name: "org", Log: slog.New(slog.NewTextHandler(&log, nil))}
+		for _, tenant := range []string{"acme", "other", ""} {
+			h := auth.Require(auth.Options{Methods: []auth.Method{accepts(tt.p)}, Claim: shared, Tenant: tenant})(new(minted))
+			serve(h, newRequest())
+			serve(h, newRequest())
+		}
+		want := 0
+		if tt.warned {
+			want = 1
+		}
+		if n := strings.Count(log.String(), "level=WARN msg=\"a verified caller lacks the tenant claim\" claim=org\n"); n != want || strings.Count(log.String(), "\n") != want {
+			t.Errorf("%s: %s", tt.name, &log)
+		}
+	}
 }
 
 func TestAuthHoldsCallersToTheirTenant(t *testing.T) {

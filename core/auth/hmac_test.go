@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/orga-session/orga-session/core/auth"
+	"github.com/orga-session/orga-session/core/internal/request"
 	"github.com/orga-session/orga-session/core/problem"
 )
 
@@ -156,28 +157,184 @@ func TestHMACAsksForTheKeyOnlyWhenItMayHelp(t *testing.T) {
 	})
 }
 
-func FuzzAuthorization(f *testing.F) {
-	const key = "key-of-a-test-0123456789abcdef0123"
-	keyed := hmacOf(keysOf(key))
-	tokens := oidc(unreachable{}, auth.OIDCConfig{})
-	h, m := whole(keyed, tokens, auth.Gateway())
-	for _, seed := range []string{
-		"", "Bearer", "Bearer ..", "Bearer a.b.c", "Bearer {\"payload\":\"\"}", "Bearer eyJhbGciOiJub25lIn0.e30.", "bearer  eyJhbGciOiJSUzI1NiJ9.e30.AA",
-		"Orga-HMAC ts=1,sig=", sign("another", "GET", mintPath, time.Now()), "Basic YTpi", "Orga-HMAC ts=" + strings.Repeat("9", 40) + ",sig=" + strings.Repeat("0", 64),
-	} {
-		f.Add(seed)
-	}
-	f.Fuzz(func(t *testing.T, header string) {
-		w := serve(h, newRequest("Authorization", header))
-		if code := codeOf(t, w); code != "unauthenticated" && code != "auth_unavailable" || m.n != 0 {
-			t.Errorf("%q: code %q, minted %d times", header, code, m.n)
-		}
-	})
-}
-
 // unreachable is a transport to nowhere.
 type unreachable struct{}
 
 func (unreachable) RoundTrip(*http.Request) (*http.Response, error) {
 	return nil, errors.New("unreachable")
+}
+
+// signSubject is the header of a signature over ts and subject that is shown as a header with sub.
+func signSubject(key, subject string, at time.Time, header func(ts int64, sig string) string) string {
+	mac := hmac.New(sha256.New, []byte(key))
+	fmt.Fprintf(mac, "GET\n%s\n%d", mintPath, at.Unix())
+	if subject != "" {
+		fmt.Fprintf(mac, "\n%s", subject)
+	}
+	return header(at.Unix(), hex.EncodeToString(mac.Sum(nil)))
+}
+
+// fault 62: a backend signs for whom it asks.
+func TestHMACSubjects(t *testing.T) {
+	const key = "key-of-a-test-0123456789abcdef0123"
+	named := func(sub string) func(int64, string) string {
+		return func(ts int64, sig string) string { return fmt.Sprintf("Orga-HMAC ts=%d,sub=%s,sig=%s", ts, sub, sig) }
+	}
+	unnamed := func(ts int64, sig string) string { return fmt.Sprintf("Orga-HMAC ts=%d,sig=%s", ts, sig) }
+	every := "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._~:@|+-"
+	for _, tt := range []struct {
+		name    string
+		signed  string
+		header  func(int64, string) string
+		subject string
+		ok      bool
+	}{
+		{"none", "", unnamed, "", true},
+		{"an id", "user-7", named("user-7"), "user-7", true},
+		{"an address", "ada+voice@app.example", named("ada+voice@app.example"), "ada+voice@app.example", true},
+		{"every character", every, named(every), every, true},
+		{"128 characters", strings.Repeat("x", 128), named(strings.Repeat("x", 128)), strings.Repeat("x", 128), true},
+		{"129 characters", strings.Repeat("x", 129), named(strings.Repeat("x", 129)), "", false},
+		{"named and not signed", "", named("ada"), "", false},
+		{"signed and not named", "ada", unnamed, "", false},
+		{"signed as another", "ada", named("eve"), "", false},
+		{"in another case", "ada", named("Ada"), "", false},
+		{"empty", "", named(""), "", false},
+		{"a space", "a b", named("a b"), "", false},
+		{"a comma", "a,b", named("a,b"), "", false},
+		{"an equals sign", "a=b", named("a=b"), "", false},
+		{"a line break", "a\nb", named("a\nb"), "", false},
+		{"no ASCII", "adä", named("adä"), "", false},
+		{"twice", "ada", func(ts int64, sig string) string {
+			return fmt.Sprintf("Orga-HMAC ts=%d,sub=ada,sub=ada,sig=%s", ts, sig)
+		}, "", false},
+		{"before ts", "ada", func(ts int64, sig string) string { return fmt.Sprintf("Orga-HMAC sub=ada,ts=%d,sig=%s", ts, sig) }, "", false},
+		{"after sig", "ada", func(ts int64, sig string) string { return fmt.Sprintf("Orga-HMAC ts=%d,sig=%s,sub=ada", ts, sig) }, "", false},
+		{"in capitals", "ada", func(ts int64, sig string) string { return fmt.Sprintf("Orga-HMAC ts=%d,SUB=ada,sig=%s", ts, sig) }, "", false},
+	} {
+		p, err := hmacOf(keysOf(key)).Verify(newRequest("Authorization", signSubject(key, tt.signed, time.Now(), tt.header)))
+		if (err == nil) != tt.ok || p.Subject != tt.subject || p.PathSigned != tt.ok {
+			t.Errorf("%s: %+v, %v", tt.name, p, err)
+		}
+	}
+}
+
+// fault 62: whoever is signed for is the caller, from whatever address.
+func TestHMACSubjectIsTheCaller(t *testing.T) {
+	const key = "key-of-a-test-0123456789abcdef0123"
+	callers := make(map[string]bool)
+	h := auth.Require(auth.Options{Methods: []auth.Method{hmacOf(keysOf(key))}})(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		x := request.From(r.Context())
+		if callers[x.Caller] = true; x.Auth != "hmac" {
+			t.Errorf("the method is %q", x.Auth)
+		}
+	}))
+	for i := range 100 {
+		r := newRequest()
+		r.RemoteAddr = fmt.Sprintf("203.0.113.%d:1234", i)
+		if err := auth.SignRequest(r, key, "ada"); err != nil {
+			t.Fatal(err)
+		}
+		serve(h, r)
+	}
+	if len(callers) != 1 || callers[""] {
+		t.Errorf("the callers are %v", callers)
+	}
+}
+
+// fault 61: a text that is not one key or two is no text to take keys from.
+func TestCheckHMACKeys(t *testing.T) {
+	const key = "0123456789abcdefABCDEF+/=_-xyzXY"
+	for _, tt := range []struct {
+		name, text string
+		ok         bool
+	}{
+		{"one", key, true},
+		{"two", key + "\n" + key, true},
+		{"a line break at the end", key + "\n", true},
+		{"line breaks of Windows", key + "\r\n" + key + "\r\n", true},
+		{"spaces around", " " + key + " \n\t" + key + " ", true},
+		{"64 characters", key + key, true},
+		{"31 characters", key[1:], false},
+		{"a short second line", key + "\n" + key[1:], false},
+		{"a short first line", key[1:] + "\n" + key, false},
+		{"three", key + "\n" + key + "\n" + key, false},
+		{"an empty line between", key + "\n\n" + key, false},
+		{"a comment", "# " + key + "\n" + key, false},
+		{"a comment after it", key + " # of the backend", false},
+		{"a PEM file", "-----BEGIN EC PRIVATE KEY-----\n" + key + "\n-----END EC PRIVATE KEY-----", false},
+		{"a PEM line", "-----BEGIN EC PRIVATE KEY-----", false},
+		{"JSON", `{"key":"` + key + `"}`, false},
+		{"a name before it", "KEY:" + key, false},
+		{"no ASCII", key + "é", false},
+		{"nothing", "", false},
+		{"a line break", "\n", false},
+	} {
+		err := auth.CheckHMACKeys(tt.text)
+		if (err == nil) != tt.ok || err != nil && strings.Contains(err.Error(), key[1:]) {
+			t.Errorf("%s: %v", tt.name, err)
+		}
+		h, m := whole(hmacOf(keysOf(tt.text)))
+		first, _, _ := strings.Cut(strings.TrimSpace(tt.text), "\n")
+		code := codeOf(t, serve(h, newRequest("Authorization", sign(strings.TrimSpace(first), "GET", mintPath, time.Now()))))
+		if want := map[bool]string{true: "", false: "misconfigured"}[tt.ok]; code != want || (m.n == 1) != tt.ok {
+			t.Errorf("%s: signed with the first line: code %q", tt.name, code)
+		}
+	}
+}
+
+// fault 66: keys of one's own let nobody else in.
+func TestHMACKeysOfTwoTenants(t *testing.T) {
+	keys := map[string]string{"acme": strings.Repeat("acme", 8), "other": strings.Repeat("other", 8)}
+	for tenant, key := range keys {
+		require := auth.Require(auth.Options{Methods: []auth.Method{hmacOf(keysOf(key))}, Claim: claim("org"), Tenant: tenant})
+		for signer, signing := range keys {
+			m := new(minted)
+			r := httptest.NewRequest(http.MethodGet, mintPath+"/"+tenant, nil)
+			if err := auth.SignRequest(r, signing, "ada"); err != nil {
+				t.Fatal(err)
+			}
+			want := map[bool]string{true: "", false: "unauthenticated"}[signer == tenant]
+			if got := codeOf(t, serve(require(m), r)); got != want {
+				t.Errorf("%s signs for %s: code %q, want %q", signer, tenant, got, want)
+			}
+		}
+	}
+}
+
+func TestSignRequest(t *testing.T) {
+	const key = "key-of-a-test-0123456789abcdef0123"
+	var principal auth.Principal
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		var err error
+		if principal, err = hmacOf(keysOf(key)).Verify(r); err != nil {
+			http.Error(w, err.Error(), http.StatusUnauthorized)
+		}
+	}))
+	defer server.Close()
+	for _, path := range []string{"", "/", "/api/orga-client-secrets", "/a%2Fb", "/a b", "/ä?x=1", "/a/?q=/b", "//a"} {
+		for _, subject := range []string{"", "ada"} {
+			for _, method := range []string{"", http.MethodGet, http.MethodPost} {
+				r := must(http.NewRequestWithContext(t.Context(), method, server.URL+path, nil))
+				r.Method = method
+				if err := auth.SignRequest(r, key, subject); err != nil {
+					t.Fatal(err)
+				}
+				resp := must(server.Client().Do(r))
+				resp.Body.Close()
+				if resp.StatusCode != http.StatusOK || principal.Subject != subject {
+					t.Errorf("%q %q for %q: %d %+v", method, path, subject, resp.StatusCode, principal)
+				}
+			}
+		}
+	}
+	for _, tt := range []struct{ key, subject, want string }{
+		{"short", "", "key"}, {"", "", "key"}, {key + "\n" + key, "", "key"}, {key, "a b", "subject"}, {key, strings.Repeat("x", 129), "subject"},
+	} {
+		r := newRequest()
+		err := auth.SignRequest(r, tt.key, tt.subject)
+		if err == nil || !strings.Contains(err.Error(), tt.want) || strings.Contains(err.Error(), key) || r.Header.Get("Authorization") != "" {
+			t.Errorf("%q, %q: %v", tt.key, tt.subject, err)
+		}
+	}
 }
