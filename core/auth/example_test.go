@@ -6,6 +6,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log"
+	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
@@ -13,6 +15,7 @@ import (
 	"time"
 
 	"github.com/orga-session/orga-session/core/auth"
+	"github.com/orga-session/orga-session/core/orga"
 	"github.com/orga-session/orga-session/core/problem"
 )
 
@@ -115,4 +118,71 @@ func ExampleVerifierFunc() {
 	// Output:
 	// "ada" <nil>
 	// "" another token
+}
+
+// sessionFor asks an endpoint with ORGA_AUTH=hmac for a session on behalf of a user.
+func sessionFor(ctx context.Context, client *http.Client, endpoint, key, user string) (orga.SessionConfig, error) {
+	var config orga.SessionConfig
+	r, err := http.NewRequestWithContext(ctx, http.MethodGet, endpoint, nil)
+	if err != nil {
+		return config, err
+	}
+	if err := auth.SignRequest(r, key, user); err != nil {
+		return config, err
+	}
+	resp, err := client.Do(r)
+	if err != nil {
+		return config, err
+	}
+	defer resp.Body.Close()
+	if resp.StatusCode != http.StatusOK {
+		return config, fmt.Errorf("orga-session answered %s", resp.Status)
+	}
+	err = json.NewDecoder(resp.Body).Decode(&config)
+	return config, err
+}
+
+// The caller's half of HMAC, in a backend: sign for a user, and decode the answer.
+func ExampleSignRequest() {
+	key := strings.Repeat("k", 64) // from openssl rand -hex 32, the same as the endpoint's
+
+	// Stands for the endpoint here.
+	hmac := auth.HMAC(auth.HMACConfig{Keys: func(context.Context) (string, error) { return key, nil }})
+	endpoint := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		caller, err := hmac.Verify(r)
+		if err != nil {
+			w.WriteHeader(http.StatusUnauthorized)
+			return
+		}
+		fmt.Println("a session for", caller.Subject)
+		fmt.Fprint(w, `{"ephemeralToken":"token","iceServers":[{"urls":"stun:stun.example:3478"}]}`)
+	}))
+	defer endpoint.Close()
+
+	config, err := sessionFor(context.Background(), endpoint.Client(), endpoint.URL, key, "user-7")
+	fmt.Println(config.Token.Reveal(), len(config.ICEServers), err)
+	_, err = sessionFor(context.Background(), endpoint.Client(), endpoint.URL, strings.Repeat("x", 64), "user-7")
+	fmt.Println(err)
+	// Output:
+	// a session for user-7
+	// token 1 <nil>
+	// orga-session answered 401 Unauthorized
+}
+
+// Middleware for one issuer whose tokens say which tenant a user belongs to.
+func ExampleRequire() {
+	issuers := &auth.Issuers{}
+	oidc, err := issuers.OIDC(auth.OIDCConfig{
+		Issuer:    "https://example.eu.auth0.com/",
+		Audiences: []string{"https://voice.example"},
+		Claims:    []string{"org_id"},
+	})
+	if err != nil {
+		log.Fatal(err)
+	}
+	claim := &auth.TenantClaim{Name: "org_id", Log: slog.Default()}
+	mint := http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}) // your handler
+
+	require := auth.Require(auth.Options{Methods: []auth.Method{oidc}, Claim: claim, Tenant: "acme", ClaimValue: "org_2abC"})
+	http.Handle("/acme", require(mint))
 }
