@@ -10,7 +10,6 @@ import (
 	"net/http"
 	"strconv"
 	"strings"
-	"syscall"
 	"time"
 
 	"github.com/orga-session/orga-session/core"
@@ -115,7 +114,7 @@ func run(ctx context.Context, args []string, env core.Env, out io.Writer) error 
 // listen listens on the port, or on a free one where it is taken and another will do.
 func listen(port int, another bool) (net.Listener, error) {
 	listener, err := net.Listen("tcp4", loopback(port))
-	if another && errors.Is(err, syscall.EADDRINUSE) {
+	if err != nil && another {
 		return net.Listen("tcp4", loopback(0))
 	}
 	return listener, err
