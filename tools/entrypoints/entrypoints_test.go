@@ -55,8 +55,9 @@ func build() error {
 }
 
 // start runs a program with the given environment, and nothing else of it, until the test ends. The
-// program must live that long, and must not write canary, its key, in any form; "" when it has none.
-func start(t *testing.T, program, canary string, env ...string) {
+// program must live that long, and must not write canary, its key, in any form; "" when it has none. It
+// returns the process's id.
+func start(t *testing.T, program, canary string, env ...string) int {
 	t.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
 	cmd := exec.CommandContext(ctx, filepath.Join(programs, program))
@@ -82,18 +83,25 @@ func start(t *testing.T, program, canary string, env ...string) {
 			t.Logf("%s wrote:\n%s", program, output.String())
 		}
 	})
+	return cmd.Process.Pid
 }
 
 // startLambda runs a program behind a Runtime API.
 func startLambda(t *testing.T, program, canary string, env ...string) *lambdaruntime.API {
+	t.Helper()
+	api, _ := startLambdaProcess(t, program, canary, env...)
+	return api
+}
+
+// startLambdaProcess is startLambda, with the process's id.
+func startLambdaProcess(t *testing.T, program, canary string, env ...string) (*lambdaruntime.API, int) {
 	t.Helper()
 	api, err := lambdaruntime.Start("127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = api.Close() })
-	start(t, program, canary, append(api.Env(), env...)...) // ends before the API does
-	return api
+	return api, start(t, program, canary, append(api.Env(), env...)...) // ends before the API does
 }
 
 // startGoogle runs the function under the functions framework; it comes back when that answers.
