@@ -208,19 +208,29 @@ func unknownVariable(name string, env Env) string {
 	if !strings.HasPrefix(name, "ORGA_") || strings.HasPrefix(name, "ORGA_API_KEY_") {
 		return ""
 	}
-	nearest, distance := "", 5 // more edits than four make another word
+	var known []string
 	for _, s := range settings {
 		if source, ok := strings.CutPrefix(strings.TrimSpace(env[s.Variable]), "env:"); s.Variable == name || ok && source == name {
 			return ""
 		}
-		if d := editDistance(name, s.Variable); d < distance {
-			nearest, distance = s.Variable, d
+		known = append(known, s.Variable)
+	}
+	if nearest := Nearest(name, known); nearest != "" {
+		return name + " is not a setting; did you mean " + nearest + "?"
+	}
+	return name + " is not a setting"
+}
+
+// Nearest returns the one of known that name was probably meant to be, "" when none is near: for messages
+// about a misspelt name.
+func Nearest(name string, known []string) string {
+	nearest, distance := "", 5 // more edits than four make another word
+	for _, candidate := range known {
+		if d := editDistance(name, candidate); candidate != "" && d < distance {
+			nearest, distance = candidate, d
 		}
 	}
-	if nearest == "" {
-		return name + " is not a setting"
-	}
-	return name + " is not a setting; did you mean " + nearest + "?"
+	return nearest
 }
 
 // editDistance is how many characters must be inserted, removed or replaced to turn a into b (Levenshtein).

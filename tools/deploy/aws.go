@@ -21,20 +21,20 @@ func (d *deploy) aws(ctx context.Context) (plan, error) {
 
 	region := d.value("REGION", d.value("AWS_REGION", d.value("AWS_DEFAULT_REGION", "")))
 	if region == "" {
-		region, _ = d.ask(ctx, "aws", "configure", "get", "region")
+		region, _ = d.query(ctx, "aws", "configure", "get", "region")
 	}
-	who, arn := "", "ARN-OF-"+secret
+	who, arn, exists := "", "ARN-OF-"+secret, false
 	switch {
 	case faults[1] != nil:
 	case region == "":
 		faults = append(faults, missing{"No region is set.", "make deploy-aws REGION=eu-central-1"})
 	default:
 		var in bool
-		if who, in = d.ask(ctx, "aws", "sts", "get-caller-identity", "--region", region, "--query", "Arn", "--output", "text"); !in {
+		if who, in = d.query(ctx, "aws", "sts", "get-caller-identity", "--region", region, "--query", "Arn", "--output", "text"); !in {
 			faults = append(faults, missing{"The AWS CLI is not logged in.", "aws configure sso    (or AWS_PROFILE, or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY)"})
 			break
 		}
-		found, ok := d.ask(ctx, "aws", "secretsmanager", "describe-secret", "--secret-id", secret, "--region", region, "--query", "ARN", "--output", "text")
+		found, ok := d.query(ctx, "aws", "secretsmanager", "describe-secret", "--secret-id", secret, "--region", region, "--query", "ARN", "--output", "text")
 		if !ok {
 			faults = append(faults, missing{
 				fmt.Sprintf("There is no secret %s in %s (or it may not be seen).", secret, region),
@@ -43,6 +43,7 @@ func (d *deploy) aws(ctx context.Context) (plan, error) {
 			break
 		}
 		arn = found
+		_, exists = d.query(ctx, "aws", "cloudformation", "describe-stacks", "--stack-name", stack, "--region", region)
 	}
 	if region == "" {
 		region = "REGION"
@@ -52,7 +53,7 @@ func (d *deploy) aws(ctx context.Context) (plan, error) {
 		says: compact(
 			fmt.Sprintf("AWS: build the function and deploy it as the stack %s in %s%s.", stack, region, as(who)),
 			"The stack has an HTTP API, a Lambda function with its role and log group, and reads the secret "+secret+".",
-			d.tags(), d.noAuth()),
+			d.tags()),
 		steps: [][]string{
 			{"sam", "build"},
 			append([]string{
@@ -60,7 +61,8 @@ func (d *deploy) aws(ctx context.Context) (plan, error) {
 				"--no-confirm-changeset", "--no-fail-on-empty-changeset", "--parameter-overrides",
 			}, overrides...),
 		},
-		after: "Endpoint, above, is the address for your app; Ready answers 200 once the key is at hand. make probe URL=… checks it.",
+		exists: exists,
+		after:  "Endpoint, above, is the address for your app; Ready answers 200 once the key is at hand. make probe URL=… checks it.",
 	}, errors.Join(faults...)
 }
 

@@ -1,11 +1,13 @@
 package main
 
 import (
+	"bufio"
 	"bytes"
 	"maps"
 	"os"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -19,6 +21,7 @@ var (
 		"aws": `case "$*" in
 			"sts get-caller-identity"*) echo arn:aws:iam::123456789012:user/me;;
 			"secretsmanager describe-secret"*) echo ` + arn + `;;
+			"cloudformation describe-stacks"*) echo '{}';;
 			*) exit 1;; esac`,
 	}
 	loggedInGCP = map[string]string{
@@ -33,10 +36,13 @@ var (
 	loggedInNetlify = map[string]string{
 		"go": `true`,
 		"netlify": `case "$*" in
-			"env:list"*) echo '{"ORGA_API_KEY":"hidden"}';;
+			"env:list"*) echo '{"ORGA_API_KEY":"hidden","ORGA_AUTH":"hidden"}';;
 			*) true;; esac`,
 	}
 )
+
+// firstAWS is an account without a stack yet.
+var firstAWS = strings.Replace(loggedInAWS["aws"], "echo '{}'", "exit 1", 1)
 
 // but is tools with one of them replaced; "" takes it away.
 func but(tools map[string]string, name, script string) map[string]string {
@@ -69,7 +75,7 @@ func run(t *testing.T, platform string, tools map[string]string, answer string, 
 	if err := os.WriteFile(filepath.Join(root, "template.yaml"), template, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	d := &deploy{environ: env, root: root, dry: dry, in: strings.NewReader(answer), out: &printed}
+	d := &deploy{environ: env, root: root, dry: dry, yes: slices.Contains(env, "YES=1"), in: bufio.NewReader(strings.NewReader(answer)), out: &printed}
 	err = d.to(t.Context(), platform)
 	made, _ := os.ReadFile(filepath.Join(root, "calls")) // no call, no file
 	return printed.String(), string(made), err
@@ -91,9 +97,14 @@ func TestPrerequisites(t *testing.T) {
 		{"the key in the environment", "aws", loggedInAWS, []string{"REGION=eu-central-1", "ORGA_API_KEY=sk_orga_ai_test"}, "ORGA_API_KEY is not deployed"},
 		{"a variable without a parameter", "aws", loggedInAWS, []string{"REGION=eu-central-1", "TAGS=otel", "OTEL_BSP_SCHEDULE_DELAY=1"}, "OTEL_BSP_SCHEDULE_DELAY is not deployed"},
 		{"a setting without a parameter", "aws", loggedInAWS, []string{"REGION=eu-central-1", "ORGA_TRUSTED_HOPS=1"}, "ORGA_TRUSTED_HOPS is not deployed"},
-		{"a setting that is misspelt", "aws", loggedInAWS, []string{"REGION=eu-central-1", "ORGA_AUTHH=oidc"}, "ORGA_AUTHH is no setting"},
-		{"a setting that is misspelt, at Google", "gcp", loggedInGCP, []string{"ORGA_CORS_ORIGIN=https://a.example"}, "ORGA_CORS_ORIGIN is no setting"},
-		{"a setting that is misspelt, at Netlify", "netlify", loggedInNetlify, []string{"NETLIFY_SITE_ID=site", "ORGA_AUTHH=oidc"}, "ORGA_AUTHH is no setting"},
+		{"a setting that is misspelt", "aws", loggedInAWS, []string{"REGION=eu-central-1", "ORGA_AUTHH=oidc"}, "did you mean ORGA_AUTH?"},
+		{"a setting that is misspelt, at Google", "gcp", loggedInGCP, []string{"ORGA_CORS_ORIGIN=https://a.example"}, "did you mean ORGA_CORS_ORIGINS?"},
+		{"a setting that is misspelt, at Netlify", "netlify", loggedInNetlify, []string{"NETLIFY_SITE_ID=site", "ORGA_AUTHH=oidc"}, "did you mean ORGA_AUTH?"},
+		{"a parameter that is misspelt", "aws", loggedInAWS, []string{"REGION=eu-central-1", "MAKEFLAGS=s -- AlarmEmial=me@example.com REGION=eu-central-1"}, "did you mean AlarmEmail?"},
+		{"a bad value", "aws", loggedInAWS, []string{"REGION=eu-central-1", "ORGA_RATE_LIMIT=30"}, "ORGA_RATE_LIMIT: want COUNT/PERIOD"},
+		{"a key in place of a source", "gcp", loggedInGCP, []string{"ORGA_AUTH_HMAC_KEY_SOURCE=sk_orga_ai_test"}, "ORGA_AUTH_HMAC_KEY_SOURCE: invalid setting: it contains a key"},
+		{"a region of AWS at Google", "gcp", loggedInGCP, []string{"REGION=eu-central-1", "ORGA_AUTH=hmac"}, "REGION=europe-west1"},
+		{"no ORGA_AUTH at a first deployment, in CI", "aws", but(loggedInAWS, "aws", firstAWS), []string{"REGION=eu-central-1", "YES=1"}, "ORGA_AUTH=anonymous    for a trial"},
 		{"no gcloud", "gcp", but(loggedInGCP, "gcloud", ""), nil, "cloud.google.com/sdk"},
 		{"no project", "gcp", but(loggedInGCP, "gcloud", `case "$*" in *project*) ;; *) echo x;; esac`), nil, "PROJECT=my-project"},
 		{"not logged in at Google", "gcp", but(loggedInGCP, "gcloud", notLoggedIn), nil, "gcloud auth login"},
@@ -142,16 +153,16 @@ func TestDeploy(t *testing.T) {
 			`ApiKeySecretArn="` + arn + `"`, `Auth="hmac"`, `CorsOrigins="https://a.example,https://b.example"`, `Debug=""`, `AlarmEmail="me@example.com"`,
 			`RateLimitStore="rediss://:hunter2@r.example"`,
 		}},
-		{"Google", "gcp", loggedInGCP, aws, []string{
+		{"Google", "gcp", loggedInGCP, append([]string{"REGION=europe-west1"}, aws[1:]...), []string{
 			"gcloud iam service-accounts create orga-session", "gcloud secrets add-iam-policy-binding orga-api-key", "make build-gcp",
-			"gcloud functions deploy orga-session --gen2 --runtime=go126 --region=eu-central-1",
+			"gcloud functions deploy orga-session --gen2 --runtime=go126 --region=europe-west1",
 			"|ORGA_CORS_ORIGINS=https://a.example,https://b.example|", "--allow-unauthenticated",
 		}},
-		{"AWS with telemetry", "aws", loggedInAWS, []string{"REGION=eu-central-1", "TAGS=otel", "OTEL_EXPORTER_OTLP_ENDPOINT=https://c.example", `OTEL_EXPORTER_OTLP_HEADERS=key="hunter2"`}, []string{
+		{"AWS with telemetry", "aws", loggedInAWS, []string{"REGION=eu-central-1", "ORGA_AUTH=hmac", "TAGS=otel", "OTEL_EXPORTER_OTLP_ENDPOINT=https://c.example", `OTEL_EXPORTER_OTLP_HEADERS=key="hunter2"`}, []string{
 			`OtelExporterOtlpEndpoint="https://c.example"`, `OtelExporterOtlpHeaders="key=\"hunter2\""`,
 		}},
 		{"Google with another program's telemetry", "gcp", loggedInGCP, []string{"OTEL_EXPORTER_OTLP_HEADERS=hunter2", "ORGA_AUTH=oidc"}, []string{"ORGA_AUTH=oidc,GOOGLE_CLOUD_PROJECT"}},
-		{"Netlify beside another program's telemetry", "netlify", loggedInNetlify, []string{"NETLIFY_SITE_ID=site", "OTEL_SERVICE_NAME=agent"}, []string{"netlify deploy --prod"}},
+		{"Netlify beside another program's telemetry", "netlify", loggedInNetlify, []string{"NETLIFY_SITE_ID=site", "ORGA_AUTH=hmac", "OTEL_SERVICE_NAME=agent"}, []string{"netlify deploy --prod"}},
 		{"Google with telemetry", "gcp", loggedInGCP, []string{"TAGS=otel", "OTEL_EXPORTER_OTLP_ENDPOINT=https://c.example"}, []string{
 			"make build-gcp TAGS=otel", "OTEL_EXPORTER_OTLP_ENDPOINT=https://c.example",
 		}},
@@ -219,6 +230,20 @@ func TestParameterNames(t *testing.T) {
 	for _, setting := range []string{"ORGA_API_KEY_TTL", "ORGA_AUTH", "ORGA_AUTH_JWKS_URL", "ORGA_CORS_ORIGINS", "ORGA_RATE_LIMIT_STORE", "ORGA_BASE_URL", "OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_HEADERS"} {
 		if name := parameterName(setting); !strings.Contains(string(template), "\n  "+name+":\n") || !strings.Contains(string(template), setting+": !Ref "+name+"\n") {
 			t.Errorf("template.yaml does not make %s of %s", setting, name)
+		}
+	}
+}
+
+// A first deployment asks who may mint, and deploys the answer.
+func TestAsksForAuth(t *testing.T) {
+	first := but(loggedInAWS, "aws", firstAWS)
+	out, calls, err := run(t, "aws", first, "anonymous\ny\n", false, "REGION=eu-central-1")
+	if err != nil || !strings.Contains(out, "Who may mint?") || !strings.Contains(out, "for trials only") || !strings.Contains(calls, `Auth="anonymous"`) {
+		t.Errorf("%v\n%s\n%s", err, out, calls)
+	}
+	for answer, want := range map[string]string{"\n": "declined", "jwt\ny\n": `unknown method "jwt"`, "oidc\ny\n": "ORGA_AUTH_ISSUER"} {
+		if _, calls, err := run(t, "aws", first, answer, false, "REGION=eu-central-1"); err == nil || !strings.Contains(err.Error(), want) || changes(calls) {
+			t.Errorf("%q: %v, want %s", answer, err, want)
 		}
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"regexp"
 	"slices"
 	"strings"
 )
@@ -30,10 +31,10 @@ func (d *deploy) gcp(ctx context.Context) (plan, error) {
 	who := ""
 	if faults[1] == nil {
 		if region == "" {
-			region, _ = d.ask(ctx, "gcloud", "config", "get-value", "functions/region", "--quiet")
+			region, _ = d.query(ctx, "gcloud", "config", "get-value", "functions/region", "--quiet")
 		}
 		if project == "" {
-			project, _ = d.ask(ctx, "gcloud", "config", "get-value", "project", "--quiet")
+			project, _ = d.query(ctx, "gcloud", "config", "get-value", "project", "--quiet")
 		}
 	}
 	if region == "" {
@@ -44,18 +45,22 @@ func (d *deploy) gcp(ctx context.Context) (plan, error) {
 		faults = append(faults, missing{"No project is set.", "make deploy-gcp PROJECT=my-project    (or: gcloud config set project my-project)"})
 		project = "PROJECT"
 	}
+	if regexp.MustCompile(`^[a-z]{2}(-[a-z]+)+-[0-9]$`).MatchString(region) {
+		faults = append(faults, missing{region + " is a region of AWS.", "make deploy-gcp REGION=europe-west1    (gcloud functions regions list has all)"})
+	}
 	account := "orga-session@" + project + ".iam.gserviceaccount.com"
-	hasAccount := false
+	hasAccount, exists := false, false
 	if errors.Join(faults...) == nil {
-		if who, _ = d.ask(ctx, "gcloud", "auth", "list", "--filter=status:ACTIVE", "--format=value(account)"); who == "" {
+		if who, _ = d.query(ctx, "gcloud", "auth", "list", "--filter=status:ACTIVE", "--format=value(account)"); who == "" {
 			faults = append(faults, missing{"gcloud is not logged in.", "gcloud auth login"})
-		} else if _, ok := d.ask(ctx, "gcloud", "secrets", "describe", secret, "--project="+project, "--quiet"); !ok {
+		} else if _, ok := d.query(ctx, "gcloud", "secrets", "describe", secret, "--project="+project, "--quiet"); !ok {
 			faults = append(faults, missing{
 				fmt.Sprintf("There is no secret %s in %s (or it may not be seen).", secret, project),
 				fmt.Sprintf("gcloud services enable secretmanager.googleapis.com --project=%s\ngcloud secrets create %s --project=%s --replication-policy=automatic --data-file=-\nthen type the key and end with Enter and Ctrl-D. For another secret: make deploy-gcp SECRET=name", project, secret, project),
 			})
 		} else {
-			_, hasAccount = d.ask(ctx, "gcloud", "iam", "service-accounts", "describe", account, "--project="+project, "--quiet")
+			_, exists = d.query(ctx, "gcloud", "functions", "describe", name, "--gen2", "--region="+region, "--project="+project, "--quiet")
+			_, hasAccount = d.query(ctx, "gcloud", "iam", "service-accounts", "describe", account, "--project="+project, "--quiet")
 		}
 	}
 
@@ -72,7 +77,7 @@ func (d *deploy) gcp(ctx context.Context) (plan, error) {
 		says: compact(
 			fmt.Sprintf("Google Cloud: stage the source and deploy it as the function %s in %s of %s%s.", name, region, project, as(who)),
 			"It runs as a service account of its own, "+account+", which may read the secret "+secret+" and nothing else.",
-			access, d.tags(), d.noAuth()),
+			access, d.tags()),
 		steps: append(steps,
 			[]string{
 				"gcloud", "secrets", "add-iam-policy-binding", secret, "--member=serviceAccount:" + account,
@@ -88,7 +93,8 @@ func (d *deploy) gcp(ctx context.Context) (plan, error) {
 			},
 			[]string{"gcloud", "functions", "describe", name, "--gen2", "--region=" + region, "--format=value(serviceConfig.uri)", in},
 		),
-		after: "The address for your app is the one above, with /api/orga-client-secrets; /readyz answers 200 once the key is at hand. make probe URL=… checks it.",
+		exists: exists,
+		after:  "The address for your app is the one above, with /api/orga-client-secrets; /readyz answers 200 once the key is at hand. make probe URL=… checks it.",
 	}, errors.Join(faults...)
 }
 

@@ -2,13 +2,13 @@
 //
 //	go run ./deploy [--dry-run] [--yes] aws|gcp|netlify
 //
-// It first looks whether the tool, the login and the secret are there, and where one is not says how
-// to get it. Then it says what it will do, and asks. With --dry-run, or DRY_RUN=1, it prints the
-// commands and changes nothing; with --yes it does not ask.
+// It checks the settings with the code that reads them at run time, and the tool, the login and the secret;
+// what is missing it reports with the command that gets it. Then it prints the plan and asks for confirmation.
+// With --dry-run, or DRY_RUN=1, it prints the commands and changes nothing; with --yes, or YES=1, it does not ask.
 //
 // The ORGA_* variables in its environment become settings of the deployment, and with TAGS=otel, which
-// builds what reads them, OpenTelemetry's OTEL_* too. One that is not there stays as it was; one that is
-// set to nothing goes back to its default.
+// builds what reads them, OpenTelemetry's OTEL_* too. One that is not there stays as it was; an empty one
+// goes back to its default.
 package main
 
 import (
@@ -28,33 +28,55 @@ import (
 )
 
 func main() {
-	dry := flag.Bool("dry-run", os.Getenv("DRY_RUN") != "" && os.Getenv("DRY_RUN") != "0", "print the commands, change nothing")
-	yes := flag.Bool("yes", false, "do not ask")
+	dry := flag.Bool("dry-run", isSet("DRY_RUN"), "print the commands, change nothing")
+	yes := flag.Bool("yes", isSet("YES"), "do not ask")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
-	d := &deploy{environ: os.Environ(), root: "..", dry: *dry, yes: *yes, in: os.Stdin, out: os.Stdout}
+	d := &deploy{environ: os.Environ(), root: "..", dry: *dry, yes: *yes, in: bufio.NewReader(os.Stdin), out: os.Stdout}
 	err := d.to(ctx, flag.Arg(0))
+	interrupted := ctx.Err() != nil
 	stop()
-	if err != nil {
+	switch {
+	case errors.Is(err, errDeclined), interrupted:
+		fmt.Fprintln(os.Stderr, "\nStopped. "+d.changed()) // no failure, which make would report as one
+	case err != nil:
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(1)
 	}
 }
+
+// isSet reads a switch as make passes it: anything but empty, 0, no and false.
+func isSet(name string) bool {
+	return !slices.Contains([]string{"", "0", "no", "false"}, strings.ToLower(os.Getenv(name)))
+}
+
+var errDeclined = errors.New("declined")
 
 // deploy is one deployment.
 type deploy struct {
 	environ  []string // NAME=value
 	root     string   // of the repository
 	dry, yes bool
-	in       io.Reader
+	in       *bufio.Reader
 	out      io.Writer
+	done     int  // steps that were run
+	chosen   bool // ORGA_AUTH was asked for
+}
+
+// changed says what a deployment that was stopped has changed.
+func (d *deploy) changed() string {
+	if d.done == 0 {
+		return "Nothing was changed."
+	}
+	return fmt.Sprintf("The first %d commands above were run; running the same again goes on.", d.done)
 }
 
 // plan is what will be done: sentences for the owner, and the commands.
 type plan struct {
-	says  []string
-	steps [][]string
-	after string
+	says   []string
+	steps  [][]string
+	after  string
+	exists bool // there is such a deployment already, which may have ORGA_AUTH from before
 }
 
 // A missing prerequisite, and how to get it.
@@ -68,7 +90,16 @@ func (d *deploy) to(ctx context.Context, platform string) error {
 	if !ok {
 		return errors.New("usage: deploy [--dry-run] [--yes] aws|gcp|netlify")
 	}
+	// What is wrong here would be found out only after the deployment.
+	if err := errors.Join(d.checkNames(), d.checkValues()); err != nil {
+		return fmt.Errorf("%w\n\nNothing was changed", err)
+	}
 	p, err := prepare(ctx)
+	if err == nil && !p.exists {
+		if err = d.chooseAuth(); err == nil && d.chosen {
+			p, err = prepare(ctx)
+		}
+	}
 	if err != nil && !d.dry {
 		return err
 	}
@@ -77,7 +108,7 @@ func (d *deploy) to(ctx context.Context, platform string) error {
 	}
 	if d.dry {
 		if err != nil {
-			fmt.Fprintf(d.out, "\nBefore it can be done:\n%v\n", err)
+			fmt.Fprintf(d.out, "\nFirst:\n%v\n", err)
 		}
 		fmt.Fprintln(d.out, "\nThe commands:")
 		for _, step := range p.steps {
@@ -85,12 +116,8 @@ func (d *deploy) to(ctx context.Context, platform string) error {
 		}
 		return nil
 	}
-	if !d.yes {
-		fmt.Fprint(d.out, "\nGo on? [y/N] ")
-		said, _ := bufio.NewReader(d.in).ReadString('\n') // nothing said is a no
-		if said = strings.ToLower(strings.TrimSpace(said)); said != "y" && said != "yes" {
-			return errors.New("nothing was changed")
-		}
+	if !d.yes && !strings.HasPrefix(strings.ToLower(d.ask("\nDeploy? [y/N] ")), "y") {
+		return errDeclined
 	}
 	for _, step := range p.steps {
 		fmt.Fprintln(d.out, "+ "+d.shell(step))
@@ -99,9 +126,17 @@ func (d *deploy) to(ctx context.Context, platform string) error {
 		if err := cmd.Run(); err != nil {
 			return fmt.Errorf("%s %s: %w", step[0], step[1], err)
 		}
+		d.done++
 	}
 	fmt.Fprintln(d.out, "\n"+p.after)
 	return nil
+}
+
+// ask prints a question and reads the answer; none is "".
+func (d *deploy) ask(question string) string {
+	fmt.Fprint(d.out, question)
+	answer, _ := d.in.ReadString('\n')
+	return strings.TrimSpace(answer)
 }
 
 // lookup finds a variable.
@@ -122,8 +157,8 @@ func (d *deploy) value(name, def string) string {
 	return def
 }
 
-// ask runs a command that changes nothing and gives what it says; ok is whether it succeeded.
-func (d *deploy) ask(ctx context.Context, args ...string) (said string, ok bool) {
+// query runs a command that changes nothing and gives what it says; ok is whether it succeeded.
+func (d *deploy) query(ctx context.Context, args ...string) (said string, ok bool) {
 	cmd := exec.CommandContext(ctx, args[0], args[1:]...)
 	cmd.Dir, cmd.Env = d.root, d.environ
 	out, err := cmd.Output()
@@ -144,22 +179,18 @@ func need(tools map[string]string) error {
 // setting is one ORGA_* or OTEL_* variable that was given.
 type setting struct{ name, value string }
 
-// settings are those of the environment that may be deployed, in order; the API key never is. What begins
-// with ORGA_ and is none is refused: it would be deployed, and read by nobody. OTEL_* is not ours alone, and
-// may lie in an environment for other programs: it counts where it would be read.
+// settings are those of the environment that may be deployed, in order; the API key never is. OTEL_* is not
+// ours alone, and may lie in an environment for other programs: it counts where it would be read.
 func (d *deploy) settings(refused map[string]string) ([]setting, error) {
 	var list []setting
 	var faults []error
-	known := settingNames()
 	for _, entry := range d.environ {
 		name, value, _ := strings.Cut(entry, "=")
 		why, no := refused[name]
-		switch ours := strings.HasPrefix(name, "ORGA_"); {
+		switch {
 		case no:
 			faults = append(faults, fmt.Errorf("%s is not deployed: %s", name, why))
-		case ours && !known[name]:
-			faults = append(faults, fmt.Errorf("%s is no setting; docs/settings.md has all of them", name))
-		case ours, strings.HasPrefix(name, "OTEL_") && d.hasTag("otel"):
+		case strings.HasPrefix(name, "ORGA_"), strings.HasPrefix(name, "OTEL_") && d.hasTag("otel"):
 			list = append(list, setting{name, value})
 		}
 	}
@@ -167,24 +198,21 @@ func (d *deploy) settings(refused map[string]string) ([]setting, error) {
 	return list, errors.Join(faults...)
 }
 
-// settingNames are the names of all settings.
-func settingNames() map[string]bool {
-	names := make(map[string]bool)
-	for _, s := range core.Settings() {
-		names[s.Variable] = true
-	}
-	return names
-}
-
 func (d *deploy) hasTag(tag string) bool {
 	return slices.Contains(strings.Split(d.value("TAGS", ""), ","), tag)
 }
 
-// private are the settings that may hold a password: they are passed on, and never shown.
-var private = []string{
-	"ORGA_RATE_LIMIT_STORE", "ORGA_AWS_SECRET_ACCESS_KEY", "ORGA_AWS_SESSION_TOKEN",
-	"OTEL_EXPORTER_OTLP_HEADERS", "OTEL_EXPORTER_OTLP_TRACES_HEADERS", "OTEL_EXPORTER_OTLP_METRICS_HEADERS",
-}
+// private are the settings that may hold a credential: they are passed on, and never shown. A source is among
+// them, since a key may have been pasted where its place belongs.
+var private = func() []string {
+	names := []string{"OTEL_EXPORTER_OTLP_HEADERS", "OTEL_EXPORTER_OTLP_TRACES_HEADERS", "OTEL_EXPORTER_OTLP_METRICS_HEADERS"}
+	for _, s := range core.Settings() {
+		if s.Secret || strings.HasSuffix(s.Variable, "_SOURCE") {
+			names = append(names, s.Variable)
+		}
+	}
+	return names
+}()
 
 // shell writes a command as one would type it.
 func (d *deploy) shell(args []string) string {
@@ -211,14 +239,6 @@ func (d *deploy) shell(args []string) string {
 }
 
 const plainInShell = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_=+/.,:@^%"
-
-// noAuth warns of a deployment that will refuse everybody.
-func (d *deploy) noAuth() string {
-	if _, ok := d.lookup("ORGA_AUTH"); ok {
-		return ""
-	}
-	return "ORGA_AUTH is not given: a first deployment will refuse to mint until it is (README, Settings)."
-}
 
 // tags says what is built in besides, or that settings are left out because nothing would read them.
 func (d *deploy) tags() string {

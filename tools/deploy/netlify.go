@@ -21,7 +21,7 @@ func (d *deploy) netlify(ctx context.Context) (plan, error) {
 	if d.value("TAGS", "") != "" {
 		err = errors.Join(err, errors.New("TAGS is not deployed: Netlify's build takes no tags, so that OpenTelemetry can not be built in there"))
 	}
-	faults := []error{err, need(netlifyTools)}
+	faults, exists := []error{err, need(netlifyTools)}, false
 	site := d.value("NETLIFY_SITE_ID", "")
 	if site == "" {
 		state, _ := os.ReadFile(filepath.Join(d.root, ".netlify", "state.json")) // a site that is not linked has none
@@ -32,7 +32,8 @@ func (d *deploy) netlify(ctx context.Context) (plan, error) {
 		site = linked.SiteID
 	}
 	if faults[1] == nil {
-		faults = append(faults, d.netlifySite(ctx, site, settings))
+		err := d.netlifySite(ctx, site, settings, &exists)
+		faults = append(faults, err)
 	}
 	var steps [][]string
 	for _, s := range settings {
@@ -49,27 +50,30 @@ func (d *deploy) netlify(ctx context.Context) (plan, error) {
 	return plan{
 		says: compact(
 			"Netlify: build the function and deploy it to production of the site "+cmp.Or(site, "SITE")+".",
-			names(settings), d.noAuth()),
-		steps: append(steps, []string{"netlify", "deploy", "--prod", "--context", "production"}),
-		after: "The address for your app is the site's, with /api/orga-client-secrets; /readyz answers 200 once the key is at hand. make probe URL=… checks it.",
+			names(settings)),
+		steps:  append(steps, []string{"netlify", "deploy", "--prod", "--context", "production"}),
+		exists: exists,
+		after:  "The address for your app is the site's, with /api/orga-client-secrets; /readyz answers 200 once the key is at hand. make probe URL=… checks it.",
 	}, errors.Join(faults...)
 }
 
 const netlifyKey = `read -rs KEY && netlify env:set ORGA_API_KEY "$KEY" --secret --context production; unset KEY`
 
-// netlifySite looks for the login, the site and its key. The key's value is not looked at.
-func (d *deploy) netlifySite(ctx context.Context, site string, settings []setting) error {
-	if _, ok := d.ask(ctx, "netlify", "api", "getCurrentUser"); !ok {
+// netlifySite looks for the login, the site and its key, whose value it does not look at. exists becomes true
+// when the site has ORGA_AUTH.
+func (d *deploy) netlifySite(ctx context.Context, site string, settings []setting, exists *bool) error {
+	if _, ok := d.query(ctx, "netlify", "api", "getCurrentUser"); !ok {
 		return missing{"The Netlify CLI is not logged in.", "netlify login    (or NETLIFY_AUTH_TOKEN)"}
 	}
 	if site == "" {
 		return missing{"This checkout is linked to no site.", "netlify link    (or, for a new one: netlify sites:create; or NETLIFY_SITE_ID)"}
 	}
-	said, ok := d.ask(ctx, "netlify", "env:list", "--json", "--context", "production")
+	said, ok := d.query(ctx, "netlify", "env:list", "--json", "--context", "production")
 	var variables map[string]json.RawMessage
 	if !ok || json.Unmarshal([]byte(said), &variables) != nil {
 		return missing{"The site's environment variables can not be read.", "netlify env:list --context production    says why"}
 	}
+	_, *exists = variables["ORGA_AUTH"]
 	for _, s := range settings {
 		variables[s.name] = nil
 	}
