@@ -9,7 +9,6 @@ import (
 	"os"
 
 	"github.com/aws/aws-lambda-go/lambda"
-	"github.com/aws/aws-lambda-go/lambdacontext"
 
 	"github.com/orga-session/orga-session/core"
 	"github.com/orga-session/orga-session/core/lambdahttp"
@@ -30,7 +29,7 @@ func main() {
 		Secrets:  secret.Drivers{"awssm": awssm.Open(env.Lookup, true)},
 		Limiters: ratelimit.Drivers{"redis": redislimit.Open, "rediss": redislimit.Open},
 	}, func(w io.Writer, options *slog.HandlerOptions) slog.Handler {
-		return metrics{slog.NewJSONHandler(w, options), lambdacontext.FunctionName}
+		return lambdahttp.Metrics(slog.NewJSONHandler(w, options))
 	})
 	lambda.StartWithOptions(lambdahttp.AWS(e, e.Config().TrustedHops))
 }

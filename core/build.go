@@ -86,7 +86,7 @@ func (b *builder) chain(s scope, name string, t Tenant) *chain {
 			c.keys = append(c.keys, needed)
 		}
 	}
-	h := session.Handler(&session.Service{Key: key, Orga: b.client(t), Log: request.Stamp(b.log)})
+	h := session.Handler(&session.Service{Key: key, Orga: b.client(t)})
 	h = ratelimit.Middleware(ratelimit.Options{Limiter: b.limiter, Tenant: name, Caller: t.RateLimit, Budget: t.TenantRateLimit, Log: b.log})(h)
 	h = auth.Require(auth.Options{Methods: c.methods, Claim: b.claim, Tenant: name, ClaimValue: t.ClaimValue})(h)
 	c.Handler = b.allowHosts(c.cors.Mint(h))

@@ -440,12 +440,12 @@ func TestLogLine(t *testing.T) {
 	if err := json.Unmarshal([]byte(lines[len(lines)-1]), &line); err != nil || len(lines) != 2 { // the other is the start's
 		t.Fatalf("%d lines: %s", len(lines), d.log)
 	}
-	for name, want := range map[string]any{"level": "INFO", "msg": "request", "request_id": "abc", "auth": "anonymous", "code": "ok", "status": 200.0, "attempts": 2.0, "cold_start": true} {
+	for name, want := range map[string]any{"level": "INFO", "msg": "request", "request_id": "abc", "auth": "anonymous", "error.type": nil, "http.response.status_code": 200.0, "attempts": 2.0, "faas.coldstart": true} {
 		if line[name] != want {
 			t.Errorf("%s is %v", name, line[name])
 		}
 	}
-	for _, name := range []string{"total_ms", "token_ms", "ice_ms", "token_sha256"} {
+	for _, name := range []string{"total_ms", "token_ms", "ice_ms", "token_sha256", "token_expires_at", "client_hash"} {
 		if line[name] == nil {
 			t.Errorf("no %s", name)
 		}
@@ -461,9 +461,9 @@ func TestSteps(t *testing.T) {
 		fault        http.Handler
 		steps        string
 	}{
-		{"a mint", signed(hmacKey), nil, "route cors auth limit key mint ice ok"},
-		{"a second attempt", signed(hmacKey), orgatest.Status(500, ""), "route cors auth limit key mint wait mint ice ok"},
-		{"a refusal", signed("another" + hmacKey), nil, "route cors auth auth unauthenticated"},
+		{"a mint", signed(hmacKey), nil, "route found, origin allowed, credential checked, limit checked, key read, orga call mint, orga call ice, request"},
+		{"a second attempt", signed(hmacKey), orgatest.Status(500, ""), "route found, origin allowed, credential checked, limit checked, key read, orga call mint, waiting for another attempt, orga call mint, orga call ice, request"},
+		{"a refusal", signed("another" + hmacKey), nil, "route found, origin allowed, credential checked, credential checked, request unauthenticated"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			d := deploy(t, vars, nil)
@@ -474,17 +474,18 @@ func TestSteps(t *testing.T) {
 			var steps []string
 			for line := range strings.Lines(d.log.String()) {
 				var l struct {
-					Msg, Step, Call, Code string
-					ID                    string `json:"request_id"`
+					Msg, Call string
+					ErrorType string `json:"error.type"`
+					ID        string `json:"request_id"`
 				}
 				if err := json.Unmarshal([]byte(line), &l); err != nil {
 					t.Fatal(err)
 				}
 				if l.ID == "abc" && strings.Count(line, `"request_id"`) == 1 {
-					steps = append(steps, l.Step+l.Call+l.Code)
+					steps = append(steps, strings.TrimSpace(l.Msg+" "+l.Call+l.ErrorType))
 				}
 			}
-			if got := strings.Join(steps, " "); got != tt.steps {
+			if got := strings.Join(steps, ", "); got != tt.steps {
 				t.Errorf("the steps are %s\n%s", got, d.log)
 			}
 		})

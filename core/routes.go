@@ -111,9 +111,7 @@ func (r *router) serveMint(w http.ResponseWriter, req *http.Request, tenant stri
 		defer cancel()
 		x := request.From(ctx)
 		x.Tenant = tenant
-		if x.Tracing() {
-			x.Step(ctx, "route", slog.String("route", r.pattern(req)), slog.String("tenant", tenant))
-		}
+		request.Logger(ctx).LogAttrs(ctx, slog.LevelDebug, "route found", slog.String("route", r.pattern(req)), slog.String("tenant", tenant))
 		r.tenant(ctx, req.Method, tenant).ServeHTTP(w, req.WithContext(ctx))
 	}
 }

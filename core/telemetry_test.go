@@ -98,7 +98,7 @@ func (c *collector) addMetrics(t *testing.T, data []byte) {
 		for _, scope := range resource.ScopeMetrics {
 			for _, m := range scope.Metrics {
 				for _, point := range m.GetSum().GetDataPoints() {
-					c.metrics[m.Name+"{"+texts(point.Attributes)["code"]+"}"] = float64(point.GetAsInt())
+					c.metrics[m.Name+"{"+texts(point.Attributes)["error.type"]+"}"] = float64(point.GetAsInt())
 				}
 				for _, point := range m.GetHistogram().GetDataPoints() {
 					c.metrics[m.Name+"{"+texts(point.Attributes)["http.route"]+"}"] = float64(point.GetCount())
@@ -166,7 +166,7 @@ func TestTelemetryOfAMint(t *testing.T) {
 	if request.trace != trace || request.parent != parent {
 		t.Errorf("the span %+v is not in the caller's trace", request)
 	}
-	for key, want := range map[string]string{"http.route": mintPath, "orga_session.code": "ok", "orga_session.token_sha256": request.attributes["orga_session.token_sha256"]} {
+	for key, want := range map[string]string{"http.route": mintPath, "http.response.status_code": "int_value:200", "orga_session.auth": "anonymous", "orga_session.token_sha256": request.attributes["orga_session.token_sha256"]} {
 		if got := request.attributes[key]; got != want || got == "" {
 			t.Errorf("%s is %q, not %q", key, got, want)
 		}
@@ -194,7 +194,7 @@ func TestTelemetryOfAMint(t *testing.T) {
 	}
 	d.ask("GET", "/healthz")
 	for metric, want := range map[string]float64{
-		"orga_session.requests{ok}": 1, "orga_session.requests{forbidden}": 1, "orga_session.requests{not_found}": 1, "orga_session.cold_starts{}": 1,
+		"orga_session.requests{}": 1, "orga_session.requests{forbidden}": 1, "orga_session.requests{not_found}": 1, "orga_session.cold_starts{}": 1,
 		"http.server.request.duration{" + mintPath + "}": 1, "http.server.request.duration{" + mintPath + "/{tenant}}": 1, "http.server.request.duration{}": 1,
 	} {
 		if got := c.metrics[metric]; got != want {
@@ -416,9 +416,59 @@ func TestTelemetryOfASecret(t *testing.T) {
 		<-time.After(past)
 		d.ask("GET", mintPath)
 	}
-	for metric, want := range map[string]float64{"orga_session.secret_rotated{}": 1, "orga_session.secret_fetch_failed{}": 2, "orga_session.secret_fetch_failed_permanently{}": 1, "orga_session.requests{ok}": 2, "orga_session.requests{secret_unavailable}": 1} {
+	for metric, want := range map[string]float64{"orga_session.secret_rotated{}": 1, "orga_session.secret_fetch_failed{}": 2, "orga_session.secret_fetch_failed_permanently{}": 1, "orga_session.requests{}": 2, "orga_session.requests{secret_unavailable}": 1} {
 		if got := c.metrics[metric]; got != want {
 			t.Errorf("%s is %v, not %v\n%s", metric, got, want, d.log)
 		}
+	}
+}
+
+// fault 82: what is counted does not depend on the log level.
+func TestTelemetryCountsAtAnyLevel(t *testing.T) {
+	for _, level := range []string{"debug", "warn", "error"} {
+		c := newCollector(t)
+		d := watched(t, env{"OTEL_EXPORTER_OTLP_ENDPOINT": c.URL}, env{"ORGA_LOG_LEVEL": level})
+		for range 3 {
+			d.ask("GET", mintPath)
+		}
+		d.ask("GET", "/healthz")
+		d.ask("GET", mintPath+"/no-such-tenant")
+		d.ask("GET", mintPath) // sends what the one before counted, too
+		if got, refused := c.metrics["orga_session.requests{}"], c.metrics["orga_session.requests{forbidden}"]; got != 4 || refused != 1 {
+			t.Errorf("at %s: counted %v and %v", level, got, refused)
+		}
+		if spans := c.named("GET " + mintPath); len(spans) != 4 || spans[0].attributes["orga_session.token_sha256"] == "" {
+			t.Errorf("at %s: spans %+v", level, spans)
+		}
+	}
+}
+
+// Names stand apart by commas, with blanks or without; those that nobody knows are named.
+func TestTelemetryPropagators(t *testing.T) {
+	const trace = "4bf92f3577b34da6a3ce929d0e0e4736"
+	for _, tt := range []struct {
+		value, logged string
+		continued     bool
+	}{
+		{"tracecontext, baggage", "", true},
+		{" xray ,\ttracecontext , ", "", true},
+		{"", "", true},
+		{"xray", "", false},
+		{"none", "", false},
+		{"tracecontext, pigeon", `"unknown":"pigeon"`, true},
+		{"pigeon", `"unknown":"pigeon"`, true},
+		{"tracecontext," + canary + ".secret", `"unknown":"entry 2"`, true},
+	} {
+		t.Run(tt.value, func(t *testing.T) {
+			c := newCollector(t)
+			d := watched(t, env{"OTEL_EXPORTER_OTLP_ENDPOINT": c.URL, "OTEL_PROPAGATORS": tt.value}, nil)
+			d.ask("GET", mintPath, "Traceparent", "00-"+trace+"-00f067aa0ba902b7-01")
+			if spans := c.named("GET " + mintPath); len(spans) != 1 || (spans[0].trace == trace) != tt.continued {
+				t.Errorf("spans %+v", spans)
+			}
+			if log := d.log.String(); strings.Contains(log, "OTEL_PROPAGATORS") != (tt.logged != "") || !strings.Contains(log, tt.logged) || strings.Contains(log, canary) {
+				t.Error(log)
+			}
+		})
 	}
 }

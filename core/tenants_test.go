@@ -1,19 +1,25 @@
 package core_test
 
 import (
+	"bytes"
 	"context"
 	"encoding/base64"
+	"encoding/binary"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"maps"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -290,14 +296,63 @@ func TestAllTenantFaultsAtOnce(t *testing.T) {
 
 // Fault 44, at the dial: a name that resolves to an address of this machine is not followed.
 func TestTenantBaseURLAtDial(t *testing.T) {
-	d := withTenants(t, `{"tenants":{"acme":{"apiKeySource":"env:ORGA_API_KEY_ACME","baseURL":"https://localhost.localdomain"}}}`,
-		env{"ORGA_TIMEOUT": "1s"}, nil)
+	resolveToThisMachine(t)
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer listener.Close()
+	var connections atomic.Int64
+	go func() {
+		for {
+			conn, err := listener.Accept()
+			if err != nil {
+				return
+			}
+			connections.Add(1)
+			_ = conn.Close()
+		}
+	}()
+	_, port, _ := net.SplitHostPort(listener.Addr().String())
+	d := withTenants(t, `{"tenants":{"acme":{"apiKeySource":"env:ORGA_API_KEY_ACME","baseURL":"https://orga.example:`+port+`"}}}`, nil, nil)
 	if d.fault != nil {
 		t.Fatal(d.fault)
 	}
-	if a := d.ask("GET", mintPath+"/acme"); a.StatusCode != 502 && a.StatusCode != 504 {
+	if a := d.ask("GET", mintPath+"/acme"); a.StatusCode != 502 {
 		t.Errorf("%d %s", a.StatusCode, a.body)
 	}
+	if n := connections.Load(); n != 0 || !strings.Contains(d.log.String(), "public address") {
+		t.Errorf("%d connections to this machine\n%s", n, d.log)
+	}
+}
+
+// resolveToThisMachine answers every question for a name's address with 127.0.0.1.
+func resolveToThisMachine(t *testing.T) {
+	before := net.DefaultResolver
+	t.Cleanup(func() { net.DefaultResolver = before })
+	net.DefaultResolver = &net.Resolver{PreferGo: true, Dial: func(context.Context, string, string) (net.Conn, error) {
+		client, server := net.Pipe()
+		go func() {
+			defer server.Close()
+			size := make([]byte, 2) // messages on a stream come with their length (RFC 1035 section 4.2.2)
+			if _, err := io.ReadFull(server, size); err != nil {
+				return
+			}
+			query := make([]byte, binary.BigEndian.Uint16(size))
+			if _, err := io.ReadFull(server, query); err != nil {
+				return
+			}
+			const header = 12
+			end := header + bytes.IndexByte(query[header:], 0) + 5 // of the question: a name, a type, a class
+			answer := slices.Concat(query[:2], []byte{0x81, 0x80, 0, 1, 0, 0, 0, 0, 0, 0}, query[header:end])
+			if query[end-3] == 1 { // the type A
+				answer[7] = 1
+				answer = append(answer, 0xc0, header, 0, 1, 0, 1, 0, 0, 0, 60, 0, 4, 127, 0, 0, 1)
+			}
+			_, _ = server.Write(append(binary.BigEndian.AppendUint16(nil, uint16(len(answer))), answer...))
+		}()
+		return client, nil
+	}}
 }
 
 // A tenant's key is fetched on its first use; what is wrong with its file is logged by the setting's name.

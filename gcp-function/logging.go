@@ -21,6 +21,8 @@ func cloudLogging(project string) func([]string, slog.Attr) slog.Attr {
 			if project != "" {
 				return slog.String("logging.googleapis.com/trace", "projects/"+project+"/traces/"+a.Value.String())
 			}
+		case "span_id":
+			a.Key = "logging.googleapis.com/spanId"
 		}
 		return a
 	}

@@ -115,7 +115,7 @@ func TestMethodsAreLogged(t *testing.T) {
 	h := request.Handler(auth.Require(auth.Options{Methods: []auth.Method{hmacOf(keysOf("")), ada}})(new(minted)),
 		slog.New(slog.NewTextHandler(&log, &slog.HandlerOptions{Level: slog.LevelDebug})))
 	h.ServeHTTP(httptest.NewRecorder(), newRequest())
-	for _, want := range []string{`auth=hmac outcome="no credential`, `auth=ticket outcome=accepted`, `msg=request `, ` auth=ticket subject=`} {
+	for _, want := range []string{`auth=hmac outcome="no credential`, `auth=ticket outcome=accepted`, `msg=request `, ` auth=ticket user.hash=`} {
 		if !strings.Contains(log.String(), want) {
 			t.Errorf("no %s in\n%s", want, &log)
 		}
@@ -295,7 +295,7 @@ func TestRefusedClaimNamesTheCaller(t *testing.T) {
 	var log bytes.Buffer
 	h := request.Handler(auth.Require(auth.Options{Methods: []auth.Method{ada}, Claim: claim("org"), Tenant: "acme"})(new(minted)), slog.New(slog.NewJSONHandler(&log, nil)))
 	h.ServeHTTP(httptest.NewRecorder(), httptest.NewRequest(http.MethodGet, "/", nil))
-	if !strings.Contains(log.String(), `"code":"forbidden"`) || !strings.Contains(log.String(), `"subject":"`) || strings.Contains(log.String(), "ada") {
+	if !strings.Contains(log.String(), `"error.type":"forbidden"`) || !strings.Contains(log.String(), `"user.hash":"`) || strings.Contains(log.String(), "ada") {
 		t.Error(log.String())
 	}
 }

@@ -158,7 +158,7 @@ func lookup(object any, path string) (any, bool) {
 // record notes the caller in the request's record.
 func record(r *http.Request, method string, p Principal) {
 	x := request.From(r.Context())
-	x.Auth = method
+	x.Auth, x.Issuer = method, p.Issuer
 	if p.Subject != "" {
 		sum := sha256.Sum256([]byte(p.Issuer + "\n" + p.Subject))
 		x.Caller = hex.EncodeToString(sum[:16])
@@ -167,15 +167,15 @@ func record(r *http.Request, method string, p Principal) {
 
 // trace logs what a method said, at debug.
 func trace(r *http.Request, method string, err error) {
-	x := request.From(r.Context())
-	if !x.Tracing() {
+	log := request.Logger(r.Context())
+	if !log.Enabled(r.Context(), slog.LevelDebug) {
 		return
 	}
 	outcome := "accepted"
 	if err != nil {
 		outcome = err.Error()
 	}
-	x.Step(r.Context(), "auth", slog.String("auth", method), slog.String("outcome", outcome))
+	log.LogAttrs(r.Context(), slog.LevelDebug, "credential checked", slog.String("auth", method), slog.String("outcome", outcome))
 }
 
 const bearer = "Bearer"

@@ -80,9 +80,9 @@ func (c *Policy) Mint(next http.Handler) http.Handler {
 		case crossSite(r.Header):
 			request.Fail(w, r, problem.New(problem.Forbidden, errCrossSite))
 		default:
-			if x := request.From(r.Context()); x.Tracing() {
-				x.Step(r.Context(), "cors", slog.String("origin", r.Header.Get("Origin")))
-			}
+			x := request.From(r.Context())
+			x.Origin = r.Header.Get("Origin")
+			request.Logger(r.Context()).LogAttrs(r.Context(), slog.LevelDebug, "origin allowed", slog.String("origin", x.Origin))
 			next.ServeHTTP(w, r)
 		}
 	})
@@ -126,7 +126,9 @@ func (c *Policy) preflight(w http.ResponseWriter, r *http.Request) {
 	case !c.allows(origin, r):
 		// The browser sends nothing after this, and tells its page no more than that it failed: which origin it
 		// was shows here alone.
-		request.From(r.Context()).Refused(problem.New(problem.Forbidden, unlisted(origin)))
+		x := request.From(r.Context())
+		x.Quiet = false
+		x.Refuse(problem.New(problem.Forbidden, unlisted(origin)))
 	default:
 		h := w.Header()
 		h["Access-Control-Allow-Origin"] = origin

@@ -382,7 +382,7 @@ func TestRefusedOriginIsNamed(t *testing.T) {
 			r := httptest.NewRequest(method, "/", nil)
 			r.Header["Origin"] = tt.origin
 			h.ServeHTTP(httptest.NewRecorder(), r)
-			for _, member := range []string{`"level":"INFO"`, `"code":"forbidden"`, `"status":` + status, `"cause":"` + tt.cause + `"`} {
+			for _, member := range []string{`"level":"INFO"`, `"error.type":"forbidden"`, `"http.response.status_code":` + status, `"cause":"` + tt.cause + `"`} {
 				if !strings.Contains(log.String(), member) {
 					t.Errorf("%s by %s: no %s in %s", tt.name, method, member, log.String())
 				}

@@ -144,10 +144,11 @@ func (c *Client) MintToken(ctx context.Context) (token EphemeralToken, err error
 	case !headerSafe(key.text):
 		return token, &Error{Call: CallMint, Kind: ErrConfig, detail: "the API key contains a character that a header cannot have"}
 	}
-	err = c.do(ctx, CallMint, c.settings().mint, key.text, func(body []byte) (err error) {
+	id, err := c.do(ctx, CallMint, c.settings().mint, key.text, func(body []byte) (err error) {
 		token, err = decodeToken(body, time.Now())
 		return err
 	})
+	token.RequestID = id
 	return token, err
 }
 
@@ -157,7 +158,7 @@ func (c *Client) ICEServers(ctx context.Context, token EphemeralToken) (servers 
 	if !headerSafe(token.Reveal()) {
 		return nil, &Error{Call: CallICE, Kind: ErrConfig, detail: "the token is empty, or contains a character that a header cannot have"}
 	}
-	err = c.do(ctx, CallICE, c.settings().ice, token.Reveal(), func(body []byte) (err error) {
+	_, err = c.do(ctx, CallICE, c.settings().ice, token.Reveal(), func(body []byte) (err error) {
 		servers, err = decodeICE(body)
 		return err
 	})
@@ -165,11 +166,11 @@ func (c *Client) ICEServers(ctx context.Context, token EphemeralToken) (servers 
 }
 
 // do makes one call, reads the whole answer and has it decoded. An error of decode says in its own words
-// what is wrong with the answer.
-func (c *Client) do(ctx context.Context, call Call, template *http.Request, credential string, decode func([]byte) error) (err error) {
+// what is wrong with the answer. The id is Orga's own of the call.
+func (c *Client) do(ctx context.Context, call Call, template *http.Request, credential string, decode func([]byte) error) (id string, err error) {
 	s := c.settings()
 	if s.invalid != "" {
-		return &Error{Call: call, Kind: ErrConfig, detail: s.invalid}
+		return "", &Error{Call: call, Kind: ErrConfig, detail: s.invalid}
 	}
 	if _, ok := ctx.Deadline(); !ok {
 		var cancel context.CancelFunc
@@ -197,32 +198,53 @@ func (c *Client) do(ctx context.Context, call Call, template *http.Request, cred
 
 	resp, err := s.transport.RoundTrip(req)
 	if err != nil {
-		return transportError(ctx, call, 0, err)
+		return "", transportError(ctx, call, 0, err)
 	}
 	defer resp.Body.Close()
+	id = resp.Header.Get("X-Request-Id")
+	if !isRequestID(id) || c.key().partOf(id) || (&apiKey{text: credential}).partOf(id) {
+		id = ""
+	}
 	status = resp.StatusCode
+	size, err = c.read(ctx, call, resp, credential, decode)
+	if e, ok := errors.AsType[*Error](err); ok {
+		e.RequestID = id
+	}
+	return id, err
+}
+
+// read reads an answer and has it decoded; size is in bytes.
+func (c *Client) read(ctx context.Context, call Call, resp *http.Response, credential string, decode func([]byte) error) (size int, err error) {
+	status := resp.StatusCode
 	if status == http.StatusSwitchingProtocols { // the body is the connection, whose reads no context ends
-		return statusError(call, resp, nil)
+		return 0, statusError(call, resp, nil)
 	}
 	body, err := readBody(resp)
 	size = len(body)
 	switch {
 	case status/100 != 2:
 		// What arrived of the error body may have Orga's code. The status alone is an error.
-		return statusError(call, resp, body, c.key(), &apiKey{text: credential})
+		return size, statusError(call, resp, body, c.key(), &apiKey{text: credential})
 	case errors.Is(err, errTooLarge), errors.Is(err, errNotGzip):
-		return &Error{Call: call, Status: status, Kind: ErrMalformed, detail: err.Error()}
+		return size, &Error{Call: call, Status: status, Kind: ErrMalformed, detail: err.Error()}
 	case err != nil:
-		return transportError(ctx, call, status, err)
+		return size, transportError(ctx, call, status, err)
 	}
 	err = errKeyRepeated
 	if !c.key().in(body) {
 		err = decode(body)
 	}
 	if err != nil {
-		return &Error{Call: call, Status: status, Kind: ErrMalformed, detail: err.Error()}
+		return size, &Error{Call: call, Status: status, Kind: ErrMalformed, detail: err.Error()}
 	}
-	return nil
+	return size, nil
+}
+
+// isRequestID reports whether an id can stand in a log line or a header unchanged.
+func isRequestID(id string) bool {
+	return id != "" && len(id) <= 128 && !strings.ContainsFunc(id, func(r rune) bool {
+		return (r|0x20 < 'a' || r|0x20 > 'z') && (r < '0' || r > '9') && r != '.' && r != '_' && r != '-'
+	})
 }
 
 // headerSafe reports whether a credential is not empty and can be sent in a header unchanged.

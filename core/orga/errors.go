@@ -44,6 +44,7 @@ type Error struct {
 	Kind       error         // one of the kinds above, or [context.Canceled]
 	Code       string        // Orga's own error code or type; "" if it gave none that is safe to print
 	RetryAfter time.Duration // what the answer's Retry-After asks for, from 1 s to 24 h; 0 if it says nothing usable
+	RequestID  string        // Orga's own id of the call (X-Request-Id), for its support; "" if it gave none that is safe to print
 	detail     string        // in our own words
 	cause      error         // of a failed connection: see describe
 }

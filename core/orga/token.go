@@ -18,6 +18,8 @@ import (
 type EphemeralToken struct {
 	// ExpiresAt is when the token expires, in UTC; zero if Orga did not say.
 	ExpiresAt time.Time
+	// RequestID is Orga's own id of the mint (X-Request-Id), for its support; "" if Orga gave none.
+	RequestID string
 	reveal    func() string // a closure, because fmt prints the fields of a struct but not what a function holds
 }
 

@@ -12,6 +12,7 @@ import "context"
 type Info struct {
 	RequestID string
 	TraceID   string    // may be the client's choice; "" makes the endpoint look into the platforms' headers
+	SpanID    string    // the span in that trace, 16 hex digits; "" when unknown
 	HTTPS     bool      // the client reached the platform over TLS
 	Identity  *Identity // nil when the platform verified nobody
 }

@@ -12,8 +12,8 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/orga-session/orga-session/core/internal/metric"
 	"github.com/orga-session/orga-session/core/internal/request"
-	"github.com/orga-session/orga-session/core/platform"
 	"github.com/orga-session/orga-session/core/problem"
 )
 
@@ -63,9 +63,7 @@ func Middleware(o Options) func(http.Handler) http.Handler {
 				}
 				policies[i].watch(o, d)
 			}
-			if record.Tracing() {
-				record.Step(r.Context(), "limit", slog.Bool("allowed", wait == 0), slog.String("limit", record.Limit))
-			}
+			request.Logger(r.Context()).LogAttrs(r.Context(), slog.LevelDebug, "limit checked", slog.Bool("allowed", wait == 0), slog.String("limit", record.Limit))
 			h := w.Header()
 			h["Ratelimit-Policy"] = policyHeader
 			if left := remaining(policies, decisions, wait); left != "" {
@@ -133,7 +131,7 @@ func (p policy) watch(o Options, d Decision) {
 	switch {
 	case 10*used >= 8*p.quota.N:
 		if !p.budget.low.Swap(true) && o.Log != nil {
-			o.Log.Warn(MsgBudget, "tenant", o.Tenant, "limit", p.name, "quota", p.quota.String(), "remaining", d.Remaining)
+			o.Log.Warn(MsgBudget, "tenant", o.Tenant, "limit", p.name, "quota", p.quota.String(), "remaining", d.Remaining, metric.Count(metric.TenantBudgetLow))
 		}
 	case 10*used < 7*p.quota.N:
 		p.budget.low.Store(false)
@@ -173,22 +171,6 @@ func callerKey(r *http.Request, tenant string) string {
 	if caller := request.From(r.Context()).Caller; caller != "" {
 		return tenant + ":" + caller
 	}
-	sum := sha256.Sum256([]byte("address\n" + network(r.RemoteAddr)))
+	sum := sha256.Sum256([]byte("address\n" + request.Network(r.RemoteAddr)))
 	return tenant + ":" + hex.EncodeToString(sum[:16])
-}
-
-// network is what counts as one address; "" when it is unknown.
-func network(remoteAddr string) string {
-	addr := platform.ParseAddr(remoteAddr)
-	switch {
-	case !addr.IsValid():
-		return ""
-	case addr.Is4():
-		return addr.String()
-	}
-	p, err := addr.Prefix(64)
-	if err != nil { // it has no zone and 128 bits
-		panic(err)
-	}
-	return p.String()
 }

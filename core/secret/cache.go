@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/orga-session/orga-session/core/internal/flight"
+	"github.com/orga-session/orga-session/core/internal/metric"
 	"github.com/orga-session/orga-session/core/internal/wallclock"
 )
 
@@ -25,17 +26,6 @@ const (
 	emptyBackoff  = time.Second      // the same with nothing at hand: callers are waiting
 	forceInterval = 30 * time.Second // between forced refreshes
 	readyInterval = 10 * time.Second // between fetches that a readiness check may cause
-)
-
-// Messages of a [Cache]'s log lines, for programs that make metrics of them.
-const (
-	// MsgRotated: a fetch found another version; level INFO.
-	MsgRotated = "secret rotated"
-	// MsgFetchFailed: a fetch failed in a way that passes by itself; level WARN.
-	MsgFetchFailed = "secret fetch failed"
-	// MsgFetchFailedPermanently: a fetch failed, and will until somebody acts (access denied, secret deleted,
-	// disabled or unusable); level ERROR, even though the cached value is served until usable_until.
-	MsgFetchFailedPermanently = "secret fetch failed permanently"
 )
 
 // Cache is a [Source] that remembers the secret of another. Its promises:
@@ -294,7 +284,7 @@ func (c *Cache) logSuccess(s Secret) {
 	log := c.opts.Log.With("source", c.opts.Name, "version", s.Version)
 	switch old := c.current.Load(); {
 	case old != nil && old.secret.Version != s.Version:
-		log.Info(MsgRotated, "was", old.secret.Version)
+		log.Info("secret rotated", "was", old.secret.Version, metric.Count(metric.SecretRotated))
 	case c.failures > 0:
 		log.Info("secret fetched again", "failures", c.failures)
 	default:
@@ -305,16 +295,17 @@ func (c *Cache) logSuccess(s Secret) {
 // logFailure logs a fetch that failed: one line a backoff window, as fetches are no more frequent.
 // c.mu is held.
 func (c *Cache) logFailure(now time.Time) {
-	level, msg, serving := slog.LevelWarn, MsgFetchFailed, "nothing"
+	level, msg, counter, serving := slog.LevelWarn, "secret fetch failed", metric.SecretFetchFailed, "nothing"
 	if c.refused || !passes(c.failed) {
-		level, msg = slog.LevelError, MsgFetchFailedPermanently
+		// Until somebody acts: access denied, secret deleted, disabled or unusable.
+		level, msg, counter = slog.LevelError, "secret fetch failed permanently", metric.SecretFetchFailedPermanently
 	}
 	attrs := []any{"source", c.opts.Name, "cause", c.failed.Error(), "retry_in", c.backoff(now).String()}
 	if c.usable(now) {
 		serving = "cached value"
 		attrs = append(attrs, "usable_until", c.usableUntil().UTC().Format(time.RFC3339))
 	}
-	c.opts.Log.Log(context.Background(), level, msg, append(attrs, "serving", serving)...)
+	c.opts.Log.Log(context.Background(), level, msg, append(attrs, "serving", serving, metric.Count(counter))...)
 }
 
 // usable reports whether the cached secret may be served past its TTL. c.mu is held.

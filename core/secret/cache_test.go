@@ -516,9 +516,9 @@ func TestCachePermanentFailure(t *testing.T) {
 		"an outage":          {errOut, false, servedUntil},
 		"a timeout":          {secret.Unavailable(context.DeadlineExceeded), false, servedUntil},
 	} {
-		level, other := "level=ERROR msg=\""+secret.MsgFetchFailedPermanently+"\" ", "level=WARN"
+		level, other := "level=ERROR msg=\""+"secret fetch failed permanently"+"\" ", "level=WARN"
 		if !tt.permanent {
-			level, other = "level=WARN msg=\""+secret.MsgFetchFailed+"\" ", "level=ERROR"
+			level, other = "level=WARN msg=\""+"secret fetch failed"+"\" ", "level=ERROR"
 		}
 		run(t, "with a value cached: "+name, func(b bench) {
 			b.want("at first", "v1")
@@ -549,7 +549,7 @@ func TestCachePermanentFailure(t *testing.T) {
 		b.store.fail(errOut)
 		time.Sleep(2 * time.Second)
 		b.want("down", "v1")
-		b.logged("down", secret.MsgFetchFailedPermanently, 2)
+		b.logged("down", "secret fetch failed permanently", 2)
 		b.store.fail(nil)
 		time.Sleep(5 * time.Second)
 		b.want("granted again", "v1")

@@ -14,6 +14,7 @@ import (
 
 	"github.com/orga-session/orga-session/core"
 	"github.com/orga-session/orga-session/core/auth"
+	"github.com/orga-session/orga-session/core/orga"
 	"github.com/orga-session/orga-session/core/orga/orgatest"
 )
 
@@ -55,8 +56,10 @@ func TestRequestLine(t *testing.T) {
 		t.Skip("the clock is too coarse: a cached key takes no time, and what took none is not in the line")
 	}
 	api := orgatest.New(t)
+	api.Fail(orga.CallMint, orgatest.Status(200, `{"ephemeral_token":"t","ttl":120}`, "X-Request-Id", "req_1"))
+	api.Fail(orga.CallICE, orgatest.Status(200, `[{"urls":"stun:stun.example"}]`))
 	settings := map[string]string{
-		"ORGA_API_KEY": orgatest.Key, "ORGA_BASE_URL": api.URL, "ORGA_AUTH": "test",
+		"ORGA_CORS_ORIGINS": "https://app.example", "ORGA_API_KEY": orgatest.Key, "ORGA_BASE_URL": api.URL, "ORGA_AUTH": "test",
 		"ORGA_TENANTS_SOURCE": "env:TENANTS", "TENANTS": `{"tenants":{"acme":{"apiKeySource":"env:ORGA_API_KEY_ACME"}}}`, "ORGA_API_KEY_ACME": orgatest.Key,
 	}
 	cfg := core.ConfigFromEnv(settings)
@@ -64,7 +67,7 @@ func TestRequestLine(t *testing.T) {
 	cfg.Log = slog.New(slog.NewJSONHandler(&log, nil))
 	endpoint := core.New(t.Context(), cfg, core.Drivers{
 		Verifiers: map[string]auth.Verifier{"test": auth.VerifierFunc(func(*http.Request) (auth.Principal, error) {
-			return auth.Principal{Subject: "someone"}, nil
+			return auth.Principal{Subject: "someone", Issuer: "https://id.example"}, nil
 		})},
 	})
 	if err := endpoint.Faults(); err != nil {
@@ -72,7 +75,8 @@ func TestRequestLine(t *testing.T) {
 	}
 	log.Reset()
 	r := httptest.NewRequest(http.MethodGet, "/api/orga-client-secrets/acme", nil)
-	r.Header.Set("X-Amzn-Trace-Id", "Root=1-67891233-abcdef012345678912345678")
+	r.Header.Set("Origin", "https://app.example")
+	r.Header.Set("Traceparent", "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01")
 	endpoint.ServeHTTP(httptest.NewRecorder(), r)
 
 	files := tree(t)
@@ -86,7 +90,7 @@ func TestRequestLine(t *testing.T) {
 		t.Errorf("docs/operate.md has\n%v, the line\n%v", got, want)
 	}
 	for _, name := range want[3:] { // time, level and msg are every line's
-		if name != "method" && !slices.Contains(operate.spans, name) {
+		if !slices.Contains(operate.spans, name) {
 			t.Errorf("docs/operate.md does not explain %s", name)
 		}
 	}

@@ -19,7 +19,7 @@ func Fail(w http.ResponseWriter, r *http.Request, err error) {
 		p = problem.New(problem.Internal, err)
 	}
 	x := From(r.Context())
-	x.Code, x.cause = string(p.Code), p.Cause
+	x.Refuse(p)
 
 	h := w.Header()
 	maps.Copy(h, p.Header)

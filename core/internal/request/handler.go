@@ -24,7 +24,7 @@ const (
 	inPlatformID = "._-+/="
 )
 
-// isID tells whether s is 1 to 128 letters and digits of ASCII, or characters of others. It is no
+// isID reports whether s is 1 to 128 letters and digits of ASCII, or characters of others. It is no
 // regular expression, as compiling those of the ids took longer than anything else in init.
 func isID(s, others string) bool {
 	for i := range len(s) {
@@ -40,12 +40,11 @@ func isID(s, others string) bool {
 // stand on every answer, turns a panic into a problem, and writes one log line a request.
 func Handler(next http.Handler, log *slog.Logger) http.Handler {
 	var warm atomic.Bool
+	inside := Stamp(log)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		start := time.Now()
-		x := &Record{RequestID: requestID(r), TraceID: traceID(r), Code: "ok"}
-		if log.Enabled(r.Context(), slog.LevelDebug) {
-			x.steps = Stamp(log)
-		}
+		x := &Record{RequestID: requestID(r), log: inside}
+		x.TraceID, x.SpanID = trace(r)
 		r = r.WithContext(context.WithValue(r.Context(), recordKey{}, x))
 		out := &answer{ResponseWriter: w}
 
@@ -59,13 +58,11 @@ func Handler(next http.Handler, log *slog.Logger) http.Handler {
 
 		defer func() {
 			if v := recover(); v != nil {
-				log.LogAttrs(r.Context(), slog.LevelError, "panic",
-					slog.String("request_id", x.RequestID),
-					slog.String("panic", describePanic(v)),
-					slog.String("stack", string(debug.Stack())))
-				x.Code, x.cause = string(problem.Internal), nil
+				logPanic(inside, r.Context(), v)
+				internal := problem.New(problem.Internal, nil)
+				x.Refuse(internal)
 				if out.status == 0 {
-					Fail(out, r, problem.New(problem.Internal, nil))
+					Fail(out, r, internal)
 				}
 			}
 			logLine(log, r, x, out.status, time.Since(start), !warm.Swap(true))
@@ -107,13 +104,15 @@ func requestID(r *http.Request) string {
 	return rand.Text()
 }
 
-// describePanic says what kind of panic it was. Its text is kept only where the runtime wrote it: any
+// logPanic logs what kind of panic it was, and where. Its text is kept only where the runtime wrote it: any
 // other value may hold a secret.
-func describePanic(v any) string {
+func logPanic(log *slog.Logger, ctx context.Context, v any) {
+	attrs := []slog.Attr{slog.String("exception.type", fmt.Sprintf("%T", v))}
 	if err, ok := v.(runtime.Error); ok {
-		return err.Error()
+		attrs = append(attrs, slog.String("exception.message", err.Error()))
 	}
-	return fmt.Sprintf("%T", v)
+	attrs = append(attrs, slog.String("exception.stacktrace", string(debug.Stack())))
+	log.LogAttrs(ctx, slog.LevelError, "panic", attrs...)
 }
 
 // answer remembers the status that went out.

@@ -2,24 +2,20 @@ package request
 
 import (
 	"context"
+	"crypto/hmac"
+	"crypto/rand"
+	"crypto/sha256"
+	"encoding/hex"
 	"log/slog"
 	"net/http"
 	"strings"
+	"sync"
 	"time"
 
+	"github.com/orga-session/orga-session/core/internal/metric"
 	"github.com/orga-session/orga-session/core/platform"
 	"github.com/orga-session/orga-session/core/problem"
 )
-
-// Tracing tells whether Step does anything: what only it needs can be left undone where not.
-func (x *Record) Tracing() bool { return x.steps != nil }
-
-// Step logs a step that the request has taken, at debug. Nothing secret may be in it.
-func (x *Record) Step(ctx context.Context, step string, attrs ...slog.Attr) {
-	if x.steps != nil {
-		x.steps.LogAttrs(ctx, slog.LevelDebug, "step", append([]slog.Attr{slog.String("step", step)}, attrs...)...)
-	}
-}
 
 // Stamp is log, whose lines carry the id of the request that their context belongs to.
 func Stamp(log *slog.Logger) *slog.Logger { return slog.New(stamped{log.Handler()}) }
@@ -42,23 +38,37 @@ func (s stamped) WithAttrs(attrs []slog.Attr) slog.Handler {
 // WithGroup keeps stamping.
 func (s stamped) WithGroup(name string) slog.Handler { return stamped{s.Handler.WithGroup(name)} }
 
-// logLine writes the one line of a request. An error line means that a person should look: the
-// settings, the key or our own code is wrong. What passes by itself is a warning at most.
-func logLine(log *slog.Logger, r *http.Request, x *Record, status int, took time.Duration, cold bool) {
-	level := slog.LevelInfo
-	switch {
-	case x.Code == string(problem.Misconfigured), x.Code == string(problem.Internal), x.Code == string(problem.UpstreamAuthFailed):
-		level = slog.LevelError
-	case status >= 500:
-		level = slog.LevelWarn
-	case x.Quiet:
-		level = slog.LevelDebug
+// level is that of a request's line. An error means that a person should look: the settings, the key or our
+// own code is wrong. What passes by itself is a warning at most.
+func (x *Record) level(status int) slog.Level {
+	if x.refused != nil {
+		switch x.refused.Code {
+		case problem.Misconfigured, problem.Internal, problem.UpstreamAuthFailed:
+			return slog.LevelError
+		}
 	}
-	ctx := r.Context()
+	switch {
+	case status >= 500:
+		return slog.LevelWarn
+	case x.Quiet:
+		return slog.LevelDebug
+	}
+	return slog.LevelInfo
+}
+
+// checkLine is the message of a health check's line, and of a preflight's.
+const checkLine = "check"
+
+// logLine writes the one line of a request. Members with a dot are named as OpenTelemetry has them.
+func logLine(log *slog.Logger, r *http.Request, x *Record, status int, took time.Duration, cold bool) {
+	ctx, level, message := r.Context(), x.level(status), metric.RequestLine
+	if x.Quiet {
+		message = checkLine
+	}
 	if !log.Enabled(ctx, level) {
 		return
 	}
-	attrs := make([]slog.Attr, 0, 16)
+	attrs := make([]slog.Attr, 0, 24)
 	text := func(key, value string) {
 		if value != "" {
 			attrs = append(attrs, slog.String(key, value))
@@ -71,63 +81,115 @@ func logLine(log *slog.Logger, r *http.Request, x *Record, status int, took time
 	}
 	text("request_id", x.RequestID)
 	text("trace_id", x.TraceID)
-	text("method", r.Method)
+	text("span_id", x.SpanID)
+	text("http.request.method", r.Method)
 	text("tenant", x.Tenant)
+	text("origin", x.Origin)
 	text("auth", x.Auth)
-	text("subject", x.Caller[:min(16, len(x.Caller))])
-	text("code", x.Code)
-	attrs = append(attrs, slog.Int("status", status))
+	text("issuer", x.Issuer)
+	text("user.hash", x.Caller[:min(16, len(x.Caller))])
+	if x.Caller == "" && !x.Quiet {
+		text("client_hash", clientHash(r.RemoteAddr))
+	}
+	if x.refused != nil {
+		text(metric.ErrorType, string(x.refused.Code))
+	}
+	attrs = append(attrs, slog.Int("http.response.status_code", status))
 	text("limit", x.Limit)
 	if x.LimitFallback {
-		attrs = append(attrs, slog.Bool("limit_fallback", true))
+		attrs = append(attrs, slog.Bool(metric.LimitFallback, true))
 	}
-	millis("total_ms", took)
+	millis(metric.TotalMS, took)
 	millis("secret_ms", x.Secret)
-	millis("token_ms", x.Token)
-	millis("ice_ms", x.ICE)
+	millis(metric.TokenMS, x.Token)
+	millis(metric.ICEMS, x.ICE)
 	if x.Attempts > 0 {
 		attrs = append(attrs, slog.Int("attempts", x.Attempts))
 	}
+	text("orga_request_id", x.OrgaRequestID)
 	text("token_sha256", x.TokenHash)
+	if !x.TokenExpires.IsZero() {
+		text("token_expires_at", x.TokenExpires.UTC().Format(time.RFC3339))
+	}
 	if cold {
-		attrs = append(attrs, slog.Bool("cold_start", true))
+		attrs = append(attrs, slog.Bool(metric.ColdStart, true))
 	}
-	if x.cause != nil {
-		text("cause", x.cause.Error())
+	if x.refused != nil && x.refused.Cause != nil {
+		text("cause", x.refused.Cause.Error())
 	}
-	log.LogAttrs(ctx, level, "request", attrs...)
+	log.LogAttrs(ctx, level, message, attrs...)
 }
 
-// isTraceID tells whether s has the shape of a trace id that the platforms hand in: hex, with X-Ray's
+// hashKey is this process's own, and never leaves it: a list of all addresses cannot be turned into their
+// hashes, nor the other way round.
+var hashKey = sync.OnceValue(func() []byte { return []byte(rand.Text()) })
+
+// clientHash tells the clients of one instance apart without showing their addresses; "" when the address is
+// unknown. What a limit takes for one client has one hash.
+func clientHash(remoteAddr string) string {
+	network := Network(remoteAddr)
+	if network == "" {
+		return ""
+	}
+	mac := hmac.New(sha256.New, hashKey())
+	mac.Write([]byte(network))
+	return hex.EncodeToString(mac.Sum(nil)[:8])
+}
+
+// Network is what counts as one client: an IPv4 address, or the /64 of an IPv6 address, which is what one
+// household has; "" for what is not an address.
+func Network(remoteAddr string) string {
+	addr := platform.ParseAddr(remoteAddr)
+	switch {
+	case !addr.IsValid():
+		return ""
+	case addr.Is4():
+		return addr.String()
+	}
+	p, err := addr.Prefix(64)
+	if err != nil { // it has no zone and 128 bits
+		panic(err)
+	}
+	return p.String()
+}
+
+// isTraceID reports whether s has the form of a trace id that the platforms hand in: hex, with X-Ray's
 // dashes.
 func isTraceID(s string) bool {
 	return len(s) >= 16 && len(s) <= 64 && strings.Trim(s, "0123456789abcdefABCDEF-") == ""
 }
 
-// traceID finds the trace that the platform put the request in. Formats: AWS X-Ray's
-// "Root=1-…-…;Parent=…", W3C traceparent "00-TRACE-SPAN-FLAGS", Google's "TRACE/SPAN;o=1", of which all but
-// TRACE may be missing.
-func traceID(r *http.Request) string {
+// isSpanID reports whether s has the form of W3C's parent-id.
+func isSpanID(s string) bool { return len(s) == 16 && strings.Trim(s, "0123456789abcdef") == "" }
+
+// trace finds the trace that the platform put the request in, and the span where that is in W3C's form too.
+// Formats: AWS X-Ray's "Root=1-…-…;Parent=…", W3C traceparent "00-TRACE-SPAN-FLAGS", Google's
+// "TRACE/SPAN;o=1", of which all but TRACE may be missing.
+func trace(r *http.Request) (id, span string) {
+	if info := platform.From(r.Context()); isTraceID(info.TraceID) {
+		return info.TraceID, info.SpanID
+	}
 	h := r.Header
-	candidates := make([]string, 1, 4)
-	candidates[0] = platform.From(r.Context()).TraceID
 	for part := range strings.SplitSeq(h.Get("X-Amzn-Trace-Id"), ";") {
-		if root, ok := strings.CutPrefix(strings.TrimSpace(part), "Root="); ok {
-			candidates = append(candidates, root)
+		if root, ok := strings.CutPrefix(strings.TrimSpace(part), "Root="); ok && isTraceID(root) {
+			return root, ""
 		}
 	}
 	google := h.Get("X-Cloud-Trace-Context")
 	if end := strings.IndexAny(google, "/;"); end >= 0 {
 		google = google[:end]
 	}
-	candidates = append(candidates, google)
-	if parts := strings.Split(h.Get("Traceparent"), "-"); len(parts) == 4 {
-		candidates = append(candidates, parts[1])
+	w3c := strings.Split(h.Get("Traceparent"), "-")
+	if len(w3c) != 4 || !isTraceID(w3c[1]) {
+		w3c = make([]string, 4)
+	} else if !isSpanID(w3c[2]) {
+		w3c[2] = ""
 	}
-	for _, id := range candidates {
-		if isTraceID(id) {
-			return id
-		}
+	switch {
+	case !isTraceID(google):
+		return w3c[1], w3c[2]
+	case google == w3c[1]: // Google's front end writes both
+		return google, w3c[2]
 	}
-	return ""
+	return google, ""
 }

@@ -3,6 +3,7 @@ package request_test
 import (
 	"bytes"
 	"context"
+	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
 	"errors"
@@ -84,7 +85,7 @@ func TestProblems(t *testing.T) {
 				h.Get("Retry-After") != row.retryAfter || h.Get("Allow") != row.extra {
 				t.Errorf("%d %v", rec.Code, h)
 			}
-			if !strings.Contains(log, `"cause":"a private cause"`) || !strings.Contains(log, `"code":"`+string(row.problem.Code)+`"`) {
+			if !strings.Contains(log, `"cause":"a private cause"`) || !strings.Contains(log, `"error.type":"`+string(row.problem.Code)+`"`) {
 				t.Errorf("log: %s", log)
 			}
 		})
@@ -149,14 +150,14 @@ func TestPanic(t *testing.T) {
 		panics func(w http.ResponseWriter)
 		logged string
 	}{
-		"a text":          {func(http.ResponseWriter) { panic(canary) }, `"panic":"string"`},
-		"an error":        {func(http.ResponseWriter) { panic(errors.New(canary)) }, `"panic":"*errors.errorString"`},
-		"a struct":        {func(http.ResponseWriter) { panic(struct{ key string }{canary}) }, `"panic":"struct { key string }"`},
-		"the runtime's":   {outOfRange, fmt.Sprintf(`"panic":%q`, recovered(outOfRange))},
-		"nothing":         {noArgument, fmt.Sprintf(`"panic":%q`, recovered(noArgument))},
-		"an abort":        {func(http.ResponseWriter) { panic(http.ErrAbortHandler) }, `"panic":"*errors.errorString"`},
-		"after a header":  {func(w http.ResponseWriter) { w.Header().Set("Content-Length", "7"); panic(canary) }, `"panic":"string"`},
-		"with its string": {func(http.ResponseWriter) { panic([]byte(canary)) }, `"panic":"[]uint8"`},
+		"a text":          {func(http.ResponseWriter) { panic(canary) }, `"exception.type":"string"`},
+		"an error":        {func(http.ResponseWriter) { panic(errors.New(canary)) }, `"exception.type":"*errors.errorString"`},
+		"a struct":        {func(http.ResponseWriter) { panic(struct{ key string }{canary}) }, `"exception.type":"struct { key string }"`},
+		"the runtime's":   {outOfRange, fmt.Sprintf(`"exception.message":%q`, recovered(outOfRange))},
+		"nothing":         {noArgument, fmt.Sprintf(`"exception.message":%q`, recovered(noArgument))},
+		"an abort":        {func(http.ResponseWriter) { panic(http.ErrAbortHandler) }, `"exception.type":"*errors.errorString"`},
+		"after a header":  {func(w http.ResponseWriter) { w.Header().Set("Content-Length", "7"); panic(canary) }, `"exception.type":"string"`},
+		"with its string": {func(http.ResponseWriter) { panic([]byte(canary)) }, `"exception.type":"[]uint8"`},
 	} {
 		t.Run(name, func(t *testing.T) {
 			rec, log := serve(func(w http.ResponseWriter, r *http.Request) {
@@ -169,7 +170,7 @@ func TestPanic(t *testing.T) {
 				t.Errorf("%d %v\n%s", rec.Code, rec.Header(), rec.Body)
 			}
 			if !strings.Contains(log, row.logged) || !strings.Contains(log, "request_test.go") || strings.Count(log, `"level":"ERROR"`) != 2 ||
-				!strings.Contains(log, `"code":"internal","status":500`) {
+				!strings.Contains(log, `"error.type":"internal","http.response.status_code":500`) {
 				t.Errorf("log: %s", log)
 			}
 			if strings.Contains(log, canary) || strings.Contains(log, hex.EncodeToString([]byte(canary))) {
@@ -242,30 +243,44 @@ func TestRequestID(t *testing.T) {
 
 func TestTraceID(t *testing.T) {
 	const id = "4bf92f3577b34da6a3ce929d0e0e4736"
+	const span = "00f067aa0ba902b7"
 	for name, row := range map[string]struct {
-		header []string
-		want   string
+		header     []string
+		want, span string
 	}{
-		"X-Ray":                   {[]string{"X-Amzn-Trace-Id", "Root=1-67891233-abcdef012345678912345678;Parent=53995c3f42cd8ad8;Sampled=1"}, "1-67891233-abcdef012345678912345678"},
-		"X-Ray behind a balancer": {[]string{"X-Amzn-Trace-Id", "Self=1-67891234-12456789abcdef012345678;Root=1-67891233-abcdef012345678912345678"}, "1-67891233-abcdef012345678912345678"},
-		"Google":                  {[]string{"X-Cloud-Trace-Context", id + "/123;o=1"}, id},
-		"Google without a span":   {[]string{"X-Cloud-Trace-Context", id + ";o=1"}, id},
-		"Google, the trace alone": {[]string{"X-Cloud-Trace-Context", id}, id},
-		"W3C":                     {[]string{"Traceparent", "00-" + id + "-00f067aa0ba902b7-01"}, id},
-		"none":                    {nil, ""},
-		"forged":                  {[]string{"X-Cloud-Trace-Context", `","level":"ERROR`}, ""},
-		"forged, then a good one": {[]string{"X-Amzn-Trace-Id", "Root=<script>", "Traceparent", "00-" + id + "-00f067aa0ba902b7-01"}, id},
+		"X-Ray":                        {[]string{"X-Amzn-Trace-Id", "Root=1-67891233-abcdef012345678912345678;Parent=53995c3f42cd8ad8;Sampled=1"}, "1-67891233-abcdef012345678912345678", ""},
+		"X-Ray behind a balancer":      {[]string{"X-Amzn-Trace-Id", "Self=1-67891234-12456789abcdef012345678;Root=1-67891233-abcdef012345678912345678"}, "1-67891233-abcdef012345678912345678", ""},
+		"Google":                       {[]string{"X-Cloud-Trace-Context", id + "/123;o=1"}, id, ""},
+		"Google without a span":        {[]string{"X-Cloud-Trace-Context", id + ";o=1"}, id, ""},
+		"Google, the trace alone":      {[]string{"X-Cloud-Trace-Context", id}, id, ""},
+		"Google and W3C":               {[]string{"X-Cloud-Trace-Context", id + "/123;o=1", "Traceparent", "00-" + id + "-" + span + "-01"}, id, span},
+		"Google and another of W3C":    {[]string{"X-Cloud-Trace-Context", id + "/123;o=1", "Traceparent", "00-11f92f3577b34da6a3ce929d0e0e4736-" + span + "-01"}, id, ""},
+		"W3C":                          {[]string{"Traceparent", "00-" + id + "-" + span + "-01"}, id, span},
+		"W3C, a span that is none":     {[]string{"Traceparent", "00-" + id + "-<script>-01"}, id, ""},
+		"W3C of another version":       {[]string{"Traceparent", "00-" + id + "-" + span + "-01-x"}, "", ""},
+		"none":                         {nil, "", ""},
+		"forged":                       {[]string{"X-Cloud-Trace-Context", `","level":"ERROR`}, "", ""},
+		"forged, then a good one":      {[]string{"X-Amzn-Trace-Id", "Root=<script>", "Traceparent", "00-" + id + "-" + span + "-01"}, id, span},
+		"forged, then one of Google's": {[]string{"Traceparent", "00-<script>-" + span + "-01", "X-Cloud-Trace-Context", id}, id, ""},
 	} {
 		t.Run(name, func(t *testing.T) {
 			_, log := serve(func(http.ResponseWriter, *http.Request) {}, get(row.header...))
 			var line struct {
 				Trace string `json:"trace_id"`
+				Span  string `json:"span_id"`
 			}
-			if err := json.Unmarshal([]byte(log), &line); err != nil || line.Trace != row.want {
+			if err := json.Unmarshal([]byte(log), &line); err != nil || line.Trace != row.want || line.Span != row.span {
 				t.Errorf("%v: %s", err, log)
 			}
 		})
 	}
+	t.Run("the platform's own comes first", func(t *testing.T) {
+		r := get("Traceparent", "00-11f92f3577b34da6a3ce929d0e0e4736-"+span+"-01")
+		r = r.WithContext(platform.With(r.Context(), platform.Info{TraceID: id, SpanID: "11f067aa0ba902b7"}))
+		if _, log := serve(func(http.ResponseWriter, *http.Request) {}, r); !strings.Contains(log, `"trace_id":"`+id+`","span_id":"11f067aa0ba902b7"`) {
+			t.Error(log)
+		}
+	})
 }
 
 // One line a request: all that is known, nothing that is not.
@@ -275,21 +290,27 @@ func TestLogLine(t *testing.T) {
 		h := request.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			x := request.From(r.Context())
 			if r.URL.Path == "/full" {
-				x.Tenant, x.Caller, x.TokenHash, x.Attempts = "acme", "5f", "ab12", 3
+				x.Tenant, x.Origin, x.Auth, x.Issuer, x.Caller = "acme", "https://app.example", "oidc", "https://id.example", "5f"
+				x.TokenHash, x.TokenExpires, x.OrgaRequestID, x.Attempts = "ab12", time.Date(2000, 1, 1, 0, 2, 0, 0, time.UTC), "req_1", 3
 				x.Secret, x.Token, x.ICE = time.Millisecond, 1500*time.Microsecond, 2*time.Millisecond
 			}
 			time.Sleep(5 * time.Millisecond)
 			request.WriteJSON(w, 200, "application/json", 1)
 		}), slog.New(slog.NewJSONHandler(&out, nil)))
 		for path, want := range map[string]string{
-			"/full": `"method":"POST","tenant":"acme","subject":"5f","code":"ok","status":200,"total_ms":5,"secret_ms":1,"token_ms":1.5,"ice_ms":2,"attempts":3,"token_sha256":"ab12"}`,
-			"/bare": `"method":"POST","code":"ok","status":200,"total_ms":5}`,
+			"/full": `"trace_id":"4bf92f3577b34da6a3ce929d0e0e4736","span_id":"00f067aa0ba902b7","http.request.method":"POST","tenant":"acme","origin":"https://app.example",` +
+				`"auth":"oidc","issuer":"https://id.example","user.hash":"5f","http.response.status_code":200,"total_ms":5,"secret_ms":1,"token_ms":1.5,"ice_ms":2,` +
+				`"attempts":3,"orga_request_id":"req_1","token_sha256":"ab12","token_expires_at":"2000-01-01T00:02:00Z"}`,
+			"/bare": `"http.request.method":"POST","http.response.status_code":200,"total_ms":5}`,
 		} {
 			h.ServeHTTP(httptest.NewRecorder(), httptest.NewRequest(http.MethodGet, "/", nil)) // the cold one
 			out.Reset()
 			r := httptest.NewRequest(http.MethodPost, path+"?email=someone@mail.example", nil)
 			r.Header.Set("X-Request-Id", "id-1")
 			r.Header.Set("Authorization", "Bearer private")
+			if r.RemoteAddr = ""; path == "/full" {
+				r.Header.Set("Traceparent", "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01")
+			}
 			h.ServeHTTP(httptest.NewRecorder(), r)
 			want = `{"time":"2000-01-01T00:00:00.0","level":"INFO","msg":"request","request_id":"id-1",` + want + "\n"
 			if got := regexp.MustCompile(`(00:00:00\.0)\d*Z`).ReplaceAllString(out.String(), "$1"); got != want {
@@ -328,8 +349,12 @@ func TestLevels(t *testing.T) {
 					request.Fail(w, r, problem.New(row.code, nil))
 				}
 			}), slog.New(slog.NewJSONHandler(&out, &slog.HandlerOptions{Level: slog.LevelDebug}))).ServeHTTP(httptest.NewRecorder(), get())
-			if !strings.Contains(out.String(), `"level":"`+row.want.String()+`"`) {
-				t.Errorf("want %v: %s", row.want, out.String())
+			message := "request"
+			if row.quiet {
+				message = "check"
+			}
+			if !strings.Contains(out.String(), `"level":"`+row.want.String()+`","msg":"`+message+`"`) {
+				t.Errorf("want %v, %s: %s", row.want, message, out.String())
 			}
 		})
 	}
@@ -342,7 +367,7 @@ func TestColdStart(t *testing.T) {
 	for _, want := range []bool{true, false} {
 		out.Reset()
 		h.ServeHTTP(httptest.NewRecorder(), get())
-		if strings.Contains(out.String(), `"cold_start":true`) != want {
+		if strings.Contains(out.String(), `"faas.coldstart":true`) != want {
 			t.Errorf("want %v: %s", want, out.String())
 		}
 	}
@@ -420,8 +445,73 @@ func TestAmbiguousHeaders(t *testing.T) {
 		if served == tt.refused || (rec.Code == 400) != tt.refused {
 			t.Errorf("%q: served %t, %d", tt.header, served, rec.Code)
 		}
-		if tt.refused && !strings.Contains(log, `"code":"bad_request"`) {
+		if tt.refused && !strings.Contains(log, `"error.type":"bad_request"`) {
 			t.Errorf("%q: %s", tt.header, log)
 		}
+	}
+}
+
+// Clients that nobody has verified are told apart without their addresses.
+func TestClientHash(t *testing.T) {
+	hash := func(addr string, next http.HandlerFunc) string {
+		r := get()
+		r.RemoteAddr = addr
+		_, log := serve(next, r)
+		var line map[string]any
+		if err := json.Unmarshal([]byte(log), &line); err != nil {
+			t.Fatalf("%v: %s", err, log)
+		}
+		if strings.Contains(log, "192.0.2") || strings.Contains(log, "2001:db8") {
+			t.Errorf("an address is in the log: %s", log)
+		}
+		h, _ := line["client_hash"].(string)
+		return h
+	}
+	refused := fail(problem.New(problem.Unauthenticated, nil))
+	first := hash("192.0.2.1:1", refused)
+	if !regexp.MustCompile(`^[0-9a-f]{16}$`).MatchString(first) {
+		t.Errorf("%q", first)
+	}
+	sum := sha256.Sum256([]byte("192.0.2.1"))
+	for name, row := range map[string]struct {
+		got  string
+		same bool
+	}{
+		"another port":                 {hash("192.0.2.1:2", refused), true},
+		"IPv4 in IPv6":                 {hash("[::ffff:192.0.2.1]:1", refused), true},
+		"a mint by an anonymous one":   {hash("192.0.2.1:1", func(http.ResponseWriter, *http.Request) {}), true},
+		"another address":              {hash("192.0.2.2:1", refused), false},
+		"a hash that anybody can make": {hex.EncodeToString(sum[:8]), false},
+		"an unknown address":           {hash("", refused), false},
+	} {
+		if (row.got == first) != row.same {
+			t.Errorf("%s: %q, the first has %q", name, row.got, first)
+		}
+	}
+	if a, b := hash("[2001:db8::1]:1", refused), hash("[2001:db8::2]:1", refused); a == "" || a != b {
+		t.Errorf("two addresses of one /64: %q, %q", a, b)
+	}
+	if h := hash("", refused); h != "" {
+		t.Errorf("an unknown address: %q", h)
+	}
+	if h := hash("192.0.2.1:1", func(_ http.ResponseWriter, r *http.Request) { request.From(r.Context()).Caller = "5f" }); h != "" {
+		t.Errorf("a verified caller: %q", h)
+	}
+}
+
+// Steps are traced at debug, with the request's id, to the endpoint's own log.
+func TestLogger(t *testing.T) {
+	for _, level := range []slog.Level{slog.LevelDebug, slog.LevelInfo} {
+		var out bytes.Buffer
+		log := slog.New(slog.NewJSONHandler(&out, &slog.HandlerOptions{Level: level}))
+		request.Handler(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+			request.Logger(r.Context()).DebugContext(r.Context(), "a step")
+		}), log).ServeHTTP(httptest.NewRecorder(), get("X-Request-Id", "id-1"))
+		if traced := strings.Contains(out.String(), `"msg":"a step","request_id":"id-1"`); traced != (level == slog.LevelDebug) {
+			t.Errorf("at %v: %s", level, out.String())
+		}
+	}
+	if request.Logger(t.Context()) != slog.Default() {
+		t.Error("outside of a request it is not the default logger")
 	}
 }

@@ -30,7 +30,6 @@ func Example() {
 	mint := session.Handler(&session.Service{
 		Key:  secret.NewCache(source, secret.CacheOptions{Name: "env:ORGA_API_KEY", Log: log}),
 		Orga: orga.NewClient("", orga.WithBaseURL(api.URL)),
-		Log:  log,
 	})
 	h := request.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		ctx, cancel := session.Budget(r.Context(), 8*time.Second)

@@ -35,7 +35,7 @@ func Handler(s *Service) http.Handler {
 			return
 		}
 		sum := sha256.Sum256([]byte(config.Token.Reveal()))
-		x.TokenHash = hex.EncodeToString(sum[:8])
+		x.TokenHash, x.TokenExpires = hex.EncodeToString(sum[:8]), config.Token.ExpiresAt
 		body, err := config.AppendJSON(nil)
 		if err != nil {
 			panic(err) // a bug: Mint returns no such config
@@ -70,7 +70,7 @@ func checkBody(w http.ResponseWriter, r *http.Request) error {
 		return problem.New(problem.UnsupportedMediaType, nil)
 	}
 	if !json.Valid(body) {
-		return problem.New(problem.BadRequest, errors.New("the request body is no JSON"))
+		return problem.New(problem.BadRequest, errors.New("the request body is not JSON"))
 	}
 	return nil
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/orga-session/orga-session/core/internal/request"
 	"github.com/orga-session/orga-session/core/orga"
 	"github.com/orga-session/orga-session/core/problem"
 	"github.com/orga-session/orga-session/core/secret"
@@ -17,6 +18,9 @@ func refusal(ctx context.Context, err error) *problem.Problem {
 		return SecretProblem(out)
 	}
 	e, ok := errors.AsType[*orga.Error](err)
+	if ok {
+		request.From(ctx).OrgaRequestID = e.RequestID
+	}
 	switch {
 	case errors.Is(ctx.Err(), context.Canceled):
 		return problem.New(problem.ClientGone, err)
@@ -26,7 +30,7 @@ func refusal(ctx context.Context, err error) *problem.Problem {
 		return problem.New(problem.UpstreamError, fmt.Errorf("ORGA_USER_EMAIL: %w", err))
 	case keyRefused(err):
 		return problem.New(problem.UpstreamAuthFailed, err)
-	case comeBack(e):
+	case retryLater(e):
 		const unsaid = 5 * time.Second
 		delay := e.RetryAfter
 		if delay == 0 {

@@ -16,14 +16,14 @@ const (
 	maxAttempts  = 3                      // of one call
 	attemptLimit = 3 * time.Second        // of one attempt, while another could follow
 	firstBackoff = 100 * time.Millisecond // ±50 %, three times as long before each further attempt
-	worthwhile   = 250 * time.Millisecond // less than this after a short wait, and another attempt is pointless
-	// worthwhileLong is the same after a wait that Orga named: less, and the token that is minted then
+	minRemaining = 250 * time.Millisecond // another attempt is made only with this much time left after a short wait
+	// minRemainingLong is the same after a wait that Orga named: less, and the token that is minted then
 	// would find no time for its ICE call.
-	worthwhileLong = time.Second
+	minRemainingLong = time.Second
 
-	// leave is what an attempt leaves to those that follow, of a small budget half: a new connection
+	// reserve is what an attempt leaves to those that follow, of a small budget half: a new connection
 	// (two round trips), the mint and the ICE call, from far away.
-	leave = 1500 * time.Millisecond
+	reserve = 1500 * time.Millisecond
 	// maxMargin is kept of a budget, so that a caller has its answer 500 ms before the time is up: the
 	// 50 on top are for writing it and the way back.
 	maxMargin = 550 * time.Millisecond
@@ -43,17 +43,18 @@ func Budget(ctx context.Context, total time.Duration) (context.Context, context.
 func retry[T any](ctx context.Context, call func(context.Context) (T, error)) (T, error) {
 	for n := 1; ; n++ {
 		request.From(ctx).Attempts++
-		attempt, cancel := share(ctx, n)
+		attempt, cancel := attemptContext(ctx, n)
 		v, err := call(attempt)
 		cancel()
 		if err == nil || n == maxAttempts || ctx.Err() != nil {
 			return v, err
 		}
-		wait, need, again := pause(err, n)
+		wait, need, again := backoff(err, n)
 		if deadline, ok := ctx.Deadline(); !again || ok && time.Until(deadline) < wait+need {
 			return v, err
 		}
-		request.From(ctx).Step(ctx, "wait", slog.Float64("wait_ms", float64(wait.Microseconds())/1000), slog.String("after", err.Error()))
+		request.Logger(ctx).LogAttrs(ctx, slog.LevelDebug, "waiting for another attempt",
+			slog.Float64("wait_ms", float64(wait.Microseconds())/1000), slog.String("cause", err.Error()))
 		select {
 		case <-time.After(wait):
 		case <-ctx.Done():
@@ -62,38 +63,38 @@ func retry[T any](ctx context.Context, call func(context.Context) (T, error)) (T
 	}
 }
 
-// share is the part of ctx's time that attempt n may use.
-func share(ctx context.Context, n int) (context.Context, context.CancelFunc) {
+// attemptContext gives attempt n its part of ctx's time.
+func attemptContext(ctx context.Context, n int) (context.Context, context.CancelFunc) {
 	deadline, ok := ctx.Deadline()
 	if !ok || n == maxAttempts {
 		return context.WithCancel(ctx)
 	}
 	left := time.Until(deadline)
-	return context.WithTimeout(ctx, min(attemptLimit, max(left-leave, left/2)))
+	return context.WithTimeout(ctx, min(attemptLimit, max(left-reserve, left/2)))
 }
 
-// pause says whether an error may pass, how long to wait for that, and how much time must be left after
+// backoff returns whether an error may pass, how long to wait for that, and how much time must remain after
 // it. Where Orga names a delay, it is that and a little more, as others were told the same; what it
 // limits without naming one is not asked for again, while a bare 503 is like a 500.
-func pause(err error, n int) (wait, need time.Duration, again bool) {
+func backoff(err error, n int) (wait, need time.Duration, again bool) {
 	e, ok := errors.AsType[*orga.Error](err)
 	if !ok {
 		return 0, 0, false
 	}
 	switch {
-	case comeBack(e):
-		return e.RetryAfter + rand.N(firstBackoff), worthwhileLong, e.RetryAfter > 0
+	case retryLater(e):
+		return e.RetryAfter + rand.N(firstBackoff), minRemainingLong, e.RetryAfter > 0
 	case errors.Is(err, orga.ErrServer), errors.Is(err, orga.ErrConnection), errors.Is(err, orga.ErrTimeout):
 		wait = firstBackoff
 		for range n - 1 {
 			wait *= 3
 		}
-		return time.Duration(float64(wait) * (0.5 + rand.Float64())), worthwhile, true
+		return time.Duration(float64(wait) * (0.5 + rand.Float64())), minRemaining, true
 	}
 	return 0, 0, false
 }
 
-// comeBack tells whether Orga asks to come back later: 429, or 503 with a delay.
-func comeBack(e *orga.Error) bool {
+// retryLater reports whether Orga asks for a retry later: 429, or 503 with a delay.
+func retryLater(e *orga.Error) bool {
 	return e.Status == http.StatusTooManyRequests || e.Status == http.StatusServiceUnavailable && e.RetryAfter > 0
 }

@@ -1,5 +1,5 @@
 // Package session is what the endpoint exists for: it turns the permanent key into a session config,
-// token and ICE servers together, and wins back every failure that the request's time allows.
+// token and ICE servers together, and recovers from every failure that the request's time allows.
 package session
 
 import (
@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"time"
 
+	"github.com/orga-session/orga-session/core/internal/metric"
 	"github.com/orga-session/orga-session/core/internal/request"
 	"github.com/orga-session/orga-session/core/orga"
 	"github.com/orga-session/orga-session/core/secret"
@@ -19,11 +20,14 @@ import (
 type Service struct {
 	Key  *secret.Cache
 	Orga *orga.Client
-	Log  *slog.Logger
 }
 
+// minLife is what a token needs when it arrives: gathering ICE candidates takes a client up to 5 s, and its
+// call has 10 s after that.
+const minLife = 15 * time.Second
+
 // Mint makes a session config within ctx's deadline (see Budget). Its errors are *problem.Problem.
-// Where the time went, and the number of calls, are noted in ctx's request.Record.
+// It records in ctx's request.Record where the time went, and the number of calls.
 //
 // It may mint more than once and return only the last token: after an answer that was lost (5xx, a
 // dead or silent connection, one that broke off) and when the ICE call refuses the token. What it does
@@ -33,8 +37,14 @@ func (s *Service) Mint(ctx context.Context) (orga.SessionConfig, error) {
 	if err != nil {
 		return orga.SessionConfig{}, refusal(ctx, err)
 	}
+	log := request.Logger(ctx)
 	if len(config.ICEServers) == 0 {
-		s.Log.WarnContext(ctx, "Orga sent no ICE servers: clients behind a NAT will not connect")
+		log.WarnContext(ctx, "Orga sent no ICE servers: clients behind a NAT will not connect")
+	}
+	// Handed on all the same: it may be our clock that is wrong.
+	if left := time.Until(config.Token.ExpiresAt); !config.Token.ExpiresAt.IsZero() && left < minLife {
+		log.WarnContext(ctx, "Orga sent a token that expires within 15 s: clients may not connect in time",
+			"expires_in_ms", left.Milliseconds(), metric.Count(metric.ShortLivedTokens))
 	}
 	return config, nil
 }
@@ -45,9 +55,7 @@ func (s *Service) mint(ctx context.Context) (config orga.SessionConfig, err erro
 	if err != nil {
 		return config, err
 	}
-	if x.Tracing() {
-		x.Step(ctx, "key", slog.String("version", string(key.Version)))
-	}
+	request.Logger(ctx).LogAttrs(ctx, slog.LevelDebug, "key read", slog.String("version", string(key.Version)))
 	if config.Token, key, err = s.token(ctx, key); err != nil {
 		return config, err
 	}
@@ -68,7 +76,9 @@ func (s *Service) token(ctx context.Context, key secret.Secret) (orga.EphemeralT
 	x := request.From(ctx)
 	mint := func() (orga.EphemeralToken, error) {
 		return retry(ctx, func(ctx context.Context) (orga.EphemeralToken, error) {
-			return s.client(key).MintToken(ctx)
+			token, err := s.client(key).MintToken(ctx)
+			x.OrgaRequestID = token.RequestID
+			return token, err
 		})
 	}
 	token, err := timed(&x.Token, mint)
@@ -79,7 +89,7 @@ func (s *Service) token(ctx context.Context, key secret.Secret) (orga.EphemeralT
 	if rerr != nil || newer.Version == key.Version {
 		return token, key, errors.Join(err, rerr)
 	}
-	x.Step(ctx, "key refreshed", slog.String("version", string(newer.Version)))
+	request.Logger(ctx).LogAttrs(ctx, slog.LevelDebug, "key refreshed", slog.String("version", string(newer.Version)))
 	key = newer
 	token, err = timed(&x.Token, mint)
 	return token, key, err
@@ -96,13 +106,13 @@ func (s *Service) ice(ctx context.Context, key secret.Secret, token orga.Ephemer
 	})
 }
 
-// keyRefused tells whether Orga refused the key itself: 401 and 403 on the mint.
+// keyRefused reports whether Orga refused the key itself: 401 and 403 on the mint.
 func keyRefused(err error) bool {
 	e, ok := errors.AsType[*orga.Error](err)
 	return ok && e.Call == orga.CallMint && errors.Is(e, orga.ErrAuthentication)
 }
 
-// tokenRefused tells whether Orga does not know the token: 401 on the ICE call.
+// tokenRefused reports whether Orga does not know the token: 401 on the ICE call.
 func tokenRefused(err error) bool {
 	e, ok := errors.AsType[*orga.Error](err)
 	return ok && e.Call == orga.CallICE && e.Status == http.StatusUnauthorized

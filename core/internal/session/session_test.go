@@ -6,6 +6,8 @@ import (
 	"encoding/base64"
 	"encoding/hex"
 	"encoding/json"
+	"errors"
+	"fmt"
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
@@ -30,6 +32,7 @@ type rig struct {
 	http.Handler
 	api     *orgatest.API
 	key     atomic.Pointer[string] // in the store
+	down    atomic.Bool            // the store
 	fetches atomic.Int64           // from the store
 
 	mu  sync.Mutex
@@ -44,13 +47,15 @@ func newRig(t *testing.T) *rig {
 	source := secret.SourceFunc(func(context.Context) (secret.Secret, error) {
 		r.fetches.Add(1)
 		time.Sleep(20 * time.Millisecond)
+		if r.down.Load() {
+			return secret.Secret{}, errors.New("the store is down")
+		}
 		key := *r.key.Load()
 		return secret.Secret{Value: secret.NewValue(key), Version: secret.Version(key[len(key)-1:])}, nil
 	})
 	h := session.Handler(&session.Service{
 		Key:  secret.NewCache(source, secret.CacheOptions{Name: "test", TTL: time.Hour, Log: log}),
 		Orga: orga.NewClient("", orga.WithTransport(orgatest.Pipe(t, r.api)), orga.WithLogger(log)),
-		Log:  log,
 	})
 	r.Handler = request.Handler(http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
 		ctx, cancel := session.Budget(req.Context(), 8*time.Second)
@@ -395,10 +400,174 @@ func TestClientGone(t *testing.T) {
 		if a.took != time.Second || r.api.Calls(orga.CallMint) != 1 {
 			t.Errorf("ended after %v and %d calls", a.took, r.api.Calls(orga.CallMint))
 		}
-		if log := r.logged(); !strings.Contains(log, `"level":"INFO","msg":"request"`) || !strings.Contains(log, `"code":"client_gone"`) {
+		if log := r.logged(); !strings.Contains(log, `"level":"INFO","msg":"request"`) || !strings.Contains(log, `"error.type":"client_gone"`) {
 			t.Error(log)
 		}
 	})
+}
+
+// fault 83: a token that is dead or about to die is handed on, with a warning that is counted.
+func TestShortLivedToken(t *testing.T) {
+	for ttl, warned := range map[time.Duration]bool{
+		-time.Minute: true, time.Millisecond: true, 15*time.Second - time.Millisecond: true, 15 * time.Second: false, time.Minute: false,
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			r := newRig(t)
+			at := time.Now().Add(ttl + 20*time.Millisecond) // which the fetch of the key takes
+			r.api.Fail(orga.CallMint, orgatest.Status(200, fmt.Sprintf(`{"ephemeral_token":"t","expires_at":%q}`, at.Format(time.RFC3339Nano))))
+			r.api.Fail(orga.CallICE, orgatest.Status(200, `[{"urls":"stun:stun.example"}]`))
+			a := r.get(t.Context())
+			log := r.logged()
+			if a.Code != 200 || a.Token != "t" || strings.Contains(log, `"level":"WARN"`) != warned || strings.Contains(log, `"metric":"short_lived_tokens"`) != warned {
+				t.Errorf("%v: %d %s\n%s", ttl, a.Code, a.Body, log)
+			}
+			if !strings.Contains(log, `"token_expires_at":"`+at.UTC().Format(time.RFC3339)) {
+				t.Errorf("%v: no expiry in %s", ttl, log)
+			}
+		})
+	}
+	synctest.Test(t, func(t *testing.T) { // an unknown expiry is not a short one
+		r := newRig(t)
+		r.api.Fail(orga.CallMint, orgatest.Status(200, `{"ephemeral_token":"t"}`))
+		r.api.Fail(orga.CallICE, orgatest.Status(200, `[{"urls":"stun:stun.example"}]`))
+		if a := r.get(t.Context()); a.Code != 200 || strings.Contains(r.logged(), "WARN") || strings.Contains(r.logged(), "token_expires_at") {
+			t.Errorf("%d\n%s", a.Code, r.logged())
+		}
+	})
+}
+
+// Orga's own id of the mint, or of the call that failed, is in the log.
+func TestOrgaRequestID(t *testing.T) {
+	ok := orgatest.Status(200, `{"ephemeral_token":"t"}`, "X-Request-Id", "req_mint")
+	for name, row := range map[string]struct {
+		mint, ice http.Handler
+		want      string
+	}{
+		"a mint":       {ok, orgatest.Status(200, `[]`, "X-Request-Id", "req_ice"), "req_mint"},
+		"no mint":      {orgatest.Status(400, ``, "X-Request-Id", "req_mint"), nil, "req_mint"},
+		"no ICE":       {ok, orgatest.Status(400, ``, "X-Request-Id", "req_ice"), "req_ice"},
+		"none given":   {orgatest.Status(400, ``), nil, ""},
+		"not an id":    {orgatest.Status(400, ``, "X-Request-Id", "a b"), nil, ""},
+		"the key":      {orgatest.Status(400, ``, "X-Request-Id", "x"+orgatest.Key), nil, ""},
+		"a token":      {ok, orgatest.Status(400, ``, "X-Request-Id", "t"), ""},
+		"far too long": {orgatest.Status(400, ``, "X-Request-Id", strings.Repeat("a", 129)), nil, ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				r := newRig(t)
+				r.api.FailAll(orga.CallMint, row.mint)
+				if row.ice != nil {
+					r.api.FailAll(orga.CallICE, row.ice)
+				}
+				r.get(t.Context())
+				var line struct {
+					ID string `json:"orga_request_id"`
+				}
+				lines := strings.Split(strings.TrimSpace(r.logged()), "\n")
+				if err := json.Unmarshal([]byte(lines[len(lines)-1]), &line); err != nil || line.ID != row.want {
+					t.Errorf("%q, want %q", line.ID, row.want)
+				}
+			})
+		})
+	}
+}
+
+// What the second mint of a request, or the mint with a newer key, comes to is what the request comes to: there
+// is no answer with half of it.
+func TestSecondMintFails(t *testing.T) {
+	unauthorized := orgatest.Status(401, orgatest.ErrorBody("invalid_token", ""))
+	rejected := orgatest.Status(400, "")
+	for name, row := range map[string]struct {
+		mint, ice    []http.Handler
+		newer        string // the key in the store when the first has been refused
+		down         bool   // the store, at the forced refresh
+		problem      string
+		mints, asked int
+	}{
+		"after ICE 401, the second mint is refused":       {[]http.Handler{nil, rejected}, []http.Handler{unauthorized}, "", false, "upstream_error", 2, 1},
+		"after ICE 401, the key is refused":               {[]http.Handler{nil, unauthorized}, []http.Handler{unauthorized}, "", false, "upstream_auth_failed", 2, 1},
+		"after ICE 401, the second mint has no token":     {[]http.Handler{nil, orgatest.Status(200, `{}`)}, []http.Handler{unauthorized}, "", false, "upstream_error", 2, 1},
+		"the newer key is refused too":                    {[]http.Handler{unauthorized, unauthorized}, nil, orga.KeyPrefix + "second2", false, "upstream_auth_failed", 2, 0},
+		"with the newer key, the mint fails":              {[]http.Handler{unauthorized, rejected}, nil, orga.KeyPrefix + "second2", false, "upstream_error", 2, 0},
+		"the store is down when a newer key is asked for": {[]http.Handler{unauthorized}, nil, "", true, "upstream_auth_failed", 1, 0},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				r := newRig(t)
+				if a := r.get(t.Context()); a.Code != 200 {
+					t.Fatal(a.Code)
+				}
+				if row.newer != "" {
+					r.key.Store(new(row.newer))
+					r.api.AcceptKeys(orgatest.Key, row.newer)
+				}
+				r.down.Store(row.down)
+				minted, iceCalls := r.api.Calls(orga.CallMint), r.api.Calls(orga.CallICE)
+				r.api.Fail(orga.CallMint, row.mint...)
+				r.api.Fail(orga.CallICE, row.ice...)
+				a := r.get(t.Context())
+				if a.Code != http.StatusBadGateway || a.Problem != row.problem || a.Token != "" {
+					t.Errorf("%d %s", a.Code, a.Body)
+				}
+				if m, i := r.api.Calls(orga.CallMint)-minted, r.api.Calls(orga.CallICE)-iceCalls; m != row.mints || i != row.asked {
+					t.Errorf("%d mints, %d ICE calls; want %d, %d", m, i, row.mints, row.asked)
+				}
+				r.quiet(t, a)
+			})
+		})
+	}
+}
+
+// Another attempt is made as long as 250 ms remain for it after the wait, or a second after a wait that Orga
+// named: less would only make a caller wait for nothing.
+func TestTimeForAnotherAttempt(t *testing.T) {
+	for name, row := range map[string]struct {
+		fault http.Handler
+		left  time.Duration // of the budget when the first attempt has failed
+		mints int
+	}{
+		"after a failure, enough":  {orgatest.Status(500, ""), 400 * time.Millisecond, 2}, // the wait is 150 ms at most
+		"after a failure, too few": {orgatest.Status(500, ""), 299 * time.Millisecond, 1}, // 50 ms at least
+		"after a delay, enough":    {orgatest.Status(429, "", "Retry-After", "1"), 2100 * time.Millisecond, 2},
+		"after a delay, too few":   {orgatest.Status(429, "", "Retry-After", "1"), 1999 * time.Millisecond, 1},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				r := newRig(t)
+				r.get(t.Context()) // fetches the key
+				minted := r.api.Calls(orga.CallMint)
+				r.api.Fail(orga.CallMint, row.fault)
+				// Of a small budget a quarter is kept for the answer, of a larger one 550 ms.
+				left := min(row.left*4/3+1, row.left+550*time.Millisecond)
+				ctx, cancel := context.WithTimeout(t.Context(), left)
+				defer cancel()
+				r.get(ctx)
+				if n := r.api.Calls(orga.CallMint) - minted; n != row.mints {
+					t.Errorf("%d mints, want %d", n, row.mints)
+				}
+			})
+		})
+	}
+}
+
+// A client that leaves during a wait ends it, and nothing more is asked.
+func TestClientLeavesDuringAWait(t *testing.T) {
+	for _, call := range []orga.Call{orga.CallMint, orga.CallICE} {
+		synctest.Test(t, func(t *testing.T) {
+			r := newRig(t)
+			r.api.Fail(call, orgatest.Status(429, "", "Retry-After", "4"))
+			ctx, cancel := context.WithCancel(t.Context())
+			time.AfterFunc(time.Second, cancel)
+			a := r.get(ctx)
+			if a.Problem != "client_gone" || a.took != time.Second || r.api.Calls(call) != 1 {
+				t.Errorf("%s: %s after %v and %d calls", call, a.Problem, a.took, r.api.Calls(call))
+			}
+			time.Sleep(5 * time.Second)
+			if n := r.api.Calls(call); n != 1 {
+				t.Errorf("%s: %d calls after it left", call, n)
+			}
+		})
+	}
 }
 
 // An empty list is handed on, and the log says what that means.

@@ -4,15 +4,8 @@
 //
 // A request is a span, and so is each call to Orga in it, retries too; the members of the request's log
 // line are attributes of its span, and the line has the span's trace id. Metrics are those of HTTP's
-// semantic conventions, and
-//
-//	orga_session.requests                          by code: what came of a request
-//	orga_session.cold_starts                       requests that were an instance's first
-//	orga_session.secret_fetch_failed               refreshes of a secret that failed
-//	orga_session.secret_fetch_failed_permanently   those of them that will fail until somebody acts
-//	orga_session.secret_rotated                    refreshes that brought a new one
-//
-// Like the log lines that they are counted from, they depend on ORGA_LOG_LEVEL.
+// semantic conventions, and the counters of package metric under the prefix orga_session, the requests by
+// error.type. They count at any ORGA_LOG_LEVEL.
 //
 // An instance may be frozen as soon as it has no request under way, so the last one to end sends what
 // there is before it ends, for at most 250 ms; a collector that does not take it is then left alone for
@@ -25,7 +18,7 @@ package telemetry
 
 import "strings"
 
-// asked tells whether the standard variables ask for a signal, TRACES or METRICS. Unlike the SDK's own
+// asked reports whether the standard variables ask for a signal, TRACES or METRICS. Unlike the SDK's own
 // default, which is a collector on this machine, nothing said means nothing sent.
 func asked(lookup func(string) (string, bool), signal string) bool {
 	value := func(name string) string {

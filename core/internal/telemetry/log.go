@@ -5,82 +5,85 @@ package telemetry
 import (
 	"context"
 	"log/slog"
+	"strings"
 
 	"go.opentelemetry.io/otel/attribute"
-	"go.opentelemetry.io/otel/metric"
+	otelmetric "go.opentelemetry.io/otel/metric"
 	"go.opentelemetry.io/otel/trace"
 
-	"github.com/orga-session/orga-session/core/secret"
+	"github.com/orga-session/orga-session/core/internal/metric"
 )
 
-// Log is log, whose lines are counted and put into the spans of their requests besides.
+// Log is log, whose lines are counted and put into the spans of their requests besides, at any log level.
 func (t *Telemetry) Log(log *slog.Logger) *slog.Logger {
 	if t == nil {
 		return log
 	}
 	meter := t.metrics.Meter("github.com/orga-session/orga-session")
-	counter := func(name string) metric.Int64Counter {
-		c, _ := meter.Int64Counter(prefix + name) // it fails for a name that is none
-		return c
+	counters := make(map[string]otelmetric.Int64Counter, len(metric.Counters))
+	for _, name := range metric.Counters {
+		counters[name], _ = meter.Int64Counter(prefix + name) // it fails for a name of another form
 	}
-	return slog.New(watched{
-		Handler:     log.Handler(),
-		requests:    counter("requests"),
-		coldStarts:  counter("cold_starts"),
-		fetchFailed: counter("secret_fetch_failed"),
-		permanently: counter("secret_fetch_failed_permanently"),
-		rotated:     counter("secret_rotated"),
-	})
+	return slog.New(counting{log.Handler(), counters})
 }
 
 // prefix is that of our own attributes and metrics.
 const prefix = "orga_session."
 
-type watched struct {
+type counting struct {
 	slog.Handler
-	requests, coldStarts, fetchFailed, permanently, rotated metric.Int64Counter
+	counters map[string]otelmetric.Int64Counter
 }
 
-// Handle counts the lines that count something.
-func (w watched) Handle(ctx context.Context, r slog.Record) error {
-	switch r.Message {
-	case "request":
-		span := trace.SpanFromContext(ctx)
-		r.Attrs(func(a slog.Attr) bool {
-			switch a.Key {
-			case "code":
-				w.requests.Add(ctx, 1, metric.WithAttributes(attribute.String("code", a.Value.String())))
-			case "cold_start":
-				w.coldStarts.Add(ctx, 1)
+// Enabled reports whether a line is logged or may count something.
+func (c counting) Enabled(ctx context.Context, level slog.Level) bool {
+	return level >= metric.Level || c.Handler.Enabled(ctx, level)
+}
+
+// Handle counts what a line counts, and logs it if its level is.
+func (c counting) Handle(ctx context.Context, r slog.Record) error {
+	if reading, ok := metric.Read(r); ok {
+		for _, name := range reading.Counters {
+			var options []otelmetric.AddOption
+			if name == metric.Requests && reading.Code != "ok" {
+				options = append(options, otelmetric.WithAttributes(attribute.String(metric.ErrorType, reading.Code)))
 			}
-			span.SetAttributes(attributeOf(a))
-			return true
-		})
-	case secret.MsgFetchFailedPermanently:
-		w.permanently.Add(ctx, 1)
-		fallthrough
-	case secret.MsgFetchFailed:
-		w.fetchFailed.Add(ctx, 1)
-	case secret.MsgRotated:
-		w.rotated.Add(ctx, 1)
+			if counter := c.counters[name]; counter != nil {
+				counter.Add(ctx, 1, options...)
+			}
+		}
+		if reading.Code != "" {
+			span := trace.SpanFromContext(ctx)
+			r.Attrs(func(a slog.Attr) bool {
+				span.SetAttributes(attributeOf(a))
+				return true
+			})
+		}
 	}
-	return w.Handler.Handle(ctx, r)
+	if !c.Handler.Enabled(ctx, r.Level) {
+		return nil
+	}
+	return c.Handler.Handle(ctx, r)
 }
 
 // WithAttrs keeps counting.
-func (w watched) WithAttrs(attrs []slog.Attr) slog.Handler {
-	w.Handler = w.Handler.WithAttrs(attrs)
-	return w
+func (c counting) WithAttrs(attrs []slog.Attr) slog.Handler {
+	c.Handler = c.Handler.WithAttrs(attrs)
+	return c
 }
 
 // WithGroup keeps counting.
-func (w watched) WithGroup(name string) slog.Handler {
-	w.Handler = w.Handler.WithGroup(name)
-	return w
+func (c counting) WithGroup(name string) slog.Handler {
+	c.Handler = c.Handler.WithGroup(name)
+	return c
 }
 
+// attributeOf names an attribute as OpenTelemetry does where it has a name for it, and else with our prefix.
 func attributeOf(a slog.Attr) attribute.KeyValue {
-	key := prefix + a.Key
+	key := a.Key
+	if !strings.Contains(key, ".") {
+		key = prefix + key
+	}
 	switch a.Value.Kind() {
 	case slog.KindInt64:
 		return attribute.Int64(key, a.Value.Int64())

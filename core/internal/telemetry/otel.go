@@ -19,7 +19,6 @@ import (
 	"github.com/go-logr/logr"
 	"go.opentelemetry.io/contrib/exporters/autoexport"
 	"go.opentelemetry.io/contrib/instrumentation/net/http/otelhttp"
-	"go.opentelemetry.io/contrib/propagators/autoprop"
 	"go.opentelemetry.io/otel"
 	"go.opentelemetry.io/otel/metric"
 	noopmetric "go.opentelemetry.io/otel/metric/noop"
@@ -67,7 +66,7 @@ func Start(ctx context.Context, version string, lookup func(string) (string, boo
 	otel.SetErrorHandler(&reporter{log: log})
 	t := &Telemetry{
 		traces: nooptrace.NewTracerProvider(), metrics: noopmetric.NewMeterProvider(),
-		propagators: autoprop.NewTextMapPropagator(),
+		propagators: propagators(lookup, log),
 	}
 	about, err := resource.New(ctx,
 		resource.WithAttributes(semconv.ServiceName("orga-session"), semconv.ServiceVersion(version), semconv.ServiceInstanceID(rand.Text())),
@@ -109,7 +108,7 @@ func (t *Telemetry) Handler(next http.Handler, route func(*http.Request) string)
 		ctx := r.Context()
 		if span := trace.SpanContextFromContext(ctx); span.HasTraceID() {
 			info := platform.From(ctx)
-			info.TraceID = span.TraceID().String()
+			info.TraceID, info.SpanID = span.TraceID().String(), span.SpanID().String()
 			ctx = platform.With(ctx, info)
 		}
 		next.ServeHTTP(w, r.WithContext(ctx))

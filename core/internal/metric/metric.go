@@ -1,0 +1,82 @@
+// Package metric names what is counted, for the rooms that log it and for those that turn log lines into
+// metrics (package lambdahttp for CloudWatch, package telemetry for OpenTelemetry).
+//
+// A line counts something if it has the attribute [Key], or if it is the line of a request ([RequestLine]).
+// It counts at any log level: a handler that makes metrics of lines sits in front of the one that drops
+// lines, and is enabled from [Level] on.
+package metric
+
+import "log/slog"
+
+// Key is the attribute whose value is the name of the counter that a line increments.
+const Key = "metric"
+
+// Level is the lowest level at which lines count.
+const Level = slog.LevelInfo
+
+// The counters. Requests, ColdStarts and RateLimitFallback come from the lines of requests, all others from [Key].
+const (
+	Requests                     = "requests"
+	ColdStarts                   = "cold_starts"
+	SecretFetchFailed            = "secret_fetch_failed"
+	SecretFetchFailedPermanently = "secret_fetch_failed_permanently" // counted as SecretFetchFailed, too
+	SecretRotated                = "secret_rotated"
+	ShortLivedTokens             = "short_lived_tokens"
+	RateLimitFallback            = "rate_limit_fallback"
+	TenantBudgetLow              = "tenant_budget_low"
+)
+
+// Counters lists all counters.
+var Counters = []string{Requests, ColdStarts, SecretFetchFailed, SecretFetchFailedPermanently, SecretRotated, ShortLivedTokens, RateLimitFallback, TenantBudgetLow}
+
+// RequestLine is the message of a request's line. Health checks and preflights have another.
+const RequestLine = "request"
+
+// Attributes of a request's line. The first two are OpenTelemetry's.
+const (
+	ErrorType     = "error.type" // the code of the problem; absent after a success
+	ColdStart     = "faas.coldstart"
+	LimitFallback = "limit_fallback"
+	TotalMS       = "total_ms"
+	TokenMS       = "token_ms"
+	ICEMS         = "ice_ms"
+)
+
+// Count is the attribute by which a line increments a counter.
+func Count(counter string) slog.Attr { return slog.String(Key, counter) }
+
+// Reading is what a line counts and measures.
+type Reading struct {
+	Counters     []string
+	Milliseconds []string // attributes of the line
+	Code         string   // what came of the request: "ok" or the problem's code; "" if the line is not a request's
+}
+
+// Read returns what a line counts; ok is false if that is nothing.
+func Read(r slog.Record) (reading Reading, ok bool) {
+	isRequest := r.Message == RequestLine
+	if isRequest {
+		reading.Counters, reading.Code = append(reading.Counters, Requests), "ok"
+	}
+	r.Attrs(func(a slog.Attr) bool {
+		switch {
+		case a.Key == Key:
+			name := a.Value.String()
+			reading.Counters = append(reading.Counters, name)
+			if name == SecretFetchFailedPermanently {
+				reading.Counters = append(reading.Counters, SecretFetchFailed)
+			}
+		case !isRequest:
+		case a.Key == ErrorType:
+			reading.Code = a.Value.String()
+		case a.Key == ColdStart:
+			reading.Counters = append(reading.Counters, ColdStarts)
+		case a.Key == LimitFallback:
+			reading.Counters = append(reading.Counters, RateLimitFallback)
+		case a.Key == TotalMS, a.Key == TokenMS, a.Key == ICEMS:
+			reading.Milliseconds = append(reading.Milliseconds, a.Key)
+		}
+		return true
+	})
+	return reading, len(reading.Counters) > 0
+}

@@ -1,0 +1,131 @@
+package lambdahttp
+
+import (
+	"context"
+	"log/slog"
+	"slices"
+
+	"github.com/aws/aws-lambda-go/lambdacontext"
+
+	"github.com/orga-session/orga-session/core/internal/metric"
+)
+
+// namespace is where CloudWatch keeps the metrics; the dashboard and the alarms of template.yaml read
+// them there.
+const namespace = "OrgaSession"
+
+// Metrics returns a log handler that makes CloudWatch metrics of the lines that count something, in CloudWatch's
+// embedded metric format: CloudWatch takes them out of the log by itself, so that there is no agent, no
+// call and no waiting. The lines of an invocation get its id, by which Lambda's own START and REPORT lines
+// call it.
+//
+// It counts at any log level: a line that next drops is logged as its metrics alone.
+//
+//	requests                        function, code   one a request, health checks aside
+//	total_ms token_ms ice_ms        function         where the time of a request went
+//	cold_starts                     function         requests that were an instance's first
+//	secret_fetch_failed             function         refreshes of a secret that failed
+//	secret_fetch_failed_permanently function         those of them that will fail until somebody acts
+//	secret_rotated                  function         refreshes that brought a new one
+//	short_lived_tokens              function         tokens that were about to expire when they arrived
+//	rate_limit_fallback             function         requests that an instance counted alone, as the shared store is down
+//	tenant_budget_low               function         tenants that have used 80 percent of their budget
+func Metrics(next slog.Handler) slog.Handler { return metrics{next, lambdacontext.FunctionName} }
+
+type metrics struct {
+	slog.Handler
+	function string
+}
+
+// Enabled reports whether a line is logged or may count something.
+func (m metrics) Enabled(ctx context.Context, level slog.Level) bool {
+	return level >= metric.Level || m.Handler.Enabled(ctx, level)
+}
+
+// Handle adds the metrics to the lines that have some.
+func (m metrics) Handle(ctx context.Context, r slog.Record) error {
+	reading, counts := metric.Read(r)
+	logged := m.Handler.Enabled(ctx, r.Level)
+	switch {
+	case !logged && !counts:
+		return nil
+	case !logged:
+		r = valuesOnly(r, reading)
+	default:
+		r = r.Clone()
+	}
+	if counts {
+		r.AddAttrs(slog.String("function", m.function))
+		if reading.Code != "" {
+			r.AddAttrs(slog.String("code", reading.Code))
+		}
+		for _, name := range reading.Counters {
+			r.AddAttrs(slog.Int(name, 1))
+		}
+		r.AddAttrs(slog.Any("_aws", embed(r, reading)))
+	}
+	if invocation, ok := lambdacontext.FromContext(ctx); ok {
+		r.AddAttrs(slog.String("faas.invocation_id", invocation.AwsRequestID))
+	}
+	return m.Handler.Handle(ctx, r)
+}
+
+// valuesOnly is a line with nothing of r but what is measured.
+func valuesOnly(r slog.Record, reading metric.Reading) slog.Record {
+	short := slog.NewRecord(r.Time, r.Level, "metrics", 0)
+	r.Attrs(func(a slog.Attr) bool {
+		if slices.Contains(reading.Milliseconds, a.Key) {
+			short.AddAttrs(a)
+		}
+		return true
+	})
+	return short
+}
+
+// embed says which members of a line are metrics.
+func embed(r slog.Record, reading metric.Reading) embedded {
+	all := directive{Namespace: namespace, Dimensions: [][]string{{"function"}}}
+	byCode := directive{Namespace: namespace, Dimensions: [][]string{{"function", "code"}}}
+	for _, name := range reading.Milliseconds {
+		all.Metrics = append(all.Metrics, definition{name, "Milliseconds"})
+	}
+	for _, name := range reading.Counters {
+		if name == metric.Requests {
+			byCode.Metrics = append(byCode.Metrics, definition{name, "Count"})
+		} else {
+			all.Metrics = append(all.Metrics, definition{name, "Count"})
+		}
+	}
+	e := embedded{Timestamp: r.Time.UnixMilli()}
+	for _, d := range []directive{all, byCode} {
+		if len(d.Metrics) > 0 {
+			e.CloudWatchMetrics = append(e.CloudWatchMetrics, d)
+		}
+	}
+	return e
+}
+
+// WithAttrs keeps the metrics.
+func (m metrics) WithAttrs(attrs []slog.Attr) slog.Handler {
+	return metrics{m.Handler.WithAttrs(attrs), m.function}
+}
+
+// WithGroup loses them: in a group, CloudWatch would not find their values.
+func (m metrics) WithGroup(name string) slog.Handler { return m.Handler.WithGroup(name) }
+
+// embedded is the member _aws of a line (CloudWatch's "Specification: Embedded metric format").
+type embedded struct {
+	Timestamp         int64 // milliseconds since 1970
+	CloudWatchMetrics []directive
+}
+
+type directive struct {
+	Namespace  string
+	Dimensions [][]string // names of members of the line
+	Metrics    []definition
+}
+
+type definition struct {
+	Name string // of a member of the line
+	Unit string
+}
