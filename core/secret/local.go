@@ -19,9 +19,8 @@ import (
 // maxFile bounds what is read of a file, in bytes: a path to the wrong file must not fill the memory.
 const maxFile = 1 << 20
 
-// Env is the Source of the environment variable name, as lookup ([os.LookupEnv] in a program) knows it.
-// An empty variable counts as unset.
-func Env(name string, lookup func(string) (string, bool)) Source {
+// envSource is the environment variable name, as lookup knows it. An empty variable counts as unset.
+func envSource(name string, lookup func(string) (string, bool)) Source {
 	return SourceFunc(func(context.Context) (Secret, error) {
 		v, _ := lookup(name)
 		if v == "" {
@@ -31,12 +30,12 @@ func Env(name string, lookup func(string) (string, bool)) Source {
 	})
 }
 
-// File is the Source of the regular file at an absolute path; links are followed. Each Fetch reads it
-// anew, so a mounted secret follows a rotation when its file is replaced.
+// fileSource is the regular file at an absolute path; links are followed. Each Fetch reads it anew, so a
+// mounted secret follows a rotation when its file is replaced.
 //
-// No context interrupts the read of a file, which hangs where it is on a mount whose server is down. A
-// [Cache] abandons such a read.
-func File(path string) (Source, error) {
+// No context interrupts the read of a file, which hangs where the file is on a mount whose server is down.
+// A Cache abandons such a read.
+func fileSource(path string) (Source, error) {
 	// A path from the root is absolute on Windows too, so that a setting means the same everywhere.
 	if !filepath.IsAbs(path) && !strings.HasPrefix(path, "/") {
 		return nil, fmt.Errorf("%w: want an absolute path after file:", ErrMisconfigured)

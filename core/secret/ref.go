@@ -64,9 +64,9 @@ func (d Drivers) Open(setting string, lookup func(string) (string, bool), decode
 	src := decoded{field: ref.Field, decode: decode}
 	switch driver := d[ref.Scheme]; {
 	case ref.Scheme == "env":
-		src.src, src.local = Env(ref.Name, lookup), true
+		src.src, src.local = envSource(ref.Name, lookup), true
 	case ref.Scheme == "file":
-		src.src, err = File(ref.Name)
+		src.src, err = fileSource(ref.Name)
 		src.local = true
 	case driver != nil:
 		src.src, err = driver(ref)

@@ -1,7 +1,20 @@
-// Package secret brings a secret from where it is kept to the one line that uses it, and keeps it no
-// longer than it may. A Source fetches; a Cache is a Source with a memory; a Value shows itself to
-// nobody who does not ask with Reveal. Standard library only: a store with a client of its own
-// (awssm, gcpsm) is a package of its own, so that a binary links only the one it uses.
+// Package secret fetches secrets from where they are kept, and caches them no longer than it may.
+//
+// A [Source] fetches one secret. A [Cache] is a Source that remembers another's; the key, the HMAC keys
+// and the tenants' document each have one. Sources are opened by a setting such as
+// "awssm:orga-key#apiKey":
+//
+//	stores := secret.Drivers{"awssm": awssm.Open(os.LookupEnv, true)}
+//	src, err := stores.Open("awssm:orga-key#apiKey", os.LookupEnv, secret.DecodeKey)
+//	keys := secret.NewCache(src, secret.CacheOptions{Name: "awssm:orga-key#apiKey", Log: log})
+//	key, err := keys.Get(ctx)
+//	use(key.Value.Reveal())
+//
+// The schemes env: and file: are built in. A store with a client of its own is a driver in a package of
+// its own (awssm, gcpsm), so that a program links only the stores that it names. To write another,
+// implement [Driver] and run the tests of secrettest.
+//
+// The package imports the standard library only.
 package secret
 
 import (
@@ -13,19 +26,20 @@ import (
 	"time"
 )
 
-// Value is a secret text. However it is printed, encoded or logged, alone or inside another struct,
-// it shows "[redacted]". It is immutable and safe for concurrent use. The zero Value is empty.
+// Value is a secret string. Printed, encoded or logged, alone or inside of another value, it is
+// "[redacted]"; only Reveal returns the string. It is immutable and safe for concurrent use. The zero Value
+// is empty.
 //
-// It is a closure because fmt reads the unexported fields of a struct without asking for its String
-// method; a function it can only print as an address.
+// It is a closure because fmt prints unexported fields without calling their String method; of a function
+// it prints the address.
 type Value struct{ reveal func() string }
 
 const redacted = "[redacted]"
 
-// NewValue keeps s from view.
+// NewValue returns a Value that holds s.
 func NewValue(s string) Value { return Value{func() string { return s }} }
 
-// Reveal is the secret itself.
+// Reveal returns the secret string.
 func (v Value) Reveal() string {
 	if v.reveal == nil {
 		return ""
@@ -39,30 +53,31 @@ func (v Value) Format(f fmt.State, _ rune)   { _, _ = io.WriteString(f, redacted
 func (v Value) MarshalText() ([]byte, error) { return []byte(redacted), nil }
 func (v Value) LogValue() slog.Value         { return slog.StringValue(redacted) }
 
-// Version tells one content of a secret from the next. It is the store's own version id, or a
-// fingerprint where the store has none; it is opaque, holds no part of the secret and may be logged.
+// Version identifies one content of a secret: the store's own version id, or a [Fingerprint] where the
+// store has none. It is opaque, contains no part of the secret and may be logged.
 type Version string
 
-// Secret is a value and the version it came as.
+// Secret is a value and its version.
 type Secret struct {
 	Value   Value
 	Version Version
 }
 
-// Source is where a secret is kept. Fetch asks the store once: the attempts of a client underneath
-// count as one. It honours ctx, is safe for concurrent use, and its errors are one of the kinds below
-// (errors.Is) with a text that holds nothing of the secret or of what the store said about it.
+// Source is where one secret is kept.
 type Source interface {
+	// Fetch asks the store once; retries of the client underneath count as one. It must be safe for
+	// concurrent use and should end with ctx. Its errors wrap one of the kinds below, or are outages; their
+	// texts contain nothing of the secret, nor of what the store answered, except for an error code.
 	Fetch(ctx context.Context) (Secret, error)
 }
 
-// SourceFunc is a Source of a function.
+// SourceFunc is a function that is a [Source].
 type SourceFunc func(ctx context.Context) (Secret, error)
 
 // Fetch calls f.
 func (f SourceFunc) Fetch(ctx context.Context) (Secret, error) { return f(ctx) }
 
-// Kinds of errors of a [Source]. An error that is none of these is an outage, and passes.
+// Kinds of errors of a [Source], for [errors.Is]. Any other error is an outage, which may pass by itself.
 var (
 	// ErrPermanent: the store refuses until somebody changes something there: access denied, not found,
 	// deleted, disabled.
@@ -73,13 +88,14 @@ var (
 	ErrMisconfigured = errors.New("invalid setting")
 )
 
-// FetchError reports that no secret is at hand, and when to ask again.
+// FetchError is the error of a [Cache] that has no usable value: when to ask again, and why the last fetch
+// failed.
 type FetchError struct {
 	RetryAfter time.Duration // at least a second
-	Err        error         // what the last fetch returned
+	Err        error         // of the last fetch, after the cache's name
 }
 
-func (e *FetchError) Error() string { return "no secret at hand: " + e.Err.Error() }
+func (e *FetchError) Error() string { return "no usable secret: " + e.Err.Error() }
 func (e *FetchError) Unwrap() error { return e.Err }
 
 // Retryable reports whether the secret may be available after RetryAfter without anybody's help. It is

@@ -36,9 +36,9 @@ var (
 	owner   = env{"ORGA_AWS_REGION": "eu-central-1", "ORGA_AWS_ACCESS_KEY_ID": "AKIATHEOWNER", "ORGA_AWS_SECRET_ACCESS_KEY": "not-a-secret"}
 )
 
-// serve starts a double; its address is in the environment that comes back.
-func serve(t *testing.T, double http.Handler) env {
-	srv := httptest.NewServer(double)
+// serve starts a fake; its address is in the environment that comes back.
+func serve(t *testing.T, fake http.Handler) env {
+	srv := httptest.NewServer(fake)
 	t.Cleanup(srv.Close)
 	return env{"AWS_ENDPOINT_URL_SECRETS_MANAGER": srv.URL}
 }
@@ -63,9 +63,9 @@ func (s store) Delete(testing.TB)                { s.aws.Delete("orga/key") }
 
 func TestConformance(t *testing.T) {
 	secrettest.Conformance(t, func(t *testing.T) secrettest.Store {
-		double := &secrettest.AWS{}
-		e := ambient.with(serve(t, double))
-		return store{double, func() secret.Source { return open(t, e, "orga/key") }}
+		fake := &secrettest.AWS{}
+		e := ambient.with(serve(t, fake))
+		return store{fake, func() secret.Source { return open(t, e, "orga/key") }}
 	})
 }
 
@@ -106,11 +106,11 @@ func TestWhoseCredentials(t *testing.T) {
 		{name: "an address that is none", env: ambient.with(env{"AWS_ENDPOINT_URL": "localhost:4566"}), ambient: true, secret: "orga/key", fault: "AWS_ENDPOINT_URL"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			double := &secrettest.AWS{AccessKeyID: tt.key, Region: tt.region}
-			double.Put("orga/key", "content")
+			fake := &secrettest.AWS{AccessKeyID: tt.key, Region: tt.region}
+			fake.Put("orga/key", "content")
 			e := tt.env
 			if tt.key != "" {
-				e = e.with(serve(t, double))
+				e = e.with(serve(t, fake))
 			}
 			src, err := awssm.Open(e.lookup, tt.ambient)(secret.Ref{Scheme: "awssm", Name: tt.secret})
 			if tt.fault != "" {
@@ -152,9 +152,9 @@ func TestAllFaultsAtOnce(t *testing.T) {
 }
 
 func TestEndpointOfTheService(t *testing.T) {
-	double := &secrettest.AWS{}
-	double.Put("orga/key", "content")
-	e := ambient.with(serve(t, double))
+	fake := &secrettest.AWS{}
+	fake.Put("orga/key", "content")
+	e := ambient.with(serve(t, fake))
 	e["AWS_ENDPOINT_URL"] = "http://127.0.0.1:1" // of all services: the service's own wins
 	if _, err := open(t, e, "orga/key").Fetch(t.Context()); err != nil {
 		t.Error(err)
@@ -204,8 +204,8 @@ func TestEndpointVariables(t *testing.T) {
 }
 
 func TestWhatASecretMayHold(t *testing.T) {
-	double := &secrettest.AWS{}
-	src := open(t, ambient.with(serve(t, double)), "orga/key")
+	fake := &secrettest.AWS{}
+	src := open(t, ambient.with(serve(t, fake)), "orga/key")
 	want := func(what, content string, version string) {
 		t.Helper()
 		got, err := src.Fetch(t.Context())
@@ -213,12 +213,12 @@ func TestWhatASecretMayHold(t *testing.T) {
 			t.Errorf("%s: another content, or version %s rather than %s; %v", what, got.Version, version, err)
 		}
 	}
-	want("a text", "content", double.Put("orga/key", "content"))
-	want("fault 13: binary that is UTF-8", "contént", double.PutBinary("orga/key", []byte("contént")))
-	version := double.Put("orga/key", "current")
-	double.PutPending("orga/key", "pending")
+	want("a text", "content", fake.Put("orga/key", "content"))
+	want("fault 13: binary that is UTF-8", "contént", fake.PutBinary("orga/key", []byte("contént")))
+	version := fake.Put("orga/key", "current")
+	fake.PutPending("orga/key", "pending")
 	want("only ever AWSCURRENT", "current", version)
-	double.PutBinary("orga/key", []byte{0xff, 0xfe, 0x00})
+	fake.PutBinary("orga/key", []byte{0xff, 0xfe, 0x00})
 	if _, err := src.Fetch(t.Context()); !errors.Is(err, secret.ErrMalformed) {
 		t.Errorf("fault 13: binary that is no text: the error is %v", err)
 	}
@@ -308,13 +308,13 @@ func TestAttempts(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
-			double := &secrettest.AWS{}
-			double.Put("orga/key", "content")
-			double.Fail(tt.fault, tt.times)
+			fake := &secrettest.AWS{}
+			fake.Put("orga/key", "content")
+			fake.Fail(tt.fault, tt.times)
 			start := time.Now()
-			_, err := open(t, ambient.with(serve(t, double)), "orga/key").Fetch(t.Context())
-			if ok := err == nil; ok != tt.ok || double.Calls() != tt.calls {
-				t.Errorf("%d calls, %v", double.Calls(), err)
+			_, err := open(t, ambient.with(serve(t, fake)), "orga/key").Fetch(t.Context())
+			if ok := err == nil; ok != tt.ok || fake.Calls() != tt.calls {
+				t.Errorf("%d calls, %v", fake.Calls(), err)
 			}
 			if took := time.Since(start); took > time.Second {
 				t.Errorf("it took %v of the two seconds", took)
@@ -356,12 +356,12 @@ func TestUnreachable(t *testing.T) {
 }
 
 func TestConnectionsAreNotKept(t *testing.T) {
-	double := &secrettest.AWS{}
-	double.Put("orga/key", "content")
+	fake := &secrettest.AWS{}
+	fake.Put("orga/key", "content")
 	var callers []string
 	src := open(t, ambient.with(serve(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		callers = append(callers, r.RemoteAddr)
-		double.ServeHTTP(w, r)
+		fake.ServeHTTP(w, r)
 	}))), "orga/key")
 	for range 3 {
 		if _, err := src.Fetch(t.Context()); err != nil {
@@ -374,9 +374,9 @@ func TestConnectionsAreNotKept(t *testing.T) {
 }
 
 func ExampleOpen() {
-	double := &secrettest.AWS{} // stands in for AWS
-	double.Put("orga", `{"apiKey": "sk_orga_ai_test"}`)
-	srv := httptest.NewServer(double)
+	fake := &secrettest.AWS{} // a fake of AWS
+	fake.Put("orga", `{"apiKey": "sk_orga_ai_test"}`)
+	srv := httptest.NewServer(fake)
 	defer srv.Close()
 	environment := owner.with(env{"AWS_ENDPOINT_URL_SECRETS_MANAGER": srv.URL})
 

@@ -124,9 +124,9 @@ func TestCredentials(t *testing.T) {
 		}, secret.ErrMisconfigured, "want Google credentials"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			double := &secrettest.Google{AccessToken: "granted-to-the-test"}
-			double.Put(name, []byte("content"))
-			srv := httptest.NewTLSServer(double)
+			fake := &secrettest.Google{AccessToken: "granted-to-the-test"}
+			fake.Put(name, []byte("content"))
+			srv := httptest.NewTLSServer(fake)
 			defer srv.Close()
 			env := tt.prepare(t)
 			src, err := open(func(n string) (string, bool) {

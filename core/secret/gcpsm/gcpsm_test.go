@@ -42,8 +42,8 @@ func at(t testing.TB, address, name string) secret.Source {
 	return src
 }
 
-func serve(t *testing.T, double http.Handler) string {
-	srv := httptest.NewServer(double)
+func serve(t *testing.T, fake http.Handler) string {
+	srv := httptest.NewServer(fake)
 	t.Cleanup(srv.Close)
 	return srv.URL
 }
@@ -59,17 +59,17 @@ func (s store) Delete(testing.TB)                { s.google.Delete(name) }
 
 func TestConformance(t *testing.T) {
 	secrettest.Conformance(t, func(t *testing.T) secrettest.Store {
-		double := &secrettest.Google{}
-		address := serve(t, double)
-		return store{double, func() secret.Source { return at(t, address, name) }}
+		fake := &secrettest.Google{}
+		address := serve(t, fake)
+		return store{fake, func() secret.Source { return at(t, address, name) }}
 	})
 }
 
 func TestVersions(t *testing.T) {
-	double := &secrettest.Google{}
-	address := serve(t, double)
-	double.Put(name, []byte("first"))
-	double.Put(name, []byte("second"))
+	fake := &secrettest.Google{}
+	address := serve(t, fake)
+	fake.Put(name, []byte("first"))
+	fake.Put(name, []byte("second"))
 	for _, tt := range []struct{ name, content, version string }{
 		{name, "second", "2"},
 		{name + "/versions/latest", "second", "2"},
@@ -80,11 +80,11 @@ func TestVersions(t *testing.T) {
 			t.Errorf("%s: version %s; %v", tt.name, got.Version, err)
 		}
 	}
-	double.Put(name, []byte{0xff, 0xfe, 0x00})
+	fake.Put(name, []byte{0xff, 0xfe, 0x00})
 	if _, err := at(t, address, name).Fetch(t.Context()); !errors.Is(err, secret.ErrMalformed) {
 		t.Errorf("fault 13: binary that is no text: the error is %v", err)
 	}
-	double.Disable(name)
+	fake.Disable(name)
 	if _, err := at(t, address, name).Fetch(t.Context()); !errors.Is(err, secret.ErrPermanent) {
 		t.Errorf("fault 6: disabled: the error is %v", err)
 	}
@@ -108,13 +108,13 @@ func TestAttempts(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
-			double := &secrettest.Google{}
-			double.Put(name, []byte("content"))
-			double.Fail(tt.fault, tt.times)
+			fake := &secrettest.Google{}
+			fake.Put(name, []byte("content"))
+			fake.Fail(tt.fault, tt.times)
 			start := time.Now()
-			_, err := at(t, serve(t, double), name).Fetch(t.Context())
-			if ok := err == nil; ok != tt.ok || double.Calls() != tt.calls {
-				t.Errorf("%d calls, %v", double.Calls(), err)
+			_, err := at(t, serve(t, fake), name).Fetch(t.Context())
+			if ok := err == nil; ok != tt.ok || fake.Calls() != tt.calls {
+				t.Errorf("%d calls, %v", fake.Calls(), err)
 			}
 			if took := time.Since(start); took > time.Second {
 				t.Errorf("it took %v of the two seconds", took)
@@ -138,18 +138,18 @@ func TestDamagedAmongOthers(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
-			double := &secrettest.Google{}
-			double.Put(name, []byte("content"))
+			fake := &secrettest.Google{}
+			fake.Put(name, []byte("content"))
 			left := tt.faults
 			_, err := at(t, serve(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 				if len(left) > 0 {
-					double.Fail(left[0], 1)
+					fake.Fail(left[0], 1)
 					left = left[1:]
 				}
-				double.ServeHTTP(w, r)
+				fake.ServeHTTP(w, r)
 			})), name).Fetch(t.Context())
-			if ok := err == nil; ok != tt.ok || double.Calls() != tt.calls {
-				t.Errorf("%d calls, %v", double.Calls(), err)
+			if ok := err == nil; ok != tt.ok || fake.Calls() != tt.calls {
+				t.Errorf("%d calls, %v", fake.Calls(), err)
 			}
 		})
 	}
@@ -253,9 +253,9 @@ func TestUnreachable(t *testing.T) {
 }
 
 func ExampleOpen() {
-	double := &secrettest.Google{} // stands in for Google
-	double.Put("projects/orga/secrets/api-key", []byte("sk_orga_ai_test\n"))
-	srv := httptest.NewServer(double)
+	fake := &secrettest.Google{} // a fake of Google
+	fake.Put("projects/orga/secrets/api-key", []byte("sk_orga_ai_test\n"))
+	srv := httptest.NewServer(fake)
 	defer srv.Close()
 	lookup := environment("ORGA_GCPSM_ENDPOINT", srv.URL)
 

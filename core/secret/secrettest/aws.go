@@ -12,15 +12,16 @@ import (
 	"time"
 )
 
-// AWS is a double of AWS Secrets Manager: GetSecretValue of its JSON 1.1 protocol. It demands a request
-// signed for Secrets Manager (the signature itself is not checked). Its error messages repeat the
-// secret, as the real one's never would: what hands them on is found.
+// AWS is a fake of AWS Secrets Manager: GetSecretValue in its JSON 1.1 protocol. It requires a request that
+// is signed for Secrets Manager, but does not verify the signature. Unlike those of the real service, its
+// error messages repeat the secret, so that a test finds code that hands them on.
 //
-// The zero AWS is ready for use; set its fields before. It is safe for concurrent use.
+// The zero AWS is ready for use. Set its fields before the first request; its methods are safe for
+// concurrent use.
 type AWS struct {
 	Control
-	AccessKeyID string // the only one that is let in; "" for any
-	Region      string // the only one that a request may be signed for; "" for any
+	AccessKeyID string // the only one accepted; "" accepts any
+	Region      string // the only one that a request may be signed for; "" accepts any
 
 	mu      sync.Mutex
 	secrets map[string]*awsSecret
@@ -44,17 +45,18 @@ const (
 	awsPending  = "AWSPENDING"
 )
 
-// Put makes text the current version of a secret and the one before AWSPREVIOUS, and tells its id.
+// Put makes text the current version of a secret, and the former one AWSPREVIOUS. It returns the version's
+// id.
 func (a *AWS) Put(name, text string) (version string) {
 	return a.put(name, awsCurrent, &awsVersion{text: &text})
 }
 
-// PutBinary is Put of a binary secret.
+// PutBinary is Put for a binary secret.
 func (a *AWS) PutBinary(name string, content []byte) (version string) {
 	return a.put(name, awsCurrent, &awsVersion{binary: content})
 }
 
-// PutPending makes text the version that a rotation has begun to prepare.
+// PutPending makes text the AWSPENDING version, which a rotation is about to make current.
 func (a *AWS) PutPending(name, text string) (version string) {
 	return a.put(name, awsPending, &awsVersion{text: &text})
 }
@@ -87,14 +89,14 @@ func (a *AWS) Delete(name string) {
 	}
 }
 
-// ARN is what a secret may be asked for by, beside its name.
+// ARN returns the ARN of a secret, which requests may use in place of its name.
 func (a *AWS) ARN(region, name string) string {
 	return "arn:aws:secretsmanager:" + region + ":123456789012:secret:" + name + "-A1b2C3"
 }
 
 var arn = regexp.MustCompile(`^arn:aws[a-z-]*:secretsmanager:[a-z0-9-]+:\d{12}:secret:(.+)-A1b2C3$`)
 
-// nameOf is the name of the secret that a caller asks for by name or ARN.
+// nameOf returns the name of a secret that is given by name or ARN.
 func nameOf(id string) string {
 	if parts := arn.FindStringSubmatch(id); parts != nil {
 		return parts[1]
@@ -193,7 +195,7 @@ func awsError(w http.ResponseWriter, status int, code, message string) {
 	_ = json.NewEncoder(w).Encode(map[string]string{"__type": code, "Message": message}) // the caller may have left
 }
 
-// uuid makes a random one, the shape of AWS's version and request ids.
+// uuid returns a random UUID, the form of AWS's version and request ids.
 func uuid() string {
 	b := make([]byte, 16)
 	_, _ = rand.Read(b) // never fails

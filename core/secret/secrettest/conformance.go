@@ -12,35 +12,35 @@ import (
 	"github.com/orga-session/orga-session/core/secret"
 )
 
-// Store is one secret in a store, seen from its owner's side. Put and Delete end the test that cannot
-// go on without them.
+// Store is one secret in a store, with its owner's side. Put and Delete fail the test with t if they do not
+// succeed.
 type Store interface {
-	// Source is the Source under test, of this secret.
+	// Source returns a Source of this secret, which is under test.
 	Source() secret.Source
-	// Put makes content the secret's current version; the first Put makes the secret.
+	// Put makes content the secret's current version; the first Put creates the secret.
 	Put(t testing.TB, content string)
-	// Delete takes the secret away.
+	// Delete deletes the secret.
 	Delete(t testing.TB)
 }
 
-// prompt is how soon a Fetch that may not go on returns.
+// prompt is how soon a Fetch with a canceled context must return.
 const prompt = time.Second
 
-// Conformance tests whether a Source keeps what secret.Source promises. Each test has a store of its
-// own from open.
+// Conformance tests that a Source does what [secret.Source] requires. open returns a new store for each
+// test.
 func Conformance(t *testing.T, open func(t *testing.T) Store) {
 	t.Helper()
 	for _, tt := range []struct {
 		name string
 		test func(*testing.T, Store)
 	}{
-		{"the content comes as it was put", exact},
-		{"a version stands for one content", versions},
-		{"a rotation is seen at the next fetch", rotation},
-		{"a secret that is not there is an error of a kind", absent},
-		{"a caller that left is not waited for", left},
-		{"callers do not mix", together},
-		{"nothing that is printed holds the content", silent},
+		{"the content is returned as it was put", exact},
+		{"a version identifies one content", versions},
+		{"the next fetch sees a rotation", rotation},
+		{"a missing secret is a permanent error", missing},
+		{"a canceled fetch returns promptly", canceled},
+		{"concurrent fetches do not mix", concurrent},
+		{"nothing printed contains the content", redacted},
 	} {
 		t.Run(tt.name, func(t *testing.T) { tt.test(t, open(t)) })
 	}
@@ -58,17 +58,17 @@ func fetch(t *testing.T, src secret.Source) secret.Secret {
 
 func exact(t *testing.T, s Store) {
 	for name, content := range map[string]string{
-		"a key":          "sk_orga_ai_test_conformance",
-		"a line break":   "sk_orga_ai_test_conformance\n",
-		"a document":     "{\"apiKey\": \"a\\u0062c\",\r\n\t\"é\": \"\U0001F511\"}",
-		"a byte order":   "\ufeffsk_orga_ai_test_conformance",
-		"almost 64 KiB":  strings.Repeat("0123456789abcdef", 4<<10-1),
-		"one letter":     "x",
-		"blanks outside": "  x  ",
+		"a key":         "sk_orga_ai_test_conformance",
+		"a line break":  "sk_orga_ai_test_conformance\n",
+		"a document":    "{\"apiKey\": \"a\\u0062c\",\r\n\t\"é\": \"\U0001F511\"}",
+		"a byte order":  "\ufeffsk_orga_ai_test_conformance",
+		"almost 64 KiB": strings.Repeat("0123456789abcdef", 4<<10-1),
+		"one letter":    "x",
+		"outer spaces":  "  x  ",
 	} {
 		s.Put(t, content)
 		if got := fetch(t, s.Source()); got.Value.Reveal() != content {
-			t.Errorf("%s: the content, %d bytes, came as %d others", name, len(content), len(got.Value.Reveal()))
+			t.Errorf("%s: put %d bytes, fetched %d other bytes", name, len(content), len(got.Value.Reveal()))
 		}
 	}
 }
@@ -78,17 +78,17 @@ func versions(t *testing.T, s Store) {
 	src := s.Source()
 	first := fetch(t, src)
 	if first.Version == "" {
-		t.Error("a version is empty")
+		t.Error("the version is empty")
 	}
 	if again := fetch(t, src); again.Version != first.Version {
-		t.Errorf("one content has the versions %q and %q", first.Version, again.Version)
+		t.Errorf("one content has versions %q and %q", first.Version, again.Version)
 	}
 	if other := fetch(t, s.Source()); other.Version != first.Version {
-		t.Errorf("another Source of the same secret has the version %q, not %q", other.Version, first.Version)
+		t.Errorf("another Source of the same secret has version %q, not %q", other.Version, first.Version)
 	}
 	s.Put(t, "second content")
 	if second := fetch(t, src); second.Version == first.Version {
-		t.Errorf("two contents have one version, %q", first.Version)
+		t.Errorf("two contents have version %q", first.Version)
 	}
 }
 
@@ -100,20 +100,20 @@ func rotation(t *testing.T, s Store) {
 		content := fmt.Sprint("content after rotation ", n)
 		s.Put(t, content)
 		if got := fetch(t, src); got.Value.Reveal() != content {
-			t.Fatalf("after rotation %d the content is another", n)
+			t.Fatalf("after rotation %d the content is not the current one", n)
 		}
 	}
 }
 
-func absent(t *testing.T, s Store) {
+func missing(t *testing.T, s Store) {
 	check := func(when string) {
 		t.Helper()
 		got, err := s.Source().Fetch(t.Context())
 		if !errors.Is(err, secret.ErrPermanent) && !errors.Is(err, secret.ErrMisconfigured) {
-			t.Errorf("%s: the error is %v, neither ErrPermanent nor ErrMisconfigured", when, err)
+			t.Errorf("%s: the error is %v, want ErrPermanent or ErrMisconfigured", when, err)
 		}
 		if got.Version != "" || got.Value.Reveal() != "" {
-			t.Errorf("%s: an error came with a secret", when)
+			t.Errorf("%s: the error comes with a secret", when)
 		}
 	}
 	check("before it was put")
@@ -123,35 +123,35 @@ func absent(t *testing.T, s Store) {
 	check("deleted")
 }
 
-func left(t *testing.T, s Store) {
+func canceled(t *testing.T, s Store) {
 	s.Put(t, "content")
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	start := time.Now()
 	_, err := s.Source().Fetch(ctx)
 	if err != nil && !errors.Is(err, context.Canceled) {
-		t.Errorf("the error is %v, not the context's", err)
+		t.Errorf("the error is %v, want the context's", err)
 	}
 	if took := time.Since(start); took > prompt {
 		t.Errorf("it took %v", took)
 	}
 }
 
-func together(t *testing.T, s Store) {
+func concurrent(t *testing.T, s Store) {
 	s.Put(t, "content")
 	src := s.Source()
 	var wg sync.WaitGroup
 	for range 20 {
 		wg.Go(func() {
 			if got, err := src.Fetch(t.Context()); err != nil || got.Value.Reveal() != "content" {
-				t.Errorf("one of 20 callers failed, or has another's content: %v", err)
+				t.Errorf("one of 20 fetches failed or returned another content: %v", err)
 			}
 		})
 	}
 	wg.Wait()
 }
 
-func silent(t *testing.T, s Store) {
+func redacted(t *testing.T, s Store) {
 	const content = "sk_orga_ai_test_canary_of_conformance"
 	s.Put(t, content)
 	src := s.Source()
@@ -161,7 +161,7 @@ func silent(t *testing.T, s Store) {
 	for _, verb := range []string{"%v", "%+v", "%#v", "%s", "%q"} {
 		for what, v := range map[string]any{"the Source": src, "a Secret": got, "an error": err} {
 			if how := Leak(fmt.Sprintf(verb, v), content); how != "" {
-				t.Errorf("%s, printed with %s, holds the content in %s", what, verb, how)
+				t.Errorf("%s, printed with %s, contains the content in %s", what, verb, how)
 			}
 		}
 	}

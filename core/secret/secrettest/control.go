@@ -5,20 +5,20 @@ import (
 	"sync"
 )
 
-// Fault is a way in which a store breaks.
+// Fault is a way in which a fake fails.
 type Fault int
 
 // The faults.
 const (
 	Healthy    Fault = iota
 	Down             // answers 500
-	Hanging          // does not answer, and keeps the connection
-	Throttling       // answers that there are too many calls
-	Denied           // answers that the caller may not read the secret
-	Damaged          // answers with something broken: AWS with half of its JSON, Google with a wrong checksum
+	Hanging          // keeps the connection and does not answer
+	Throttling       // answers that there are too many requests
+	Denied           // answers that access is denied
+	Damaged          // AWS answers with half of its JSON, Google with a wrong checksum
 )
 
-// Control is a double's other side: it counts and breaks. It is safe for concurrent use.
+// Control counts the requests of a fake and makes them fail. It is safe for concurrent use.
 type Control struct {
 	mu    sync.Mutex
 	calls int
@@ -26,21 +26,21 @@ type Control struct {
 	left  int
 }
 
-// Calls counts the requests so far for a secret, those that failed among them.
+// Calls returns the number of authenticated requests so far, failed ones included.
 func (c *Control) Calls() int {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.calls
 }
 
-// Fail breaks the next calls, or with 0 all that come until the next Fail.
+// Fail makes the next calls fail; with 0, all until the next Fail.
 func (c *Control) Fail(f Fault, calls int) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.fault, c.left = f, calls
 }
 
-// call counts a call and says how it fails.
+// call counts a call and returns its fault.
 func (c *Control) call() Fault {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -54,6 +54,5 @@ func (c *Control) call() Fault {
 	return f
 }
 
-// hang keeps a caller waiting until it leaves. The request's body must have been read: only then does
-// the server see that.
+// hang returns when the client leaves, which the server notices only after the request's body was read.
 func hang(r *http.Request) { <-r.Context().Done() }

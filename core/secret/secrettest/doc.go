@@ -1,8 +1,7 @@
-// Package secrettest is what tests of secrets need: Conformance, the suite that every secret.Source
-// passes; AWS and Google, doubles of the two stores that speak their protocols over HTTP, and break
-// on demand; Leak, which finds a key in what a program put out.
+// Package secrettest is for tests of secrets. [Conformance] is the suite that every [secret.Source] passes;
+// [AWS] and [Google] are fakes of the two stores, which speak their protocols over HTTP and fail on demand;
+// [Leak] finds a key in any output of a program.
 //
-// The doubles are plain http.Handlers, of use to a test through httptest.NewServer and to a program
-// through http.Serve. Point a program at them with AWS_ENDPOINT_URL_SECRETS_MANAGER and
-// ORGA_GCPSM_ENDPOINT.
+// The fakes are http.Handlers: run one with [net/http/httptest.NewServer], and point the code under test at it with
+// AWS_ENDPOINT_URL_SECRETS_MANAGER or ORGA_GCPSM_ENDPOINT.
 package secrettest

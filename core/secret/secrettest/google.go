@@ -9,13 +9,14 @@ import (
 	"sync"
 )
 
-// Google is a double of Google Secret Manager: AccessSecretVersion of its REST API. Its error messages
-// repeat the secret, as the real one's never would: what hands them on is found.
+// Google is a fake of Google Secret Manager: AccessSecretVersion in its REST API. Unlike those of the real
+// service, its error messages repeat the secret, so that a test finds code that hands them on.
 //
-// The zero Google is ready for use; set its field before. It is safe for concurrent use.
+// The zero Google is ready for use. Set its field before the first request; its methods are safe for
+// concurrent use.
 type Google struct {
 	Control
-	AccessToken string // the only one that is let in; "" for callers without any
+	AccessToken string // the only one accepted; "" accepts requests without one
 
 	mu      sync.Mutex
 	secrets map[string][]*googleVersion // by projects/P/secrets/S
@@ -26,7 +27,7 @@ type googleVersion struct {
 	disabled bool
 }
 
-// Put adds a version to the secret projects/P/secrets/S and tells its number.
+// Put adds a version to the secret projects/P/secrets/S and returns its number.
 func (g *Google) Put(name string, content []byte) (version string) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -37,7 +38,7 @@ func (g *Google) Put(name string, content []byte) (version string) {
 	return strconv.Itoa(len(g.secrets[name]))
 }
 
-// Disable disables the latest version of a secret: it stays the latest, and cannot be read.
+// Disable disables the latest version of a secret. It remains the latest, and cannot be read.
 func (g *Google) Disable(name string) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -46,7 +47,7 @@ func (g *Google) Disable(name string) {
 	}
 }
 
-// Delete deletes a secret with all of its versions.
+// Delete deletes a secret and all of its versions.
 func (g *Google) Delete(name string) {
 	g.mu.Lock()
 	defer g.mu.Unlock()

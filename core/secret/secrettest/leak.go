@@ -7,9 +7,9 @@ import (
 	"strings"
 )
 
-// Leak tells in which form output holds key: plain, hex, base64 (wherever in a longer text it was
-// encoded), or as an escaped part of a URL; "" for none. Use a key of 12 characters and more: a part of
-// a short one occurs by chance.
+// Leak returns the form in which output contains key: plain text, hex, base64 (also as part of a longer
+// encoded text) or escaped in a URL; "" if it does not. Use a key of at least 12 characters; the encoding of
+// a shorter one may occur by chance.
 func Leak(output, key string) string {
 	if strings.Contains(output, key) {
 		return "plain text"
@@ -18,8 +18,8 @@ func Leak(output, key string) string {
 		return "hex"
 	}
 	for shift := range 3 {
-		// Base64 turns three bytes into four letters: what stands before the key shifts it within the
-		// three, and the letters that it shares with its neighbours differ.
+		// Base64 encodes three bytes as four characters. The bytes before the key shift it within the three;
+		// characters that it shares with its neighbors are left out.
 		encoded := base64.RawStdEncoding.EncodeToString([]byte(strings.Repeat("\x00", shift) + key))
 		encoded = encoded[(shift*8+5)/6:]
 		encoded = encoded[:len(encoded)-1]

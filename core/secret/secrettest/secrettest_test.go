@@ -43,8 +43,8 @@ func TestLeak(t *testing.T) {
 	}
 }
 
-// What the doubles refuse shows in the status and the error's name.
-func TestDoublesAreStrict(t *testing.T) {
+// The fakes refuse what the real stores refuse, with their status and error code.
+func TestFakesAreStrict(t *testing.T) {
 	aws := &secrettest.AWS{AccessKeyID: "AKIATEST", Region: "eu-central-1"}
 	google := &secrettest.Google{AccessToken: "granted"}
 	aws.Put("orga", "content")
@@ -93,6 +93,6 @@ func TestDoublesAreStrict(t *testing.T) {
 		})
 	}
 	if aws.Calls() != 4 || google.Calls() != 2 {
-		t.Errorf("%d and %d calls were counted, want 4 and 2: who is not let in asks for no secret", aws.Calls(), google.Calls())
+		t.Errorf("%d and %d calls counted, want 4 and 2: only authenticated requests count", aws.Calls(), google.Calls())
 	}
 }
