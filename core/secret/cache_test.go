@@ -254,16 +254,25 @@ func TestCacheRotation(t *testing.T) {
 			b.want("after the limit", "")
 		})
 	}
-	run(t, "a fetch that a freeze interrupted is as old as its question", func(b bench) {
+	run(t, "a fetch that a freeze interrupted is as old as its start", func(b bench) {
 		var ahead atomic.Int64
 		b.SetClock(func() time.Time { return time.Now().Add(time.Duration(ahead.Load())) })
 		done := make(chan struct{})
 		go func() { b.want("the caller that was frozen", "v1"); close(done) }()
 		synctest.Wait()
-		ahead.Store(int64(time.Hour)) // the freeze; timers stand still
+		ahead.Store(int64(30 * time.Hour)) // the freeze, longer than any value may be served; timers stand still
 		<-done
 		b.store.rotate("v2")
 		b.want("the next caller", "v2")
+	})
+}
+
+// Its readers do not even wait for each other.
+func TestCacheWarmTakesNoLock(t *testing.T) {
+	run(t, "warm", func(b bench) {
+		b.want("at first", "v1")
+		defer b.Lock()()
+		b.want("while another goroutine has the lock", "v1")
 	})
 }
 
@@ -382,6 +391,16 @@ func TestCacheOutage(t *testing.T) {
 		if got, err := b.Get(ctx); err != nil || got.Version != "v2" {
 			b.Errorf("version %q, %v; want v2", got.Version, err)
 		}
+	})
+	run(t, "a value whose limit passes during a fetch that fails is not served", func(b bench) {
+		start := time.Now()
+		b.want("at first", "v1")
+		b.store.fail(secret.ErrPermanent)
+		time.Sleep(past)
+		b.want("refused", "v1")
+		time.Sleep(2*ttl - time.Since(start) - 50*time.Millisecond)
+		b.want("at the limit", "")
+		b.fetched("at the limit", 3)
 	})
 	run(t, "fault 4: the caller that started the fetch goes away", func(b bench) {
 		ctx, leave := context.WithCancel(b.Context())
