@@ -134,6 +134,12 @@ func newBuilder(ctx context.Context, cfg Config, drivers Drivers) *builder {
 	for _, warning := range cfg.warnings {
 		b.log.Warn("unknown setting", "cause", warning)
 	}
+	for _, name := range []string{"HTTPS_PROXY", "https_proxy"} {
+		if proxy, _ := cfg.Lookup(name); proxy != "" && drivers.Transport == nil {
+			b.log.Warn("proxy ignored", "cause", name+" is set, and the endpoint connects directly")
+			break
+		}
+	}
 	for _, fault := range cfg.faults {
 		b.keepFault(fault)
 	}

@@ -1,6 +1,9 @@
 package core_test
 
 import (
+	"bytes"
+	"log/slog"
+	"net/http"
 	"os"
 	"regexp"
 	"strings"
@@ -69,6 +72,34 @@ func TestUnknownVariables(t *testing.T) {
 		if log := d.log.String(); strings.Contains(log, "is not a setting") != (tt.warning != "") || !strings.Contains(log, tt.warning) || strings.Contains(log, "s3cr3t") {
 			t.Errorf("%s: want the warning %q in\n%s", tt.variable, tt.warning, log)
 		}
+	}
+}
+
+// A proxy of the environment is not used, which the log says once; a transport of the program's may use one.
+func TestProxyIsIgnored(t *testing.T) {
+	const proxy = "http://user:s3cr3t-value@127.0.0.1:9"
+	for _, tt := range []struct {
+		name    string
+		set     env
+		drivers core.Drivers
+		want    int
+	}{
+		{"none", nil, core.Drivers{}, 0},
+		{"an empty variable", env{"HTTPS_PROXY": ""}, core.Drivers{}, 0},
+		{"in capitals", env{"HTTPS_PROXY": proxy}, core.Drivers{}, 1},
+		{"in lower case", env{"https_proxy": proxy}, core.Drivers{}, 1},
+		{"both", env{"HTTPS_PROXY": proxy, "https_proxy": proxy}, core.Drivers{}, 1},
+		{"with a transport", env{"HTTPS_PROXY": proxy}, core.Drivers{Transport: http.DefaultTransport}, 0},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			var log bytes.Buffer
+			cfg := core.ConfigFromEnv(core.Env(tt.set))
+			cfg.Log, cfg.NoWarmUp = slog.New(slog.NewJSONHandler(&log, nil)), true
+			core.New(t.Context(), cfg, tt.drivers)
+			if n := strings.Count(log.String(), "proxy ignored"); n != tt.want || strings.Contains(log.String(), "s3cr3t") {
+				t.Errorf("%d warnings, want %d, and no value:\n%s", n, tt.want, &log)
+			}
+		})
 	}
 }
 

@@ -44,8 +44,7 @@ const (
 // meanwhile, that host's idle connections are dropped: what swallowed one has swallowed all. And one
 // connection can be opened ahead, by Warm, with nothing sent on it.
 //
-// No proxy is used, whatever HTTPS_PROXY says: the environment is read in one place, and a proxy
-// would resolve the names that a guard must see.
+// It ignores HTTPS_PROXY: a proxy would resolve the names whose addresses a guard must see.
 type Transport struct {
 	hosts  sync.Map // name → *host, of those that the settings name
 	dialer net.Dialer
