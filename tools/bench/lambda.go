@@ -1,3 +1,5 @@
+//go:build linux
+
 package main
 
 import (
@@ -5,108 +7,119 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
+	"math"
 	"net/http"
+	"net/http/httptest"
+	"slices"
+	"syscall"
 	"time"
 
-	"github.com/orga-session/orga-session/tools/bench/proc"
-	"github.com/orga-session/orga-session/tools/bench/standin"
+	"github.com/orga-session/orga-session/tools/fakeorga"
 	"github.com/orga-session/orga-session/tools/lambdaruntime"
 )
 
-// start is what one instance of a Lambda function did, from its spawn to its end.
-type start struct {
-	Init   float64 // until it asked for an event, milliseconds
-	First  float64 // until its first answer, the key fetched, milliseconds
-	Used   float64 // CPU until then, milliseconds
-	Warm50 float64 // of the invocations after that, milliseconds
-	Warm99 float64
-	CPU    float64 // of each of those, microseconds
-	Peak   float64 // resident memory, MB
-	Files  float64 // of what is resident at the end, the pages of the program's files, MB
+// life is what one instance of a Lambda function did, from its spawn to its end.
+type life struct {
+	Init    float64 // ms from the spawn until it asked for an event
+	First   float64 // ms from the spawn until its first answer
+	Used    float64 // ms of CPU until then
+	CPU     float64 // µs of a warm invocation
+	Peak    float64 // MB resident
+	latency []time.Duration
 }
 
-// function is a running instance. Its Orga speaks TLS and does not wait.
+func initTime(s life) float64    { return s.Init }
+func used(s life) float64        { return s.Used }
+func warmCPU(s life) float64     { return s.CPU }
+func peak(s life) float64        { return s.Peak }
+func firstAnswer(s life) float64 { return s.First }
+func warmP50(s life) float64     { return quantile(s.latency, 0.5) }
+func warmP99(s life) float64     { return quantile(s.latency, 0.99) }
+
+// billed is the mean time of a warm invocation as Lambda bills it, each rounded up to a millisecond.
+func billed(s life) float64 {
+	var sum float64
+	for _, d := range s.latency {
+		sum += math.Ceil(float64(d) / 1e6)
+	}
+	return sum / float64(len(s.latency))
+}
+
+// function is a running instance. Its Orga and its Secrets Manager speak TLS.
 type function struct {
-	*proc.Process
+	*process
 	api     *lambdaruntime.API
-	orga    *standin.Orga
-	secrets func() // stops the Secrets Manager
+	orga    *fakeorga.API
+	secrets *httptest.Server
 }
 
-func (l *lab) startFunction(peer string, quota *proc.Quota) (*function, error) {
-	orga, err := l.startStandin(secure)
+func (l *lab) startFunction(name string, q *quota, wait time.Duration) (*function, error) {
+	orga, err := fakeorga.Start(fakeorga.Options{Certificate: &l.certificate})
 	if err != nil {
 		return nil, err
 	}
-	secretsURL, stop, err := standin.StartSecretsManager()
+	orga.SetDelay(wait)
+	api, err := lambdaruntime.Start("127.0.0.1:0")
 	if err != nil {
-		orga.Close()
 		return nil, err
 	}
-	f := &function{orga: orga, secrets: stop}
-	if f.api, err = lambdaruntime.Start("127.0.0.1:0"); err != nil {
-		f.Stop()
-		return nil, err
-	}
-	env := append(l.environment(orga), f.api.Env()...)
-	env = append(env, "AWS_REGION=eu-central-1", "AWS_ACCESS_KEY_ID=AKIDEXAMPLE", "AWS_SECRET_ACCESS_KEY=example",
-		"AWS_ENDPOINT_URL_SECRETS_MANAGER="+secretsURL, "ORGA_API_KEY_SOURCE=awssm:orga-api-key")
+	f := &function{orga: orga, api: api, secrets: secretsManager()}
+	env := slices.Concat(l.environment(orga), api.Env(), usual, []string{
+		"AWS_REGION=eu-central-1", "AWS_ACCESS_KEY_ID=AKIDEXAMPLE", "AWS_SECRET_ACCESS_KEY=example",
+		"AWS_ENDPOINT_URL_SECRETS_MANAGER=" + f.secrets.URL, "ORGA_API_KEY_SOURCE=awssm:orga-api-key",
+	})
 	argv, dir := []string{l.function}, l.scratch
-	if peer == peerNode {
-		argv, dir = []string{"node", "node_modules/aws-lambda-ric/index.mjs"}, l.node
-		// It polls with its client in JavaScript: its native one crashes under Node 20.
-		env = append(env, "_HANDLER=lambda.handler", "LAMBDA_TASK_ROOT="+l.node, "AWS_LAMBDA_NODEJS_USE_ALTERNATIVE_CLIENT_1=true",
+	if name == node {
+		argv, dir = []string{l.node, "node_modules/aws-lambda-ric/index.mjs"}, l.nodeDir
+		env = append(env, "_HANDLER=lambda.handler", "LAMBDA_TASK_ROOT="+l.nodeDir,
 			"AWS_LAMBDA_LOG_GROUP_NAME=/aws/lambda/local", "AWS_LAMBDA_LOG_STREAM_NAME=local")
 	}
-	if f.Process, err = proc.Start(l.ctx, proc.Place{Cores: l.cores, Quota: quota}, dir, append(env, usual...), argv...); err != nil {
-		f.Stop()
+	if f.process, err = l.launcher.start(l.ctx, q, dir, env, argv...); err != nil {
 		return nil, err
 	}
 	return f, nil
 }
 
-// Stop ends the instance and what it called; it can be half started.
-func (f *function) Stop() {
-	if f.Process != nil {
-		f.Process.Stop()
-	}
-	if f.api != nil {
-		_ = f.api.Close()
-	}
-	f.secrets()
+// close ends the instance and what it calls.
+func (f *function) close() {
+	f.stop()
+	_ = f.api.Close()
+	f.secrets.Close()
 	f.orga.Close()
 }
 
+// secretsManager serves one secret, the API key, under whatever name it is asked for. httptest has the
+// certificate that the programs under test trust.
+func secretsManager() *httptest.Server {
+	return httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", "application/x-amz-json-1.1")
+		_, _ = io.WriteString(w, `{"ARN":"arn:aws:secretsmanager:eu-central-1:000000000000:secret:orga-api-key-abcdef","Name":"orga-api-key",`+
+			`"SecretString":"`+fakeorga.Key+`","VersionId":"11111111-2222-3333-4444-555555555555","VersionStages":["AWSCURRENT"],"CreatedDate":1795420800}`)
+	}))
+}
+
 // event is an HTTP API's (payload version 2.0).
-var event, _ = json.Marshal(map[string]any{ // plain values always marshal
-	"version": "2.0", "routeKey": "$default", "rawPath": defaultPath[0], "rawQueryString": "",
-	"headers": map[string]string{"accept": "*/*", "host": "api.example.com", "origin": origin, "user-agent": "bench"},
-	"requestContext": map[string]any{
-		"accountId": "000000000000", "apiId": "api", "domainName": "api.example.com", "domainPrefix": "api",
-		"http":      map[string]string{"method": "GET", "path": defaultPath[0], "protocol": "HTTP/1.1", "sourceIp": "203.0.113.7", "userAgent": "bench"},
-		"requestId": "JKJaXmPLvHcESHA=", "routeKey": "$default", "stage": "$default",
-		"time": "23/Nov/2026:08:00:00 +0000", "timeEpoch": 1795420800000,
-	},
-	"isBase64Encoded": false,
-})
+const event = `{"version":"2.0","routeKey":"$default","rawPath":"` + defaultPath + `","rawQueryString":"","headers":{"accept":"*/*",
+"host":"api.example.com","origin":"` + origin + `","user-agent":"bench"},"requestContext":{"accountId":"000000000000","apiId":"api",
+"domainName":"api.example.com","domainPrefix":"api","http":{"method":"GET","path":"` + defaultPath + `","protocol":"HTTP/1.1",
+"sourceIp":"203.0.113.7","userAgent":"bench"},"requestId":"JKJaXmPLvHcESHA=","routeKey":"$default","stage":"$default",
+"time":"23/Nov/2026:08:00:00 +0000","timeEpoch":1795420800000},"isBase64Encoded":false}`
 
 // invoke runs one invocation and checks its answer.
-func (f *function) invoke(l *lab) error {
-	ctx, cancel := context.WithTimeout(l.ctx, time.Minute)
+func (f *function) invoke(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, time.Minute)
 	defer cancel()
 	go func() {
 		select {
-		case <-f.Done():
+		case <-f.done:
 			cancel() // an instance that has ended takes no event
 		case <-ctx.Done():
 		}
 	}()
-	response, err := f.api.Invoke(ctx, event, lambdaruntime.Options{Timeout: time.Minute})
-	if ctx.Err() != nil && l.ctx.Err() == nil {
-		return errors.New("the instance ended, or gave no answer in a minute")
-	}
+	response, err := f.api.Invoke(ctx, []byte(event), lambdaruntime.Options{Timeout: time.Minute})
 	if err != nil {
-		return err
+		return fmt.Errorf("%w; output: %s", err, &f.output)
 	}
 	var answer struct {
 		StatusCode int    `json:"statusCode"`
@@ -116,7 +129,125 @@ func (f *function) invoke(l *lab) error {
 		return err
 	}
 	if answer.StatusCode != http.StatusOK {
-		return fmt.Errorf("status %d: %s", answer.StatusCode, answer.Body)
+		return fmt.Errorf("status %d: %s; output: %s", answer.StatusCode, answer.Body, &f.output)
 	}
-	return standin.Check([]byte(answer.Body))
+	return fakeorga.Check([]byte(answer.Body))
+}
+
+// live runs an instance: its start, and so many invocations after the first.
+func (l *lab) live(name string, q *quota, wait time.Duration, invocations int) (s life, err error) {
+	f, err := l.startFunction(name, q, wait)
+	if err != nil {
+		return s, err
+	}
+	defer f.close()
+	ready := make(chan float64, 1)
+	go func() {
+		select {
+		case <-f.api.Ready():
+		case <-f.done:
+		}
+		ready <- milliseconds(time.Since(f.spawned))
+	}()
+	if err := f.invoke(l.ctx); err != nil {
+		return s, err
+	}
+	s.First, s.Init = milliseconds(time.Since(f.spawned)), <-ready
+	began, err := f.cpu()
+	if err != nil {
+		return s, err
+	}
+	s.Used = milliseconds(began)
+	for range invocations {
+		time.Sleep(2 * time.Millisecond) // the instance asks for its next event meanwhile, which no caller waits for
+		at := time.Now()
+		if err := f.invoke(l.ctx); err != nil {
+			return s, err
+		}
+		s.latency = append(s.latency, time.Since(at))
+	}
+	ended, cerr := f.cpu()
+	s.CPU = float64((ended - began).Nanoseconds()) / 1e3 / float64(invocations)
+	var merr error
+	s.Peak, merr = f.memory()
+	return s, errors.Join(cerr, merr)
+}
+
+func milliseconds(d time.Duration) float64 { return float64(d.Nanoseconds()) / 1e6 }
+
+// lives are the instances of one function, one a round.
+type lives []life
+
+// instances lets the two functions take turns.
+func (l *lab) instances(q *quota, wait time.Duration, starts, invocations int) (map[string]lives, error) {
+	all, names := make(map[string]lives), []string{ours, node}
+	for round := range starts {
+		for i := range names {
+			name := names[(i+round)%len(names)]
+			s, err := l.live(name, q, wait, invocations)
+			if err != nil {
+				return nil, fmt.Errorf("%s: %w", name, err)
+			}
+			all[name] = append(all[name], s)
+		}
+	}
+	return all, nil
+}
+
+func (l *lab) measureLambda(r *results) (err error) {
+	r.Lambda, err = l.instances(nil, 0, l.starts, l.invocations)
+	return err
+}
+
+// size is a Lambda function's memory in MB, which sets its CPU, and Orga's delay.
+type size struct {
+	megabytes int
+	delay     time.Duration
+}
+
+var sizes = []size{{128, 0}, {128, delay}, {256, delay}}
+
+// measureSmallLambda compares the functions with the CPU that Lambda gives small ones.
+func (l *lab) measureSmallLambda(r *results) error {
+	for _, s := range sizes {
+		q, err := newQuota(s.megabytes)
+		if err != nil {
+			r.NoQuota = fmt.Sprintf("cgroups cannot be written here, which takes root (%v)", err)
+			return nil //nolint:nilerr // the report says so and has the rest
+		}
+		l.progress("  %d MB, Orga's delay %v", s.megabytes, s.delay)
+		r.Small[s], err = l.instances(q, s.delay, l.smallStarts, l.smallInvocations)
+		if err := errors.Join(err, q.close()); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// measureFreezes stops an instance, closes its connections to Orga, hands it an event and lets it go on, as
+// Lambda thaws an instance whose connections have ended meanwhile.
+func (l *lab) measureFreezes(r *results) error {
+	for _, name := range []string{ours, node} {
+		f, err := l.startFunction(name, nil, 0)
+		if err != nil {
+			return err
+		}
+		defer f.close()
+		if err := f.invoke(l.ctx); err != nil {
+			return err
+		}
+		for range l.freezes {
+			time.Sleep(2 * time.Millisecond)
+			f.signal(syscall.SIGSTOP)
+			f.orga.CloseConnections(false)
+			answered := make(chan error, 1)
+			go func() { answered <- f.invoke(l.ctx) }()
+			time.Sleep(5 * time.Millisecond) // the event and the ends of the connections arrive before it wakes
+			f.signal(syscall.SIGCONT)
+			if <-answered != nil {
+				r.Failures[name]++
+			}
+		}
+	}
+	return nil
 }

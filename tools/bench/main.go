@@ -1,10 +1,8 @@
+//go:build linux
+
 // Command bench measures the endpoint against its Node peer, on this machine, in one run, and writes
-// docs/benchmarks.md. It needs Linux, two cores, Go, Node and npm.
-//
-// The method, which docs/benchmarks.md has in full: the process under test is alone on one core, all
-// else (the load generator and the stand-in for Orga, this process) on the other; the peers take turns
-// round by round; every answer is checked; medians are shown with their spread, and what is compared
-// is compared inside a round.
+// docs/benchmarks.md, which describes the method. It needs Linux, root (or a user namespace), two cores,
+// Go, Node and npm.
 package main
 
 import (
@@ -19,29 +17,34 @@ import (
 	"time"
 )
 
-const usage = `Usage: go run ./bench [-quick] [-out FILE]
+const usage = `Usage: go run ./bench [-quick]
 
-Measures the endpoint against Express 5 and against a Lambda function on Node, and writes
-docs/benchmarks.md. A full run takes about ten minutes on a machine that does nothing else.
+Measures the endpoint against Express and against a Lambda function on Node, and writes docs/benchmarks.md.
+A full run takes about five minutes; the machine should do nothing else meanwhile.
 
 `
 
 // plan is how much is measured.
 type plan struct {
-	rounds      int           // of each comparison
-	slot        time.Duration // one peer's turn in a round
-	slow        time.Duration // the same where the stand-in has a delay, and answers are few
-	warm        time.Duration // before each of them, unmeasured
-	firstWarm   time.Duration // before the first round: Node's compiler needs it
-	coldStarts  int           // of each Lambda function
-	smallStarts int           // the same under the quota of 128 MB
-	invocations int           // warm ones after each start; under the quota an eighth
-	freezes     int
+	rounds    int           // of each comparison
+	growth    int           // rounds of each row on growth
+	turn      time.Duration // of one program in a round, without a delay
+	slowTurn  time.Duration // the same with a delay, where answers are few
+	warm      time.Duration // before each turn, not measured
+	firstWarm time.Duration // before the first turn of a program: Node compiles meanwhile
+
+	starts, invocations           int // of each Lambda function on a whole core
+	smallStarts, smallInvocations int // the same with the CPU of a small function
+	freezes                       int
 }
 
 var (
-	full  = plan{5, time.Second, 2500 * time.Millisecond, 250 * time.Millisecond, 3 * time.Second, 11, 3, 400, 100}
-	quick = plan{2, 500 * time.Millisecond, time.Second, 200 * time.Millisecond, time.Second, 3, 1, 160, 20}
+	full = plan{rounds: 5, growth: 3, turn: 800 * time.Millisecond, slowTurn: 2 * time.Second,
+		warm: 200 * time.Millisecond, firstWarm: 2 * time.Second,
+		starts: 9, invocations: 150, smallStarts: 3, smallInvocations: 40, freezes: 100}
+	quick = plan{rounds: 2, growth: 1, turn: 300 * time.Millisecond, slowTurn: 600 * time.Millisecond,
+		warm: 100 * time.Millisecond, firstWarm: 500 * time.Millisecond,
+		starts: 2, invocations: 50, smallStarts: 1, smallInvocations: 10, freezes: 20}
 )
 
 func main() {
@@ -49,15 +52,13 @@ func main() {
 		fmt.Fprint(flag.CommandLine.Output(), usage)
 		flag.PrintDefaults()
 	}
-	fast := flag.Bool("quick", false, "fewer rounds, about two minutes; prints the report and writes no `file` unless -out is given")
-	out := flag.String("out", "", "write the report to this `file` (default docs/benchmarks.md)")
+	fast := flag.Bool("quick", false, "about one minute; prints the report instead of writing it")
 	flag.Parse()
-	p := full
-	if *fast {
-		p = quick
-	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	err := run(ctx, p, *out, *fast)
+	err := run(ctx, *fast)
+	if ctx.Err() != nil {
+		err = errors.New("interrupted")
+	}
 	stop()
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "bench:", err)
@@ -65,44 +66,47 @@ func main() {
 	}
 }
 
-func run(ctx context.Context, p plan, out string, fast bool) (err error) {
+func run(ctx context.Context, fast bool) error {
+	p := full
+	if fast {
+		p = quick
+	}
 	l, err := newLab(ctx, p)
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, l.close()) }()
-	r := &results{Plan: p, Quick: fast, Began: time.Now(), Machine: l.machine()}
+	defer l.close()
+	r := &results{Plan: p, Quick: fast, Began: time.Now(), Zipped: l.zipped,
+		Servers: make(map[load]map[string]series), Small: make(map[size]map[string]lives), Failures: make(map[string]int)}
+	if r.Machine, err = l.machine(); err != nil {
+		return err
+	}
 	for _, part := range []struct {
-		name string
-		do   func(*results) error
+		name    string
+		measure func(*results) error
 	}{
-		{"servers", l.measureServers},
-		{"clients, 1 to 256", l.measureClients},
-		{"tenants, 1 to 1,000", l.measureTenants},
-		{"policies", l.measurePolicies},
+		{"servers over HTTP", l.measurePlain},
+		{"servers over TLS", l.measureTLS},
+		{"growth", l.measureGrowth},
 		{"a CPU profile", l.measureProfile},
-		{"Lambda", l.measureLambda},
-		{"Lambda with the CPU of 128 MB", l.measureSmallLambda},
+		{"Lambda on a whole core", l.measureLambda},
+		{"Lambda with the CPU of 128 and 256 MB", l.measureSmallLambda},
 		{"Lambda, frozen and thawed", l.measureFreezes},
 	} {
-		l.say("measuring %s", part.name)
-		if err := part.do(r); err != nil {
-			if ctx.Err() != nil {
-				return errors.New("interrupted")
-			}
+		l.progress("measuring %s", part.name)
+		if err := part.measure(r); err != nil {
 			return fmt.Errorf("%s: %w", part.name, err)
 		}
 	}
-	r.Took = time.Since(r.Began)
-	fmt.Print("\n", r.table())
-	switch {
-	case out == "" && fast:
-		return nil
-	case out == "":
-		out = filepath.Join(l.root, "docs", "benchmarks.md")
-	}
-	if err := os.MkdirAll(filepath.Dir(out), 0o755); err != nil {
+	r.Took = time.Since(r.Began).Round(time.Second)
+	page, err := r.page()
+	if err != nil {
 		return err
 	}
-	return os.WriteFile(out, []byte(r.markdown()), 0o644)
+	if fast {
+		_, err := os.Stdout.Write(page)
+		return err
+	}
+	l.progress("writing docs/benchmarks.md")
+	return os.WriteFile(filepath.Join(l.root, "docs", "benchmarks.md"), page, 0o644)
 }

@@ -1,10 +1,10 @@
-// Command soak holds the endpoint under load while its upstream misbehaves, and fails when a request
-// was lost that its time could have saved, or a goroutine was.
+// Command soak keeps the endpoint under load while Orga fails at random. It fails if a request was lost that
+// the endpoint could have answered in time, or if goroutines leak.
 //
 //	go run ./soak -for 10m
 //
-// 64 clients ask without end. Of the calls to Orga, 5 % are reset, 5 % answered with 503 and 2 % never;
-// every 20 s all connections to it are closed or reset. Everything runs on 127.0.0.1, in this process.
+// 64 clients send requests without end. Of the calls to Orga, 5 % are reset, 5 % are answered with 503 and 2 %
+// hang; every 20 s all connections to it are closed or reset. Everything runs on 127.0.0.1, in this process.
 package main
 
 import (
@@ -27,14 +27,15 @@ import (
 	"time"
 
 	"github.com/orga-session/orga-session/core"
-	"github.com/orga-session/orga-session/core/orga/orgatest"
+	"github.com/orga-session/orga-session/tools/bench/stats"
+	"github.com/orga-session/orga-session/tools/fakeorga"
 )
 
 func main() {
 	long := flag.Duration("for", 10*time.Minute, "how long")
-	clients := flag.Int("clients", 64, "how many ask at once")
-	cutEvery := flag.Duration("cut", 20*time.Second, "how often all upstream connections end")
-	pause := flag.Duration("pause", 100*time.Millisecond, "how long a client waits between two requests, at most")
+	clients := flag.Int("clients", 64, "how many clients send requests")
+	cutEvery := flag.Duration("cut", 20*time.Second, "how often all connections to Orga end")
+	pause := flag.Duration("pause", 100*time.Millisecond, "the longest pause of a client between two requests")
 	flag.Parse()
 	if err := run(*long, *clients, *cutEvery, *pause); err != nil {
 		fmt.Fprintln(os.Stderr, "soak:", err)
@@ -47,22 +48,17 @@ func run(long time.Duration, clients int, cutEvery, pause time.Duration) error {
 	defer stop()
 	ctx, cancel := context.WithTimeout(ctx, long)
 	defer cancel()
-	upstream := newUpstream(clients)
-	api, err := serve(upstream)
+	ledgers := newLedgers(clients)
+	orga, err := fakeorga.Start(fakeorga.Options{Fault: ledgers.fault})
 	if err != nil {
 		return err
 	}
-	defer api.Close()
-	proxy, err := orgatest.NewProxy(api.Addr)
-	if err != nil {
-		return err
-	}
-	defer proxy.Close()
+	defer orga.Close()
+	orga.SetDelay(5 * time.Millisecond)
 
-	// Each client is a tenant, so that the upstream knows by the key whose call it sees.
-	faults := new(errorLines)
-	cfg := core.ConfigFromEnv(upstream.settings("http://" + proxy.Addr()))
-	cfg.Log = slog.New(faults)
+	errorLog := new(errorLines)
+	cfg := core.ConfigFromEnv(settings(orga.URL, clients))
+	cfg.Log = slog.New(errorLog)
 	handler := core.New(ctx, cfg, core.Drivers{})
 	if err := handler.Faults(); err != nil {
 		return err
@@ -74,15 +70,15 @@ func run(long time.Duration, clients int, cutEvery, pause time.Duration) error {
 	defer endpoint.Close()
 
 	before := runtime.NumGoroutine()
-	way := &http.Transport{MaxIdleConnsPerHost: clients}
+	transport := &http.Transport{MaxIdleConnsPerHost: clients}
 	tally := newTally()
 	var wg sync.WaitGroup
-	wg.Go(func() { cut(ctx, proxy, upstream, cutEvery) })
+	wg.Go(func() { cut(ctx, orga, ledgers, cutEvery) })
 	for i := range clients {
 		c := client{
-			http:   &http.Client{Transport: way, Timeout: 10 * time.Second}, // as long as Orga's widget waits
+			http:   &http.Client{Transport: transport, Timeout: 10 * time.Second}, // as long as Orga's widget waits
 			url:    "http://" + endpoint.Addr + "/api/orga-client-secrets/" + tenant(i),
-			ledger: upstream.ledgers[i],
+			ledger: ledgers[key(i)],
 		}
 		wg.Go(func() {
 			for ctx.Err() == nil {
@@ -95,28 +91,28 @@ func run(long time.Duration, clients int, cutEvery, pause time.Duration) error {
 		})
 	}
 	wg.Wait()
-	way.CloseIdleConnections()
+	transport.CloseIdleConnections()
 	after := settle(before)
 
 	tally.print(os.Stdout)
-	fmt.Printf("upstream: %d calls, %d connections; goroutines: %d before, %d after; error lines: %d\n",
-		upstream.calls.Load(), proxy.Opened(), before, after, faults.n.Load())
+	fmt.Printf("Orga: %d calls, %d connections; goroutines: %d before, %d after; error lines: %d\n",
+		orga.Calls(), orga.Opened(), before, after, errorLog.n.Load())
 	var failed []error
 	if n := len(tally.lost); n > 0 {
-		failed = append(failed, fmt.Errorf("%d requests were lost that could have been saved", n))
+		failed = append(failed, fmt.Errorf("%d requests were lost that could have been answered", n))
 	}
 	if after > before {
 		stacks := make([]byte, 1<<20)
-		failed = append(failed, fmt.Errorf("%d goroutines are left:\n%s", after-before, stacks[:runtime.Stack(stacks, true)]))
+		failed = append(failed, fmt.Errorf("%d goroutines leaked:\n%s", after-before, stacks[:runtime.Stack(stacks, true)]))
 	}
-	if n := faults.n.Load(); n > 0 {
-		failed = append(failed, fmt.Errorf("%d error lines, the first: %s", n, *faults.first.Load()))
+	if n := errorLog.n.Load(); n > 0 {
+		failed = append(failed, fmt.Errorf("%d error lines, the first: %s", n, *errorLog.first.Load()))
 	}
 	return errors.Join(failed...)
 }
 
-// cut ends all upstream connections again and again, the one way and the other.
-func cut(ctx context.Context, proxy *orgatest.Proxy, u *upstream, every time.Duration) {
+// cut closes all connections to Orga again and again, and resets them every other time.
+func cut(ctx context.Context, orga *fakeorga.API, clients ledgers, every time.Duration) {
 	tick := time.NewTicker(every)
 	defer tick.Stop()
 	for reset := false; ; reset = !reset {
@@ -125,19 +121,15 @@ func cut(ctx context.Context, proxy *orgatest.Proxy, u *upstream, every time.Dur
 			return
 		case <-tick.C:
 		}
-		for _, l := range u.ledgers {
-			l.note("cut")
+		for _, l := range clients {
+			l.add("cut")
 		}
-		if reset {
-			proxy.Reset()
-		} else {
-			proxy.Cut()
-		}
+		orga.CloseConnections(reset)
 	}
 }
 
-// settle waits until there are no more goroutines than before, or until the endpoint's idle
-// connections (25 s) must be gone.
+// settle waits until there are no more goroutines than before, at most until the endpoint must have closed its
+// idle connections (25 s).
 func settle(before int) int {
 	for range 80 {
 		if runtime.NumGoroutine() <= before {
@@ -148,19 +140,19 @@ func settle(before int) int {
 	return runtime.NumGoroutine()
 }
 
-// client is one of those who ask.
+// client sends one request after the other.
 type client struct {
 	http   *http.Client
 	url    string
 	ledger *ledger
 }
 
-// outcome is what became of a request.
+// outcome is the outcome of a request.
 type outcome struct {
 	status int // 0: no answer at all
 	took   time.Duration
-	met    []string // the faults that its upstream calls met
-	lost   bool     // and its time could have saved it
+	met    faults
+	lost   bool // although an endpoint could have answered
 }
 
 func (c client) ask() outcome {
@@ -177,9 +169,8 @@ func (c client) ask() outcome {
 		o.status = 0
 	}
 	o.took = time.Since(start)
-	met := c.ledger.close()
-	o.met = met.all
-	o.lost = o.status != http.StatusOK && !met.hopeless()
+	o.met = c.ledger.close()
+	o.lost = o.status != http.StatusOK && !o.met.hopeless()
 	return o
 }
 
@@ -212,20 +203,15 @@ func (t *tally) add(o outcome) {
 
 func (t *tally) print(w io.Writer) {
 	slices.Sort(t.took)
-	at := func(q float64) time.Duration {
-		if len(t.took) == 0 {
-			return 0
-		}
-		return t.took[int(q*float64(len(t.took)-1))].Round(time.Millisecond)
-	}
+	at := func(q float64) time.Duration { return time.Duration(stats.Quantile(t.took, q)).Round(time.Millisecond) }
 	_, _ = fmt.Fprintf(w, "requests: %d, by status %v; p50 %v, p99 %v, longest %v\n", len(t.took), t.statuses, at(0.5), at(0.99), at(1))
-	_, _ = fmt.Fprintf(w, "of those that met a fault: %d won back, %d could not be, %d lost\n", t.won, t.hopeless, len(t.lost))
+	_, _ = fmt.Fprintf(w, "after a failed call: %d answered, %d could not be answered, %d lost\n", t.won, t.hopeless, len(t.lost))
 	for _, o := range t.lost[:min(10, len(t.lost))] {
 		_, _ = fmt.Fprintf(w, "  lost: %d after %v; met %v\n", o.status, o.took, o.met)
 	}
 }
 
-// errorLines is a slog.Handler that keeps nothing but the lines that call for a person.
+// errorLines is a slog.Handler that counts error lines and drops the others.
 type errorLines struct {
 	n     atomic.Int64
 	first atomic.Pointer[string]

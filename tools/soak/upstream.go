@@ -4,50 +4,30 @@ import (
 	"encoding/json"
 	"fmt"
 	"math/rand/v2"
-	"net/http"
-	"net/http/httptest"
 	"strings"
 	"sync"
-	"sync/atomic"
-	"time"
 
 	"github.com/orga-session/orga-session/core"
-	"github.com/orga-session/orga-session/core/orga"
-	"github.com/orga-session/orga-session/core/orga/orgatest"
+	"github.com/orga-session/orga-session/tools/fakeorga"
 )
 
 // attempts is how often the endpoint makes one call.
 const attempts = 3
 
-// upstream is an Orga API that fails at random, and keeps a ledger of whom it failed.
-type upstream struct {
-	api     orgatest.API
-	ledgers []*ledger
-	calls   atomic.Int64
-	holders sync.Map // Authorization header with a token → ledger of the client it was minted for
-}
-
-func newUpstream(clients int) *upstream {
-	u := &upstream{api: orgatest.API{Delay: 5 * time.Millisecond}}
-	for range clients {
-		u.ledgers = append(u.ledgers, new(ledger))
-	}
-	return u
-}
-
 func tenant(i int) string { return fmt.Sprintf("client-%d", i) }
 
 // key is the permanent key of client i.
-func key(i int) string { return fmt.Sprintf("%stest-soak-%d", orga.KeyPrefix, i) }
+func key(i int) string { return fakeorga.KeyPrefix + tenant(i) }
 
-// settings are an endpoint's whose tenants are the clients.
-func (u *upstream) settings(base string) core.Env {
+// settings configure an endpoint whose tenants are the clients, so that Orga can tell by the key whose call it
+// receives.
+func settings(base string, clients int) core.Env {
 	tenants := map[string]any{}
 	vars := core.Env{
-		"ORGA_API_KEY": orgatest.Key, "ORGA_BASE_URL": base, "ORGA_AUTH": "anonymous",
+		"ORGA_API_KEY": fakeorga.Key, "ORGA_BASE_URL": base, "ORGA_AUTH": "anonymous",
 		"ORGA_RATE_LIMIT": "off", "ORGA_TENANTS_SOURCE": "env:TENANTS",
 	}
-	for i := range u.ledgers {
+	for i := range clients {
 		name := fmt.Sprintf("ORGA_API_KEY_%d", i)
 		vars[name] = key(i)
 		tenants[tenant(i)] = map[string]string{"apiKeySource": "env:" + name}
@@ -57,102 +37,69 @@ func (u *upstream) settings(base string) core.Env {
 	return vars
 }
 
-func (u *upstream) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	u.calls.Add(1)
-	call, l := orga.CallICE, u.client(r)
-	if r.Method == http.MethodPost {
-		call = orga.CallMint
+// ledgers record which faults each client's calls met, by its key.
+type ledgers map[string]*ledger
+
+func newLedgers(clients int) ledgers {
+	all := make(ledgers)
+	for i := range clients {
+		all[key(i)] = new(ledger)
 	}
-	for _, f := range []struct {
-		name    string
-		percent int
-		handler http.Handler
-	}{
-		{"reset", 5, orgatest.Reset()},
-		{"503", 5, orgatest.Status(http.StatusServiceUnavailable, "")},
-		{"hang", 2, orgatest.Hang()},
-	} {
-		if rand.N(100) < f.percent {
-			l.note(string(call) + " " + f.name)
-			f.handler.ServeHTTP(w, r)
-			return
-		}
-	}
-	rec := httptest.NewRecorder()
-	u.api.ServeHTTP(rec, r)
-	var minted struct {
-		Token string `json:"ephemeral_token"`
-	}
-	if call == orga.CallMint && json.Unmarshal(rec.Body.Bytes(), &minted) == nil {
-		u.holders.Store("Bearer "+minted.Token, l)
-	}
-	if call == orga.CallICE {
-		u.holders.Delete(r.Header.Get("Authorization"))
-	}
-	w.Header().Set("Content-Type", "application/json")
-	w.WriteHeader(rec.Code)
-	_, _ = w.Write(rec.Body.Bytes())
+	return all
 }
 
-// client finds whose call it is: by the key, or by whom the token was minted for.
-func (u *upstream) client(r *http.Request) *ledger {
-	credential := r.Header.Get("Authorization")
-	if l, ok := u.holders.Load(credential); ok {
-		return l.(*ledger)
+// fault fails 12 % of the calls at random.
+func (l ledgers) fault(call fakeorga.Call) fakeorga.Fault {
+	name, fault := "", fakeorga.None
+	switch n := rand.N(100); {
+	case n < 5:
+		name, fault = "reset", fakeorga.Reset
+	case n < 10:
+		name, fault = "503", fakeorga.Unavailable
+	case n < 12:
+		name, fault = "hang", fakeorga.Hang
 	}
-	for i, l := range u.ledgers {
-		if credential == "Bearer "+key(i) {
-			return l
-		}
+	if client := l[call.Key]; client != nil && fault != fakeorga.None {
+		client.add(map[bool]string{true: "mint ", false: "ice "}[call.Mint] + name)
 	}
-	return new(ledger)
+	return fault
 }
 
-// ledger is what the one request that a client has under way has met.
+// ledger is the faults that a client's request has met so far.
 type ledger struct {
 	mu  sync.Mutex
-	met met
+	met faults
 }
 
 func (l *ledger) open() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.met = met{}
+	l.met = nil
 }
 
-func (l *ledger) note(fault string) {
+func (l *ledger) add(fault string) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.met.all = append(l.met.all, fault)
+	l.met = append(l.met, fault)
 }
 
-func (l *ledger) close() met {
+func (l *ledger) close() faults {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.met
 }
 
-// met are the faults that one request's calls have met.
-type met struct{ all []string }
+// faults are the faults that the calls of one request met: "mint 503", "ice hang", "cut".
+type faults []string
 
-// hopeless tells whether no endpoint could have answered: a call failed at each of its attempts, or
-// the calls that never answered have used up the time. A cut of the connections may have failed a
-// call of either kind.
-func (m met) hopeless() bool {
-	var mint, ice, hangs, cuts int
-	for _, fault := range m.all {
+// hopeless reports whether no endpoint could have answered: every attempt of a call failed, or hung calls used
+// up the time. A cut of all connections may have failed a call of either kind.
+func (f faults) hopeless() bool {
+	count := make(map[string]int)
+	for _, fault := range f {
 		call, kind, _ := strings.Cut(fault, " ")
-		switch {
-		case call == "cut":
-			cuts++
-		case call == string(orga.CallMint):
-			mint++
-		default:
-			ice++
-		}
-		if kind == "hang" {
-			hangs++
-		}
+		count[call]++
+		count[kind]++
 	}
-	return mint+cuts >= attempts || ice+cuts >= attempts || hangs >= attempts
+	return count["mint"]+count["cut"] >= attempts || count["ice"]+count["cut"] >= attempts || count["hang"] >= attempts
 }

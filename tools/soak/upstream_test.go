@@ -5,9 +5,9 @@ import (
 	"testing"
 )
 
-// A lost request is excused only where no endpoint could have answered it.
+// A failed request is excused only if no endpoint could have answered it.
 func TestHopeless(t *testing.T) {
-	for faults, want := range map[string]bool{
+	for list, want := range map[string]bool{
 		"":                                false,
 		"mint 503":                        false,
 		"mint 503, mint reset":            false,
@@ -19,14 +19,14 @@ func TestHopeless(t *testing.T) {
 		"mint 503, mint 503, cut":         true,
 		"mint 503, cut":                   false,
 	} {
-		m := met{}
-		for fault := range strings.SplitSeq(faults, ", ") {
+		var m faults
+		for fault := range strings.SplitSeq(list, ", ") {
 			if fault != "" {
-				m.all = append(m.all, fault)
+				m = append(m, fault)
 			}
 		}
 		if got := m.hopeless(); got != want {
-			t.Errorf("%q: %v", faults, got)
+			t.Errorf("%q: %v", list, got)
 		}
 	}
 }

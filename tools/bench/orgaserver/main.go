@@ -1,77 +1,44 @@
-// Command orgaserver is the endpoint in a plain net/http server, set up from the environment as any
-// deployment is: what tools/bench measures. It listens on 127.0.0.1:$PORT until SIGTERM.
+// Command orgaserver is the endpoint as a plain HTTP server behind a proxy: tools/bench measures it. It
+// listens on 127.0.0.1:$PORT until SIGTERM and takes the caller's address from X-Forwarded-For.
 package main
 
 import (
 	"context"
 	"errors"
-	"flag"
 	"log"
+	"net"
 	"net/http"
 	"os"
 	"os/signal"
-	"runtime/pprof"
 	"syscall"
 	"time"
 
 	"github.com/orga-session/orga-session/core"
+	"github.com/orga-session/orga-session/core/ratelimit"
+	"github.com/orga-session/orga-session/core/ratelimit/redislimit"
 )
 
 func main() {
-	profile := flag.String("cpuprofile", "", "write a CPU profile to this `file`, from SIGUSR1 until the end")
-	flag.Parse()
-	if err := run(*profile); err != nil {
-		log.Fatal(err)
-	}
-}
-
-func run(profile string) error {
-	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, os.Interrupt)
+	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM)
 	defer stop()
-	handler := core.New(ctx, core.ConfigFromEnv(core.Environ(os.Environ())), core.Drivers{})
+	handler := core.Start(ctx, core.Environ(os.Environ()), core.Drivers{
+		Limiters: ratelimit.Drivers{"redis": redislimit.Open},
+	}, nil)
 	if err := handler.Faults(); err != nil {
-		return err // a refusal is fast, and not what is measured
+		log.Fatal(err) // it would answer too, but that is not what is measured
 	}
-	if profile != "" {
-		written := profileFromSignal(ctx, profile)
-		defer func() { <-written }()
-	}
-	server := &http.Server{Addr: "127.0.0.1:" + os.Getenv("PORT"), Handler: handler, ReadHeaderTimeout: 5 * time.Second}
+	server := &http.Server{Addr: "127.0.0.1:" + os.Getenv("PORT"), ReadHeaderTimeout: 5 * time.Second,
+		Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			if addr := r.Header.Get("X-Forwarded-For"); addr != "" {
+				r.RemoteAddr = net.JoinHostPort(addr, "0")
+			}
+			handler.ServeHTTP(w, r)
+		})}
 	go func() {
-		<-ctx.Done()
-		_ = server.Close() // the load generator has what it wanted
+		if err := server.ListenAndServe(); !errors.Is(err, http.ErrServerClosed) {
+			log.Fatal(err)
+		}
 	}()
-	if err := server.ListenAndServe(); !errors.Is(err, http.ErrServerClosed) {
-		return err
-	}
-	return nil
-}
-
-// profileFromSignal leaves out the start and the first requests, which are not what a server does all
-// day. The channel is closed when the profile is in its file.
-func profileFromSignal(ctx context.Context, file string) <-chan struct{} {
-	begin := make(chan os.Signal, 1)
-	signal.Notify(begin, syscall.SIGUSR1)
-	written := make(chan struct{})
-	go func() {
-		defer close(written)
-		select {
-		case <-begin:
-		case <-ctx.Done():
-			return
-		}
-		f, err := os.Create(file)
-		if err != nil {
-			log.Print(err)
-			return
-		}
-		defer f.Close()
-		if err := pprof.StartCPUProfile(f); err != nil {
-			log.Print(err)
-			return
-		}
-		<-ctx.Done()
-		pprof.StopCPUProfile()
-	}()
-	return written
+	<-ctx.Done()
+	_ = server.Shutdown(context.Background())
 }

@@ -1,0 +1,179 @@
+//go:build linux
+
+package main
+
+import (
+	"fmt"
+	"math"
+	"strings"
+
+	"github.com/orga-session/orga-session/tools/bench/stats"
+)
+
+// goal is one goal of the project and what the run measured.
+type goal struct {
+	name, want              string
+	ours, peer, tuned, made string
+	verdict, why            string
+}
+
+const (
+	met         = "met"
+	notMet      = "**not met**"
+	notMeasured = "not measured"
+)
+
+// figures are the values of one figure: one a round, or a single one over all rounds.
+type figures struct {
+	ours, peer, tuned []float64
+	unit              string
+	more              bool // a larger value is better
+}
+
+// timesPeer judges by how many times better ours is than the peer's, round by round.
+func (f figures) timesPeer(name string, want float64, why string) goal {
+	ratios := stats.Ratios(f.peer, f.ours)
+	if f.more {
+		ratios = stats.Ratios(f.ours, f.peer)
+	}
+	return f.judge(name, fmt.Sprintf("≥ %g×", want), why, ratios, stats.Of(ratios).Median >= want)
+}
+
+// timesTuned judges by how many times the tuned program's value ours is.
+func (f figures) timesTuned(name string, most float64, why string) goal {
+	ratios := stats.Ratios(f.ours, f.tuned)
+	return f.judge(name, fmt.Sprintf("≤ %g× tuned", most), why, ratios, stats.Of(ratios).Median <= most)
+}
+
+func (f figures) judge(name, want, why string, ratios []float64, ok bool) goal {
+	g := goal{name, want, spread(f.ours, f.unit), spread(f.peer, f.unit), spread(f.tuned, f.unit), spread(ratios, "×"), notMeasured, ""}
+	if len(ratios) > 0 {
+		g.judge(ok, why)
+	}
+	return g
+}
+
+func (g *goal) judge(ok bool, why string) {
+	g.verdict = met
+	if !ok {
+		g.verdict, g.why = notMet, why
+	}
+}
+
+// servers has a figure of the servers under one load.
+func (r *results) servers(at load, figure func(turn) float64, unit string) figures {
+	s := r.Servers[at]
+	return figures{ours: values(s[ours], figure), peer: values(s[express], figure), tuned: values(s[tuned], figure), unit: unit}
+}
+
+// added has the latency that the programs add to the two calls, over the direct client: the median round by
+// round, the p99 over the requests of all rounds.
+func (r *results) added(clients int, p99 bool) figures {
+	s := r.Servers[load{slow, clients}]
+	over := func(name string) (added []float64) {
+		base := values(s[noProxy], p50)
+		for i, v := range values(s[name], p50) {
+			added = append(added, v-base[i])
+		}
+		if p99 && len(added) > 0 {
+			added = []float64{s[name].pooled(0.99) - s[noProxy].pooled(0.99)}
+		}
+		return added
+	}
+	return figures{ours: over(ours), peer: over(express), tuned: over(tuned), unit: "ms"}
+}
+
+func functions(from map[string]lives, figure func(life) float64, unit string) figures {
+	return figures{ours: values(from[ours], figure), peer: values(from[node], figure), unit: unit}
+}
+
+func memory(m map[string]float64) figures {
+	return figures{ours: []float64{m[ours]}, peer: []float64{m[express]}, tuned: []float64{m[tuned]}, unit: "MB"}
+}
+
+// goals holds the measurements to the goals of the project.
+func (r *results) goals() []goal {
+	throughput := func(clients int) figures {
+		f := r.servers(load{plain, clients}, rate, "/s")
+		f.more = true
+		return f
+	}
+	cpu16, small := r.servers(load{plain, 16}, cpu, "µs"), r.Small[size{128, 0}]
+	const (
+		profile = "see where the CPU time goes, below"
+		waiting = "the tuned program shows how much of it is net/http"
+		text    = "the largest part is the program itself: its code, the Go runtime, and on Lambda the AWS SDK and the authorities"
+	)
+	zip := goal{name: "zip of the Lambda function (arm64)", want: "≤ 4 MB", ours: fmt.Sprintf("%.2f MB", float64(r.Zipped)/1e6)}
+	zip.judge(r.Zipped <= 4e6, "see `go version -m` for what is linked")
+	failed := func(name string) string { return fmt.Sprintf("%d of %d", r.Failures[name], r.Plan.freezes) }
+	frozen := goal{name: "failed after a freeze, connections closed", want: "none", ours: failed(ours), peer: failed(node)}
+	frozen.judge(r.Failures[ours] == 0, "a bug: run the tests in `tools/freeze`")
+	return []goal{
+		cpu16.timesPeer("CPU a request, 16 clients", 5, profile),
+		cpu16.timesTuned("the same, against the tuned program", 1.4, profile),
+		r.servers(load{secure, 16}, cpu, "µs").timesPeer("CPU a request, 16 clients, Orga over TLS", 5.5, profile),
+		throughput(16).timesPeer("throughput of one core, 16 clients", 5, profile),
+		throughput(64).timesPeer("throughput of one core, 64 clients", 4, profile),
+		r.added(1, false).timesPeer("added latency, p50, 1 client", 4, waiting),
+		r.added(16, true).timesPeer("added latency, p99, 16 clients", 8, waiting),
+		memory(r.Memory).timesPeer("peak memory, up to 64 clients", 13, text),
+		functions(r.Lambda, warmCPU, "µs").timesPeer("Lambda: CPU of a warm invocation", 4, profile),
+		functions(r.Lambda, peak, "MB").timesPeer("Lambda: peak memory", 7, text),
+		functions(r.Lambda, firstAnswer, "ms").timesPeer("Lambda: first answer, key included", 12, startReason(r.Lambda)),
+		functions(small, firstAnswer, "ms").timesPeer("Lambda, CPU of 128 MB: first answer", 40, startReason(small)),
+		functions(small, warmP50, "ms").timesPeer("Lambda, CPU of 128 MB: warm, p50", 45, "an invocation takes "+
+			spread(values(small[ours], warmCPU), "µs")+" of CPU; when the quota of a 20 ms period is used up, it waits for the next"),
+		zip, frozen,
+	}
+}
+
+// startReason tells work from waiting.
+func startReason(from map[string]lives) string {
+	return fmt.Sprintf("the function uses %s of CPU until its first answer (the start of Go, the AWS SDK, the authorities, two TLS handshakes), of %s until init is over",
+		spread(values(from[ours], used), "ms"), spread(values(from[ours], initTime), "ms"))
+}
+
+// spread prints a median with the smallest and the largest value: "62 µs (58–70)".
+func spread(values []float64, unit string) string {
+	s, format := stats.Of(values), "%s "+unit
+	switch unit {
+	case "", "×":
+		format = "%s" + unit
+	case "$":
+		format = "$%s"
+	}
+	switch {
+	case math.IsNaN(s.Median):
+		return "—"
+	case len(values) == 1:
+		return fmt.Sprintf(format, digits(s.Median))
+	}
+	return fmt.Sprintf(format+" (%s–%s)", digits(s.Median), digits(s.Min), digits(s.Max))
+}
+
+// digits prints three significant digits.
+func digits(v float64) string {
+	a := math.Abs(v)
+	if a >= 1000 {
+		scale := math.Pow(10, math.Floor(math.Log10(a))-2)
+		return fmt.Sprintf("%.0f", math.Round(v/scale)*scale)
+	}
+	return fmt.Sprintf("%.*f", 2-min(2, int(math.Log10(max(a, 1)))), v)
+}
+
+// table is the goals as Markdown, and what is known of those not met.
+func (r *results) table() string {
+	g := grid{{"figure", "goal", ours, "Node", "tuned", "measured", ""}}
+	var why strings.Builder
+	for _, row := range r.goals() {
+		g = append(g, []string{row.name, row.want, row.ours, row.peer, row.tuned, row.made, row.verdict})
+		if row.why != "" {
+			fmt.Fprintf(&why, "- *%s*: %s.\n", row.name, row.why)
+		}
+	}
+	if why.Len() == 0 {
+		return g.String()
+	}
+	return g.String() + "\nWhat is not met, and why:\n\n" + why.String()
+}

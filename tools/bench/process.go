@@ -1,0 +1,259 @@
+//go:build linux
+
+package main
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"strconv"
+	"sync"
+	"syscall"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// twoCores returns two cores that this process may use.
+func twoCores() (tested, rest int, err error) {
+	var allowed unix.CPUSet
+	if err := unix.SchedGetaffinity(0, &allowed); err != nil {
+		return 0, 0, err
+	}
+	var found []int
+	for core := 0; core < 1024 && len(found) < 2; core++ {
+		if allowed.IsSet(core) {
+			found = append(found, core)
+		}
+	}
+	if len(found) < 2 {
+		return 0, 0, errors.New("needs two cores: the program under test has one to itself")
+	}
+	return found[0], found[1], nil
+}
+
+// confine keeps this process, with all its threads, on one core.
+func confine(core int) error {
+	runtime.GOMAXPROCS(1)
+	tasks, err := os.ReadDir("/proc/self/task")
+	if err != nil {
+		return err
+	}
+	for _, task := range tasks {
+		tid, err := strconv.Atoi(task.Name())
+		if err != nil {
+			return err
+		}
+		if err := pin(tid, core); err != nil && !errors.Is(err, unix.ESRCH) { // the thread may have ended
+			return err
+		}
+	}
+	return nil
+}
+
+// pin keeps a thread on a core; 0 is the calling thread.
+func pin(tid, core int) error {
+	var set unix.CPUSet
+	set.Set(core)
+	return unix.SchedSetaffinity(tid, &set)
+}
+
+// launcher starts the programs under test. A child inherits its core, its mounts and its cgroup from the
+// thread that forks it, so the launcher forks from a thread of its own: not one instruction of a child
+// runs elsewhere.
+type launcher struct{ jobs chan func() }
+
+// newLauncher makes one whose children run on core and see the files below etc in /etc.
+func newLauncher(core int, etc string) (*launcher, error) {
+	l := &launcher{make(chan func())}
+	ready := make(chan error)
+	go func() {
+		runtime.LockOSThread() // for good: the thread ends with this goroutine
+		err := errors.Join(pin(0, core), overlay(etc))
+		ready <- err
+		if err != nil {
+			return
+		}
+		for job := range l.jobs {
+			job()
+		}
+	}()
+	return l, <-ready
+}
+
+// overlay lays the files below dir over /etc, for the calling thread and its children.
+func overlay(dir string) error {
+	if err := unix.Unshare(unix.CLONE_NEWNS); err != nil {
+		return fmt.Errorf("cannot mount the certificate authorities of Amazon Linux: %w; run it as root, or with unshare --map-root-user", err)
+	}
+	if err := unix.Mount("", "/", "", unix.MS_REC|unix.MS_PRIVATE, ""); err != nil {
+		return err
+	}
+	return unix.Mount("overlay", "/etc", "overlay", unix.MS_RDONLY, "lowerdir="+dir+":/etc")
+}
+
+// process is a running program under test.
+type process struct {
+	cmd     *exec.Cmd
+	spawned time.Time
+	done    chan struct{} // closed when it has ended and its output is read
+	output  output
+}
+
+// start runs a program with exactly the environment env. It ends with ctx at the latest.
+func (l *launcher) start(ctx context.Context, q *quota, dir string, env []string, argv ...string) (*process, error) {
+	p := &process{cmd: exec.CommandContext(ctx, argv[0], argv[1:]...), done: make(chan struct{})}
+	p.cmd.Dir, p.cmd.Env, p.cmd.SysProcAttr = dir, env, &syscall.SysProcAttr{}
+	p.cmd.Stdout, p.cmd.Stderr = &p.output, &p.output // one pipe, read here
+	started := make(chan error)
+	l.jobs <- func() {
+		leave, err := q.enter(p.cmd.SysProcAttr)
+		if err == nil {
+			p.spawned = time.Now()
+			err = p.cmd.Start()
+			leave()
+		}
+		started <- err
+	}
+	if err := <-started; err != nil {
+		return nil, err
+	}
+	go func() {
+		_ = p.cmd.Wait() // programs under test end by a signal
+		close(p.done)
+	}()
+	return p, nil
+}
+
+// signal sends a signal; one that has ended needs none.
+func (p *process) signal(s os.Signal) { _ = p.cmd.Process.Signal(s) }
+
+// stop asks the process to end, and kills it after three seconds.
+func (p *process) stop() {
+	p.signal(syscall.SIGTERM)
+	select {
+	case <-p.done:
+	case <-time.After(3 * time.Second):
+		p.signal(syscall.SIGKILL)
+		<-p.done
+	}
+}
+
+// output counts the lines of a log that comes through a pipe, and keeps its beginning for error messages.
+type output struct {
+	mu    sync.Mutex
+	begin []byte
+	lines int
+}
+
+func (o *output) Write(b []byte) (int, error) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.lines += bytes.Count(b, []byte{'\n'})
+	if room := 1000 - len(o.begin); room > 0 {
+		o.begin = append(o.begin, b[:min(len(b), room)]...)
+	}
+	return len(b), nil
+}
+
+func (o *output) String() string {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return string(o.begin)
+}
+
+// cpu is the time that all threads of the process have run, in the kernel too, in nanoseconds and not in the
+// ticks of /proc/PID/stat.
+func (p *process) cpu() (time.Duration, error) {
+	clock := int32(^p.cmd.Process.Pid<<3 | 2) // clock_getcpuclockid(3)
+	var t unix.Timespec
+	if err := unix.ClockGettime(clock, &t); err != nil {
+		return 0, fmt.Errorf("the process has ended (%w): %s", err, &p.output)
+	}
+	return time.Duration(t.Nano()), nil
+}
+
+// memory is the peak of the process's resident set, in MB.
+func (p *process) memory() (float64, error) {
+	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", p.cmd.Process.Pid))
+	if err != nil {
+		return 0, err
+	}
+	_, rest, _ := bytes.Cut(status, []byte("\nVmHWM:"))
+	var kib float64
+	if _, err := fmt.Sscan(string(rest), &kib); err != nil {
+		return 0, fmt.Errorf("the process has ended: %w", err)
+	}
+	return kib * 1024 / 1e6, nil
+}
+
+// quota is a cgroup whose processes together have a part of a core: what a small Lambda function gets.
+type quota struct {
+	dir    string
+	legacy bool // cgroup v1, in which a thread can be moved by itself
+}
+
+// quotaPeriod is the period in which Lambda hands out CPU time.
+const quotaPeriod = 20 * time.Millisecond
+
+// newQuota makes the quota of a function with so much memory: Lambda gives a whole core at 1,769 MB. It
+// fails where cgroups cannot be written, which usually takes root.
+func newQuota(megabytes int) (*quota, error) {
+	run := strconv.FormatInt(quotaPeriod.Microseconds()*int64(megabytes)/1769, 10)
+	period := strconv.FormatInt(quotaPeriod.Microseconds(), 10)
+	const v1 = "/sys/fs/cgroup/cpu"
+	if _, err := os.Stat(filepath.Join(v1, "tasks")); err == nil {
+		return makeQuota(v1, true, [][2]string{{"cpu.cfs_period_us", period}, {"cpu.cfs_quota_us", run}})
+	}
+	return makeQuota("/sys/fs/cgroup", false, [][2]string{{"cpu.max", run + " " + period}})
+}
+
+func makeQuota(root string, legacy bool, settings [][2]string) (*quota, error) {
+	q := &quota{dir: filepath.Join(root, fmt.Sprintf("orga-bench-%d", os.Getpid())), legacy: legacy}
+	if err := os.Mkdir(q.dir, 0o755); err != nil {
+		return nil, err
+	}
+	for _, s := range settings {
+		if err := writeExisting(filepath.Join(q.dir, s[0]), s[1]); err != nil {
+			return nil, errors.Join(err, q.close())
+		}
+	}
+	return q, nil
+}
+
+// writeExisting does not create the file: it is missing where the cgroup controller is off.
+func writeExisting(file, value string) error {
+	f, err := os.OpenFile(file, os.O_WRONLY, 0)
+	if err != nil {
+		return err
+	}
+	_, err = f.WriteString(value)
+	return errors.Join(err, f.Close())
+}
+
+// enter makes the next child of the calling thread start in the cgroup: v1 moves the thread, v2 has the
+// kernel place the child. leave undoes that. A nil quota does nothing.
+func (q *quota) enter(attr *syscall.SysProcAttr) (leave func(), err error) {
+	switch {
+	case q == nil:
+		return func() {}, nil
+	case q.legacy:
+		tid := strconv.Itoa(unix.Gettid())
+		parent := filepath.Join(filepath.Dir(q.dir), "tasks")
+		return func() { _ = writeExisting(parent, tid) }, writeExisting(filepath.Join(q.dir, "tasks"), tid)
+	}
+	folder, err := os.Open(q.dir)
+	if err != nil {
+		return nil, err
+	}
+	attr.UseCgroupFD, attr.CgroupFD = true, int(folder.Fd())
+	return func() { _ = folder.Close() }, nil
+}
+
+// close removes the cgroup. Its processes must have ended.
+func (q *quota) close() error { return os.Remove(q.dir) }

@@ -1,0 +1,145 @@
+//go:build linux
+
+package main
+
+import (
+	"bytes"
+	_ "embed"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"maps"
+	"os"
+	"path/filepath"
+	"runtime"
+	"slices"
+	"strings"
+	"text/template"
+	"time"
+)
+
+// results are everything that a run measured.
+type results struct {
+	Plan    plan
+	Quick   bool
+	Began   time.Time
+	Took    time.Duration
+	Machine string
+
+	Servers  map[load]map[string]series
+	Memory   map[string]float64 // MB, peak up to 64 clients
+	Memory80 map[string]float64 // MB, peak with 80 clients
+	Growth   []variant
+	Profile  string // of pprof
+
+	Lambda   map[string]lives
+	Small    map[size]map[string]lives
+	NoQuota  string // why Small is empty
+	Failures map[string]int
+	Zipped   int
+}
+
+// machine describes where the run was made, without its name or its paths.
+func (l *lab) machine() (string, error) {
+	cpus, err := os.ReadFile("/proc/cpuinfo")
+	_, model, _ := strings.Cut(string(cpus), "model name\t: ") // missing on arm64
+	model, _, _ = strings.Cut(model, "\n")
+	text, perr := os.ReadFile(filepath.Join(l.nodeDir, "package.json"))
+	var peer struct{ Dependencies map[string]string }
+	if err := errors.Join(err, perr, json.Unmarshal(text, &peer)); err != nil {
+		return "", err
+	}
+	parts := []string{model, "linux/" + runtime.GOARCH, runtime.Version()}
+	for _, name := range slices.Sorted(maps.Keys(peer.Dependencies)) {
+		parts = append(parts, name+" "+peer.Dependencies[name])
+	}
+	return strings.Join(parts, ", "), nil
+}
+
+//go:embed report.tmpl
+var report string
+
+// page is the whole report.
+func (r *results) page() ([]byte, error) {
+	t, err := template.New("report").Parse(report)
+	if err != nil {
+		return nil, err
+	}
+	var b bytes.Buffer
+	err = t.Execute(&b, map[string]any{
+		"Date": r.Began.UTC().Format("2 January 2006, 15:04 MST"), "Took": r.Took, "Machine": r.Machine, "Quick": r.Quick, "NoQuota": r.NoQuota,
+		"Users": r.users().String(), "Goals": r.table(), "Growth": r.growthTable().String(), "Profile": r.Profile,
+		"Rounds": r.Plan.rounds, "Turn": r.Plan.turn, "SlowTurn": r.Plan.slowTurn,
+		"Starts": r.Plan.starts, "Invocations": r.Plan.invocations, "SmallStarts": r.Plan.smallStarts, "SmallInvocations": r.Plan.smallInvocations,
+	})
+	return b.Bytes(), err
+}
+
+// grid is a Markdown table; its first line is the header.
+type grid [][]string
+
+func (g grid) String() string {
+	var b strings.Builder
+	for i, cells := range g {
+		b.WriteString("| " + strings.Join(cells, " | ") + " |\n")
+		if i == 0 {
+			b.WriteString(strings.Repeat("| --- ", len(cells)) + "|\n")
+		}
+	}
+	return b.String()
+}
+
+// Prices in US dollars, of us-east-1 (arm64) and of Cloud Run's cheaper regions, without the free tiers.
+const (
+	lambdaRequests  = 0.20 // a million
+	lambdaGBSecond  = 0.0000133334
+	runRequests     = 0.40 // a million
+	runCPUSecond    = 0.000024
+	runGiBSecond    = 0.0000025
+	runGiB          = 0.5  // of memory, Cloud Run's default
+	coldShare       = 0.01 // of the mints in the table
+	millionRequests = 1e6
+)
+
+// lambdaMillion is the price of a million mints, of which coldShare are cold. Lambda bills init too.
+func lambdaMillion(s life, megabytes int) float64 {
+	ms := coldShare*s.First + (1-coldShare)*billed(s)
+	return lambdaRequests + millionRequests*ms/1e3*float64(megabytes)/1024*lambdaGBSecond
+}
+
+// runMillion is the price of a million mints on an instance that does nothing else.
+func runMillion(t turn) float64 {
+	return runRequests + millionRequests/t.Rate*(runCPUSecond+runGiB*runGiBSecond)
+}
+
+// users is what a user of the endpoint and its owner's bill notice.
+func (r *results) users() grid {
+	g := grid{{"", "", ours, "Node"}}
+	row := func(place, name string, f figures) {
+		g = append(g, []string{place, name, spread(f.ours, f.unit), spread(f.peer, f.unit)})
+	}
+	for _, mb := range []int{128, 256} {
+		from := r.Small[size{mb, delay}]
+		row(fmt.Sprintf("**Lambda, %d MB**", mb), "cold: first answer", functions(from, firstAnswer, "ms"))
+		row("", "warm: p50", functions(from, warmP50, "ms"))
+		row("", "warm: p99", functions(from, warmP99, "ms"))
+		row("", "peak memory", functions(from, peak, "MB"))
+		row("", "a million mints, 1 in 100 cold", functions(from, func(s life) float64 { return lambdaMillion(s, mb) }, "$"))
+	}
+	at := load{slow, 80}
+	row("**One core, 80 at once**", "mints a second", r.servers(at, rate, ""))
+	row("", "p50", r.servers(at, p50, "ms"))
+	row("", "p99", r.servers(at, p99, "ms"))
+	row("", "peak memory", memory(r.Memory80))
+	row("", "a million mints on Cloud Run", r.servers(at, runMillion, "$"))
+	return g
+}
+
+func (r *results) growthTable() grid {
+	g := grid{{"load", "CPU a request", "p50", "p99, pooled", "peak memory"}}
+	for _, v := range r.Growth {
+		g = append(g, []string{v.Name, spread(values(v.Turns, cpu), "µs"), spread(values(v.Turns, p50), "ms"),
+			spread([]float64{v.Turns.pooled(0.99)}, "ms"), fmt.Sprintf("%.1f MB", v.Memory)})
+	}
+	return g
+}
