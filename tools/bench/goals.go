@@ -130,7 +130,7 @@ func (r *results) goals() []goal {
 
 // startReason tells work from waiting.
 func startReason(from map[string]lives) string {
-	return fmt.Sprintf("the function uses %s of CPU until its first answer (the start of Go, the AWS SDK, the authorities, two TLS handshakes), of %s until init is over",
+	return fmt.Sprintf("the function uses %s of CPU until its first answer (the start of Go, the AWS SDK, the authorities, two TLS handshakes); init ends after %s",
 		spread(values(from[ours], used), "ms"), spread(values(from[ours], initTime), "ms"))
 }
 
@@ -165,15 +165,20 @@ func digits(v float64) string {
 // table is the goals as Markdown, and what is known of those not met.
 func (r *results) table() string {
 	g := grid{{"figure", "goal", ours, "Node", "tuned", "measured", ""}}
-	var why strings.Builder
+	var reasons []string
+	missed := make(map[string][]string) // by reason
 	for _, row := range r.goals() {
 		g = append(g, []string{row.name, row.want, row.ours, row.peer, row.tuned, row.made, row.verdict})
 		if row.why != "" {
-			fmt.Fprintf(&why, "- *%s*: %s.\n", row.name, row.why)
+			if missed[row.why] == nil {
+				reasons = append(reasons, row.why)
+			}
+			missed[row.why] = append(missed[row.why], row.name)
 		}
 	}
-	if why.Len() == 0 {
-		return g.String()
+	text := g.String()
+	for _, why := range reasons {
+		text += fmt.Sprintf("\n- Not met: *%s*: %s.", strings.Join(missed[why], "*, *"), why)
 	}
-	return g.String() + "\nWhat is not met, and why:\n\n" + why.String()
+	return text + "\n"
 }

@@ -36,9 +36,9 @@ func (l *lab) measureProfile(r *results) error {
 	defer func() { _ = s.stop() }()
 	profiled := make(chan error)
 	go func() {
-		var err error
-		r.Profile, err = l.command(l.scratch, []string{"PPROF_TMPDIR=" + l.scratch},
-			"go", "tool", "pprof", "-top", "-cum", "-show", parts, "-seconds=2", "http://"+addr)
+		top, err := l.command(l.scratch, []string{"PPROF_TMPDIR=" + l.scratch},
+			"go", "tool", "pprof", "-top", "-cum", "-show", parts, "-nodefraction=0", "-seconds=2", "http://"+addr)
+		_, r.Profile, _ = strings.Cut(top, " total\n")
 		profiled <- err
 	}()
 	_, err = s.take(16, time.Second/2, 3*time.Second)

@@ -25,16 +25,17 @@ func main() {
 	if err != nil {
 		log.Fatal(err)
 	}
-	mint, ice := base.JoinPath("/v1/realtime/client-secrets"), base.JoinPath("/v1/realtime/ice-config")
+	mint, ice := *base, *base
+	mint.Path, ice.Path = "/v1/realtime/client-secrets", "/v1/realtime/ice-config"
 	bearer := []string{"Bearer " + os.Getenv("ORGA_API_KEY")}
 	handler := func(w http.ResponseWriter, r *http.Request) {
 		minted, iceServers := buffers.Get().(*bytes.Buffer), buffers.Get().(*bytes.Buffer)
 		defer buffers.Put(minted)
 		defer buffers.Put(iceServers)
-		err := call(r, http.MethodPost, mint, bearer, minted)
+		err := call(r, http.MethodPost, &mint, bearer, minted)
 		token, _, _ := bytes.Cut(after(minted, `"ephemeral_token":"`), []byte{'"'})
 		if err == nil {
-			err = call(r, http.MethodGet, ice, []string{"Bearer " + string(token)}, iceServers)
+			err = call(r, http.MethodGet, &ice, []string{"Bearer " + string(token)}, iceServers)
 		}
 		if err != nil {
 			http.Error(w, err.Error(), http.StatusBadGateway)
