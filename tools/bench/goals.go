@@ -98,7 +98,7 @@ func (r *results) goals() []goal {
 		f.more = true
 		return f
 	}
-	cpu16, small := r.servers(load{plain, 16}, cpu, "µs"), r.Small[size{128, 0}]
+	cpu16, tiny := r.servers(load{plain, 16}, cpu, "µs"), r.Small[small]
 	const (
 		profile = "see where the CPU time goes, below"
 		waiting = "the tuned program shows how much of it is net/http"
@@ -121,9 +121,9 @@ func (r *results) goals() []goal {
 		functions(r.Lambda, warmCPU, "µs").timesPeer("Lambda: CPU of a warm invocation", 4, profile),
 		functions(r.Lambda, peak, "MB").timesPeer("Lambda: peak memory", 7, text),
 		functions(r.Lambda, firstAnswer, "ms").timesPeer("Lambda: first answer, key included", 12, startReason(r.Lambda)),
-		functions(small, firstAnswer, "ms").timesPeer("Lambda, CPU of 128 MB: first answer", 40, startReason(small)),
-		functions(small, warmP50, "ms").timesPeer("Lambda, CPU of 128 MB: warm, p50", 45, "an invocation takes "+
-			spread(values(small[ours], warmCPU), "µs")+" of CPU; when the quota of a 20 ms period is used up, it waits for the next"),
+		functions(tiny, firstAnswer, "ms").timesPeer("Lambda, CPU of 128 MB: first answer", 40, startReason(tiny)),
+		functions(tiny, warmP50, "ms").timesPeer("Lambda, CPU of 128 MB: warm, p50", 45, "an invocation takes "+
+			spread(values(tiny[ours], warmCPU), "µs")+" of CPU; when the quota of a 20 ms period is used up, it waits for the next"),
 		zip, frozen,
 	}
 }

@@ -13,6 +13,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -26,6 +27,7 @@ type lab struct {
 	root     string // of the repository
 	scratch  string
 	launcher *launcher
+	ends     []func() error
 
 	server   string // the endpoint as a plain HTTP server
 	profiled string // the same with a profiler in it
@@ -75,6 +77,18 @@ func newLab(ctx context.Context, p plan) (_ *lab, err error) {
 }
 
 func (l *lab) close() { _ = os.RemoveAll(l.scratch) }
+
+// atEnd has f called at the end of the part that is being measured.
+func (l *lab) atEnd(f func() error) { l.ends = append(l.ends, f) }
+
+// end calls what [lab.atEnd] was given, the last one first.
+func (l *lab) end() (err error) {
+	for _, f := range slices.Backward(l.ends) {
+		err = errors.Join(err, f())
+	}
+	l.ends = nil
+	return err
+}
 
 func (l *lab) progress(format string, args ...any) {
 	fmt.Fprintf(os.Stderr, "%6.1fs  %s\n", time.Since(l.began).Seconds(), fmt.Sprintf(format, args...))

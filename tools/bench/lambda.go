@@ -35,7 +35,6 @@ func warmCPU(s life) float64     { return s.CPU }
 func peak(s life) float64        { return s.Peak }
 func firstAnswer(s life) float64 { return s.First }
 func warmP50(s life) float64     { return quantile(s.latency, 0.5) }
-func warmP99(s life) float64     { return quantile(s.latency, 0.99) }
 
 // billed is the mean time of a warm invocation as Lambda bills it, each rounded up to a millisecond.
 func billed(s life) float64 {
@@ -135,24 +134,27 @@ func (f *function) invoke(ctx context.Context) error {
 }
 
 // live runs an instance: its start, and so many invocations after the first.
-func (l *lab) live(name string, q *quota, wait time.Duration, invocations int) (s life, err error) {
-	f, err := l.startFunction(name, q, wait)
+func (l *lab) live(name string, q *quota, at size, invocations int) (s life, err error) {
+	if err := q.set(!at.fastInit); err != nil {
+		return s, err
+	}
+	f, err := l.startFunction(name, q, at.delay)
 	if err != nil {
 		return s, err
 	}
 	defer f.close()
-	ready := make(chan float64, 1)
-	go func() {
-		select {
-		case <-f.api.Ready():
-		case <-f.done:
-		}
-		ready <- milliseconds(time.Since(f.spawned))
-	}()
+	select {
+	case <-f.api.Ready():
+	case <-f.done:
+	}
+	s.Init = milliseconds(time.Since(f.spawned))
+	if err := q.set(true); err != nil {
+		return s, err
+	}
 	if err := f.invoke(l.ctx); err != nil {
 		return s, err
 	}
-	s.First, s.Init = milliseconds(time.Since(f.spawned)), <-ready
+	s.First = milliseconds(time.Since(f.spawned))
 	began, err := f.cpu()
 	if err != nil {
 		return s, err
@@ -179,12 +181,12 @@ func milliseconds(d time.Duration) float64 { return float64(d.Nanoseconds()) / 1
 type lives []life
 
 // instances lets the two functions take turns.
-func (l *lab) instances(q *quota, wait time.Duration, starts, invocations int) (map[string]lives, error) {
+func (l *lab) instances(q *quota, at size, starts, invocations int) (map[string]lives, error) {
 	all, names := make(map[string]lives), []string{ours, node}
 	for round := range starts {
 		for i := range names {
 			name := names[(i+round)%len(names)]
-			s, err := l.live(name, q, wait, invocations)
+			s, err := l.live(name, q, at, invocations)
 			if err != nil {
 				return nil, fmt.Errorf("%s: %w", name, err)
 			}
@@ -195,28 +197,33 @@ func (l *lab) instances(q *quota, wait time.Duration, starts, invocations int) (
 }
 
 func (l *lab) measureLambda(r *results) (err error) {
-	r.Lambda, err = l.instances(nil, 0, l.starts, l.invocations)
+	r.Lambda, err = l.instances(nil, size{}, l.starts, l.invocations)
 	return err
 }
 
-// size is a Lambda function's memory in MB, which sets its CPU, and Orga's delay.
+// size is a Lambda function's memory, which sets its CPU, with what else differs between measurements.
 type size struct {
 	megabytes int
-	delay     time.Duration
+	delay     time.Duration // of Orga
+	fastInit  bool          // init has a whole core, as on Lambda; otherwise its part of one
 }
 
-var sizes = []size{{128, 0}, {128, delay}, {256, delay}}
+// small is the size of the goals; usersSizes are those that a user would have.
+var (
+	small      = size{128, 0, false}
+	usersSizes = []size{{128, delay, true}, {256, delay, true}}
+)
 
 // measureSmallLambda compares the functions with the CPU that Lambda gives small ones.
 func (l *lab) measureSmallLambda(r *results) error {
-	for _, s := range sizes {
-		q, err := newQuota(s.megabytes)
+	for _, at := range append(usersSizes, small) {
+		q, err := newQuota(at.megabytes)
 		if err != nil {
 			r.NoQuota = fmt.Sprintf("cgroups cannot be written here, which takes root (%v)", err)
 			return nil //nolint:nilerr // the report says so and has the rest
 		}
-		l.progress("  %d MB, Orga's delay %v", s.megabytes, s.delay)
-		r.Small[s], err = l.instances(q, s.delay, l.smallStarts, l.smallInvocations)
+		l.progress("  %d MB, Orga's delay %v", at.megabytes, at.delay)
+		r.Small[at], err = l.instances(q, at, l.smallStarts, l.smallInvocations)
 		if err := errors.Join(err, q.close()); err != nil {
 			return err
 		}

@@ -29,9 +29,9 @@ type plan struct {
 	rounds    int           // of each comparison
 	growth    int           // rounds of each row on growth
 	turn      time.Duration // of one program in a round, without a delay
-	slowTurn  time.Duration // the same with a delay, where answers are few
+	slowTurn  time.Duration // of 16 clients with a delay, where answers are few; of 80 half of it, of 1 a quarter
 	warm      time.Duration // before each turn, not measured
-	firstWarm time.Duration // before the first turn of a program: Node compiles meanwhile
+	firstWarm time.Duration // before the first turn of Express: Node compiles meanwhile; of others a quarter
 
 	starts, invocations           int // of each Lambda function on a whole core
 	smallStarts, smallInvocations int // the same with the CPU of a small function
@@ -39,7 +39,7 @@ type plan struct {
 }
 
 var (
-	full = plan{rounds: 5, growth: 3, turn: 800 * time.Millisecond, slowTurn: 2 * time.Second,
+	full = plan{rounds: 5, growth: 3, turn: 800 * time.Millisecond, slowTurn: 2500 * time.Millisecond,
 		warm: 200 * time.Millisecond, firstWarm: 2 * time.Second,
 		starts: 9, invocations: 150, smallStarts: 3, smallInvocations: 40, freezes: 100}
 	quick = plan{rounds: 2, growth: 1, turn: 300 * time.Millisecond, slowTurn: 600 * time.Millisecond,
@@ -71,12 +71,16 @@ func run(ctx context.Context, fast bool) error {
 	if fast {
 		p = quick
 	}
+	busy, err := loadAverage()
+	if err != nil {
+		return err
+	}
 	l, err := newLab(ctx, p)
 	if err != nil {
 		return err
 	}
 	defer l.close()
-	r := &results{Plan: p, Quick: fast, Began: time.Now(), Zipped: l.zipped,
+	r := &results{Plan: p, Quick: fast, Began: time.Now(), Busy: busy, Zipped: l.zipped,
 		Servers: make(map[load]map[string]series), Small: make(map[size]map[string]lives), Failures: make(map[string]int)}
 	if r.Machine, err = l.machine(); err != nil {
 		return err
@@ -94,7 +98,7 @@ func run(ctx context.Context, fast bool) error {
 		{"Lambda, frozen and thawed", l.measureFreezes},
 	} {
 		l.progress("measuring %s", part.name)
-		if err := part.measure(r); err != nil {
+		if err := errors.Join(part.measure(r), l.end()); err != nil {
 			return fmt.Errorf("%s: %w", part.name, err)
 		}
 	}

@@ -168,8 +168,11 @@ func (o *output) String() string {
 }
 
 // cpu is the time that all threads of the process have run, in the kernel too, in nanoseconds and not in the
-// ticks of /proc/PID/stat.
+// ticks of /proc/PID/stat. That of no process is 0.
 func (p *process) cpu() (time.Duration, error) {
+	if p == nil {
+		return 0, nil
+	}
 	clock := int32(^p.cmd.Process.Pid<<3 | 2) // clock_getcpuclockid(3)
 	var t unix.Timespec
 	if err := unix.ClockGettime(clock, &t); err != nil {
@@ -194,8 +197,9 @@ func (p *process) memory() (float64, error) {
 
 // quota is a cgroup whose processes together have a part of a core: what a small Lambda function gets.
 type quota struct {
-	dir    string
-	legacy bool // cgroup v1, in which a thread can be moved by itself
+	dir, file   string
+	limit, none string // contents of the file
+	legacy      bool   // cgroup v1, in which a thread can be moved by itself
 }
 
 // quotaPeriod is the period in which Lambda hands out CPU time.
@@ -204,26 +208,33 @@ const quotaPeriod = 20 * time.Millisecond
 // newQuota makes the quota of a function with so much memory: Lambda gives a whole core at 1,769 MB. It
 // fails where cgroups cannot be written, which usually takes root.
 func newQuota(megabytes int) (*quota, error) {
-	run := strconv.FormatInt(quotaPeriod.Microseconds()*int64(megabytes)/1769, 10)
-	period := strconv.FormatInt(quotaPeriod.Microseconds(), 10)
-	const v1 = "/sys/fs/cgroup/cpu"
-	if _, err := os.Stat(filepath.Join(v1, "tasks")); err == nil {
-		return makeQuota(v1, true, [][2]string{{"cpu.cfs_period_us", period}, {"cpu.cfs_quota_us", run}})
+	period := quotaPeriod.Microseconds()
+	run := period * int64(megabytes) / 1769
+	q := &quota{dir: "/sys/fs/cgroup", file: "cpu.max", limit: fmt.Sprint(run, period), none: "max"}
+	if _, err := os.Stat("/sys/fs/cgroup/cpu/tasks"); err == nil {
+		q = &quota{dir: "/sys/fs/cgroup/cpu", file: "cpu.cfs_quota_us", limit: fmt.Sprint(run), none: "-1", legacy: true}
 	}
-	return makeQuota("/sys/fs/cgroup", false, [][2]string{{"cpu.max", run + " " + period}})
-}
-
-func makeQuota(root string, legacy bool, settings [][2]string) (*quota, error) {
-	q := &quota{dir: filepath.Join(root, fmt.Sprintf("orga-bench-%d", os.Getpid())), legacy: legacy}
-	if err := os.Mkdir(q.dir, 0o755); err != nil {
+	q.dir = filepath.Join(q.dir, fmt.Sprintf("orga-bench-%d", os.Getpid()))
+	err := os.Mkdir(q.dir, 0o755)
+	if err == nil && q.legacy {
+		err = writeExisting(filepath.Join(q.dir, "cpu.cfs_period_us"), fmt.Sprint(period))
+	}
+	if err := errors.Join(err, q.set(true)); err != nil {
+		_ = q.close()
 		return nil, err
 	}
-	for _, s := range settings {
-		if err := writeExisting(filepath.Join(q.dir, s[0]), s[1]); err != nil {
-			return nil, errors.Join(err, q.close())
-		}
-	}
 	return q, nil
+}
+
+// set puts the quota into effect, or takes it out. A nil quota does nothing.
+func (q *quota) set(limited bool) error {
+	switch {
+	case q == nil:
+		return nil
+	case limited:
+		return writeExisting(filepath.Join(q.dir, q.file), q.limit)
+	}
+	return writeExisting(filepath.Join(q.dir, q.file), q.none)
 }
 
 // writeExisting does not create the file: it is missing where the cgroup controller is off.

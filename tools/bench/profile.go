@@ -33,7 +33,6 @@ func (l *lab) measureProfile(r *results) error {
 	if err != nil {
 		return err
 	}
-	defer func() { _ = s.stop() }()
 	profiled := make(chan error)
 	go func() {
 		top, err := l.command(l.scratch, []string{"PPROF_TMPDIR=" + l.scratch},

@@ -25,6 +25,7 @@ type results struct {
 	Began   time.Time
 	Took    time.Duration
 	Machine string
+	Busy    float64 // load average before the run
 
 	Servers  map[load]map[string]series
 	Memory   map[string]float64 // MB, peak up to 64 clients
@@ -56,6 +57,15 @@ func (l *lab) machine() (string, error) {
 	return strings.Join(parts, ", "), nil
 }
 
+// loadAverage is the machine's load over the last minute.
+func loadAverage() (load float64, err error) {
+	text, err := os.ReadFile("/proc/loadavg")
+	if err == nil {
+		_, err = fmt.Sscan(string(text), &load)
+	}
+	return load, err
+}
+
 //go:embed report.tmpl
 var report string
 
@@ -67,7 +77,7 @@ func (r *results) page() ([]byte, error) {
 	}
 	var b bytes.Buffer
 	err = t.Execute(&b, map[string]any{
-		"Date": r.Began.UTC().Format("2 January 2006, 15:04 MST"), "Took": r.Took, "Machine": r.Machine, "Quick": r.Quick, "NoQuota": r.NoQuota,
+		"Date": r.Began.UTC().Format("2 January 2006, 15:04 MST"), "Took": r.Took, "Machine": r.Machine, "Quick": r.Quick, "Busy": r.Busy, "NoQuota": r.NoQuota,
 		"Users": r.users().String(), "Goals": r.table(), "Growth": r.growthTable().String(), "Profile": r.Profile,
 		"Rounds": r.Plan.rounds, "Turn": r.Plan.turn, "SlowTurn": r.Plan.slowTurn,
 		"Starts": r.Plan.starts, "Invocations": r.Plan.invocations, "SmallStarts": r.Plan.smallStarts, "SmallInvocations": r.Plan.smallInvocations,
@@ -118,18 +128,25 @@ func (r *results) users() grid {
 	row := func(place, name string, f figures) {
 		g = append(g, []string{place, name, spread(f.ours, f.unit), spread(f.peer, f.unit)})
 	}
-	for _, mb := range []int{128, 256} {
-		from := r.Small[size{mb, delay}]
-		row(fmt.Sprintf("**Lambda, %d MB**", mb), "cold: first answer", functions(from, firstAnswer, "ms"))
+	for _, at := range usersSizes {
+		from := r.Small[at]
+		p95 := func(name string) []float64 { // over all instances: each has too few invocations
+			var all []time.Duration
+			for _, s := range from[name] {
+				all = append(all, s.latency...)
+			}
+			return []float64{quantile(all, 0.95)}
+		}
+		row(fmt.Sprintf("**Lambda, %d MB**", at.megabytes), "cold: first answer", functions(from, firstAnswer, "ms"))
 		row("", "warm: p50", functions(from, warmP50, "ms"))
-		row("", "warm: p99", functions(from, warmP99, "ms"))
+		row("", "warm: p95", figures{ours: p95(ours), peer: p95(node), unit: "ms"})
 		row("", "peak memory", functions(from, peak, "MB"))
-		row("", "a million mints, 1 in 100 cold", functions(from, func(s life) float64 { return lambdaMillion(s, mb) }, "$"))
+		row("", "a million mints, 1 in 100 cold", functions(from, func(s life) float64 { return lambdaMillion(s, at.megabytes) }, "$"))
 	}
 	at := load{slow, 80}
 	row("**One core, 80 at once**", "mints a second", r.servers(at, rate, ""))
 	row("", "p50", r.servers(at, p50, "ms"))
-	row("", "p99", r.servers(at, p99, "ms"))
+	row("", "p99", figures{ours: []float64{r.Servers[at][ours].pooled(0.99)}, peer: []float64{r.Servers[at][express].pooled(0.99)}, unit: "ms"})
 	row("", "peak memory", memory(r.Memory80))
 	row("", "a million mints on Cloud Run", r.servers(at, runMillion, "$"))
 	return g

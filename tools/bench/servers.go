@@ -3,14 +3,10 @@
 package main
 
 import (
-	"context"
 	"crypto/tls"
 	"encoding/json"
-	"errors"
 	"fmt"
-	"math"
 	"net"
-	"net/url"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -69,6 +65,7 @@ func (l *lab) start(name string, certificate *tls.Certificate, settings ...strin
 	if err != nil {
 		return nil, err
 	}
+	l.atEnd(func() error { orga.Close(); return nil })
 	s := &server{name: name, orga: orga, addr: addr, do: viaEndpoint(func(int) (string, string) { return defaultPath, originHeader })}
 	argv, dir := []string{l.server}, l.scratch
 	switch name {
@@ -85,11 +82,10 @@ func (l *lab) start(name string, certificate *tls.Certificate, settings ...strin
 	_, port, _ := net.SplitHostPort(s.addr) // made by freeAddr
 	env := append(l.environment(orga), "PORT="+port, "ORGA_API_KEY="+fakeorga.Key)
 	if s.process, err = l.launcher.start(l.ctx, nil, dir, append(env, settings...), argv...); err != nil {
-		orga.Close()
 		return nil, err
 	}
+	l.atEnd(s.stop)
 	if err := awaitListening(s.addr, s.process); err != nil {
-		s.stop()
 		return nil, fmt.Errorf("%s: %w", name, err)
 	}
 	return s, nil
@@ -118,12 +114,9 @@ func awaitListening(addr string, p *process) error {
 	return fmt.Errorf("does not listen: %s", &p.output)
 }
 
-// stop ends the program and its Orga. It returns an error when the endpoint lost log lines.
+// stop ends the program. It returns an error when the endpoint lost log lines.
 func (s *server) stop() error {
-	if s.process != nil {
-		s.process.stop()
-	}
-	s.orga.Close()
+	s.process.stop()
 	if s.name == ours && s.process.output.lines < s.asked {
 		return fmt.Errorf("%d requests, but %d log lines", s.asked, s.process.output.lines)
 	}
@@ -133,7 +126,7 @@ func (s *server) stop() error {
 // turn is what one program did in one turn.
 type turn struct {
 	Rate      float64 // requests a second
-	CPU       float64 // µs a request; NaN for the direct client, which shares the core of the load generator
+	CPU       float64 // µs a request
 	latencies []time.Duration
 }
 
@@ -152,7 +145,6 @@ func values[T any](rounds []T, figure func(T) float64) []float64 {
 func rate(t turn) float64 { return t.Rate }
 func cpu(t turn) float64  { return t.CPU }
 func p50(t turn) float64  { return quantile(t.latencies, 0.5) }
-func p99(t turn) float64  { return quantile(t.latencies, 0.99) }
 
 // pooled is a quantile over the requests of all rounds, in ms.
 func (t series) pooled(q float64) float64 {
@@ -169,35 +161,28 @@ func quantile(latencies []time.Duration, q float64) float64 {
 }
 
 // take gives a program its turn.
-func (s *server) take(n int, warm, measured time.Duration) (t turn, err error) {
+func (s *server) take(n int, warm, measured time.Duration) (turn, error) {
 	c, err := connect(n, s.addr, s.do)
 	if err != nil {
-		return t, fmt.Errorf("%s: %w", s.name, err)
+		return turn{}, fmt.Errorf("%s: %w", s.name, err)
 	}
 	defer c.close()
 	warmed, _, err := c.run(warm)
 	if err != nil {
-		return t, fmt.Errorf("%s: %w", s.name, err)
+		return turn{}, fmt.Errorf("%s: %w", s.name, err)
 	}
-	s.asked += len(warmed)
-	var began, ended time.Duration
-	if s.process != nil {
-		if began, err = s.process.cpu(); err != nil {
-			return t, err
-		}
+	began, err := s.process.cpu()
+	if err != nil {
+		return turn{}, err
 	}
 	latencies, elapsed, err := c.run(measured)
 	if err != nil {
-		return t, fmt.Errorf("%s: %w", s.name, err)
+		return turn{}, fmt.Errorf("%s: %w", s.name, err)
 	}
+	ended, err := s.process.cpu()
+	s.asked += len(warmed) + len(latencies)
 	requests := float64(len(latencies))
-	s.asked += len(latencies)
-	t = turn{Rate: requests / elapsed.Seconds(), CPU: math.NaN(), latencies: latencies}
-	if s.process != nil {
-		ended, err = s.process.cpu()
-		t.CPU = float64((ended - began).Nanoseconds()) / 1e3 / requests
-	}
-	return t, err
+	return turn{requests / elapsed.Seconds(), float64((ended - began).Nanoseconds()) / 1e3 / requests, latencies}, err
 }
 
 // load is one point of comparison.
@@ -213,9 +198,9 @@ const (
 )
 
 // rounds lets servers take turns, each round beginning with another one.
-func (l *lab) rounds(servers []*server, rounds, clients int, measured time.Duration) (map[string]series, error) {
+func (l *lab) rounds(servers []*server, clients int, measured time.Duration) (map[string]series, error) {
 	all := make(map[string]series)
-	for round := range rounds {
+	for round := range l.plan.rounds {
 		for i := range servers {
 			s := servers[(i+round)%len(servers)]
 			t, err := s.take(clients, l.warm, measured)
@@ -229,37 +214,32 @@ func (l *lab) rounds(servers []*server, rounds, clients int, measured time.Durat
 }
 
 // startAll starts programs and gives each an unmeasured turn.
-func (l *lab) startAll(certificate *tls.Certificate, names ...string) (servers []*server, stop func() error, err error) {
-	stop = func() (err error) {
-		for _, s := range servers {
-			err = errors.Join(err, s.stop())
-		}
-		return err
-	}
+func (l *lab) startAll(certificate *tls.Certificate, names ...string) (servers []*server, err error) {
 	for _, name := range names {
 		s, err := l.start(name, certificate, usual...)
 		if err != nil {
-			_ = stop()
-			return nil, nil, err
+			return nil, err
+		}
+		warm := l.firstWarm / 4
+		if name == express {
+			warm = l.firstWarm
+		}
+		if _, err := s.take(64, l.warm, warm); err != nil {
+			return nil, err
 		}
 		servers = append(servers, s)
-		if _, err := s.take(64, l.warm, l.firstWarm); err != nil {
-			_ = stop()
-			return nil, nil, err
-		}
 	}
-	return servers, stop, nil
+	return servers, nil
 }
 
 // measurePlain compares the servers over HTTP, first at full load and then with answers that take time.
-func (l *lab) measurePlain(r *results) (err error) {
-	servers, stop, err := l.startAll(nil, ours, express, tuned)
+func (l *lab) measurePlain(r *results) error {
+	servers, err := l.startAll(nil, ours, express, tuned)
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, stop()) }()
 	for _, n := range []int{16, 64} {
-		if r.Servers[load{plain, n}], err = l.rounds(servers, l.plan.rounds, n, l.turn); err != nil {
+		if r.Servers[load{plain, n}], err = l.rounds(servers, n, l.turn); err != nil {
 			return err
 		}
 	}
@@ -270,27 +250,25 @@ func (l *lab) measurePlain(r *results) (err error) {
 	if err != nil {
 		return err
 	}
-	defer func() { _ = client.stop() }()
-	servers = append(servers[:len(servers):len(servers)], client)
-	for _, s := range servers {
+	all := append(servers[:3:3], client)
+	for _, s := range all {
 		s.orga.SetDelay(delay)
 	}
-	for _, n := range []int{1, 16, 80} {
-		if r.Servers[load{slow, n}], err = l.rounds(servers, l.plan.rounds, n, l.slowTurn); err != nil {
+	for n, measured := range map[int]time.Duration{1: l.slowTurn / 4, 16: l.slowTurn, 80: l.slowTurn / 2} {
+		if r.Servers[load{slow, n}], err = l.rounds(all, n, measured); err != nil {
 			return err
 		}
 	}
-	r.Memory80, err = memories(servers[:3])
+	r.Memory80, err = memories(servers)
 	return err
 }
 
-func (l *lab) measureTLS(r *results) (err error) {
-	servers, stop, err := l.startAll(&l.certificate, ours, express, tuned)
+func (l *lab) measureTLS(r *results) error {
+	servers, err := l.startAll(&l.certificate, ours, express, tuned)
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, stop()) }()
-	r.Servers[load{secure, 16}], err = l.rounds(servers, l.plan.rounds, 16, l.turn)
+	r.Servers[load{secure, 16}], err = l.rounds(servers, 16, l.turn)
 	return err
 }
 
@@ -314,7 +292,7 @@ type variant struct {
 }
 
 // measureGrowth compares the endpoint with itself: more clients, tenants and callers, and a shared store.
-func (l *lab) measureGrowth(r *results) (err error) {
+func (l *lab) measureGrowth(r *results) error {
 	tenants, names := make(map[string]any), make([]string, 1000)
 	for i := range names {
 		names[i] = fmt.Sprintf("tenant-%d", i)
@@ -347,11 +325,9 @@ func (l *lab) measureGrowth(r *results) (err error) {
 		}, []string{"ORGA_TENANTS_SOURCE=file:" + file}},
 		{"16 clients, every request from a new caller", 16, caller, nil},
 	}
-	redis, stop, err := l.startRedis()
-	if err != nil {
-		l.progress("no redis-server, so no row for it: %v", err)
+	if redis, err := l.startRedis(); err != nil {
+		l.progress("no row for Redis: %v", err)
 	} else {
-		defer stop()
 		rows = append(rows, rows[2])
 		last := &rows[len(rows)-1]
 		last.name, last.settings = "16 clients, limit in Redis", []string{"ORGA_RATE_LIMIT_STORE=" + redis}
@@ -362,7 +338,6 @@ func (l *lab) measureGrowth(r *results) (err error) {
 		if servers[i], err = l.start(ours, nil, append(row.settings, usual...)...); err != nil {
 			return fmt.Errorf("%s: %w", row.name, err)
 		}
-		defer func() { err = errors.Join(err, servers[i].stop()) }()
 		if row.target != nil {
 			servers[i].do = viaEndpoint(row.target)
 		}
@@ -389,21 +364,20 @@ func (l *lab) measureGrowth(r *results) (err error) {
 }
 
 // startRedis starts a redis-server on the core of the load generator.
-func (l *lab) startRedis() (address string, stop func(), err error) {
+func (l *lab) startRedis() (address string, err error) {
 	addr, err := freeAddr()
 	if err != nil {
-		return "", nil, err
+		return "", err
 	}
-	u := url.URL{Scheme: "redis", Host: addr}
-	ctx, cancel := context.WithCancel(l.ctx)
-	cmd := exec.CommandContext(ctx, "redis-server", "--port", u.Port(), "--bind", u.Hostname(), "--save", "", "--dir", l.scratch)
+	host, port, _ := net.SplitHostPort(addr) // made by freeAddr
+	cmd := exec.CommandContext(l.ctx, "redis-server", "--port", port, "--bind", host, "--save", "", "--dir", l.scratch)
 	if err := cmd.Start(); err != nil {
-		cancel()
-		return "", nil, err
+		return "", err
 	}
-	stop = func() {
-		cancel()
-		_ = cmd.Wait() // ends by a signal
-	}
-	return u.String(), stop, awaitListening(addr, &process{})
+	l.atEnd(func() error {
+		_ = cmd.Process.Kill()
+		_ = cmd.Wait() // says that it was killed
+		return nil
+	})
+	return "redis://" + addr, awaitListening(addr, &process{})
 }
