@@ -296,7 +296,7 @@ func (l *lab) measureGrowth(r *results) error {
 	tenants, names := make(map[string]any), make([]string, 1000)
 	for i := range names {
 		names[i] = fmt.Sprintf("tenant-%d", i)
-		tenants[names[i]] = map[string]any{"apiKeySource": "env:ORGA_API_KEY", "corsOrigins": []string{origin}}
+		tenants[names[i]] = map[string]any{"apiKeySource": "env:ORGA_API_KEY_TENANTS", "corsOrigins": []string{origin}}
 	}
 	text, err := json.Marshal(map[string]any{"tenants": tenants})
 	if err != nil {
@@ -322,7 +322,7 @@ func (l *lab) measureGrowth(r *results) error {
 		{"256 clients", 256, nil, nil},
 		{"16 clients, 1,000 tenants in turn", 16, func(n int) (string, string) {
 			return "/api/orga-session/" + names[n%len(names)], originHeader
-		}, []string{"ORGA_TENANTS_SOURCE=file:" + file}},
+		}, []string{"ORGA_TENANTS_SOURCE=file:" + file, "ORGA_API_KEY_TENANTS=" + fakeorga.Key}},
 		{"16 clients, every request from a new caller", 16, caller, nil},
 	}
 	if redis, err := l.startRedis(); err != nil {
