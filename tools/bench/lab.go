@@ -32,6 +32,7 @@ type lab struct {
 	server   string // the endpoint as a plain HTTP server
 	profiled string // the same with a profiler in it
 	tuned    string // the two calls on net/http and nothing else
+	google   string // the function for Google Cloud, which takes callers from X-Forwarded-For
 	function string // the Lambda binary, built for this machine
 	zipped   int    // bytes of the zip that would be deployed
 	nodeDir  string // the Node peer with its packages
@@ -98,25 +99,25 @@ func (l *lab) progress(format string, args ...any) {
 func (l *lab) build() error {
 	l.progress("building")
 	tools := filepath.Join(l.root, "tools")
-	server := filepath.Join(tools, "bench", "orgaserver")
 	overlay, _ := json.Marshal(map[string]any{"Replace": map[string]string{ // strings always marshal
-		filepath.Join(server, "profile.go"): filepath.Join(tools, "bench", "testdata", "profile.go"),
+		filepath.Join(l.root, "profile.go"): filepath.Join(tools, "bench", "testdata", "profile.go"),
 	}})
 	overlayFile := filepath.Join(l.scratch, "overlay.json")
 	if err := os.WriteFile(overlayFile, overlay, 0o600); err != nil {
 		return err
 	}
-	for _, b := range []struct {
+	for i, b := range []struct {
 		out      *string
 		dir, pkg string
 		flags    []string
 	}{
-		{&l.server, tools, "./bench/orgaserver", nil},
-		{&l.profiled, tools, "./bench/orgaserver", []string{"-overlay", overlayFile}},
+		{&l.server, l.root, ".", nil},
+		{&l.profiled, l.root, ".", []string{"-overlay", overlayFile}},
 		{&l.tuned, tools, "./bench/tuned", nil},
+		{&l.google, tools, "./entrypoints/gcp", nil},
 		{&l.function, l.root, "./aws-lambda", nil},
 	} {
-		*b.out = filepath.Join(l.scratch, fmt.Sprintf("%s-%d", filepath.Base(b.pkg), len(b.flags)))
+		*b.out = filepath.Join(l.scratch, fmt.Sprint("program-", i))
 		args := append([]string{"build", "-trimpath", "-buildvcs=false", "-tags", "lambda.norpc", "-ldflags", "-s -w", "-o", *b.out}, b.flags...)
 		if _, err := l.command(b.dir, []string{"CGO_ENABLED=0"}, "go", append(args, b.pkg)...); err != nil {
 			return err

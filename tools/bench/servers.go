@@ -24,6 +24,7 @@ const (
 	tuned   = "tuned net/http"
 	noProxy = "direct client"
 	node    = "Node"
+	google  = "orga-session on Google Cloud"
 )
 
 const (
@@ -67,7 +68,7 @@ func (l *lab) start(name string, certificate *tls.Certificate, settings ...strin
 	}
 	l.atEnd(func() error { orga.Close(); return nil })
 	s := &server{name: name, orga: orga, addr: addr, do: viaEndpoint(func(int) (string, string) { return defaultPath, originHeader })}
-	argv, dir := []string{l.server}, l.scratch
+	argv, dir := []string{l.server, "-addr", addr}, l.scratch
 	switch name {
 	case express:
 		argv, dir = []string{l.node, "express.mjs"}, l.nodeDir
@@ -77,7 +78,9 @@ func (l *lab) start(name string, certificate *tls.Certificate, settings ...strin
 		s.addr, s.do = orga.Addr, direct
 		return s, nil
 	case profiledServer:
-		argv = []string{l.profiled}
+		argv = []string{l.profiled, "-addr", addr}
+	case google:
+		argv = []string{l.google}
 	}
 	_, port, _ := net.SplitHostPort(s.addr) // made by freeAddr
 	env := append(l.environment(orga), "PORT="+port, "ORGA_API_KEY="+fakeorga.Key)
@@ -310,20 +313,21 @@ func (l *lab) measureGrowth(r *results) error {
 		return defaultPath, fmt.Sprintf("X-Forwarded-For: 10.%d.%d.%d\r\n%s", n>>16&255, n>>8&255, n&255, originHeader)
 	}
 	rows := []struct {
-		name     string
-		clients  int
-		target   func(n int) (path, header string) // nil for the usual one
-		settings []string
+		name, program string
+		clients       int
+		target        func(n int) (path, header string) // nil for the usual one
+		settings      []string
 	}{
-		{"1 client", 1, nil, nil},
-		{"4 clients", 4, nil, nil},
-		{"16 clients", 16, nil, nil},
-		{"64 clients", 64, nil, nil},
-		{"256 clients", 256, nil, nil},
-		{"16 clients, 1,000 tenants in turn", 16, func(n int) (string, string) {
+		{"1 client", ours, 1, nil, nil},
+		{"4 clients", ours, 4, nil, nil},
+		{"16 clients", ours, 16, nil, nil},
+		{"64 clients", ours, 64, nil, nil},
+		{"256 clients", ours, 256, nil, nil},
+		{"16 clients, 1,000 tenants in turn", ours, 16, func(n int) (string, string) {
 			return "/api/orga-session/" + names[n%len(names)], originHeader
 		}, []string{"ORGA_TENANTS_SOURCE=file:" + file, "ORGA_API_KEY_TENANTS=" + fakeorga.Key}},
-		{"16 clients, every request from a new caller", 16, caller, nil},
+		{"16 clients, Google's function, one caller", google, 16, func(int) (string, string) { return caller(0) }, nil},
+		{"16 clients, Google's function, every request from a new caller", google, 16, caller, nil},
 	}
 	if redis, err := l.startRedis(); err != nil {
 		l.progress("no row for Redis: %v", err)
@@ -335,7 +339,7 @@ func (l *lab) measureGrowth(r *results) error {
 	servers := make([]*server, len(rows))
 	r.Growth = make([]variant, len(rows))
 	for i, row := range rows {
-		if servers[i], err = l.start(ours, nil, append(row.settings, usual...)...); err != nil {
+		if servers[i], err = l.start(row.program, nil, append(row.settings, usual...)...); err != nil {
 			return fmt.Errorf("%s: %w", row.name, err)
 		}
 		if row.target != nil {
