@@ -47,6 +47,7 @@ type Endpoint struct {
 // process's own, so that net/http's log lines are JSON too and quote no upstream. handler makes the log's
 // handler where a platform wants attributes renamed or lines watched; nil is [slog.NewJSONHandler].
 func Start(ctx context.Context, env Env, drivers Drivers, handler func(io.Writer, *slog.HandlerOptions) slog.Handler) *Endpoint {
+	egress.ReadAuthoritiesOnce(env.Lookup)
 	cfg := ConfigFromEnv(env)
 	cfg.Log = cfg.logger(handler)
 	setDefault(cfg.Log)

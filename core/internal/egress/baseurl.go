@@ -30,7 +30,7 @@ func CheckBaseURL(base string, public bool) error {
 	return nil
 }
 
-// isPort tells whether s is a port, or nothing: then it is the scheme's own.
+// isPort reports whether s is a port, or empty: then it is the scheme's own.
 func isPort(s string) bool {
 	n, err := strconv.ParseUint(s, 10, 16)
 	return s == "" || err == nil && n > 0

@@ -8,14 +8,16 @@ import (
 	"errors"
 	"net"
 	"net/http"
+	"net/http/httptrace"
 	"net/netip"
 	"net/url"
-	"os"
 	"slices"
 	"sync"
 	"sync/atomic"
 	"syscall"
 	"time"
+
+	"github.com/orga-session/orga-session/core/internal/wallclock"
 )
 
 const (
@@ -42,7 +44,7 @@ const (
 //
 // Beside that it does two things. When a call ran out of time and no other to its host was answered
 // meanwhile, that host's idle connections are dropped: what swallowed one has swallowed all. And one
-// connection can be opened ahead, by Warm, with nothing sent on it.
+// connection can be opened ahead, by [Transport.Warm], with nothing sent on it.
 //
 // It ignores HTTPS_PROXY: a proxy would resolve the names whose addresses a guard must see.
 type Transport struct {
@@ -52,17 +54,32 @@ type Transport struct {
 	ahead  atomic.Pointer[connection]
 }
 
-// host is the way to one host: what goes wrong on it is no other's business.
+// host has the connections to one host: what goes wrong on them concerns no other.
 type host struct {
 	http    *http.Transport
 	answers atomic.Uint64 // calls that were answered
 }
 
-// connection is one that was opened ahead and has not been used yet.
+// target is where a connection leads.
+type target struct {
+	scheme string // http or https
+	addr   string // host:port
+}
+
+// connection is one that was opened ahead.
 type connection struct {
 	net.Conn
-	to string // scheme and address
-	at time.Time
+	to       target
+	at       time.Time
+	answered atomic.Bool // something has come on it
+}
+
+func (c *connection) Read(p []byte) (int, error) {
+	n, err := c.Conn.Read(p)
+	if n > 0 {
+		c.answered.Store(true)
+	}
+	return n, err
 }
 
 // Guard sees each resolved address before it is dialled; its error ends the dial.
@@ -79,7 +96,7 @@ func New(guard Guard) *Transport {
 func (t *Transport) RoundTrip(r *http.Request) (*http.Response, error) {
 	h := t.host(r.URL.Host)
 	before := h.answers.Load()
-	resp, err := h.http.RoundTrip(r)
+	resp, err := t.send(h, r)
 	switch {
 	case err == nil:
 		h.answers.Add(1)
@@ -89,12 +106,36 @@ func (t *Transport) RoundTrip(r *http.Request) (*http.Response, error) {
 	return resp, err
 }
 
+// send sends r, and once more if the connection that was opened ahead turns out to be dead. net/http does
+// the same for a connection that has served a call; it takes this one for new, and new ones are not dead.
+func (t *Transport) send(h *host, r *http.Request) (*http.Response, error) {
+	if t.ahead.Load() == nil || r.Body != nil && r.Body != http.NoBody { // a body cannot be sent again
+		return h.http.RoundTrip(r)
+	}
+	var used *connection
+	ctx := httptrace.WithClientTrace(r.Context(), &httptrace.ClientTrace{GotConn: func(got httptrace.GotConnInfo) {
+		used = nil // net/http may have sent r again by itself
+		if c, ok := got.Conn.(*connection); ok && !got.Reused {
+			used = c
+		}
+	}})
+	resp, err := h.http.RoundTrip(r.WithContext(ctx))
+	if err != nil && used != nil && !used.answered.Load() && r.Context().Err() == nil {
+		return h.http.RoundTrip(r)
+	}
+	return resp, err
+}
+
 func (t *Transport) host(name string) *host {
 	h, ok := t.hosts.Load(name)
 	if !ok {
 		h, _ = t.hosts.LoadOrStore(name, &host{http: &http.Transport{
-			DialContext:            func(ctx context.Context, _, addr string) (net.Conn, error) { return t.dial(ctx, "http", addr) },
-			DialTLSContext:         func(ctx context.Context, _, addr string) (net.Conn, error) { return t.dial(ctx, "https", addr) },
+			DialContext: func(ctx context.Context, _, addr string) (net.Conn, error) {
+				return t.dial(ctx, target{scheme: "http", addr: addr})
+			},
+			DialTLSContext: func(ctx context.Context, _, addr string) (net.Conn, error) {
+				return t.dial(ctx, target{scheme: "https", addr: addr})
+			},
 			MaxIdleConnsPerHost:    maxIdle,
 			IdleConnTimeout:        idleTimeout,
 			MaxResponseHeaderBytes: maxHeader,
@@ -110,15 +151,15 @@ func (t *Transport) Warm(ctx context.Context, base string) {
 	if err != nil {
 		return
 	}
-	addr := u.Host
+	to := target{u.Scheme, u.Host}
 	if u.Port() == "" {
-		addr = net.JoinHostPort(u.Hostname(), map[string]string{"http": "80", "https": "443"}[u.Scheme])
+		to.addr = net.JoinHostPort(u.Hostname(), map[string]string{"http": "80", "https": "443"}[u.Scheme])
 	}
-	conn, err := t.open(ctx, u.Scheme, addr)
+	conn, err := t.open(ctx, to)
 	if err != nil {
 		return
 	}
-	t.ahead.Store(&connection{conn, u.Scheme + addr, time.Now().Round(0)}) // the wall clock, as above
+	t.ahead.Store(&connection{Conn: conn, to: to, at: wallclock.Now()})
 }
 
 // Close closes the connections that no call uses.
@@ -133,35 +174,26 @@ func (t *Transport) Close() error {
 	return nil
 }
 
-// dial hands out the connection that was opened ahead, if it is still good, or opens one.
-func (t *Transport) dial(ctx context.Context, scheme, addr string) (net.Conn, error) {
+// dial hands out the connection that was opened ahead, unless it leads elsewhere or is too old, or opens one.
+func (t *Transport) dial(ctx context.Context, to target) (net.Conn, error) {
 	if c := t.ahead.Swap(nil); c != nil {
-		if age := time.Since(c.at); c.to == scheme+addr && age >= 0 && age < idleTimeout && quiet(c.Conn) {
-			return c.Conn, nil
+		if c.to == to && wallclock.Within(c.at, idleTimeout) {
+			return c, nil
 		}
 		_ = c.Close() // nothing was sent on it
 	}
-	return t.open(ctx, scheme, addr)
+	return t.open(ctx, to)
 }
 
-// quiet tells whether nothing has come on a connection on which nothing was asked: neither its end,
-// nor anything else. It takes a millisecond. net/http resends a call whose connection turns out to be
-// dead when that had served a call before; of this one it would think that it was new.
-func quiet(conn net.Conn) bool {
-	_ = conn.SetReadDeadline(time.Now().Add(time.Millisecond)) // what fails here, fails in Read
-	_, err := conn.Read(make([]byte, 1))
-	return errors.Is(err, os.ErrDeadlineExceeded) && conn.SetReadDeadline(time.Time{}) == nil
-}
-
-func (t *Transport) open(ctx context.Context, scheme, addr string) (net.Conn, error) {
+func (t *Transport) open(ctx context.Context, to target) (net.Conn, error) {
 	ctx, cancel := context.WithTimeout(ctx, connectTimeout)
 	defer cancel()
-	conn, err := t.dialer.DialContext(ctx, "tcp", addr)
-	if err != nil || scheme == "http" {
+	conn, err := t.dialer.DialContext(ctx, "tcp", to.addr)
+	if err != nil || to.scheme == "http" {
 		return conn, err
 	}
 	config := t.tls.Clone()
-	config.ServerName, _, _ = net.SplitHostPort(addr)
+	config.ServerName, _, _ = net.SplitHostPort(to.addr)
 	secure := tls.Client(conn, config)
 	if err := secure.HandshakeContext(ctx); err != nil {
 		_ = conn.Close() // the handshake's error is the one to report
@@ -197,7 +229,7 @@ var reserved = []netip.Prefix{
 	netip.MustParsePrefix("240.0.0.0/4"),     // reserved, broadcast
 	netip.MustParsePrefix("2001::/23"),       // protocol assignments, Teredo among them
 	netip.MustParsePrefix("2001:db8::/32"),   // documentation
-	netip.MustParsePrefix("2002::/16"),       // 6to4: an IPv4 address in other clothes
+	netip.MustParsePrefix("2002::/16"),       // 6to4: an IPv4 address inside
 	netip.MustParsePrefix("3fff::/20"),       // documentation
 }
 

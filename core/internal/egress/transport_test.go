@@ -21,8 +21,8 @@ import (
 	"github.com/orga-session/orga-session/core/orga/orgatest"
 )
 
-// way is a transport to an Orga API, through a proxy that can spoil connections.
-type way struct {
+// testbed is a transport to an Orga API, through a proxy that can spoil connections.
+type testbed struct {
 	*Transport
 	api    *orgatest.Server
 	proxy  *orgatest.Proxy
@@ -31,14 +31,14 @@ type way struct {
 	within time.Duration // of one call; 0: the client's own
 }
 
-func newWay(t *testing.T, secure bool) *way {
+func newTestbed(t *testing.T, secure bool) *testbed {
 	t.Helper()
 	api := orgatest.Start(t, new(orgatest.API), secure)
 	proxy, err := orgatest.NewProxy(api.Listener.Addr().String())
 	if err != nil {
 		t.Fatal(err)
 	}
-	w := &way{Transport: New(nil), api: api, proxy: proxy}
+	w := &testbed{Transport: New(nil), api: api, proxy: proxy}
 	if secure {
 		w.tls.RootCAs = api.Client().Transport.(*http.Transport).TLSClientConfig.RootCAs
 	}
@@ -56,7 +56,7 @@ func newClient(base string, tr *Transport) *orga.Client {
 	return orga.NewClient(orgatest.Key, orga.WithBaseURL(base), orga.WithTransport(tr))
 }
 
-func (w *way) mint(t *testing.T) error {
+func (w *testbed) mint(t *testing.T) error {
 	t.Helper()
 	ctx := t.Context()
 	if w.within > 0 {
@@ -69,7 +69,7 @@ func (w *way) mint(t *testing.T) error {
 }
 
 // fill leaves n connections idle: n mints that wait for each other.
-func (w *way) fill(t *testing.T, n int) {
+func (w *testbed) fill(t *testing.T, n int) {
 	t.Helper()
 	var waiting, wg sync.WaitGroup
 	waiting.Add(n)
@@ -100,7 +100,7 @@ func schemes(t *testing.T, do func(t *testing.T, secure bool)) {
 // In a steady state there are no more connections than clients.
 func TestConnectionsAreKept(t *testing.T) {
 	schemes(t, func(t *testing.T, secure bool) {
-		w := newWay(t, secure)
+		w := newTestbed(t, secure)
 		w.fill(t, 32)
 		var wg sync.WaitGroup
 		for range 32 {
@@ -127,7 +127,7 @@ func TestDeadConnections(t *testing.T) {
 	for name, spoil := range map[string]func(*orgatest.Proxy){"closed": (*orgatest.Proxy).Cut, "reset": (*orgatest.Proxy).Reset} {
 		t.Run(name, func(t *testing.T) {
 			schemes(t, func(t *testing.T, secure bool) {
-				w := newWay(t, secure)
+				w := newTestbed(t, secure)
 				w.fill(t, 4)
 				for range 50 {
 					spoil(w.proxy)
@@ -144,7 +144,7 @@ func TestDeadConnections(t *testing.T) {
 // does, however many connections were idle.
 func TestSwallowedConnections(t *testing.T) {
 	schemes(t, func(t *testing.T, secure bool) {
-		w := newWay(t, secure)
+		w := newTestbed(t, secure)
 		w.fill(t, 8)
 		w.proxy.Swallow()
 		w.within = 200 * time.Millisecond
@@ -166,8 +166,8 @@ func TestSwallowedConnections(t *testing.T) {
 
 // fault 38: what another host answers says nothing about connections that were swallowed.
 func TestSwallowedConnectionsBesideAnotherHost(t *testing.T) {
-	w, other := newWay(t, false), newWay(t, false)
-	other.client = newClient(other.base, w.Transport) // tenants share the way to their hosts
+	w, other := newTestbed(t, false), newTestbed(t, false)
+	other.client = newClient(other.base, w.Transport) // tenants share a transport
 	w.fill(t, 8)
 	w.proxy.Swallow()
 	ctx, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)
@@ -196,7 +196,7 @@ func TestSwallowedConnectionsBesideAnotherHost(t *testing.T) {
 
 // A call that runs out of time while others are answered says nothing about their connections.
 func TestSlowCallSparesTheOthers(t *testing.T) {
-	w := newWay(t, false)
+	w := newTestbed(t, false)
 	w.fill(t, 8)
 	hanging := make(chan struct{})
 	w.api.Fail(orga.CallMint, http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
@@ -233,7 +233,7 @@ func TestSlowCallSparesTheOthers(t *testing.T) {
 
 // fault 43: an answer's header is bounded, too.
 func TestHeaderBound(t *testing.T) {
-	w := newWay(t, false)
+	w := newTestbed(t, false)
 	w.api.Fail(orga.CallMint, orgatest.Status(200, `{"ephemeral_token":"t"}`, "X-Flood", strings.Repeat("x", 1<<20)))
 	if err := w.mint(t); !errors.Is(err, orga.ErrConnection) {
 		t.Error(err)
@@ -244,19 +244,19 @@ func TestHeaderBound(t *testing.T) {
 // call does not fail.
 func TestWarm(t *testing.T) {
 	for name, row := range map[string]struct {
-		meanwhile func(w *way)
+		meanwhile func(w *testbed)
 		opened    int // connections after one mint
 	}{
-		"used":           {func(*way) {}, 1},
-		"closed":         {func(w *way) { w.proxy.Cut() }, 2},
-		"reset":          {func(w *way) { w.proxy.Reset() }, 2},
-		"too old":        {func(w *way) { w.ahead.Load().at = time.Now().Add(-idleTimeout) }, 2},
-		"clock set back": {func(w *way) { w.ahead.Load().at = time.Now().Add(time.Hour) }, 2},
-		"to another":     {func(w *way) { w.ahead.Load().to = "https://other.example:443" }, 2},
+		"used":           {func(*testbed) {}, 1},
+		"closed":         {func(w *testbed) { w.proxy.Cut() }, 2},
+		"reset":          {func(w *testbed) { w.proxy.Reset() }, 2},
+		"too old":        {func(w *testbed) { w.ahead.Load().at = time.Now().Add(-idleTimeout) }, 2},
+		"clock set back": {func(w *testbed) { w.ahead.Load().at = time.Now().Add(time.Hour) }, 2},
+		"to another":     {func(w *testbed) { w.ahead.Load().to.addr = "other.example:443" }, 2},
 	} {
 		t.Run(name, func(t *testing.T) {
 			schemes(t, func(t *testing.T, secure bool) {
-				w := newWay(t, secure)
+				w := newTestbed(t, secure)
 				w.Warm(t.Context(), w.base)
 				eventually(t, func() bool { return w.proxy.Opened() == 1 })
 				if got := w.api.Calls(orga.CallMint) + w.api.Calls(orga.CallICE); got != 0 {
@@ -274,8 +274,24 @@ func TestWarm(t *testing.T) {
 			})
 		})
 	}
+	t.Run("a call that was answered in part is not sent again", func(t *testing.T) {
+		w := newTestbed(t, false)
+		w.Warm(t.Context(), w.base)
+		w.api.Fail(orga.CallMint, orgatest.Truncate())
+		if err := w.mint(t); err == nil || w.api.Calls(orga.CallMint) != 1 {
+			t.Errorf("%v after %d calls", err, w.api.Calls(orga.CallMint))
+		}
+	})
+	t.Run("a call is sent again once, not for ever", func(t *testing.T) {
+		w := newTestbed(t, false)
+		w.Warm(t.Context(), w.base)
+		w.api.FailAll(orga.CallMint, orgatest.Reset())
+		if err := w.mint(t); !errors.Is(err, orga.ErrConnection) || w.api.Calls(orga.CallMint) != 2 {
+			t.Errorf("%v after %d calls", err, w.api.Calls(orga.CallMint))
+		}
+	})
 	t.Run("a failure is silent", func(t *testing.T) {
-		w := newWay(t, true)
+		w := newTestbed(t, true)
 		plain := orgatest.New(t) // no TLS there
 		for _, base := range []string{"https://127.0.0.1:1", "https://" + plain.Listener.Addr().String(), "https://[::1", "nowhere"} {
 			w.Warm(t.Context(), base)
@@ -399,7 +415,7 @@ func TestNoGoroutineIsLeft(t *testing.T) {
 	before := runtime.NumGoroutine()
 	t.Run("faults", func(t *testing.T) {
 		for _, secure := range []bool{false, true} {
-			w := newWay(t, secure)
+			w := newTestbed(t, secure)
 			w.Warm(t.Context(), w.base)
 			for _, fault := range []http.Handler{orgatest.Hang(), orgatest.HangBody(), orgatest.Reset(), orgatest.Close(), orgatest.Truncate(),
 				orgatest.Flood(), orgatest.GzipBomb(), orgatest.Babble(), orgatest.Redirect("/"), orgatest.Status(500, "")} {
@@ -434,5 +450,24 @@ func eventually(t *testing.T, done func() bool) {
 			t.Fatalf("it does not happen:\n%s", stacks[:runtime.Stack(stacks, true)])
 		case <-time.After(time.Millisecond):
 		}
+	}
+}
+
+// The first call of an instance, on the connection that was opened ahead.
+func BenchmarkFirstCall(b *testing.B) {
+	api := orgatest.NewTLS(b)
+	for b.Loop() {
+		b.StopTimer()
+		tr := New(nil)
+		tr.tls.RootCAs = api.Client().Transport.(*http.Transport).TLSClientConfig.RootCAs
+		tr.Warm(b.Context(), api.URL)
+		client := orga.NewClient(orgatest.Key, orga.WithBaseURL(api.URL), orga.WithTransport(tr))
+		b.StartTimer()
+		if _, err := client.MintToken(b.Context()); err != nil {
+			b.Fatal(err)
+		}
+		b.StopTimer()
+		_ = tr.Close()
+		b.StartTimer()
 	}
 }
