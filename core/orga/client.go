@@ -148,8 +148,11 @@ func (c *Client) MintToken(ctx context.Context) (token EphemeralToken, err error
 		token, err = decodeToken(body, time.Now())
 		return err
 	})
+	if err != nil {
+		return EphemeralToken{}, err
+	}
 	token.RequestID = id
-	return token, err
+	return token, nil
 }
 
 // ICEServers fetches the STUN and TURN servers that go with a token (GET /v1/realtime/ice-config). An
@@ -162,7 +165,10 @@ func (c *Client) ICEServers(ctx context.Context, token EphemeralToken) (servers 
 		servers, err = decodeICE(body)
 		return err
 	})
-	return servers, err
+	if err != nil {
+		return nil, err
+	}
+	return servers, nil
 }
 
 // do makes one call, reads the whole answer and has it decoded. An error of decode says in its own words
@@ -230,9 +236,9 @@ func (c *Client) read(ctx context.Context, call Call, resp *http.Response, crede
 	case err != nil:
 		return size, transportError(ctx, call, status, err)
 	}
-	err = errKeyRepeated
-	if !c.key().in(body) {
-		err = decode(body)
+	err = decode(body)
+	if err == nil && c.key().in(body) {
+		err = errKeyRepeated
 	}
 	if err != nil {
 		return size, &Error{Call: call, Status: status, Kind: ErrMalformed, detail: err.Error()}

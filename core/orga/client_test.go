@@ -94,6 +94,14 @@ func TestMalformed(t *testing.T) {
 		if !reflect.DeepEqual(config, orga.SessionConfig{}) {
 			t.Error("an error came with half an answer")
 		}
+		api.Fail(call, h)
+		token, err := client.MintToken(t.Context())
+		if err != nil && (call != orga.CallMint || token.Reveal() != "") {
+			t.Errorf("%v, and a token", err)
+		}
+		if servers, err := client.ICEServers(t.Context(), token); err != nil && servers != nil {
+			t.Errorf("%v, and a list", err)
+		}
 	}
 	for _, s := range orgatest.BadMints {
 		t.Run("mint "+s.Name, func(t *testing.T) { check(t, orga.CallMint, orgatest.Status(200, s.Body)) })
@@ -234,6 +242,9 @@ func TestKinds(t *testing.T) {
 		"404 email":       {orgatest.Status(404, `{"error":{"type":"not_found_error","code":"user_not_found"}}`), orga.ErrUserEmail, 404},
 		"400 not found":   {orgatest.Status(400, `{"error":{"type":"not_found_error"}}`), orga.ErrRequest, 400},
 		"422":             {orgatest.Status(422, ""), orga.ErrRequest, 422},
+		"499":             {orgatest.Status(499, ""), orga.ErrRequest, 499},
+		"300":             {orgatest.Status(300, ""), orga.ErrRequest, 300},
+		"399":             {orgatest.Status(399, ""), orga.ErrRequest, 399},
 		"429":             {orgatest.Status(429, ""), orga.ErrRateLimited, 429},
 		"500":             {orgatest.Status(500, ""), orga.ErrServer, 500},
 		"503":             {orgatest.Status(503, ""), orga.ErrServer, 503},
@@ -246,6 +257,7 @@ func TestKinds(t *testing.T) {
 		"reset":           {orgatest.Reset(), orga.ErrConnection, 0},
 		"cut off":         {orgatest.Truncate(), orga.ErrConnection, 200},
 		"cut off behind":  {cutOff(`{"ephemeral_token":"t"}`), orga.ErrConnection, 200},
+		"gzip cut off":    {cutOff("\x1f\x8b\x08"), orga.ErrConnection, 200},
 		"no HTTP":         {orgatest.Babble(), orga.ErrConnection, 0},
 		"silent":          {orgatest.Hang(), orga.ErrTimeout, 0},
 		"silent halfway":  {orgatest.HangBody(), orga.ErrTimeout, 200},
@@ -268,6 +280,9 @@ func TestKinds(t *testing.T) {
 				if errors.Is(err, kind) != errors.Is(row.kind, kind) {
 					t.Errorf("%v: Is(%v) = %v", err, kind, errors.Is(err, kind))
 				}
+			}
+			if redirects := row.status/100 == 3; redirects != strings.Contains(err.Error(), "redirects") {
+				t.Error(err)
 			}
 			if later := []error{orga.ErrRateLimited, orga.ErrServer, orga.ErrConnection, orga.ErrTimeout}; e.Retryable() != slices.Contains(later, row.kind) {
 				t.Errorf("%v: Retryable() = %v", err, e.Retryable())
@@ -298,10 +313,34 @@ func TestKinds(t *testing.T) {
 func cutOff(body string) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Content-Length", fmt.Sprint(len(body)+1))
+		if strings.HasPrefix(body, "\x1f") {
+			w.Header().Set("Content-Encoding", "gzip")
+		}
 		_, _ = io.WriteString(w, body)
 		_ = http.NewResponseController(w).Flush()
 		panic(http.ErrAbortHandler)
 	})
+}
+
+// An error says what the network did, and no more.
+func TestConnectionErrors(t *testing.T) {
+	for text, fault := range map[string]http.Handler{
+		"orga mint: connection failed: closed before the complete answer arrived":              orgatest.Close(),
+		"orga mint: connection failed (status 200): closed before the complete answer arrived": orgatest.Truncate(),
+		"orga mint: connection failed: the answer is not HTTP, or broke off":                   orgatest.Babble(),
+	} {
+		api := orgatest.New(t)
+		api.FailAll(orga.CallMint, fault)
+		var log bytes.Buffer
+		client := api.NewClient(orga.WithLogger(slog.New(slog.NewJSONHandler(&log, &slog.HandlerOptions{Level: slog.LevelDebug}))))
+		_, err := client.MintToken(t.Context())
+		if err == nil || err.Error() != text || errors.Is(err, io.ErrUnexpectedEOF) != strings.Contains(text, "closed") {
+			t.Errorf("%v; want %s", err, text)
+		}
+		if e, _ := errors.AsType[*orga.Error](err); !strings.Contains(log.String(), fmt.Sprintf(`"status":%d,`, e.Status)) || e.Status == 0 && !strings.Contains(log.String(), `"bytes":0,`) {
+			t.Errorf("%s: %s", text, log.String())
+		}
+	}
 }
 
 // An ICE call has the token's kinds: 404 says nothing of an email, 401 says which credential was rejected.
@@ -315,6 +354,14 @@ func TestICEKinds(t *testing.T) {
 		if _, err := api.NewClient().SessionConfig(t.Context()); err == nil || err.Error() != want {
 			t.Errorf("%v; want %s", err, want)
 		}
+	}
+	api.Fail(orga.CallMint, orgatest.Status(401, ""))
+	if _, err := api.NewClient().SessionConfig(t.Context()); err == nil || err.Error() != "orga mint: credential rejected (status 401): the API key" {
+		t.Error(err)
+	}
+	api.Fail(orga.CallICE, orgatest.Status(200, `{"x":1}`))
+	if _, err := api.NewClient().SessionConfig(t.Context()); err == nil || err.Error() != "orga ice: unusable answer (status 200): it has no list of ICE servers" {
+		t.Error(err)
 	}
 }
 
@@ -410,7 +457,12 @@ func TestWithKey(t *testing.T) {
 
 // A transport that changes the requests it is given spoils no other call.
 func TestTransportThatWrites(t *testing.T) {
-	api := orgatest.New(t)
+	api := orgatest.Start(t, &orgatest.API{Intercept: func(_ orga.Call, r *http.Request) http.Handler {
+		if r.URL.RawQuery != "&x=y" || len(r.Header["Accept"]) != 1 {
+			t.Errorf("%s, Accept: %q", r.URL.RawQuery, r.Header["Accept"])
+		}
+		return nil
+	}}, false)
 	client := api.NewClient(orga.WithTransport(writing{api.Client().Transport}))
 	var wg sync.WaitGroup
 	for range 8 {
@@ -431,6 +483,77 @@ func (w writing) RoundTrip(r *http.Request) (*http.Response, error) {
 	r.Header.Add("Content-Type", "text/plain")
 	r.Header.Del("Idempotency-Key")
 	return w.next.RoundTrip(r)
+}
+
+// The body of every answer is closed, however the call ends: what is left of it ends with its connection.
+func TestBodyIsClosed(t *testing.T) {
+	for name, resp := range map[string]*http.Response{
+		"good":      {StatusCode: 200, Body: io.NopCloser(strings.NewReader(`{"ephemeral_token":"t"}`)), ContentLength: -1},
+		"malformed": {StatusCode: 200, Body: io.NopCloser(strings.NewReader(`{`)), ContentLength: -1},
+		"too large": {StatusCode: 200, Body: io.NopCloser(strings.NewReader(strings.Repeat(" ", 100<<10))), ContentLength: 100 << 10},
+		"an error":  {StatusCode: 500, Body: io.NopCloser(strings.NewReader("broken")), ContentLength: 6},
+		"101":       {StatusCode: 101, Body: io.NopCloser(strings.NewReader("")), ContentLength: -1},
+	} {
+		closed := false
+		body := resp.Body
+		resp.Body = struct {
+			io.Reader
+			io.Closer
+		}{body, closer(func() { closed = true })}
+		_, _ = orga.NewClient(orgatest.Key, orga.WithTransport(fixed{resp})).MintToken(t.Context())
+		if !closed {
+			t.Errorf("%s: the body stays open", name)
+		}
+	}
+}
+
+type closer func()
+
+func (c closer) Close() error {
+	c()
+	return nil
+}
+
+type fixed struct{ resp *http.Response }
+
+func (f fixed) RoundTrip(*http.Request) (*http.Response, error) { return f.resp, nil }
+
+// Orga's own id of a call is known of a token and of an error, if it is safe to print.
+func TestRequestID(t *testing.T) {
+	const key = orga.KeyPrefix + "test" // short, so that an id has room for it
+	for id, want := range map[string]string{
+		"req_01.A-z":                    "req_01.A-z",
+		strings.Repeat("x", 128):        strings.Repeat("x", 128),
+		strings.Repeat("x", 129):        "",
+		"":                              "",
+		"a b":                           "",
+		"a<b":                           "",
+		"é":                             "",
+		key:                             "",
+		"for-" + key + "-only":          "",
+		"orga_ai_t":                     "", // a piece of it
+		hex.EncodeToString([]byte(key)): "",
+		"x" + base64.RawURLEncoding.EncodeToString([]byte("y"+key)): "",
+	} {
+		api := orgatest.New(t)
+		api.Fail(orga.CallMint, orgatest.Status(200, `{"ephemeral_token":"t"}`, "X-Request-Id", id), orgatest.Status(500, "", "X-Request-Id", id), orgatest.Status(200, "{}", "X-Request-Id", id))
+		client := api.NewClient().WithKey(key)
+		token, err := client.MintToken(t.Context())
+		if err != nil || token.RequestID != want {
+			t.Errorf("%s: %q, %v", id, token.RequestID, err)
+		}
+		for range 2 {
+			_, err = client.MintToken(t.Context())
+			if e, ok := errors.AsType[*orga.Error](err); !ok || e.RequestID != want {
+				t.Errorf("%s: %v", id, err)
+			}
+		}
+		api.Fail(orga.CallICE, orgatest.Status(500, "", "X-Request-Id", id))
+		_, err = client.ICEServers(t.Context(), orga.NewEphemeralToken("0000", time.Time{}))
+		if e, ok := errors.AsType[*orga.Error](err); !ok || e.RequestID != want {
+			t.Errorf("%s: %v", id, err)
+		}
+	}
 }
 
 // Orga's own code reaches the log if it looks like one, and has nothing to do with the key or the token.
@@ -461,6 +584,7 @@ func TestErrorCode(t *testing.T) {
 		{orgatest.Key, `{"error":{"code":"ö"}}`, ""},
 		{orgatest.Key, `{"error":{"code":"_"}}`, ""},
 		{orgatest.Key, `{"error":"some_code"}`, ""},
+		{orgatest.Key, `{"warning":{"code":"some_code"}}`, ""},
 		{orgatest.Key, `{"detail":"some_code"}`, ""},
 		{orgatest.Key, `{"error":{"code":"some_code"`, ""},
 		{orgatest.Key, `<html>`, ""},
@@ -490,6 +614,7 @@ func TestRetryAfter(t *testing.T) {
 		"":     {0, 0},
 		"7":    {7 * time.Second, 7 * time.Second},
 		" 7 ":  {7 * time.Second, 7 * time.Second},
+		"10":   {10 * time.Second, 10 * time.Second},
 		"0":    {time.Second, time.Second},
 		"-1":   {0, 0},
 		"1.5":  {0, 0},
@@ -646,6 +771,9 @@ func TestTime(t *testing.T) {
 					if ctx.Err() != nil && !errors.Is(err, ctx.Err()) {
 						t.Errorf("%v is not the context's %v", err, ctx.Err())
 					}
+					if errors.Is(err, context.Canceled) == errors.Is(err, orga.ErrTimeout) {
+						t.Errorf("%v is both, or neither", err)
+					}
 				})
 			})
 		}
@@ -653,7 +781,7 @@ func TestTime(t *testing.T) {
 	t.Run("a transport that gives up", func(t *testing.T) {
 		api := orgatest.New(t)
 		api.FailAll(orga.CallMint, orgatest.Hang())
-		if _, err := api.NewClient(orga.WithTransport(&http.Transport{ResponseHeaderTimeout: 20 * time.Millisecond})).MintToken(t.Context()); !errors.Is(err, orga.ErrTimeout) {
+		if _, err := api.NewClient(orga.WithTransport(&http.Transport{ResponseHeaderTimeout: 20 * time.Millisecond})).MintToken(t.Context()); !errors.Is(err, orga.ErrTimeout) || !errors.Is(err, context.DeadlineExceeded) || err.Error() != "orga mint: timed out" {
 			t.Error(err)
 		}
 	})

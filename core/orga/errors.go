@@ -107,26 +107,23 @@ func statusError(call Call, resp *http.Response, body []byte, secrets ...*apiKey
 // errorCode finds Orga's code, or else its type, in an error body: {"error":{"code","type"}}. In all other
 // forms there is none. kind is the type alone.
 func errorCode(body []byte, secrets []*apiKey) (code, kind string) {
-	answer, ok := document(body)
-	if !ok {
-		return "", ""
-	}
+	answer, _ := document(body)
+	var object []byte
 	for m := range members(answer) {
-		if string(m.name) != "error" {
-			continue
+		if string(m.name) == "error" {
+			object = m.value
 		}
-		for m := range members(m.value) {
-			switch string(m.name) {
-			case "code":
-				code = text(m.value)
-			case "type":
-				kind = text(m.value)
-			}
+	}
+	for m := range members(object) {
+		switch string(m.name) {
+		case "code":
+			code = text(m.value)
+		case "type":
+			kind = text(m.value)
 		}
 	}
 	for _, word := range []string{code, kind} {
-		secret := slices.ContainsFunc(secrets, func(k *apiKey) bool { return k.partOf(word) })
-		if isCode(word) && !strings.Contains(word, KeyPrefix) && !secret {
+		if isCode(word) && !strings.Contains(word, KeyPrefix) && !slices.ContainsFunc(secrets, func(k *apiKey) bool { return k.partOf(word) }) {
 			return word, kind
 		}
 	}
@@ -154,7 +151,6 @@ const maxRetryAfter = 24 * time.Hour
 // retryAfter reads the header's two forms, seconds and a date (RFC 9110 section 10.2.3); 0 for anything
 // else. Seconds are its unit: "0" and a date in the past are a second.
 func retryAfter(header string, now time.Time) time.Duration {
-	header = strings.TrimSpace(header)
 	seconds, err := strconv.ParseUint(header, 10, 64)
 	if err == nil || errors.Is(err, strconv.ErrRange) {
 		return max(time.Second, time.Duration(min(seconds, uint64(maxRetryAfter/time.Second)))*time.Second)
@@ -205,5 +201,5 @@ func describe(err error) (detail string, cause error) {
 
 func isTimeout(err error) bool {
 	netErr, ok := errors.AsType[net.Error](err)
-	return ok && netErr.Timeout() || errors.Is(err, context.DeadlineExceeded)
+	return ok && netErr.Timeout() // as context.DeadlineExceeded is, too
 }

@@ -1,6 +1,7 @@
 package orga
 
 import (
+	"bytes"
 	"encoding/json"
 	"iter"
 )
@@ -109,14 +110,7 @@ func stringEnd(b []byte, at int) int {
 	return at + 1
 }
 
-func escaped(s []byte) bool {
-	for _, c := range s {
-		if c == '\\' {
-			return true
-		}
-	}
-	return false
-}
+func escaped(s []byte) bool { return bytes.IndexByte(s, '\\') >= 0 }
 
 // text is the text of a JSON string, "" for a value of another type.
 func text(value []byte) string {

@@ -20,9 +20,9 @@ func TestKeyInAnswer(t *testing.T) {
 		"raw": key, "inside": "x" + key + "y", "escaped": escaped,
 		"hex": hex.EncodeToString([]byte(key)), "HEX": strings.ToUpper(hex.EncodeToString([]byte(key))),
 	}
-	for before := range 4 {
+	for before := range 3 {
 		for after := range 3 {
-			text := []byte(strings.Repeat("<", before) + key + strings.Repeat(">", after))
+			text := []byte("?\x7f?"[:before] + key + "\x7f?\x7f"[:after]) // all bits are set in one of them
 			for name, encoding := range map[string]*base64.Encoding{"base64": base64.StdEncoding, "raw base64": base64.RawStdEncoding,
 				"base64url": base64.URLEncoding, "raw base64url": base64.RawURLEncoding} {
 				form := encoding.EncodeToString(text)
@@ -54,14 +54,24 @@ func TestKeyInAnswer(t *testing.T) {
 	}
 }
 
+// A key is searched for from twelve bytes on.
+func TestShortKeyInAnswer(t *testing.T) {
+	api := orgatest.New(t)
+	api.Fail(orga.CallMint, orgatest.Status(200, `{"ephemeral_token":"`+orga.KeyPrefix+`x"}`))
+	if _, err := api.NewClient().WithKey(orga.KeyPrefix + "x").MintToken(t.Context()); !errors.Is(err, orga.ErrMalformed) {
+		t.Error(err)
+	}
+}
+
 // What only resembles the key is an answer, and so is one in which a key that is too short to be sought
 // appears by chance.
 func TestKeyNotInAnswer(t *testing.T) {
 	for key, body := range map[string]string{
-		orgatest.Key:             `{"ephemeral_token":"` + orgatest.Key[:len(orgatest.Key)-1] + `"}`,
-		orga.KeyPrefix + "x":     `{"ephemeral_token":"` + orga.KeyPrefix + `y"}`,
-		"token":                  `{"ephemeral_token":"token-1"}`,
-		orga.KeyPrefix + "n\\\\": `{"ephemeral_token":"t","x":"\\"}`,
+		orgatest.Key:              `{"ephemeral_token":"` + orgatest.Key[:len(orgatest.Key)-1] + `"}`,
+		orga.KeyPrefix + "x":      `{"ephemeral_token":"` + orga.KeyPrefix + `y"}`,
+		"token":                   `{"ephemeral_token":"token-1"}`,
+		"eleven_byte":             `{"ephemeral_token":"eleven_byte"}`,
+		orga.KeyPrefix + "canary": `{"ephemeral_token":"` + base64.StdEncoding.EncodeToString([]byte(orga.KeyPrefix+"canned")) + `","x":"\u00e9\n"}`,
 	} {
 		api := orgatest.New(t)
 		api.Fail(orga.CallMint, orgatest.Status(200, body))

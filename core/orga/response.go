@@ -22,22 +22,17 @@ var (
 // is larger than maxBody. It returns what it has read beside an error.
 func readBody(resp *http.Response) ([]byte, error) {
 	body, err := readAll(resp.Body, resp.ContentLength)
-	if len(body) == 0 || !strings.EqualFold(resp.Header.Get("Content-Encoding"), "gzip") {
+	if err != nil || len(body) == 0 || !strings.EqualFold(resp.Header.Get("Content-Encoding"), "gzip") {
 		return body, err
 	}
-	unzipped, zerr := io.Reader(nil), error(nil)
-	if unzipped, zerr = gzip.NewReader(bytes.NewReader(body)); zerr == nil {
-		body, zerr = readAll(unzipped, -1)
-	} else {
-		body = nil
+	unzipped, err := gzip.NewReader(bytes.NewReader(body))
+	if err != nil {
+		return nil, errNotGzip
 	}
-	switch {
-	case err != nil: // nothing that was cut off unzips
-		return body, err
-	case zerr != nil && !errors.Is(zerr, errTooLarge):
-		return body, errNotGzip
+	if body, err = readAll(unzipped, -1); err != nil && !errors.Is(err, errTooLarge) {
+		err = errNotGzip
 	}
-	return body, zerr
+	return body, err
 }
 
 // readAll reads to the end of r, or errTooLarge. size is what is to be expected, in bytes; -1 if unknown.

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
-	"io"
 	"log/slog"
 	"slices"
 	"strconv"
@@ -89,6 +88,5 @@ func (c *SessionConfig) UnmarshalJSON(data []byte) error {
 	return nil
 }
 
-func (c SessionConfig) String() string             { return redacted }
-func (c SessionConfig) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, redacted) }
-func (c SessionConfig) LogValue() slog.Value       { return slog.StringValue(redacted) }
+func (c SessionConfig) String() string       { return redacted }
+func (c SessionConfig) LogValue() slog.Value { return slog.StringValue(redacted) }

@@ -31,6 +31,7 @@ func config(t *testing.T, mint, ice string) orga.SessionConfig {
 
 // The answer that a client gets, to the byte. In the bubble it is 2000-01-01 00:00 UTC.
 func TestMarshal(t *testing.T) {
+	long := strings.Repeat("x", 20_000)
 	for name, row := range map[string]struct{ mint, ice, want string }{
 		"all":                     {`{"ephemeral_token":"t","expires_at":"2000-01-01T00:02:00"}`, `[{"urls":"stun:s"}]`, `{"ephemeralToken":"t","iceServers":[{"urls":"stun:s"}],"expiresAt":"2000-01-01T00:02:00Z","expiresIn":90}`},
 		"expiry unknown":          {`{"ephemeral_token":"t"}`, `[]`, `{"ephemeralToken":"t","iceServers":[]}`},
@@ -43,6 +44,7 @@ func TestMarshal(t *testing.T) {
 		"a fraction of ttl":       {`{"ephemeral_token":"t","ttl":120.9}`, `[]`, `{"ephemeralToken":"t","iceServers":[],"expiresAt":"2000-01-01T00:02:00Z","expiresIn":90}`},
 		"no ttl":                  {`{"ephemeral_token":"t","ttl":-1}`, `[]`, `{"ephemeralToken":"t","iceServers":[]}`},
 		"credential as sent":      {`{"ephemeral_token":"t<&>"}`, `{"iceServers":[{"credential":"<&>\u2028é","urls":["turn:t"],"username":null}]}`, `{"ephemeralToken":"t<&>","iceServers":[{"credential":"<&>\u2028é","urls":["turn:t"]}]}`},
+		"a long entry":            {`{"ephemeral_token":"t"}`, `[{"urls":"stun:s","x":"` + long + `"}]`, `{"ephemeralToken":"t","iceServers":[{"urls":"stun:s","x":"` + long + `"}]}`},
 		"spacing dropped":         {`{"ephemeral_token":"t"}`, "[ { \"urls\" :\n[\"turn:t\"] } ]", `{"ephemeralToken":"t","iceServers":[{"urls":["turn:t"]}]}`},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -4,8 +4,6 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"errors"
-	"fmt"
-	"io"
 	"log/slog"
 	"math"
 	"strconv"
@@ -39,9 +37,8 @@ func (t EphemeralToken) Reveal() string {
 
 const redacted = "[redacted]"
 
-func (t EphemeralToken) String() string             { return redacted }
-func (t EphemeralToken) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, redacted) }
-func (t EphemeralToken) LogValue() slog.Value       { return slog.StringValue(redacted) }
+func (t EphemeralToken) String() string       { return redacted }
+func (t EphemeralToken) LogValue() slog.Value { return slog.StringValue(redacted) }
 
 // MarshalText is redacted too: only a [SessionConfig] carries a token.
 func (t EphemeralToken) MarshalText() ([]byte, error) { return []byte(redacted), nil }

@@ -101,8 +101,7 @@ var ICEDrifts = []ICEDrift{
 		return answer, "[" + last(servers, documented) + "]"
 	}},
 	{"one server under ice_servers", func(servers []ICEServer) (string, string) {
-		answer, _ := under("ice_servers", last)(servers)
-		return answer, "[" + last(servers, documented) + "]"
+		return `{"iceServers":null,"ice_servers":` + last(servers, documented) + `}`, "[" + last(servers, documented) + "]"
 	}},
 	{"urls as a string", func(servers []ICEServer) (string, string) {
 		text := list(servers, func(s ICEServer) string {
@@ -165,6 +164,8 @@ var BadMints = []Sample{
 	{"token with a line break", `{"ephemeral_token":"t\r\nX-Injected: 1"}`},
 	{"token in other case", `{"EPHEMERAL_TOKEN":"t"}`},
 	{"truncated", `{"ephemeral_token":"t"`},
+	{"truncated in an escape", `{"ephemeral_token":"\`},
+	{"truncated in a long escape", `{"ephemeral_token":"\u00`},
 	{"two values", `{"ephemeral_token":"t"}{"ephemeral_token":"u"}`},
 	{"HTML", htmlPage},
 }
@@ -174,6 +175,7 @@ var BadICE = []Sample{
 	{"nothing", ``},
 	{"null", `null`},
 	{"missing", `{}`},
+	{"something else", `{"detail":"no servers today"}`},
 	{"list null", `{"iceServers":null}`},
 	{"list a string", `{"iceServers":"stun:127.0.0.1"}`},
 	{"one server without urls", `{"iceServers":{"username":"u","credential":"c"}}`},
@@ -183,6 +185,7 @@ var BadICE = []Sample{
 	{"urls null", `{"iceServers":[{"urls":null}]}`},
 	{"urls empty", `{"iceServers":[{"urls":""}]}`},
 	{"urls an empty list", `{"iceServers":[{"urls":[]}]}`},
+	{"urls that begin with an empty one", `{"iceServers":[{"urls":["","stun:127.0.0.1"]}]}`},
 	{"urls with an empty one", `{"iceServers":[{"urls":["stun:127.0.0.1",""]}]}`},
 	{"urls numbers", `{"iceServers":[{"urls":[1]}]}`},
 	{"truncated", `{"iceServers":[{"urls":"stun:127.0.0.1"}`},
