@@ -381,24 +381,6 @@ func TestOIDCRemembersNoTokenPastItsKey(t *testing.T) {
 	})
 }
 
-func TestOIDCRemembersFewTokens(t *testing.T) {
-	const tokens, most = 1000, 4 << 20
-	idp := newIssuer("https://id.example", public(kid1, ecKey()))
-	h, m := whole(idp.verifier(t))
-	pad := strings.Repeat("a", 5000)
-	before := heap()
-	for i := range tokens {
-		serve(h, bearer(token(jose.ES256, kid1, ecKey(), idp.claims(map[string]any{"jti": i, "pad": pad}))))
-	}
-	if m.n != tokens {
-		t.Errorf("minted %d times", m.n)
-	}
-	if grown := int64(heap()) - int64(before); grown > most {
-		t.Errorf("%d tokens of 7 kB are remembered in %d kB", tokens, grown>>10)
-	}
-	serve(h, newRequest()) // keeps h
-}
-
 func TestOIDCCooldown(t *testing.T) {
 	var tokens [100]string // half with unknown key ids, half with bad signatures
 	for i := range tokens {
