@@ -19,10 +19,10 @@ import (
 // some 400,000.
 const maxDocument = 1 << 20
 
-// fetch gets the keys from the address given, or from the one that the issuer names when it is "". The
+// fetch gets the keys from the address given, or from the one that the issuer names when it is nil. The
 // address that was discovered is kept, whatever becomes of the keys.
-func (s *keySet) fetch(ctx context.Context, at string) (*keys, error) {
-	if at == "" {
+func (s *keySet) fetch(ctx context.Context, at *url.URL) (*keys, error) {
+	if at == nil {
 		var err error
 		if at, err = s.discover(ctx); err != nil {
 			return nil, fmt.Errorf("discovery: %w", err)
@@ -37,7 +37,7 @@ func (s *keySet) fetch(ctx context.Context, at string) (*keys, error) {
 	}
 	list, unusable, err := parseKeySet(body)
 	if err != nil {
-		return nil, fmt.Errorf("keys: %s: %w", host(at), err)
+		return nil, fmt.Errorf("keys: %s: %w", at.Host, err)
 	}
 	if unusable != "" {
 		s.log.Info("some of the issuer's keys cannot be used", "issuer", s.issuer, "usable", len(list), "unusable", unusable)
@@ -50,48 +50,41 @@ func (s *keySet) fetch(ctx context.Context, at string) (*keys, error) {
 }
 
 // discover asks the issuer where its keys are (OpenID Connect Discovery 1.0, section 4).
-func (s *keySet) discover(ctx context.Context) (string, error) {
-	body, err := s.get(ctx, strings.TrimSuffix(s.issuer, "/")+"/.well-known/openid-configuration")
+func (s *keySet) discover(ctx context.Context) (*url.URL, error) {
+	body, err := s.get(ctx, s.discovery)
 	if err != nil {
-		return "", err
+		return nil, err
 	}
 	var document struct {
 		Issuer  string `json:"issuer"`
 		JWKSURL string `json:"jwks_uri"`
 	}
 	if json.Unmarshal(body, &document) != nil {
-		return "", errors.New("the issuer's answer is not the JSON that it should be")
+		return nil, errors.New("the issuer's answer is not the JSON that it should be")
 	}
 	switch {
 	case strings.Contains(document.Issuer, "{tenantid}"): // Entra's common, organizations
-		return "", errors.New("the issuer stands for many directories, and none of its tokens names it: set the issuer of yours, such as https://login.microsoftonline.com/DIRECTORY-ID/v2.0")
+		return nil, errors.New("the issuer stands for many directories, and none of its tokens names it: set the issuer of yours, such as https://login.microsoftonline.com/DIRECTORY-ID/v2.0")
 	case document.Issuer != s.issuer:
-		return "", fmt.Errorf("the issuer calls itself %.200q, and that is what the setting must be, byte for byte", document.Issuer)
+		return nil, fmt.Errorf("the issuer calls itself %.200q, and that is what the setting must be, byte for byte", document.Issuer)
 	}
-	if err := checkURL(document.JWKSURL); err != nil {
-		return "", fmt.Errorf("jwks_uri %w", err)
+	at, err := parseURL(document.JWKSURL)
+	if err == nil {
+		err = checkDiscovered(s.discovery, at)
 	}
-	if err := checkDiscovered(s.issuer, document.JWKSURL); err != nil {
-		return "", fmt.Errorf("jwks_uri %w", err)
+	if err != nil {
+		return nil, fmt.Errorf("jwks_uri %w", err)
 	}
-	return document.JWKSURL, nil
+	return at, nil
 }
 
 // checkDiscovered reports what keeps the address of the keys from being one that the issuer may send us to:
 // what is on the internet must not lead into a network that it cannot reach itself.
-func checkDiscovered(issuer, jwksURL string) error {
-	from, err := url.Parse(issuer)
-	if err != nil {
-		return err
-	}
-	to, err := url.Parse(jwksURL)
-	if err != nil {
-		return err
-	}
+func checkDiscovered(issuer, at *url.URL) error {
 	switch {
-	case to.Scheme != "https" && !platform.IsLoopback(from.Hostname()):
+	case at.Scheme != "https" && !platform.IsLoopback(issuer.Hostname()):
 		return errors.New("must be https, as the issuer is")
-	case isInternal(to.Hostname()) && !isInternal(from.Hostname()):
+	case isInternal(at.Hostname()) && !isInternal(issuer.Hostname()):
 		return errors.New("must not be an address of a private network, as the issuer is none")
 	}
 	return nil
@@ -106,36 +99,23 @@ func isInternal(host string) bool {
 
 // get reads a document. Its errors name the host, not the path or the query, and repeat nothing of what was
 // answered.
-func (s *keySet) get(ctx context.Context, at string) ([]byte, error) {
-	//nolint:gosec // at is the owner's setting, or the issuer's own word, and has passed checkURL: no caller's
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, at, nil)
-	if err != nil {
-		return nil, errors.New("the address is malformed")
-	}
+func (s *keySet) get(ctx context.Context, at *url.URL) ([]byte, error) {
+	r := (&http.Request{Method: http.MethodGet, URL: at, Host: at.Host, Header: make(http.Header)}).WithContext(ctx)
 	// A transport, not a client: the latter follows redirects, and has the whole URL in its errors.
-	resp, err := s.transport.RoundTrip(req)
+	resp, err := s.transport.RoundTrip(r)
 	if err != nil {
-		return nil, fmt.Errorf("%s: %w", host(at), err)
+		return nil, fmt.Errorf("%s: %w", at.Host, err)
 	}
 	defer resp.Body.Close()
 	if resp.StatusCode != http.StatusOK {
-		return nil, fmt.Errorf("%s answered %d", host(at), resp.StatusCode)
+		return nil, fmt.Errorf("%s answered %d", at.Host, resp.StatusCode)
 	}
 	body, err := io.ReadAll(io.LimitReader(resp.Body, maxDocument+1))
 	switch {
 	case err != nil:
-		return nil, fmt.Errorf("%s: the answer broke off: %w", host(at), err)
+		return nil, fmt.Errorf("%s: the answer broke off: %w", at.Host, err)
 	case len(body) > maxDocument:
-		return nil, fmt.Errorf("%s: the answer is larger than %d bytes", host(at), maxDocument)
+		return nil, fmt.Errorf("%s: the answer is larger than %d bytes", at.Host, maxDocument)
 	}
 	return body, nil
-}
-
-// host returns the host of a URL that has been parsed before.
-func host(at string) string {
-	u, err := url.Parse(at)
-	if err != nil {
-		return ""
-	}
-	return u.Host
 }

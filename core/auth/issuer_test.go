@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
@@ -233,6 +234,41 @@ func TestLogHasNoPath(t *testing.T) {
 		}
 	}
 }
+
+// A document may have 1 MiB, and every answer's body is closed, for its connection to be used again.
+func TestDocuments(t *testing.T) {
+	keys := keySet(jwk(ecKey(), nil))
+	for _, tt := range []struct {
+		name   string
+		status int
+		body   string
+		ok     bool
+	}{
+		{"keys", http.StatusOK, keys, true},
+		{"1 MiB", http.StatusOK, keys + strings.Repeat(" ", 1<<20-len(keys)), true},
+		{"a byte more", http.StatusOK, keys + strings.Repeat(" ", 1<<20+1-len(keys)), false},
+		{"a status", http.StatusNotFound, keys, false},
+		{"another good status", http.StatusAccepted, keys, false},
+	} {
+		body := &closing{Reader: strings.NewReader(tt.body)}
+		var log bytes.Buffer
+		issuers := auth.Issuers{Log: slog.New(slog.NewTextHandler(&log, nil)), Transport: transport(func(*http.Request) *http.Response {
+			return &http.Response{StatusCode: tt.status, Body: body}
+		})}
+		v := must(issuers.OIDC(auth.OIDCConfig{Issuer: "https://id.example", Audiences: []string{audience}, JWKSURL: "https://id.example/keys"}))
+		_, err := v.Verify(bearer(token(jose.ES256, kid1, ecKey(), newIssuer("https://id.example").claims(nil))))
+		if (err == nil) != tt.ok || !body.closed || (log.Len() == 0) != tt.ok {
+			t.Errorf("%s: %v, closed %t, logged %s", tt.name, err, body.closed, &log)
+		}
+	}
+}
+
+type closing struct {
+	io.Reader
+	closed bool
+}
+
+func (c *closing) Close() error { c.closed = true; return nil }
 
 // broken is a body that breaks off.
 type broken struct{}

@@ -68,12 +68,12 @@ func (cfg OIDCConfig) check() error {
 	case cfg.Issuer == "":
 		faults = append(faults, errors.New("the issuer is missing"))
 	case cfg.JWKSURL == "":
-		if err := checkURL(cfg.Issuer); err != nil {
+		if _, err := parseURL(cfg.Issuer); err != nil {
 			faults = append(faults, fmt.Errorf("the issuer, of which the keys are to be discovered, %w", err))
 		}
 	}
 	if cfg.JWKSURL != "" {
-		if err := checkURL(cfg.JWKSURL); err != nil {
+		if _, err := parseURL(cfg.JWKSURL); err != nil {
 			faults = append(faults, fmt.Errorf("the JWKS URL %w", err))
 		}
 	}
@@ -116,17 +116,17 @@ func plainTransport() *http.Transport {
 	}
 }
 
-// checkURL reports what is wrong with s as an address that keys can be trusted from: it must be https, or
-// http on this machine.
-func checkURL(s string) error {
+// parseURL reads an address that keys can be trusted from: https, or http on this machine. The error does
+// not repeat it.
+func parseURL(s string) (*url.URL, error) {
 	u, err := url.Parse(s)
 	switch {
 	case err != nil || u.Host == "":
-		return errors.New("must be a URL with a host")
+		return nil, errors.New("must be a URL with a host")
 	case u.User != nil || u.Fragment != "":
-		return errors.New("must be a URL without a user and a fragment")
+		return nil, errors.New("must be a URL without a user and a fragment")
 	case u.Scheme == "https" || u.Scheme == "http" && platform.IsLoopback(u.Hostname()):
-		return nil
+		return u, nil
 	}
-	return errors.New("must be an https URL; http is for loopback hosts only")
+	return nil, errors.New("must be an https URL; http is for loopback hosts only")
 }

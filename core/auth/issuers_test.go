@@ -48,6 +48,9 @@ func TestIssuersShareKeys(t *testing.T) {
 		if err := verify("acme", "https://keys.example/all", "acme", kid1); err != nil || idp.fetches() != 3 {
 			t.Errorf("another JWKS URL: %v after %d fetches, want one of its own", err, idp.fetches())
 		}
+		if err := verify("acme", "", "acme", kid1); err != nil || idp.fetches() != 3 {
+			t.Errorf("the first JWKS URL again: %v after %d fetches, want no other", err, idp.fetches())
+		}
 		if _, err := issuers.OIDC(auth.OIDCConfig{Issuer: idp.url}); err == nil {
 			t.Error("no audience passes")
 		}

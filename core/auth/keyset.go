@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
+	"net/url"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -29,9 +31,11 @@ const (
 // However many requests need keys, one fetch is under way. It belongs to none of them: each may leave. Keys
 // that are old are fetched anew, too, and go on verifying until others have come.
 type keySet struct {
-	source
-	transport http.RoundTripper
-	log       *slog.Logger
+	issuer     string
+	configured *url.URL // the JWKS URL; nil discovers it
+	discovery  *url.URL // of the document that has the JWKS URL; of no use where that is configured
+	transport  http.RoundTripper
+	log        *slog.Logger
 
 	current atomic.Pointer[keys] // nil until the first good fetch; written under mu
 	held    atomic.Bool          // whether a signature ever has
@@ -39,7 +43,7 @@ type keySet struct {
 
 	mu           sync.Mutex
 	flight       *flight.Flight[*keys] // nil when none is under way
-	discovered   string                // the JWKS URL, when it had to be asked for
+	discovered   *url.URL              // the JWKS URL, when it had to be asked for
 	discoveredAt time.Time             // wall clock, as are all here
 	cooledFrom   time.Time             // when the last fetch began that a token caused, or that failed with keys at hand
 	failedAt     time.Time             // when the last fetch ended that failed
@@ -54,7 +58,12 @@ type keys struct {
 }
 
 func newKeySet(from source, transport http.RoundTripper, log *slog.Logger) *keySet {
-	s := &keySet{source: from, transport: transport, log: log}
+	s := &keySet{issuer: from.issuer, transport: transport, log: log}
+	if from.jwksURL != "" { // the one that is used has been checked
+		s.configured, _ = url.Parse(from.jwksURL)
+	} else {
+		s.discovery, _ = url.Parse(strings.TrimSuffix(from.issuer, "/") + "/.well-known/openid-configuration")
+	}
 	s.flights.Timeout, s.flights.MaxAbandoned = keysTimeout, maxHung
 	return s
 }
@@ -209,11 +218,11 @@ func unavailable(cause error, retryAfter time.Duration) error {
 // start begins a fetch that no request can cancel. s.mu is held.
 func (s *keySet) start(ctx context.Context) *flight.Flight[*keys] {
 	began := wallclock.Now()
-	at := s.jwksURL
-	if at == "" && wallclock.Within(s.discoveredAt, keysMaxAge) { // after that, they may have moved
+	at := s.configured
+	if at == nil && wallclock.Within(s.discoveredAt, keysMaxAge) { // after that, they may have moved
 		at = s.discovered
 	}
-	remembered := s.jwksURL == "" && at != ""
+	remembered := s.configured == nil && at != nil
 	s.flight = s.flights.Start(ctx, func(ctx context.Context) (*keys, error) {
 		return s.fetch(ctx, at)
 	}, func(fetched *keys, err error) {
@@ -234,7 +243,7 @@ func (s *keySet) start(ctx context.Context) *flight.Flight[*keys] {
 			s.cooledFrom = began
 		}
 		if remembered { // what was discovered just now is kept; what was discovered before may have moved
-			s.discovered = ""
+			s.discovered = nil
 		}
 	})
 	return s.flight

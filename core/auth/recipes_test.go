@@ -46,13 +46,13 @@ func TestRecipesForProviders(t *testing.T) {
 		}
 		n++
 		if _, err := new(auth.Issuers).OIDC(auth.OIDCConfig{
-			Issuer: settings["ORGA_AUTH_ISSUER"], Audiences: []string{settings["ORGA_AUTH_AUDIENCE"]}, JWKSURL: settings["ORGA_AUTH_JWKS_URL"],
+			Issuer: settings["ORGA_AUTH_ISSUER"], Audiences: strings.Split(settings["ORGA_AUTH_AUDIENCE"], ","), JWKSURL: settings["ORGA_AUTH_JWKS_URL"],
 		}); err != nil {
 			t.Errorf("%s%v", block, err)
 		}
 	}
-	if n != 6 {
-		t.Errorf("%d recipes, want Auth0, Cognito, Firebase, Supabase, Clerk and App Check", n)
+	if n != 8 {
+		t.Errorf("%d recipes, want Auth0, Clerk, Cognito, Entra ID, Firebase, Google, Supabase and App Check", n)
 	}
 }
 
@@ -72,8 +72,11 @@ func TestRecipesInGo(t *testing.T) {
 // The page's shell and Node lines sign what the endpoint accepts.
 func TestRecipesForHMAC(t *testing.T) {
 	const key = "0123456789abcdef-of-a-test-0123456789"
-	endpoint := httptest.NewServer(auth.Require(auth.Options{Methods: []auth.Method{hmacOf(keysOf(strings.Repeat("old-", 8) + "\n" + key))}})(
-		http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { fmt.Fprint(w, "minted at ", r.URL.Path) })))
+	method := hmacOf(keysOf(strings.Repeat("old-", 8) + "\n" + key))
+	endpoint := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		caller, err := method.Verify(r)
+		fmt.Fprint(w, "minted at ", r.URL.Path, " for ", caller.Subject, err)
+	}))
 	defer endpoint.Close()
 	for _, recipe := range []struct {
 		language string
@@ -98,7 +101,7 @@ func TestRecipesForHMAC(t *testing.T) {
 				cmd := exec.CommandContext(ctx, recipe.args[0], append(recipe.args[1:], recipes(t, recipe.language)[0])...)
 				cmd.Env = append(os.Environ(), "KEY="+key, "ENDPOINT="+endpoint.URL+path, "NO_PROXY=127.0.0.1", "no_proxy=127.0.0.1")
 				out, err := cmd.CombinedOutput()
-				if err != nil || strings.TrimSpace(string(out)) != "minted at "+path {
+				if err != nil || strings.TrimSpace(string(out)) != "minted at "+path+" for user-7<nil>" {
 					t.Errorf("%v: %s", err, out)
 				}
 			}
