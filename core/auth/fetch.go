@@ -82,7 +82,7 @@ func (s *keySet) discover(ctx context.Context) (*url.URL, error) {
 // what is on the internet must not lead into a network that it cannot reach itself.
 func checkDiscovered(issuer, at *url.URL) error {
 	switch {
-	case at.Scheme != "https" && !platform.IsLoopback(issuer.Hostname()):
+	case at.Scheme != "https" && issuer.Scheme == "https":
 		return errors.New("must be https, as the issuer is")
 	case isInternal(at.Hostname()) && !isInternal(issuer.Hostname()):
 		return errors.New("must not be an address of a private network, as the issuer is none")
