@@ -93,6 +93,21 @@ func TestSlowIssuer(t *testing.T) {
 			}
 		})
 	})
+	t.Run("keys that came for a caller who has left are followed by a rotation at once", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			idp := newIssuer("https://id.example", public(kid1, ecKey()))
+			h, _ := whole(oidc(slow{idp, time.Second}, auth.OIDCConfig{}))
+			serve(h, within(t, good(idp), time.Second))
+			time.Sleep(5 * time.Second)
+			if got := codeOf(t, serve(h, good(idp))); got != "" {
+				t.Errorf("the next: code %q", got)
+			}
+			idp.set("", public("kid-2", otherECs()))
+			if got := codeOf(t, serve(h, bearer(token(jose.ES256, "kid-2", otherECs(), idp.claims(nil))))); got != "" {
+				t.Errorf("a token of the new key: code %q", got)
+			}
+		})
+	})
 	t.Run("what was discovered is kept when the keys fail, once", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			idp := newIssuer("https://id.example", public(kid1, ecKey()))

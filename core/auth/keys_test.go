@@ -197,9 +197,12 @@ func TestKeysThatCannotBeUsed(t *testing.T) {
 		{"without a type", "of an unknown type or curve", jwk(rsaKey(), object{"kty": nil})},
 		{"a point on no curve", "malformed", jwk(ecKey(), object{"y": base64URL(y)})},
 		{"a point of another curve", "malformed", jwk(ecKey(), object{"crv": "P-384"})},
-		{"a coordinate that is too long", "malformed", jwk(ecKey(), object{"x": base64URL(bytes.Repeat([]byte{1}, 67))})},
+		{"an x that is too long", "malformed", jwk(ecKey(), object{"x": base64URL(bytes.Repeat([]byte{1}, 33))})},
+		{"a y that is too long", "malformed", jwk(ecKey(), object{"y": base64URL(bytes.Repeat([]byte{1}, 33))})},
+		{"an x that is too long for any curve", "malformed", jwk(ecKey(), object{"x": base64URL(bytes.Repeat([]byte{1}, 67)), "crv": nil})},
 		{"Ed25519 of 31 bytes", "malformed", jwk(edKey(), object{"x": base64URL(make([]byte, 31))})},
 		{"n that is no base64", "malformed", jwk(rsaKey(), object{"n": "?"})},
+		{"n that ends in no base64", "malformed", jwk(rsaKey(), object{"n": jwk(rsaKey(), nil)["n"].(string) + "?"})},
 		{"an even n", "malformed", jwk(rsaKey(), object{"n": base64URL(bytes.Repeat([]byte{0xfe}, 256))})},
 		{"without e", "malformed", jwk(rsaKey(), object{"e": nil})},
 		{"e is 1", "malformed", jwk(rsaKey(), object{"e": "AQ"})},
@@ -238,6 +241,23 @@ func TestKeysThatCannotBeUsed(t *testing.T) {
 				t.Errorf("the log says %s, want %s once", &log, want)
 			}
 		})
+	}
+	// Reasons are counted, and keys at the limits are none.
+	large := jwk(rsaKey(), object{"n": base64URL(bytes.Repeat([]byte{0xff}, 1024))})
+	for document, want := range map[string]string{
+		keySet(42, jwk(rsaKey(), nil), jwk(ecKey(), object{"use": "enc"}), 42): `usable=1 unusable="1 for encryption, 2 malformed"`,
+		keySet(jwk(rsaKey(), object{"e": "f////w"}), large, 42):                `usable=2 unusable="1 malformed"`, // 2147483647
+		keySet(append(make([]any, 999), jwk(rsaKey(), nil))...):                `usable=1 unusable="999 of an unknown type or curve"`,
+	} {
+		var log bytes.Buffer
+		idp := newIssuer("https://id.example")
+		idp.document = document
+		issuers := auth.Issuers{Transport: idp, Log: slog.New(slog.NewTextHandler(&log, nil))}
+		v := must(issuers.OIDC(auth.OIDCConfig{Issuer: idp.url, Audiences: []string{audience}}))
+		_, _ = v.Verify(bearer(token(jose.RS256, kid1, rsaKey(), idp.claims(nil))))
+		if !strings.Contains(log.String(), want) {
+			t.Errorf("the log says %s, want %s", &log, want)
+		}
 	}
 	for document, want := range map[string]string{
 		`{"kid-1":"-----BEGIN CERTIFICATE-----"}`: "no key set", // https://www.googleapis.com/oauth2/v1/certs
