@@ -17,7 +17,7 @@
 //	secret.Cache       the key of a tenant     ORGA_API_KEY_TTL ±20 %; stale for 24 h while its store is out
 //	directory          the tenants             the instance's life
 //	auth.Issuers     an issuer's keys        10 min, longer while it is out; refetched for an unknown key id, every 30 s at most
-//	                   a token that held       2 MiB of them, while the keys and the token last
+//	                   a token that held       2 MiB of them, twice, while the keys and the token last
 //	ratelimit.Memory      a caller's count        its period
 //	transport          connections to a host   25 s idle
 //
