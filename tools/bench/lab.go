@@ -66,15 +66,16 @@ func newLab(ctx context.Context, p plan) (_ *lab, err error) {
 	authority := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: fake.Certificate().Raw})
 	l.authority = filepath.Join(l.scratch, "authority.pem")
 	etc := filepath.Join(l.scratch, "etc")
-	err = errors.Join(os.WriteFile(l.authority, authority, 0o644), writeAuthorities(etc, authority), l.build(), l.installNode())
-	if err != nil {
+	if err = errors.Join(os.WriteFile(l.authority, authority, 0o644), writeAuthorities(etc, authority)); err != nil {
 		return nil, err
 	}
-	if err := confine(rest); err != nil {
+	if l.launcher, err = newLauncher(tested, etc); err != nil {
 		return nil, err
 	}
-	l.launcher, err = newLauncher(tested, etc)
-	return l, err
+	if err = errors.Join(l.build(), l.installNode()); err != nil {
+		return nil, err
+	}
+	return l, confine(rest)
 }
 
 func (l *lab) close() { _ = os.RemoveAll(l.scratch) }
@@ -160,7 +161,7 @@ func (l *lab) installNode() error {
 	if err != nil || string(installed) == string(lock) {
 		return err
 	}
-	l.progress("installing Node and the peer's packages into %s, once; aws-lambda-ric compiles native code for a minute or two", l.nodeDir)
+	l.progress("installing Node and the peer's packages into %s, once; aws-lambda-ric compiles native code, which takes some minutes", l.nodeDir)
 	if _, err := l.command(l.nodeDir, nil, "npm", "ci", "--no-audit", "--no-fund"); err != nil {
 		return err
 	}

@@ -66,15 +66,18 @@ func pin(tid, core int) error {
 // launcher starts the programs under test. A child inherits its core, its mounts and its cgroup from the
 // thread that forks it, so the launcher forks from a thread of its own: not one instruction of a child
 // runs elsewhere.
-type launcher struct{ jobs chan func() }
+type launcher struct {
+	core int
+	jobs chan func()
+}
 
 // newLauncher makes one whose children run on core and see the files below etc in /etc.
 func newLauncher(core int, etc string) (*launcher, error) {
-	l := &launcher{make(chan func())}
+	l := &launcher{core, make(chan func())}
 	ready := make(chan error)
 	go func() {
 		runtime.LockOSThread() // for good: the thread ends with this goroutine
-		err := errors.Join(pin(0, core), overlay(etc))
+		err := overlay(etc)
 		ready <- err
 		if err != nil {
 			return
@@ -113,6 +116,7 @@ func (l *launcher) start(ctx context.Context, q *quota, dir string, env []string
 	started := make(chan error)
 	l.jobs <- func() {
 		leave, err := q.enter(p.cmd.SysProcAttr)
+		err = errors.Join(err, pin(0, l.core))
 		if err == nil {
 			p.spawned = time.Now()
 			err = p.cmd.Start()
