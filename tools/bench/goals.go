@@ -5,6 +5,7 @@ package main
 import (
 	"fmt"
 	"math"
+	"slices"
 	"strings"
 
 	"github.com/orga-session/orga-session/tools/bench/stats"
@@ -30,11 +31,15 @@ type figures struct {
 	more              bool // a larger value is better
 }
 
-// timesPeer judges by how many times better ours is than the peer's, round by round.
+// timesPeer judges by how many times better ours is than the peer's, round by round. An added latency below 0
+// says that other work slowed the direct client down: nothing was measured.
 func (f figures) timesPeer(name string, want float64, why string) goal {
 	ratios := stats.Ratios(f.peer, f.ours)
 	if f.more {
 		ratios = stats.Ratios(f.ours, f.peer)
+	}
+	if slices.ContainsFunc(ratios, func(r float64) bool { return r <= 0 }) {
+		ratios = nil
 	}
 	return f.judge(name, fmt.Sprintf("≥ %g×", want), why, ratios, stats.Of(ratios).Median >= want)
 }
