@@ -1,0 +1,330 @@
+// Package dynamolimit is the [ratelimit.Limiter] that counts in a DynamoDB table: "dynamodb:TABLE".
+//
+// The table has a key called id, a string, and TTL on the attribute called expires. An item holds all windows of
+// one caller, or those of one tenant's budget; its id is a hash. The rights to UpdateItem on the table are enough.
+//
+// A decision is one conditional update, two where the caller was served before by another instance. Where a tenant
+// has a budget, that is a second item, asked once the caller's has room; if it refuses, the caller's update is
+// taken back. A transaction would do both at once, for twice the price, and fail wherever two callers of a tenant
+// meet at its budget: of 8 at once, one passes.
+package dynamolimit
+
+import (
+	"context"
+	"crypto/sha256"
+	"crypto/tls"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	awsratelimit "github.com/aws/aws-sdk-go-v2/aws/ratelimit"
+	"github.com/aws/aws-sdk-go-v2/aws/retry"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
+	"github.com/aws/smithy-go"
+	smithyhttp "github.com/aws/smithy-go/transport/http"
+
+	"github.com/orga-session/orga-session/core/internal/awsenv"
+	"github.com/orga-session/orga-session/core/ratelimit"
+	"github.com/orga-session/orga-session/core/ratelimit/internal/gcra"
+)
+
+const (
+	// dialTimeout bounds the opening of a connection, TLS included. It goes on when the request that wanted it has
+	// given up, and the next one finds it open.
+	dialTimeout = time.Second
+	// idleTimeout is how long an unused connection is kept. net/http counts it by the wall clock, which goes on
+	// while an instance is frozen.
+	idleTimeout = 50 * time.Second
+	// maxIdle is how many connections are kept: as many as an instance serves requests at once (Cloud Run: 80).
+	maxIdle = 128
+	// maxSkew is how far the clocks of two instances may differ. What a clock further ahead has written is
+	// replaced.
+	maxSkew = time.Minute
+
+	idAttribute      = "id"
+	expiresAttribute = "expires" // seconds since 1970
+)
+
+// Limiter counts in DynamoDB. It is safe for concurrent use; make one with [Open].
+type Limiter struct {
+	table     string
+	api       *dynamodb.Client
+	transport *http.Transport
+	known     known
+	now       func() time.Time
+}
+
+var _ ratelimit.Limiter = (*Limiter)(nil)
+
+// Open returns the [ratelimit.Driver] of "dynamodb:TABLE". lookup reads the environment ([os.LookupEnv] in a program).
+//
+// The credentials are ORGA_AWS_ACCESS_KEY_ID, ORGA_AWS_SECRET_ACCESS_KEY and, if they are temporary,
+// ORGA_AWS_SESSION_TOKEN, with ORGA_AWS_REGION. If none of them is set and ambient is true, they are the
+// platform's own, AWS_ACCESS_KEY_ID and so on, as Lambda sets them. ambient must be false where those belong to
+// somebody else, as on Netlify. The SDK's variables of endpoints are honored (AWS_ENDPOINT_URL_DYNAMODB and so on).
+func Open(lookup func(string) (string, bool), ambient bool) ratelimit.Driver {
+	return func(setting string) (ratelimit.Limiter, error) {
+		table := strings.TrimPrefix(setting, "dynamodb:")
+		if !isTable(table) {
+			return nil, errors.New("want the name of a table, such as dynamodb:orga-session-limits")
+		}
+		env, err := awsenv.Read(lookup, awsenv.Service{Driver: "dynamodb", EndpointVariable: "AWS_ENDPOINT_URL_DYNAMODB"}, ambient)
+		if err != nil {
+			return nil, err
+		}
+		transport := &http.Transport{
+			DialContext:         (&net.Dialer{Timeout: dialTimeout}).DialContext,
+			TLSClientConfig:     &tls.Config{MinVersion: tls.VersionTLS12, ClientSessionCache: tls.NewLRUClientSessionCache(8)},
+			TLSHandshakeTimeout: dialTimeout,
+			MaxIdleConnsPerHost: maxIdle,
+			IdleConnTimeout:     idleTimeout,
+		}
+		return &Limiter{
+			table:     table,
+			transport: transport,
+			now:       time.Now,
+			api: dynamodb.New(dynamodb.Options{
+				Region:       env.Region,
+				BaseEndpoint: env.Endpoint,
+				Credentials:  env.Credentials,
+				EndpointOptions: dynamodb.EndpointResolverOptions{
+					UseFIPSEndpoint: env.FIPS, UseDualStackEndpoint: env.DualStack,
+				},
+				AccountIDEndpointMode: aws.AccountIDEndpointModeDisabled,
+				HTTPClient: &http.Client{
+					Transport:     transport,
+					CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+				},
+				// A connection that was closed while nobody used it is replaced at once. All else is a failure.
+				Retryer: retry.NewStandard(func(o *retry.StandardOptions) {
+					o.MaxAttempts = 2
+					o.Retryables = []retry.IsErrorRetryable{retry.RetryableConnectionError{}}
+					o.Backoff = retry.BackoffDelayerFunc(func(int, error) (time.Duration, error) { return 0, nil })
+					o.RateLimiter = awsratelimit.None
+				}),
+			}),
+		}, nil
+	}
+}
+
+func isTable(s string) bool {
+	const allowed = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_.-"
+	return len(s) >= 3 && len(s) <= 255 && strings.Trim(s, allowed) == ""
+}
+
+// Allow implements [ratelimit.Limiter]. A [ratelimit.Store] around it bounds how long that takes.
+func (l *Limiter) Allow(ctx context.Context, buckets []ratelimit.Bucket) ([]ratelimit.Decision, error) {
+	now := l.now().UnixMicro()
+	decisions := make([]ratelimit.Decision, len(buckets))
+	for start, end := 0, 0; start < len(buckets); start = end {
+		for end = start + 1; end < len(buckets) && buckets[end].Key == buckets[start].Key; end++ {
+		}
+		used, allowed, err := l.decide(ctx, buckets[start:end], now)
+		if err != nil {
+			return nil, l.describe(err)
+		}
+		for i, u := range used {
+			decisions[start+i] = ratelimit.Decision(rate(buckets[start+i]).Decide(u, allowed))
+		}
+		if allowed {
+			continue
+		}
+		l.takeBack(ctx, buckets[:start], decisions[:start])
+		for i := end; i < len(buckets); i++ {
+			decisions[i] = ratelimit.Decision{Allowed: true, Remaining: -1}
+		}
+		return decisions, nil
+	}
+	return decisions, nil
+}
+
+// decide counts a request in an item, if each of its windows has room, and returns how much of each is in use then.
+//
+// An update cannot compute max(fullAt, now), so it says which windows are in use; a wrong guess fails with the item
+// as it is, and is corrected. Since an item in use stays so, one correction settles it; only where some of several
+// windows are in use may another caller's update come between.
+func (l *Limiter) decide(ctx context.Context, windows []ratelimit.Bucket, now int64) (used []int64, allowed bool, err error) {
+	fullAt := l.known.get(windows)
+	used = make([]int64, len(windows))
+	for {
+		out, err := l.api.UpdateItem(ctx, l.count(windows, fullAt, now))
+		refused, isRefused := errors.AsType[*types.ConditionalCheckFailedException](err)
+		switch {
+		case err == nil:
+			fullAt, err = times(windows, out.Attributes)
+		case isRefused:
+			fullAt, err = times(windows, refused.Item)
+		}
+		if err != nil {
+			return nil, false, err
+		}
+		l.known.set(windows, fullAt)
+		room := true
+		for i, w := range windows {
+			used[i] = rate(w).Used(fullAt[i], now)
+			room = room && rate(w).HasRoom(used[i])
+		}
+		switch {
+		case !isRefused:
+			return used, true, nil
+		case !room:
+			l.correct(ctx, windows, fullAt, now)
+			return used, false, nil
+		}
+	}
+}
+
+// count is the update that counts a request, where fullAt is what the item is thought to hold.
+func (l *Limiter) count(windows []ratelimit.Bucket, fullAt []int64, now int64) *dynamodb.UpdateItemInput {
+	u := l.update(windows[0].Key)
+	u.number(":now", now)
+	longest := time.Duration(0)
+	for i, w := range windows {
+		r, n := rate(w), strconv.Itoa(i)
+		u.name("#"+n, attribute(w))
+		if fullAt[i] <= now {
+			u.require("(attribute_not_exists(#" + n + ") OR #" + n + " <= :now)")
+			u.set("#" + n + " = :next" + n)
+			u.number(":next"+n, now+r.Share)
+		} else {
+			u.require("#" + n + " > :now")
+			u.require("#" + n + " <= :room" + n)
+			u.set("#" + n + " = #" + n + " + :share" + n)
+			u.number(":room"+n, now+r.Burst-r.Share)
+			u.number(":share"+n, r.Share)
+		}
+		longest = max(longest, w.Quota.Per)
+	}
+	u.name("#expires", expiresAttribute)
+	u.set("#expires = :expires")
+	u.number(":expires", now/1e6+int64(longest/time.Second)+1)
+	u.in.ReturnValues = types.ReturnValueUpdatedNew
+	u.in.ReturnValuesOnConditionCheckFailure = types.ReturnValuesOnConditionCheckFailureAllOld
+	return u.done()
+}
+
+// takeBack uncounts a request in the items of callers, since the tenant's budget refused it. Until it is done, only
+// requests of the same caller can be refused for it, and the budget refuses those as well.
+func (l *Limiter) takeBack(ctx context.Context, windows []ratelimit.Bucket, decisions []ratelimit.Decision) {
+	if len(windows) == 0 {
+		return
+	}
+	u := l.update(windows[0].Key)
+	for i, w := range windows {
+		n := strconv.Itoa(i)
+		u.name("#"+n, attribute(w))
+		u.number(":share"+n, rate(w).Share)
+		u.require("attribute_exists(#" + n + ")")
+		u.set("#" + n + " = #" + n + " - :share" + n)
+		before := decisions[i].Reset.Microseconds() - rate(w).Share
+		decisions[i] = ratelimit.Decision(rate(w).Decide(max(0, before), false))
+	}
+	_, _ = l.api.UpdateItem(ctx, u.done()) // a caller whom this fails for has lost one request
+	l.known.forget(windows)
+}
+
+// correct replaces what a clock that was set back since has written, so that it costs a caller one period at most.
+func (l *Limiter) correct(ctx context.Context, windows []ratelimit.Bucket, fullAt []int64, now int64) {
+	for i, w := range windows {
+		latest := rate(w).Clamp(now)
+		if fullAt[i] <= latest+maxSkew.Microseconds() {
+			continue
+		}
+		u := l.update(w.Key)
+		u.name("#0", attribute(w))
+		u.number(":wrong", fullAt[i])
+		u.number(":latest", latest)
+		u.require("#0 = :wrong")
+		u.set("#0 = :latest")
+		_, _ = l.api.UpdateItem(ctx, u.done()) // the next request tries again
+	}
+}
+
+// Ping reports whether the table takes updates, and leaves a connection open for the first request. It changes
+// nothing: its condition never holds.
+func (l *Limiter) Ping(ctx context.Context) error {
+	u := l.update("ping")
+	u.name("#id", idAttribute)
+	u.name("#0", "ping")
+	u.number(":0", 0)
+	u.require("attribute_exists(#id)")
+	u.set("#0 = :0")
+	_, err := l.api.UpdateItem(ctx, u.done())
+	if _, refused := errors.AsType[*types.ConditionalCheckFailedException](err); err == nil || refused {
+		return nil
+	}
+	return l.describe(err)
+}
+
+// Close closes idle connections.
+func (l *Limiter) Close() error {
+	l.transport.CloseIdleConnections()
+	return nil
+}
+
+// describe keeps of an error that DynamoDB answered its code, and of any other all. After a time-out, idle
+// connections are closed: what swallowed one request may swallow more.
+func (l *Limiter) describe(err error) error {
+	if errors.Is(err, context.DeadlineExceeded) {
+		l.transport.CloseIdleConnections()
+		return fmt.Errorf("dynamodb: %w", context.DeadlineExceeded)
+	}
+	if e, ok := errors.AsType[smithy.APIError](err); ok && isCode(e.ErrorCode()) {
+		return fmt.Errorf("dynamodb: %s", e.ErrorCode())
+	}
+	if e, ok := errors.AsType[*smithyhttp.ResponseError](err); ok && e.HTTPStatusCode() > http.StatusOK {
+		return fmt.Errorf("dynamodb: HTTP %d", e.HTTPStatusCode())
+	}
+	if e, ok := errors.AsType[net.Error](err); ok {
+		return fmt.Errorf("dynamodb: %w", e)
+	}
+	return errors.New("dynamodb: unexpected answer")
+}
+
+// isCode reports whether s looks like AWS's error codes: letters only. Anything else is not repeated.
+func isCode(s string) bool {
+	letters := strings.Trim(s, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz") == ""
+	return letters && s != "" && len(s) <= 64 && s != "UnknownError" // the SDK's word for none
+}
+
+func rate(b ratelimit.Bucket) gcra.Rate { return gcra.New(b.Quota.N, b.Quota.Per) }
+
+// attribute holds the time at which none of a window's quota is in use, in microseconds since 1970. Another quota is
+// another attribute, and starts whole.
+func attribute(b ratelimit.Bucket) string { return b.Quota.String() }
+
+// id is where the windows of a key are kept.
+func id(key string) string {
+	sum := sha256.Sum256([]byte(key))
+	return base64.RawURLEncoding.EncodeToString(sum[:18])
+}
+
+var errItem = errors.New("the item holds something else than numbers")
+
+// times reads the windows of an item; 0 where it has none.
+func times(windows []ratelimit.Bucket, item map[string]types.AttributeValue) ([]int64, error) {
+	fullAt := make([]int64, len(windows))
+	for i, w := range windows {
+		value, ok := item[attribute(w)]
+		if !ok {
+			continue
+		}
+		number, ok := value.(*types.AttributeValueMemberN)
+		if !ok {
+			return nil, errItem
+		}
+		t, err := strconv.ParseInt(number.Value, 10, 64)
+		if err != nil {
+			return nil, errItem
+		}
+		fullAt[i] = t
+	}
+	return fullAt, nil
+}

@@ -1,0 +1,357 @@
+package dynamolimit_test
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/orga-session/orga-session/core/ratelimit"
+	"github.com/orga-session/orga-session/core/ratelimit/dynamolimit"
+	"github.com/orga-session/orga-session/core/ratelimit/ratelimittest"
+)
+
+const (
+	table  = "orga-session-limits"
+	secret = "canary-secret-key-of-a-test"
+)
+
+// openAt opens the table at an address.
+func openAt(address string) (ratelimit.Limiter, error) {
+	env := map[string]string{
+		"ORGA_AWS_REGION": "eu-central-1", "ORGA_AWS_ACCESS_KEY_ID": "AKIAOFATEST", "ORGA_AWS_SECRET_ACCESS_KEY": secret,
+		"AWS_ENDPOINT_URL_DYNAMODB": address,
+	}
+	return dynamolimit.Open(func(name string) (string, bool) { v, ok := env[name]; return v, ok }, false)("dynamodb:" + table)
+}
+
+func TestMain(m *testing.M) { ratelimittest.Main(m, openAt) }
+
+// double is a DynamoDB of a test's own, and a limiter on it.
+func double(t *testing.T) (*ratelimittest.DynamoDB, *dynamolimit.Limiter, string) {
+	t.Helper()
+	d := &ratelimittest.DynamoDB{Table: table}
+	server := httptest.NewServer(d)
+	t.Cleanup(server.Close)
+	return d, open(t, server.URL), server.URL
+}
+
+func open(t *testing.T, address string) *dynamolimit.Limiter {
+	t.Helper()
+	l, err := openAt(address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	opened := l.(*dynamolimit.Limiter)
+	t.Cleanup(func() { _ = opened.Close() })
+	return opened
+}
+
+func TestConformance(t *testing.T) {
+	d, l, address := double(t)
+	ratelimittest.Test(t, ratelimittest.Harness{
+		Open: func(t *testing.T) ratelimit.Limiter {
+			l := open(t, address)
+			if err := l.Ping(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			return l
+		},
+		Setting: address,
+		SetBack: func(_ *testing.T, b ratelimit.Bucket, by time.Duration) {
+			d.Items(func(id string, item ratelimittest.Item) {
+				if _, ok := item[b.Quota.String()]; ok && id == dynamolimit.ID(b.Key) {
+					item[b.Quota.String()] += by.Microseconds()
+				}
+			})
+		},
+	})
+	_ = l
+}
+
+// one asks for one bucket.
+func one(l ratelimit.Limiter, key string, q ratelimit.Quota) (ratelimit.Decision, error) {
+	decisions, err := l.Allow(context.Background(), []ratelimit.Bucket{{Key: key, Quota: q}})
+	if err != nil {
+		return ratelimit.Decision{}, err
+	}
+	return decisions[0], nil
+}
+
+// Fault 70: what a decision costs in calls, and what an item holds.
+func TestFault70Calls(t *testing.T) {
+	d, l, address := double(t)
+	other := open(t, address)
+	caller := []ratelimit.Bucket{
+		{Key: "acme:ada", Quota: ratelimit.Quota{N: 2, Per: time.Minute}}, {Key: "acme:ada", Quota: ratelimit.Quota{N: 9, Per: time.Hour}},
+	}
+	budget := ratelimit.Bucket{Key: "acme:", Quota: ratelimit.Quota{N: 3, Per: 24 * time.Hour}}
+	for _, step := range []struct {
+		name    string
+		l       ratelimit.Limiter
+		buckets []ratelimit.Bucket
+		allowed bool
+		calls   int
+	}{
+		{"a new caller", l, caller, true, 1},
+		{"who comes back to this instance", l, caller, true, 1},
+		{"is refused", l, caller, false, 1},
+		{"is refused by another instance", other, caller, false, 1},
+		{"is known there as well, then", other, caller, false, 1},
+		{"a budget is a second item", l, []ratelimit.Bucket{{Key: "acme:bob", Quota: caller[0].Quota}, budget}, true, 2},
+		{"another instance, which knows neither", other, []ratelimit.Bucket{{Key: "acme:bob", Quota: caller[0].Quota}, budget}, true, 4},
+		{"knows both now", other, []ratelimit.Bucket{{Key: "acme:eve", Quota: caller[0].Quota}, budget}, true, 2},
+		{"a caller's refusal does not ask for the budget", l, append(caller[:2:2], budget), false, 1},
+		{"a budget's refusal is taken back", l, []ratelimit.Bucket{{Key: "acme:joe", Quota: caller[0].Quota}, budget}, false, 3},
+	} {
+		before := d.Calls()
+		decisions, err := step.l.Allow(t.Context(), step.buckets)
+		if err != nil {
+			t.Fatalf("%s: %v", step.name, err)
+		}
+		allowed := true
+		for _, decision := range decisions {
+			allowed = allowed && decision.Allowed
+		}
+		if calls := d.Calls() - before; allowed != step.allowed || calls != step.calls {
+			t.Errorf("%s: allowed %v in %d calls, want %v in %d", step.name, allowed, calls, step.allowed, step.calls)
+		}
+	}
+	now := time.Now()
+	d.Items(func(id string, item ratelimittest.Item) {
+		if strings.Contains(id, "acme") || strings.Contains(id, "ada") || len(id) != 24 {
+			t.Errorf("id %q", id)
+		}
+		for name, n := range item {
+			if strings.ContainsAny(name, ":") || name != "expires" && n > now.Add(48*time.Hour).UnixMicro() {
+				t.Errorf("attribute %s of %s is %d", name, id, n)
+			}
+		}
+		for _, b := range append(caller, budget) {
+			if fullAt, ok := item[b.Quota.String()]; ok && (item["expires"] < fullAt/1e6 || item["expires"] > now.Add(24*time.Hour+5*time.Second).Unix()) {
+				t.Errorf("%s expires at %d, is whole again at %d", id, item["expires"], fullAt/1e6)
+			}
+		}
+	})
+}
+
+// A condition does not rely on TTL, which deletes hours late: an item that should be gone is whole.
+func TestItemsOutliveTheirPeriod(t *testing.T) {
+	d, l, _ := double(t)
+	q := ratelimit.Quota{N: 2, Per: time.Hour}
+	for range 3 {
+		_, _ = one(l, "acme:ada", q)
+	}
+	d.Items(func(_ string, item ratelimittest.Item) {
+		item[q.String()] -= (10 * time.Hour).Microseconds()
+		item["expires"] -= 10 * 3600
+	})
+	if got, err := one(l, "acme:ada", q); err != nil || !got.Allowed || got.Remaining != 1 {
+		t.Errorf("%+v, %v", got, err)
+	}
+}
+
+// Callers of one tenant who meet at its budget: each is decided, and the budget is exact.
+func TestBudgetUnderContention(t *testing.T) {
+	d, _, address := double(t)
+	budget := ratelimit.Bucket{Key: "acme:", Quota: ratelimit.Quota{N: 50, Per: 24 * time.Hour}}
+	var wg sync.WaitGroup
+	var allowed, failed atomic.Int32
+	for range 4 {
+		l := open(t, address)
+		_ = l.Ping(t.Context())
+		for i := range 25 {
+			wg.Go(func() {
+				decisions, err := l.Allow(t.Context(), []ratelimit.Bucket{{Key: fmt.Sprint("acme:", i), Quota: ratelimit.Quota{N: 9, Per: time.Hour}}, budget})
+				switch {
+				case err != nil:
+					failed.Add(1)
+				case decisions[0].Allowed && decisions[1].Allowed:
+					allowed.Add(1)
+				}
+			})
+		}
+	}
+	wg.Wait()
+	if failed.Load() == 0 && allowed.Load() != 50 || allowed.Load() > 50 {
+		t.Errorf("%d of 100 allowed, %d failed; want 50", allowed.Load(), failed.Load())
+	}
+	if failed.Load() > 0 {
+		t.Logf("%d of 100 were not decided in time", failed.Load())
+		return
+	}
+	var counted int64
+	d.Items(func(_ string, item ratelimittest.Item) {
+		if fullAt, ok := item["9/1h0m0s"]; ok {
+			counted += (max(0, fullAt-time.Now().UnixMicro()) + 399e6) / 400e6
+		}
+	})
+	if counted != 50 {
+		t.Errorf("callers are charged %d requests, want 50: what a budget refuses is taken back", counted)
+	}
+}
+
+// outages are the ways in which DynamoDB fails, and the word of each in the log.
+var outages = []struct {
+	name, cause string
+	intercept   func(http.ResponseWriter, *http.Request) bool
+}{
+	{"hangs", "deadline", func(_ http.ResponseWriter, r *http.Request) bool { <-r.Context().Done(); return true }},
+	{"throttles", "ProvisionedThroughputExceededException", refuse(http.StatusBadRequest, "ProvisionedThroughputExceededException")},
+	{"limits requests", "ThrottlingException", refuse(http.StatusBadRequest, "ThrottlingException")},
+	{"denies", "AccessDeniedException", refuse(http.StatusBadRequest, "AccessDeniedException")},
+	{"has no such table", "ResourceNotFoundException", refuse(http.StatusBadRequest, "ResourceNotFoundException")},
+	{"knows no such key", "UnrecognizedClientException", refuse(http.StatusBadRequest, "UnrecognizedClientException")},
+	{"fails", "InternalServerError", refuse(http.StatusInternalServerError, "InternalServerError")},
+	{"answers with a page", "HTTP 503", func(w http.ResponseWriter, _ *http.Request) bool {
+		http.Error(w, "<html>"+secret, http.StatusServiceUnavailable)
+		return true
+	}},
+	{"answers something else", "unexpected answer", func(w http.ResponseWriter, _ *http.Request) bool {
+		fmt.Fprint(w, `["`+secret+`"]`)
+		return true
+	}},
+	{"closes connections", "EOF", func(w http.ResponseWriter, _ *http.Request) bool {
+		conn, _, _ := w.(http.Hijacker).Hijack()
+		_ = conn.Close()
+		return true
+	}},
+}
+
+func refuse(status int, code string) func(http.ResponseWriter, *http.Request) bool {
+	return func(w http.ResponseWriter, _ *http.Request) bool {
+		ratelimittest.DynamoDBError(w, status, code, nil)
+		return true
+	}
+}
+
+func TestFault71FallsBackAndRecovers(t *testing.T) {
+	for _, outage := range outages {
+		t.Run(outage.name, func(t *testing.T) {
+			t.Parallel()
+			var out atomic.Bool
+			d := &ratelimittest.DynamoDB{Table: table, Intercept: func(w http.ResponseWriter, r *http.Request) bool {
+				return out.Load() && outage.intercept(w, r)
+			}}
+			server := httptest.NewServer(d)
+			defer server.Close()
+			var log safeBuffer
+			l := ratelimit.NewStore(open(t, server.URL), ratelimit.StoreOptions{Log: slog.New(slog.NewTextHandler(&log, nil))})
+			q := ratelimit.Quota{N: 3, Per: 10 * time.Hour}
+			var slowest time.Duration
+			allow := func(key string) bool {
+				t.Helper()
+				start := time.Now()
+				d, err := one(l, key, q)
+				slowest = max(slowest, time.Since(start))
+				if err != nil {
+					t.Fatal(err)
+				}
+				return d.Allowed
+			}
+			allow("acme:ada")
+			if log.String() != "" {
+				t.Skip("this machine is too busy to decide one request in 80 ms")
+			}
+
+			out.Store(true)
+			slowest = 0
+			for i := range 100 {
+				if allowed := allow("acme:ada"); allowed != (i < q.N) {
+					t.Fatalf("call %d of the outage: allowed %v; want the instance's own limit, from zero", i, allowed)
+				}
+			}
+			if slowest > 100*time.Millisecond+scheduling {
+				t.Errorf("a decision took %v, want 100 ms at most", slowest)
+			}
+			if !strings.Contains(log.String(), "cause=") || !strings.Contains(log.String(), outage.cause) || strings.Contains(log.String(), secret) {
+				t.Errorf("the cause does not say %s: %s", outage.cause, log.String())
+			}
+
+			out.Store(false)
+			n := 0
+			eventually(t, "the limit is shared again", func() bool {
+				n++
+				allow(fmt.Sprintf("acme:probe-%d", n))
+				return strings.Contains(log.String(), ratelimit.MsgStoreBack)
+			})
+			if n := strings.Count(log.String(), ratelimit.MsgStoreDown); n != 1 {
+				t.Errorf("%d warnings for one outage:\n%s", n, log.String())
+			}
+		})
+	}
+}
+
+// scheduling is what a busy machine may add to a decision. That the decision itself is within 100 ms is measured in
+// synctest, where nothing else takes time.
+const scheduling = 50 * time.Millisecond
+
+func TestPing(t *testing.T) {
+	d, l, _ := double(t)
+	if err := l.Ping(t.Context()); err != nil {
+		t.Error(err)
+	}
+	d.Items(func(id string, item ratelimittest.Item) { t.Errorf("it wrote %s: %v", id, item) })
+	for _, outage := range outages[1:] {
+		d.Intercept = outage.intercept
+		if err := l.Ping(t.Context()); err == nil || !strings.Contains(err.Error(), outage.cause) || strings.Contains(err.Error(), secret) {
+			t.Errorf("%s: %v", outage.name, err)
+		}
+	}
+}
+
+func TestOpenFaults(t *testing.T) {
+	for _, setting := range []string{"dynamodb:", "dynamodb:ab", "dynamodb:a table", "dynamodb://table", "dynamodb:" + strings.Repeat("t", 256), "dynamodb:table?x"} {
+		env := map[string]string{"ORGA_AWS_REGION": "eu-central-1", "ORGA_AWS_ACCESS_KEY_ID": "A", "ORGA_AWS_SECRET_ACCESS_KEY": secret}
+		if _, err := dynamolimit.Open(func(name string) (string, bool) { v, ok := env[name]; return v, ok }, false)(setting); err == nil {
+			t.Errorf("%s passes", setting)
+		}
+	}
+	ambient := map[string]string{"AWS_REGION": "eu-central-1", "AWS_ACCESS_KEY_ID": "A", "AWS_SECRET_ACCESS_KEY": secret}
+	lookup := func(name string) (string, bool) { v, ok := ambient[name]; return v, ok }
+	if _, err := dynamolimit.Open(lookup, true)("dynamodb:table"); err != nil {
+		t.Error(err)
+	}
+	if _, err := dynamolimit.Open(lookup, false)("dynamodb:table"); err == nil || !strings.Contains(err.Error(), "ORGA_AWS_ACCESS_KEY_ID") {
+		t.Errorf("the ambient credentials are used: %v", err)
+	}
+}
+
+// eventually waits for a server, which no synctest bubble can hold, for 10 s at most.
+func eventually(t *testing.T, what string, done func() bool) {
+	t.Helper()
+	tick := time.NewTicker(10 * time.Millisecond)
+	defer tick.Stop()
+	for range 1000 {
+		if done() {
+			return
+		}
+		<-tick.C
+	}
+	t.Fatal("never: " + what)
+}
+
+// safeBuffer is a buffer that a logger of another goroutine may write to.
+type safeBuffer struct {
+	mu  sync.Mutex
+	buf bytes.Buffer
+}
+
+func (b *safeBuffer) Write(p []byte) (int, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.buf.Write(p)
+}
+
+func (b *safeBuffer) String() string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.buf.String()
+}

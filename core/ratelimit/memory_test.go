@@ -1,0 +1,17 @@
+package ratelimit_test
+
+import (
+	"testing"
+	"time"
+
+	"github.com/orga-session/orga-session/core/ratelimit"
+	"github.com/orga-session/orga-session/core/ratelimit/ratelimittest"
+)
+
+func TestMemoryConformance(t *testing.T) {
+	m := ratelimit.NewMemory()
+	ratelimittest.Test(t, ratelimittest.Harness{
+		Open:    func(*testing.T) ratelimit.Limiter { return m },
+		SetBack: func(_ *testing.T, b ratelimit.Bucket, d time.Duration) { m.SetBack(b, d) },
+	})
+}
