@@ -1,10 +1,8 @@
 package dynamolimit_test
 
 import (
-	"bytes"
 	"context"
 	"fmt"
-	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -55,7 +53,7 @@ func open(t *testing.T, address string) *dynamolimit.Limiter {
 }
 
 func TestConformance(t *testing.T) {
-	d, l, address := double(t)
+	d, _, address := double(t)
 	ratelimittest.Test(t, ratelimittest.Harness{
 		Open: func(t *testing.T) ratelimit.Limiter {
 			l := open(t, address)
@@ -73,7 +71,6 @@ func TestConformance(t *testing.T) {
 			})
 		},
 	})
-	_ = l
 }
 
 // one asks for one bucket.
@@ -236,62 +233,15 @@ func TestFault71FallsBackAndRecovers(t *testing.T) {
 	for _, outage := range outages {
 		t.Run(outage.name, func(t *testing.T) {
 			t.Parallel()
+			d, l, _ := double(t)
 			var out atomic.Bool
-			d := &ratelimittest.DynamoDB{Table: table, Intercept: func(w http.ResponseWriter, r *http.Request) bool {
-				return out.Load() && outage.intercept(w, r)
-			}}
-			server := httptest.NewServer(d)
-			defer server.Close()
-			var log safeBuffer
-			l := ratelimit.NewStore(open(t, server.URL), ratelimit.StoreOptions{Log: slog.New(slog.NewTextHandler(&log, nil))})
-			q := ratelimit.Quota{N: 3, Per: 10 * time.Hour}
-			var slowest time.Duration
-			allow := func(key string) bool {
-				t.Helper()
-				start := time.Now()
-				d, err := one(l, key, q)
-				slowest = max(slowest, time.Since(start))
-				if err != nil {
-					t.Fatal(err)
-				}
-				return d.Allowed
-			}
-			allow("acme:ada")
-			if log.String() != "" {
-				t.Skip("this machine is too busy to decide one request in 80 ms")
-			}
-
-			out.Store(true)
-			slowest = 0
-			for i := range 100 {
-				if allowed := allow("acme:ada"); allowed != (i < q.N) {
-					t.Fatalf("call %d of the outage: allowed %v; want the instance's own limit, from zero", i, allowed)
-				}
-			}
-			if slowest > 100*time.Millisecond+scheduling {
-				t.Errorf("a decision took %v, want 100 ms at most", slowest)
-			}
-			if !strings.Contains(log.String(), "cause=") || !strings.Contains(log.String(), outage.cause) || strings.Contains(log.String(), secret) {
-				t.Errorf("the cause does not say %s: %s", outage.cause, log.String())
-			}
-
-			out.Store(false)
-			n := 0
-			eventually(t, "the limit is shared again", func() bool {
-				n++
-				allow(fmt.Sprintf("acme:probe-%d", n))
-				return strings.Contains(log.String(), ratelimit.MsgStoreBack)
+			d.Intercept = func(w http.ResponseWriter, r *http.Request) bool { return out.Load() && outage.intercept(w, r) }
+			ratelimittest.TestOutage(t, l, ratelimittest.Outage{
+				Begin: func() { out.Store(true) }, End: func() { out.Store(false) }, Cause: outage.cause, Secret: secret,
 			})
-			if n := strings.Count(log.String(), ratelimit.MsgStoreDown); n != 1 {
-				t.Errorf("%d warnings for one outage:\n%s", n, log.String())
-			}
 		})
 	}
 }
-
-// scheduling is what a busy machine may add to a decision. That the decision itself is within 100 ms is measured in
-// synctest, where nothing else takes time.
-const scheduling = 50 * time.Millisecond
 
 func TestPing(t *testing.T) {
 	d, l, _ := double(t)
@@ -322,36 +272,4 @@ func TestOpenFaults(t *testing.T) {
 	if _, err := dynamolimit.Open(lookup, false)("dynamodb:table"); err == nil || !strings.Contains(err.Error(), "ORGA_AWS_ACCESS_KEY_ID") {
 		t.Errorf("the ambient credentials are used: %v", err)
 	}
-}
-
-// eventually waits for a server, which no synctest bubble can hold, for 10 s at most.
-func eventually(t *testing.T, what string, done func() bool) {
-	t.Helper()
-	tick := time.NewTicker(10 * time.Millisecond)
-	defer tick.Stop()
-	for range 1000 {
-		if done() {
-			return
-		}
-		<-tick.C
-	}
-	t.Fatal("never: " + what)
-}
-
-// safeBuffer is a buffer that a logger of another goroutine may write to.
-type safeBuffer struct {
-	mu  sync.Mutex
-	buf bytes.Buffer
-}
-
-func (b *safeBuffer) Write(p []byte) (int, error) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.buf.Write(p)
-}
-
-func (b *safeBuffer) String() string {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.buf.String()
 }

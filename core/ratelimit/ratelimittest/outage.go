@@ -1,0 +1,113 @@
+package ratelimittest
+
+import (
+	"bytes"
+	"fmt"
+	"log/slog"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/orga-session/orga-session/core/ratelimit"
+)
+
+// Outage is a way in which a store fails while it is in use.
+type Outage struct {
+	Begin, End func()
+	Cause      string // what the log's cause must contain
+	Secret     string // what the log must not contain; "" for nothing
+}
+
+// scheduling is what a busy machine may add to a decision.
+const scheduling = 50 * time.Millisecond
+
+// TestOutage tests a [ratelimit.Store] around l, which counts in the store that fails (faults 29 and 71): each request
+// is decided within 100 ms by the instance's own limit, or refused if the Store is strict; the store is used again once
+// it is back, and the log has one line at either end.
+func TestOutage(t *testing.T, l ratelimit.Limiter, o Outage) {
+	t.Helper()
+	var log safeBuffer
+	logger := slog.New(slog.NewTextHandler(&log, nil))
+	store, strict := ratelimit.NewStore(l, ratelimit.StoreOptions{Log: logger}), ratelimit.NewStore(l, ratelimit.StoreOptions{Strict: true})
+	q := quota(3, 10*time.Hour)
+	var slowest time.Duration
+	ask := func(l *ratelimit.Store, key string) (allowed bool, err error) {
+		start := time.Now()
+		decisions, err := l.Allow(t.Context(), []ratelimit.Bucket{{Key: key, Quota: q}})
+		slowest = max(slowest, time.Since(start))
+		return err == nil && isAllowed(decisions), err
+	}
+	eventually(t, "the store decides in time", func() bool {
+		_, err := ask(strict, "acme:warm")
+		return err == nil
+	})
+	if allowed, _ := ask(store, "acme:ada"); !allowed || log.String() != "" {
+		t.Fatalf("before the outage: allowed %v, %s", allowed, log.String())
+	}
+
+	o.Begin()
+	slowest = 0
+	for i := range 100 {
+		if allowed, err := ask(store, "acme:ada"); err != nil || allowed != (i < q.N) {
+			t.Fatalf("call %d of the outage: allowed %v, %v; want the instance's own limit, from zero", i, allowed, err)
+		}
+	}
+	if _, err := ask(strict, "acme:ada"); err == nil {
+		t.Error("a strict store does not fail")
+	}
+	if slowest > 100*time.Millisecond+scheduling {
+		t.Errorf("a decision took %v, want 100 ms at most", slowest)
+	}
+	if text := log.String(); strings.Count(text, ratelimit.MsgStoreDown) != 1 || !strings.Contains(text, o.Cause) || o.Secret != "" && strings.Contains(text, o.Secret) {
+		t.Errorf("want one line whose cause has %q: %s", o.Cause, text)
+	}
+
+	o.End()
+	n := 0
+	eventually(t, "the store is used again", func() bool {
+		n++
+		_, _ = ask(store, fmt.Sprint("acme:probe-", n))
+		return strings.Contains(log.String(), ratelimit.MsgStoreBack)
+	})
+	eventually(t, "a strict store decides again", func() bool {
+		_, err := ask(strict, "acme:warm")
+		return err == nil
+	})
+	if n := strings.Count(log.String(), ratelimit.MsgStoreDown); n != 1 {
+		t.Errorf("%d warnings for one outage:\n%s", n, log.String())
+	}
+}
+
+// eventually waits for what runs outside of any synctest bubble, for 15 s at most.
+func eventually(t *testing.T, what string, done func() bool) {
+	t.Helper()
+	deadline := time.After(15 * time.Second)
+	tick := time.NewTicker(10 * time.Millisecond)
+	defer tick.Stop()
+	for !done() {
+		select {
+		case <-tick.C:
+		case <-deadline:
+			t.Fatal("never: " + what)
+		}
+	}
+}
+
+// safeBuffer is a buffer that a logger of another goroutine may write to.
+type safeBuffer struct {
+	mu  sync.Mutex
+	buf bytes.Buffer
+}
+
+func (b *safeBuffer) Write(p []byte) (int, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.buf.Write(p)
+}
+
+func (b *safeBuffer) String() string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.buf.String()
+}

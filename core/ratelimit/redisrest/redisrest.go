@@ -1,0 +1,162 @@
+// Package redisrest is the [ratelimit.Limiter] that counts in Redis over HTTPS, by Upstash's REST API: for platforms
+// without TCP (Cloudflare Workers), and wherever a connection to Redis is not to be had. It runs the same script as
+// package redislimit, and counts in the same keys. A decision is one request.
+package redisrest
+
+import (
+	"bytes"
+	"context"
+	"crypto/tls"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/url"
+	"strings"
+	"time"
+
+	"github.com/orga-session/orga-session/core/ratelimit"
+	"github.com/orga-session/orga-session/core/ratelimit/internal/redisscript"
+)
+
+const (
+	// dialTimeout bounds the opening of a connection, TLS included. It goes on when the request that wanted it has
+	// given up, and the next one finds it open.
+	dialTimeout = time.Second
+	// idleTimeout is how long an unused connection is kept. net/http counts it by the wall clock, which goes on
+	// while an instance is frozen.
+	idleTimeout = 50 * time.Second
+	// maxIdle is how many connections are kept: as many as an instance serves requests at once (Cloud Run: 80).
+	maxIdle = 128
+	// maxAnswer bounds what is read of an answer, in bytes.
+	maxAnswer = 16 << 10
+)
+
+// Limiter counts over Upstash's REST API. It is safe for concurrent use; make one with [Open].
+type Limiter struct {
+	address string
+	token   string
+	client  *http.Client
+}
+
+var _ ratelimit.Limiter = (*Limiter)(nil)
+
+// Open returns the [ratelimit.Driver] of https://TOKEN@HOST. Characters of the token other than letters and digits may be
+// written as %XX. Plain http is accepted for a loopback host. client makes the requests; nil is one of the package's
+// own, and a platform that has no sockets brings another.
+func Open(client *http.Client) ratelimit.Driver {
+	if client == nil {
+		client = &http.Client{
+			Transport: &http.Transport{
+				DialContext:         (&net.Dialer{Timeout: dialTimeout}).DialContext,
+				TLSClientConfig:     &tls.Config{MinVersion: tls.VersionTLS12, ClientSessionCache: tls.NewLRUClientSessionCache(8)},
+				TLSHandshakeTimeout: dialTimeout,
+				MaxIdleConnsPerHost: maxIdle,
+				IdleConnTimeout:     idleTimeout,
+			},
+			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }, // the token must not travel
+		}
+	}
+	return func(setting string) (ratelimit.Limiter, error) {
+		u, err := url.Parse(setting)
+		switch {
+		case err != nil:
+			return nil, errors.New("want https://TOKEN@HOST; characters of the token other than letters and digits are written as %XX")
+		case u.Hostname() == "" || u.Scheme != "https" && (u.Scheme != "http" || !isLoopback(u.Hostname())):
+			return nil, errors.New("want https://TOKEN@HOST")
+		case strings.Trim(u.Path, "/") != "" || u.RawQuery != "" || u.Fragment != "":
+			return nil, errors.New("want nothing after the host, as in https://TOKEN@HOST")
+		}
+		token := u.User.Username()
+		if password, ok := u.User.Password(); ok { // default:TOKEN, as in the address for redis:
+			token = password
+		}
+		if token == "" || strings.ContainsAny(token, " \t\r\n") {
+			return nil, errors.New("want a token, as in https://TOKEN@HOST")
+		}
+		return &Limiter{address: u.Scheme + "://" + u.Host + "/", token: token, client: client}, nil
+	}
+}
+
+func isLoopback(host string) bool {
+	ip := net.ParseIP(host)
+	return host == "localhost" || ip != nil && ip.IsLoopback()
+}
+
+// Allow implements [ratelimit.Limiter]. A [ratelimit.Store] around it bounds how long that takes. Its errors repeat
+// nothing that the server said but the word of its refusal.
+func (l *Limiter) Allow(ctx context.Context, buckets []ratelimit.Bucket) ([]ratelimit.Decision, error) {
+	args := redisscript.Args(buckets)
+	var reply []int64
+	err := l.do(ctx, &reply, append([]string{"EVALSHA", redisscript.SHA1}, args...))
+	if refusal, ok := errors.AsType[refusedError](err); ok && refusal == "NOSCRIPT" { // a server that has just started
+		err = l.do(ctx, &reply, append([]string{"EVAL", redisscript.Source}, args...))
+	}
+	if err != nil {
+		return nil, fmt.Errorf("redis: %w", err)
+	}
+	return redisscript.Decide(buckets, reply)
+}
+
+// Ping reports whether the store answers, and leaves a connection open for the first request.
+func (l *Limiter) Ping(ctx context.Context) error {
+	var pong string
+	if err := l.do(ctx, &pong, []string{"PING"}); err != nil {
+		return fmt.Errorf("redis: %w", err)
+	}
+	return nil
+}
+
+// Close closes idle connections.
+func (l *Limiter) Close() error {
+	l.client.CloseIdleConnections()
+	return nil
+}
+
+// refusedError is the word of a refusal.
+type refusedError string
+
+func (e refusedError) Error() string { return "the server refused: " + string(e) }
+
+// do runs a command and reads its result.
+func (l *Limiter) do(ctx context.Context, result any, command []string) error {
+	body, err := json.Marshal(command)
+	if err != nil {
+		return err
+	}
+	r, err := http.NewRequestWithContext(ctx, http.MethodPost, l.address, bytes.NewReader(body))
+	if err != nil {
+		return err
+	}
+	r.Header.Set("Authorization", "Bearer "+l.token)
+	r.Header.Set("Content-Type", "application/json")
+	resp, err := l.client.Do(r)
+	if err != nil {
+		if ctx.Err() != nil {
+			l.client.CloseIdleConnections() // what swallowed one request may swallow more
+			return ctx.Err()
+		}
+		return errors.Unwrap(err) // the address is not repeated
+	}
+	defer resp.Body.Close()
+	text, err := io.ReadAll(io.LimitReader(resp.Body, maxAnswer))
+	if err != nil {
+		return err
+	}
+	var answer struct {
+		Result json.RawMessage
+		Error  string
+	}
+	parsed := json.Unmarshal(text, &answer) == nil
+	switch {
+	case parsed && answer.Error != "":
+		return refusedError(redisscript.Refusal(answer.Error))
+	case resp.StatusCode != http.StatusOK:
+		return fmt.Errorf("HTTP %d", resp.StatusCode)
+	case !parsed || json.Unmarshal(answer.Result, result) != nil:
+		return redisscript.ErrAnswer
+	}
+	return nil
+}
