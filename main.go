@@ -19,7 +19,9 @@ import (
 
 	"github.com/orga-session/orga-session/core"
 	"github.com/orga-session/orga-session/core/ratelimit"
+	"github.com/orga-session/orga-session/core/ratelimit/dynamolimit"
 	"github.com/orga-session/orga-session/core/ratelimit/redislimit"
+	"github.com/orga-session/orga-session/core/ratelimit/redisrest"
 	"github.com/orga-session/orga-session/core/secret"
 	"github.com/orga-session/orga-session/core/secret/awssm"
 	"github.com/orga-session/orga-session/core/secret/gcpsm"
@@ -62,8 +64,10 @@ func run(ctx context.Context, args []string, env core.Env, out io.Writer) error 
 		return fmt.Errorf("unexpected argument %q; settings come from the environment, see --help", flags.Arg(0))
 	}
 	endpoint := core.Start(ctx, env, core.Drivers{
-		Secrets:  secret.Drivers{"awssm": awssm.Open(env.Lookup, true), "gcpsm": gcpsm.Open(env.Lookup)},
-		Limiters: ratelimit.Drivers{"redis": redislimit.Open, "rediss": redislimit.Open},
+		Secrets: secret.Drivers{"awssm": awssm.Open(env.Lookup, true), "gcpsm": gcpsm.Open(env.Lookup)},
+		Limiters: ratelimit.Drivers{
+			"dynamodb": dynamolimit.Open(env.Lookup, true), "https": redisrest.Open(nil), "redis": redislimit.Open, "rediss": redislimit.Open,
+		},
 	}, nil)
 	defer endpoint.Close()
 	if *check {

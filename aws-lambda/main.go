@@ -13,6 +13,7 @@ import (
 	"github.com/orga-session/orga-session/core"
 	"github.com/orga-session/orga-session/core/lambdahttp"
 	"github.com/orga-session/orga-session/core/ratelimit"
+	"github.com/orga-session/orga-session/core/ratelimit/dynamolimit"
 	"github.com/orga-session/orga-session/core/ratelimit/redislimit"
 	"github.com/orga-session/orga-session/core/secret"
 	"github.com/orga-session/orga-session/core/secret/awssm"
@@ -26,8 +27,10 @@ func main() {
 	// An endpoint with faults serves on: a process that ended would be started again and again, and a
 	// client would see a bare 502.
 	e := core.Start(context.Background(), env, core.Drivers{
-		Secrets:  secret.Drivers{"awssm": awssm.Open(env.Lookup, true)},
-		Limiters: ratelimit.Drivers{"redis": redislimit.Open, "rediss": redislimit.Open},
+		Secrets: secret.Drivers{"awssm": awssm.Open(env.Lookup, true)},
+		Limiters: ratelimit.Drivers{
+			"dynamodb": dynamolimit.Open(env.Lookup, true), "redis": redislimit.Open, "rediss": redislimit.Open,
+		},
 	}, func(w io.Writer, options *slog.HandlerOptions) slog.Handler {
 		return lambdahttp.Metrics(slog.NewJSONHandler(w, options))
 	})

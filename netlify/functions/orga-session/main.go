@@ -10,7 +10,9 @@ import (
 	"github.com/orga-session/orga-session/core"
 	"github.com/orga-session/orga-session/core/lambdahttp"
 	"github.com/orga-session/orga-session/core/ratelimit"
+	"github.com/orga-session/orga-session/core/ratelimit/dynamolimit"
 	"github.com/orga-session/orga-session/core/ratelimit/redislimit"
+	"github.com/orga-session/orga-session/core/ratelimit/redisrest"
 	"github.com/orga-session/orga-session/core/secret"
 	"github.com/orga-session/orga-session/core/secret/awssm"
 )
@@ -23,7 +25,9 @@ func main() {
 	lambda.StartWithOptions(lambdahttp.Netlify(core.Start(context.Background(), env, core.Drivers{
 		// The AWS credentials in this environment are Netlify's: only ORGA_AWS_* are the owner's. Google's
 		// store is not linked: it is 1.1 MB more, and there are no credentials of Google's here.
-		Secrets:  secret.Drivers{"awssm": awssm.Open(env.Lookup, false)},
-		Limiters: ratelimit.Drivers{"redis": redislimit.Open, "rediss": redislimit.Open},
+		Secrets: secret.Drivers{"awssm": awssm.Open(env.Lookup, false)},
+		Limiters: ratelimit.Drivers{
+			"dynamodb": dynamolimit.Open(env.Lookup, false), "https": redisrest.Open(nil), "redis": redislimit.Open, "rediss": redislimit.Open,
+		},
 	}, nil)))
 }
