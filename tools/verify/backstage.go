@@ -21,6 +21,7 @@ import (
 	"github.com/orga-session/orga-session/core/orga"
 	"github.com/orga-session/orga-session/core/orga/orgatest"
 	"github.com/orga-session/orga-session/core/ratelimit"
+	"github.com/orga-session/orga-session/core/ratelimit/dynamolimit"
 	"github.com/orga-session/orga-session/core/ratelimit/redislimit"
 	"github.com/orga-session/orga-session/core/secret"
 	"github.com/orga-session/orga-session/core/secret/awssm"
@@ -202,7 +203,7 @@ func (s *site) startPlain(ctx context.Context) (*endpoint, error) {
 	cfg.Log = slog.New(slog.DiscardHandler)
 	h := core.New(ctx, cfg, core.Drivers{
 		Secrets:  secret.Drivers{"awssm": awssm.Open(env.Lookup, false)},
-		Limiters: ratelimit.Drivers{"redis": redislimit.Open},
+		Limiters: ratelimit.Drivers{"redis": redislimit.Open, "dynamodb": dynamolimit.Open(env.Lookup, false)},
 	})
 	if err := h.Faults(); err != nil {
 		return nil, err

@@ -12,23 +12,11 @@ package dynamolimit
 import (
 	"context"
 	"crypto/sha256"
-	"crypto/tls"
 	"encoding/base64"
 	"errors"
-	"fmt"
-	"net"
-	"net/http"
 	"strconv"
 	"strings"
 	"time"
-
-	"github.com/aws/aws-sdk-go-v2/aws"
-	awsratelimit "github.com/aws/aws-sdk-go-v2/aws/ratelimit"
-	"github.com/aws/aws-sdk-go-v2/aws/retry"
-	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
-	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
-	"github.com/aws/smithy-go"
-	smithyhttp "github.com/aws/smithy-go/transport/http"
 
 	"github.com/orga-session/orga-session/core/internal/awsenv"
 	"github.com/orga-session/orga-session/core/ratelimit"
@@ -36,14 +24,6 @@ import (
 )
 
 const (
-	// dialTimeout bounds the opening of a connection, TLS included. It goes on when the request that wanted it has
-	// given up, and the next one finds it open.
-	dialTimeout = time.Second
-	// idleTimeout is how long an unused connection is kept. net/http counts it by the wall clock, which goes on
-	// while an instance is frozen.
-	idleTimeout = 50 * time.Second
-	// maxIdle is how many connections are kept: as many as an instance serves requests at once (Cloud Run: 80).
-	maxIdle = 128
 	// maxSkew is how far the clocks of two instances may differ. What a clock further ahead has written is
 	// replaced.
 	maxSkew = time.Minute
@@ -54,11 +34,9 @@ const (
 
 // Limiter counts in DynamoDB. It is safe for concurrent use; make one with [Open].
 type Limiter struct {
-	table     string
-	api       *dynamodb.Client
-	transport *http.Transport
-	known     known
-	now       func() time.Time
+	table string
+	api   *client
+	known known
 }
 
 var _ ratelimit.Limiter = (*Limiter)(nil)
@@ -79,38 +57,7 @@ func Open(lookup func(string) (string, bool), ambient bool) ratelimit.Driver {
 		if err != nil {
 			return nil, err
 		}
-		transport := &http.Transport{
-			DialContext:         (&net.Dialer{Timeout: dialTimeout}).DialContext,
-			TLSClientConfig:     &tls.Config{MinVersion: tls.VersionTLS12, ClientSessionCache: tls.NewLRUClientSessionCache(8)},
-			TLSHandshakeTimeout: dialTimeout,
-			MaxIdleConnsPerHost: maxIdle,
-			IdleConnTimeout:     idleTimeout,
-		}
-		return &Limiter{
-			table:     table,
-			transport: transport,
-			now:       time.Now,
-			api: dynamodb.New(dynamodb.Options{
-				Region:       env.Region,
-				BaseEndpoint: env.Endpoint,
-				Credentials:  env.Credentials,
-				EndpointOptions: dynamodb.EndpointResolverOptions{
-					UseFIPSEndpoint: env.FIPS, UseDualStackEndpoint: env.DualStack,
-				},
-				AccountIDEndpointMode: aws.AccountIDEndpointModeDisabled,
-				HTTPClient: &http.Client{
-					Transport:     transport,
-					CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
-				},
-				// A connection that was closed while nobody used it is replaced at once. All else is a failure.
-				Retryer: retry.NewStandard(func(o *retry.StandardOptions) {
-					o.MaxAttempts = 2
-					o.Retryables = []retry.IsErrorRetryable{retry.RetryableConnectionError{}}
-					o.Backoff = retry.BackoffDelayerFunc(func(int, error) (time.Duration, error) { return 0, nil })
-					o.RateLimiter = awsratelimit.None
-				}),
-			}),
-		}, nil
+		return &Limiter{table: table, api: newClient(env)}, nil
 	}
 }
 
@@ -121,14 +68,14 @@ func isTable(s string) bool {
 
 // Allow implements [ratelimit.Limiter]. A [ratelimit.Store] around it bounds how long that takes.
 func (l *Limiter) Allow(ctx context.Context, buckets []ratelimit.Bucket) ([]ratelimit.Decision, error) {
-	now := l.now().UnixMicro()
+	now := time.Now().UnixMicro()
 	decisions := make([]ratelimit.Decision, len(buckets))
 	for start, end := 0, 0; start < len(buckets); start = end {
 		for end = start + 1; end < len(buckets) && buckets[end].Key == buckets[start].Key; end++ {
 		}
 		used, allowed, err := l.decide(ctx, buckets[start:end], now)
 		if err != nil {
-			return nil, l.describe(err)
+			return nil, err
 		}
 		for i, u := range used {
 			decisions[start+i] = ratelimit.Decision(rate(buckets[start+i]).Decide(u, allowed))
@@ -154,13 +101,10 @@ func (l *Limiter) decide(ctx context.Context, windows []ratelimit.Bucket, now in
 	fullAt := l.known.get(windows)
 	used = make([]int64, len(windows))
 	for {
-		out, err := l.api.UpdateItem(ctx, l.count(windows, fullAt, now))
-		refused, isRefused := errors.AsType[*types.ConditionalCheckFailedException](err)
-		switch {
-		case err == nil:
-			fullAt, err = times(windows, out.Attributes)
-		case isRefused:
-			fullAt, err = times(windows, refused.Item)
+		item, err := l.api.update(ctx, l.count(windows, fullAt, now))
+		isRefused := errors.Is(err, errCondition)
+		if err == nil || isRefused {
+			fullAt, err = times(windows, item)
 		}
 		if err != nil {
 			return nil, false, err
@@ -182,7 +126,7 @@ func (l *Limiter) decide(ctx context.Context, windows []ratelimit.Bucket, now in
 }
 
 // count is the update that counts a request, where fullAt is what the item is thought to hold.
-func (l *Limiter) count(windows []ratelimit.Bucket, fullAt []int64, now int64) *dynamodb.UpdateItemInput {
+func (l *Limiter) count(windows []ratelimit.Bucket, fullAt []int64, now int64) *updateItem {
 	u := l.update(windows[0].Key)
 	u.number(":now", now)
 	longest := time.Duration(0)
@@ -205,8 +149,8 @@ func (l *Limiter) count(windows []ratelimit.Bucket, fullAt []int64, now int64) *
 	u.name("#expires", expiresAttribute)
 	u.set("#expires = :expires")
 	u.number(":expires", now/1e6+int64(longest/time.Second)+1)
-	u.in.ReturnValues = types.ReturnValueUpdatedNew
-	u.in.ReturnValuesOnConditionCheckFailure = types.ReturnValuesOnConditionCheckFailureAllOld
+	u.in.ReturnValues = "UPDATED_NEW"
+	u.in.ReturnValuesOnConditionCheckFailure = "ALL_OLD"
 	return u.done()
 }
 
@@ -226,7 +170,7 @@ func (l *Limiter) takeBack(ctx context.Context, windows []ratelimit.Bucket, deci
 		before := decisions[i].Reset.Microseconds() - rate(w).Share
 		decisions[i] = ratelimit.Decision(rate(w).Decide(max(0, before), false))
 	}
-	_, _ = l.api.UpdateItem(ctx, u.done()) // a caller whom this fails for has lost one request
+	_, _ = l.api.update(ctx, u.done()) // a caller whom this fails for has lost one request
 	l.known.forget(windows)
 }
 
@@ -243,7 +187,7 @@ func (l *Limiter) correct(ctx context.Context, windows []ratelimit.Bucket, fullA
 		u.number(":latest", latest)
 		u.require("#0 = :wrong")
 		u.set("#0 = :latest")
-		_, _ = l.api.UpdateItem(ctx, u.done()) // the next request tries again
+		_, _ = l.api.update(ctx, u.done()) // the next request tries again
 	}
 }
 
@@ -256,42 +200,17 @@ func (l *Limiter) Ping(ctx context.Context) error {
 	u.number(":0", 0)
 	u.require("attribute_exists(#id)")
 	u.set("#0 = :0")
-	_, err := l.api.UpdateItem(ctx, u.done())
-	if _, refused := errors.AsType[*types.ConditionalCheckFailedException](err); err == nil || refused {
+	_, err := l.api.update(ctx, u.done())
+	if errors.Is(err, errCondition) {
 		return nil
 	}
-	return l.describe(err)
+	return err
 }
 
 // Close closes idle connections.
 func (l *Limiter) Close() error {
-	l.transport.CloseIdleConnections()
+	l.api.http.CloseIdleConnections()
 	return nil
-}
-
-// describe keeps of an error that DynamoDB answered its code, and of any other all. After a time-out, idle
-// connections are closed: what swallowed one request may swallow more.
-func (l *Limiter) describe(err error) error {
-	if errors.Is(err, context.DeadlineExceeded) {
-		l.transport.CloseIdleConnections()
-		return fmt.Errorf("dynamodb: %w", context.DeadlineExceeded)
-	}
-	if e, ok := errors.AsType[smithy.APIError](err); ok && isCode(e.ErrorCode()) {
-		return fmt.Errorf("dynamodb: %s", e.ErrorCode())
-	}
-	if e, ok := errors.AsType[*smithyhttp.ResponseError](err); ok && e.HTTPStatusCode() > http.StatusOK {
-		return fmt.Errorf("dynamodb: HTTP %d", e.HTTPStatusCode())
-	}
-	if e, ok := errors.AsType[net.Error](err); ok {
-		return fmt.Errorf("dynamodb: %w", e)
-	}
-	return errors.New("dynamodb: unexpected answer")
-}
-
-// isCode reports whether s looks like AWS's error codes: letters only. Anything else is not repeated.
-func isCode(s string) bool {
-	letters := strings.Trim(s, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz") == ""
-	return letters && s != "" && len(s) <= 64 && s != "UnknownError" // the SDK's word for none
 }
 
 func rate(b ratelimit.Bucket) gcra.Rate { return gcra.New(b.Quota.N, b.Quota.Per) }
@@ -306,23 +225,17 @@ func id(key string) string {
 	return base64.RawURLEncoding.EncodeToString(sum[:18])
 }
 
-var errItem = errors.New("the item holds something else than numbers")
-
 // times reads the windows of an item; 0 where it has none.
-func times(windows []ratelimit.Bucket, item map[string]types.AttributeValue) ([]int64, error) {
+func times(windows []ratelimit.Bucket, item map[string]value) ([]int64, error) {
 	fullAt := make([]int64, len(windows))
 	for i, w := range windows {
-		value, ok := item[attribute(w)]
+		stored, ok := item[attribute(w)]
 		if !ok {
 			continue
 		}
-		number, ok := value.(*types.AttributeValueMemberN)
-		if !ok {
-			return nil, errItem
-		}
-		t, err := strconv.ParseInt(number.Value, 10, 64)
+		t, err := strconv.ParseInt(stored.N, 10, 64)
 		if err != nil {
-			return nil, errItem
+			return nil, errAnswer
 		}
 		fullAt[i] = t
 	}

@@ -11,6 +11,9 @@ import (
 	"testing"
 	"time"
 
+	"github.com/aws/aws-sdk-go-v2/aws"
+
+	"github.com/orga-session/orga-session/core/internal/awsenv"
 	"github.com/orga-session/orga-session/core/ratelimit"
 	"github.com/orga-session/orga-session/core/ratelimit/dynamolimit"
 	"github.com/orga-session/orga-session/core/ratelimit/ratelimittest"
@@ -271,5 +274,29 @@ func TestOpenFaults(t *testing.T) {
 	}
 	if _, err := dynamolimit.Open(lookup, false)("dynamodb:table"); err == nil || !strings.Contains(err.Error(), "ORGA_AWS_ACCESS_KEY_ID") {
 		t.Errorf("the ambient credentials are used: %v", err)
+	}
+}
+
+// The addresses are those of the SDK's own rules (service/dynamodb 1.74.0).
+func TestEndpoint(t *testing.T) {
+	const fips, dual = aws.FIPSEndpointStateEnabled, aws.DualStackEndpointStateEnabled
+	for _, tt := range []struct {
+		env  awsenv.Config
+		want string
+	}{
+		{awsenv.Config{Region: "eu-central-1"}, "https://dynamodb.eu-central-1.amazonaws.com/"},
+		{awsenv.Config{Region: "us-east-1", FIPS: fips}, "https://dynamodb-fips.us-east-1.amazonaws.com/"},
+		{awsenv.Config{Region: "eu-west-1", DualStack: dual}, "https://dynamodb.eu-west-1.api.aws/"},
+		{awsenv.Config{Region: "us-west-2", FIPS: fips, DualStack: dual}, "https://dynamodb-fips.us-west-2.api.aws/"},
+		{awsenv.Config{Region: "us-gov-west-1"}, "https://dynamodb.us-gov-west-1.amazonaws.com/"},
+		{awsenv.Config{Region: "us-gov-east-1", FIPS: fips}, "https://dynamodb.us-gov-east-1.amazonaws.com/"},
+		{awsenv.Config{Region: "us-gov-east-1", FIPS: fips, DualStack: dual}, "https://dynamodb-fips.us-gov-east-1.api.aws/"},
+		{awsenv.Config{Region: "cn-north-1"}, "https://dynamodb.cn-north-1.amazonaws.com.cn/"},
+		{awsenv.Config{Region: "cn-northwest-1", DualStack: dual}, "https://dynamodb.cn-northwest-1.api.amazonwebservices.com.cn/"},
+		{awsenv.Config{Region: "eusc-de-east-1"}, "https://dynamodb.eusc-de-east-1.amazonaws.eu/"},
+	} {
+		if got := dynamolimit.Endpoint(tt.env); got != tt.want {
+			t.Errorf("%+v: %s, want %s", tt.env, got, tt.want)
+		}
 	}
 }
