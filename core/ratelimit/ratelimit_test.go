@@ -330,6 +330,28 @@ func TestMemoryIsBounded(t *testing.T) {
 	})
 }
 
+// Fault 73: with a long and a short window, who is evicted first is who has used least of their quota, not who
+// will be whole again first.
+func TestFault73EvictsWhoHasUsedLeast(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		windows := ratelimit.Quotas{{N: 30, Per: time.Minute}, {N: 500, Per: 24 * time.Hour}}
+		m := ratelimit.NewMemory()
+		ask := func(caller string) []ratelimit.Decision {
+			decisions, _ := m.Allow(t.Context(), []ratelimit.Bucket{{Key: caller, Quota: windows[0]}, {Key: caller, Quota: windows[1]}})
+			return decisions
+		}
+		for range 30 {
+			ask("limited")
+		}
+		for i := range 300_000 {
+			ask(strconv.Itoa(i))
+		}
+		if d := ask("limited"); d[0].Allowed || d[1].Remaining != 470 {
+			t.Errorf("%+v, want a refusal of the short window, and 470 remaining of the long one", d)
+		}
+	})
+}
+
 func BenchmarkMemory(b *testing.B) {
 	m := ratelimit.NewMemory()
 	q := ratelimit.Quota{N: 30, Per: time.Minute}
