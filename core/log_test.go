@@ -50,6 +50,9 @@ func TestStandardLogQuotesNobody(t *testing.T) {
 	if said := log.String(); !strings.Contains(said, "Unsolicited response") || !strings.Contains(said, "another line starting with words") {
 		t.Errorf("the log lacks what was said:\n%s", said)
 	}
+	if strings.Contains(log.String(), "starting with \\") {
+		t.Errorf("the log quotes what the server sent, if only its first word:\n%s", log.String())
+	}
 	for _, form := range forms(canary) {
 		if strings.Contains(log.String(), form) {
 			t.Errorf("the key is in the log:\n%s", log.String())

@@ -139,7 +139,7 @@ func TestOwnOrigin(t *testing.T) {
 		{"::1", "[::1]:8080", "http://[::1]:8080", false, false, true},
 		{"an app of localhost's name", "localhost", "capacitor://localhost", false, false, false},
 		{"an address of the network", "192.168.1.7:8080", "http://192.168.1.7:8080", false, false, false},
-		{"without a host nothing is its own", "", "http://", true, true, false},
+		{"without a host nothing is its own", "", "https://", true, true, false},
 		{"no origin at all", "", "null", true, true, false},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -387,6 +387,21 @@ func TestRefusedOriginIsNamed(t *testing.T) {
 					t.Errorf("%s by %s: no %s in %s", tt.name, method, member, log.String())
 				}
 			}
+		}
+	}
+}
+
+// The line of a mint has the page's origin; a refused one is in the cause alone.
+func TestAllowedOriginIsLogged(t *testing.T) {
+	for origin, logged := range map[string]bool{app: true, "": false, "https://other.example": false} {
+		var log bytes.Buffer
+		r := newRequest()
+		if origin != "" {
+			r.Header.Set("Origin", origin)
+		}
+		request.Handler(newCORS(t, app).Mint(new(minted)), slog.New(slog.NewJSONHandler(&log, nil))).ServeHTTP(httptest.NewRecorder(), r)
+		if strings.Contains(log.String(), `"origin":"`+origin+`"`) != logged || strings.Contains(log.String(), `"origin"`) != logged {
+			t.Errorf("%q: %s", origin, log.String())
 		}
 	}
 }

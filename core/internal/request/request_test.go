@@ -257,6 +257,7 @@ func TestTraceID(t *testing.T) {
 		"Google and another of W3C":    {[]string{"X-Cloud-Trace-Context", id + "/123;o=1", "Traceparent", "00-11f92f3577b34da6a3ce929d0e0e4736-" + span + "-01"}, id, ""},
 		"W3C":                          {[]string{"Traceparent", "00-" + id + "-" + span + "-01"}, id, span},
 		"W3C, a span that is none":     {[]string{"Traceparent", "00-" + id + "-<script>-01"}, id, ""},
+		"W3C, a short span":            {[]string{"Traceparent", "00-" + id + "-00f067-01"}, id, ""},
 		"W3C of another version":       {[]string{"Traceparent", "00-" + id + "-" + span + "-01-x"}, "", ""},
 		"none":                         {nil, "", ""},
 		"forged":                       {[]string{"X-Cloud-Trace-Context", `","level":"ERROR`}, "", ""},
@@ -352,6 +353,9 @@ func TestLevels(t *testing.T) {
 			message := "request"
 			if row.quiet {
 				message = "check"
+			}
+			if row.quiet && strings.Contains(out.String(), "client_hash") {
+				t.Errorf("a health checker is no client: %s", out.String())
 			}
 			if !strings.Contains(out.String(), `"level":"`+row.want.String()+`","msg":"`+message+`"`) {
 				t.Errorf("want %v, %s: %s", row.want, message, out.String())
@@ -496,6 +500,17 @@ func TestClientHash(t *testing.T) {
 	}
 	if h := hash("192.0.2.1:1", func(_ http.ResponseWriter, r *http.Request) { request.From(r.Context()).Caller = "5f" }); h != "" {
 		t.Errorf("a verified caller: %q", h)
+	}
+}
+
+// A panic behind the beginning of an answer cannot change what was sent, but is logged as what it is.
+func TestPanicAfterTheStatus(t *testing.T) {
+	rec, log := serve(func(w http.ResponseWriter, _ *http.Request) {
+		w.WriteHeader(http.StatusOK)
+		panic("oh")
+	}, get())
+	if rec.Code != 200 || rec.Body.Len() > 0 || !strings.Contains(log, `"error.type":"internal","http.response.status_code":200`) || strings.Count(log, `"level":"ERROR"`) != 2 {
+		t.Errorf("%d %s\n%s", rec.Code, rec.Body, log)
 	}
 }
 
