@@ -56,7 +56,7 @@ func benchHandler(b *testing.B) http.Handler {
 		"ORGA_BASE_URL":     "http://" + startBareOrga(b),
 		"ORGA_AUTH":         "anonymous",
 		"ORGA_CORS_ORIGINS": "https://app.example.com",
-		"ORGA_RATE_LIMIT":   "1000000000/1m",
+		"ORGA_RATE_LIMIT":   "10000000/1m",
 	}
 	cfg := core.ConfigFromEnv(settings)
 	cfg.Log = slog.New(slog.NewJSONHandler(nowhere{}, nil)) // a line is made, as in a deployment
