@@ -7,6 +7,7 @@ import (
 	"net/http/httptest"
 	"os"
 	"os/exec"
+	"runtime"
 	"regexp"
 	"strings"
 	"testing"
@@ -87,6 +88,9 @@ func TestRecipesForHMAC(t *testing.T) {
 		{"js", []string{"node"}, []string{"node", "--input-type=module", "-e"}},
 	} {
 		t.Run(recipe.language, func(t *testing.T) {
+			if recipe.language == "sh" && runtime.GOOS == "windows" {
+				t.Skip("the recipe is for a POSIX shell")
+			}
 			for _, tool := range recipe.needs {
 				if _, err := exec.LookPath(tool); err != nil {
 					if os.Getenv("CI") == "true" {

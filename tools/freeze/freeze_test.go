@@ -1,7 +1,8 @@
-//go:build unix
+//go:build linux
 
 // Package freeze does to the Lambda binary what Lambda does: stops it between two invocations, while
-// its connections to Orga end in every way that a connection can. No caller may see it.
+// its connections to Orga end in every way that a connection can. No caller may see it. It needs Linux, which
+// Lambda is: macOS takes no certificate authorities from SSL_CERT_FILE, and Windows stops no process by a signal.
 //
 // The long freeze that outlives all idle timeouts is run with
 //
