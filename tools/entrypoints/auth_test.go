@@ -20,7 +20,7 @@ const mint = "/api/orga-client-secrets"
 // A caller signs the path that it sends, whatever of it a platform takes off before the routes.
 func TestHMACSignsThePathAsSent(t *testing.T) {
 	t.Parallel()
-	key, shared := canary(), rand.Text()
+	key, shared := canary(), rand.Text()+rand.Text() // a key has 32 characters or more
 	upstream := orgatest.New(t)
 	env := []string{"ORGA_API_KEY=" + key, "ORGA_BASE_URL=" + upstream.URL, "ORGA_AUTH=hmac", "ORGA_AUTH_HMAC_KEY_SOURCE=env:SHARED", "SHARED=" + shared}
 	aws := startLambda(t, "aws-lambda", shared, env...)
