@@ -36,6 +36,14 @@ func isID(s, others string) bool {
 	return s != "" && len(s) <= 128
 }
 
+// The headers of every answer. They are shared: whoever adds to one gets a copy.
+var (
+	noStore    = []string{"no-store"}
+	noCache    = []string{"no-cache"}
+	varyOrigin = []string{"Origin"}
+	noSniff    = []string{"nosniff"}
+)
+
 // Handler is the outermost layer: it gives each request its id and its record, puts the headers that
 // stand on every answer, turns a panic into a problem, and writes one log line a request.
 func Handler(next http.Handler, log *slog.Logger) http.Handler {
@@ -49,12 +57,9 @@ func Handler(next http.Handler, log *slog.Logger) http.Handler {
 		out := &answer{ResponseWriter: w}
 
 		h := w.Header()
-		h.Set("Cache-Control", "no-store")
-		h.Set("CDN-Cache-Control", "no-store")
-		h.Set("Pragma", "no-cache")
-		h.Set("Vary", "Origin")
-		h.Set("X-Content-Type-Options", "nosniff")
-		h.Set("X-Request-Id", x.RequestID)
+		h["Cache-Control"], h["Cdn-Cache-Control"], h["Pragma"] = noStore, noStore, noCache
+		h["Vary"], h["X-Content-Type-Options"] = varyOrigin, noSniff
+		h["X-Request-Id"] = []string{x.RequestID}
 
 		defer func() {
 			if v := recover(); v != nil {

@@ -2,7 +2,6 @@ package request
 
 import (
 	"context"
-	"crypto/hmac"
 	"crypto/rand"
 	"crypto/sha256"
 	"encoding/hex"
@@ -122,7 +121,7 @@ func logLine(log *slog.Logger, r *http.Request, x *Record, status int, took time
 
 // hashKey is this process's own, and never leaves it: a list of all addresses cannot be turned into their
 // hashes, nor the other way round.
-var hashKey = sync.OnceValue(func() []byte { return []byte(rand.Text()) })
+var hashKey = sync.OnceValue(rand.Text)
 
 // clientHash tells the clients of one instance apart without showing their addresses; "" when the address is
 // unknown. What a limit takes for one client has one hash.
@@ -131,9 +130,8 @@ func clientHash(remoteAddr string) string {
 	if network == "" {
 		return ""
 	}
-	mac := hmac.New(sha256.New, hashKey())
-	mac.Write([]byte(network))
-	return hex.EncodeToString(mac.Sum(nil)[:8])
+	sum := sha256.Sum256([]byte(hashKey() + network)) // what HMAC adds protects longer outputs than these 8 bytes
+	return hex.EncodeToString(sum[:8])
 }
 
 // Network is what counts as one client: an IPv4 address, or the /64 of an IPv6 address, which is what one
@@ -179,17 +177,26 @@ func trace(r *http.Request) (id, span string) {
 	if end := strings.IndexAny(google, "/;"); end >= 0 {
 		google = google[:end]
 	}
-	w3c := strings.Split(h.Get("Traceparent"), "-")
-	if len(w3c) != 4 || !isTraceID(w3c[1]) {
-		w3c = make([]string, 4)
-	} else if !isSpanID(w3c[2]) {
-		w3c[2] = ""
-	}
-	switch {
-	case !isTraceID(google):
-		return w3c[1], w3c[2]
-	case google == w3c[1]: // Google's front end writes both
-		return google, w3c[2]
+	id, span = traceparent(h.Get("Traceparent"))
+	if !isTraceID(google) || google == id { // Google's front end writes both
+		return id, span
 	}
 	return google, ""
+}
+
+// traceparent reads "00-TRACE-SPAN-FLAGS". What does not have its form is "".
+func traceparent(header string) (id, span string) {
+	if strings.Count(header, "-") != 3 {
+		return "", ""
+	}
+	_, header, _ = strings.Cut(header, "-")
+	id, header, _ = strings.Cut(header, "-")
+	span, _, _ = strings.Cut(header, "-")
+	switch {
+	case !isTraceID(id):
+		return "", ""
+	case !isSpanID(span):
+		return id, ""
+	}
+	return id, span
 }

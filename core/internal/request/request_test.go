@@ -8,6 +8,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
@@ -528,5 +529,21 @@ func TestLogger(t *testing.T) {
 	}
 	if request.Logger(t.Context()) != slog.Default() {
 		t.Error("outside of a request it is not the default logger")
+	}
+}
+
+// What the layers around every request cost, the log line included.
+func BenchmarkHandler(b *testing.B) {
+	b.ReportAllocs()
+	h := request.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		x := request.From(r.Context())
+		x.Origin, x.Auth, x.TokenHash, x.OrgaRequestID, x.Attempts = "https://app.example", "anonymous", "ab12ab12ab12ab12", "req_1", 2
+		x.Secret, x.Token, x.ICE, x.TokenExpires = time.Microsecond, 50*time.Millisecond, 45*time.Millisecond, time.Now().Add(time.Minute)
+		w.WriteHeader(http.StatusOK)
+	}), slog.New(slog.NewJSONHandler(io.Discard, nil)))
+	r := get()
+	w := httptest.NewRecorder()
+	for b.Loop() {
+		h.ServeHTTP(w, r)
 	}
 }
