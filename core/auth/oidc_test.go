@@ -456,6 +456,20 @@ func TestOIDCCooldown(t *testing.T) {
 			}
 		})
 	})
+	t.Run("fault 20: bad tokens around the first good one", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			idp := newIssuer("https://id.example", public(kid1, ecKey()))
+			h, m := whole(idp.verifier(t))
+			for range 3 {
+				serve(h, bad(0))
+				serve(h, bearer(token(jose.ES256, kid1, ecKey(), idp.claims(nil))))
+				time.Sleep(9 * time.Second)
+			}
+			if n := idp.fetches(); n != 1 || m.n != 3 {
+				t.Errorf("%d fetches in 27 s, want 1; minted %d times", n, m.n)
+			}
+		})
+	})
 	t.Run("fault 20: what no token has held with is fetched again after 30 s", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			idp := newIssuer("https://id.example", public(kid1, ecKey()))
