@@ -31,7 +31,7 @@ import (
 const (
 	region  = "eu-central-1"
 	account = "123456789012"
-	hmacKey = "a key that only this verification has"
+	hmacKey = "a-key-that-only-this-verification-has"
 )
 
 // backstage is what stands behind all endpoints: a page that may ask them, the limits' store, the
