@@ -332,6 +332,11 @@ func TestUnknownKeyWhileTheIssuerIsOut(t *testing.T) {
 					if s := refused.RetrySeconds(); s < 1 || s > 30 || i > 1 && s != int64(30-3*i-map[string]int{"hangs": 7}[fault]) {
 						t.Errorf("request %d: Retry-After is %d", i, s)
 					}
+					if i == 0 && fault == "out" {
+						if refused, err := ask("kid-2", otherECs(), nil); refused == nil || refused.RetrySeconds() != 30 {
+							t.Errorf("right after a fetch that failed: %v", err)
+						}
+					}
 					if i == 0 && fault == "hangs" {
 						time.Sleep(4 * time.Second) // until the fetch is over
 						continue
