@@ -6,6 +6,7 @@ import (
 	"io"
 	"log/slog"
 	"net/http"
+	"strings"
 	"sync"
 	"time"
 
@@ -135,8 +136,8 @@ func newBuilder(ctx context.Context, cfg Config, drivers Drivers) *builder {
 	for _, warning := range cfg.warnings {
 		b.log.Warn("unknown setting", "cause", warning)
 	}
-	for _, name := range []string{"HTTPS_PROXY", "https_proxy"} {
-		if proxy, _ := cfg.Lookup(name); proxy != "" && drivers.Transport == nil {
+	for _, name := range []string{"HTTPS_PROXY", "https_proxy"} { // which is no matter of a loopback address
+		if proxy, _ := cfg.Lookup(name); proxy != "" && drivers.Transport == nil && strings.HasPrefix(cfg.BaseURL, "https:") {
 			b.log.Warn("proxy ignored", "cause", name+" is set, and the endpoint connects directly")
 			break
 		}

@@ -89,6 +89,7 @@ func TestProxyIsIgnored(t *testing.T) {
 		{"in capitals", env{"HTTPS_PROXY": proxy}, core.Drivers{}, 1},
 		{"in lower case", env{"https_proxy": proxy}, core.Drivers{}, 1},
 		{"both", env{"HTTPS_PROXY": proxy, "https_proxy": proxy}, core.Drivers{}, 1},
+		{"a local Orga", env{"HTTPS_PROXY": proxy, "ORGA_BASE_URL": "http://127.0.0.1:1"}, core.Drivers{}, 0},
 		{"with a transport", env{"HTTPS_PROXY": proxy}, core.Drivers{Transport: http.DefaultTransport}, 0},
 	} {
 		t.Run(tt.name, func(t *testing.T) {

@@ -75,7 +75,8 @@ func TestSnippets(t *testing.T) {
 				}
 			}
 			run := exec.CommandContext(t.Context(), node, filepath.Join(dir, "harness.mjs"))
-			run.Env = append(os.Environ(), "ORGA_SESSION_URL="+server.URL+"/api/orga-client-secrets", "ORGA_SESSION_HMAC_KEY="+key)
+			run.Env = append(os.Environ(), "ORGA_SESSION_URL="+server.URL+"/api/orga-client-secrets", "ORGA_SESSION_HMAC_KEY="+key,
+				"NO_PROXY=127.0.0.1", "no_proxy=127.0.0.1") // for NODE_USE_ENV_PROXY
 			if out, err := run.CombinedOutput(); err != nil {
 				t.Errorf("%v\n%s", err, out)
 			}
