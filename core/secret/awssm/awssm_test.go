@@ -261,6 +261,9 @@ func TestFaults(t *testing.T) {
 		{"fault 6: the access key is inactive", said(400, "UnrecognizedClientException"), secret.ErrPermanent, "UnrecognizedClientException"},
 		{"expired credentials pass", said(400, "ExpiredTokenException"), nil, "ExpiredTokenException"},
 		{"a code that repeats the key", said(400, key), nil, "HTTP 400"},
+		{"a code as long as they get", said(400, strings.Repeat("A", 64)), nil, "answered " + strings.Repeat("A", 64)},
+		{"a longer one", said(400, strings.Repeat("A", 65)), nil, "HTTP 400"},
+		{"no code", answer(400, "{}"), nil, "HTTP 400"},
 		{"a proxy's page", answer(502, "<html>"+key), nil, "HTTP 502"},
 		{"a redirect", http.RedirectHandler("http://127.0.0.1:1/"+key, 302), nil, "HTTP 302"},
 		{"half of an answer", answer(200, `{"SecretString":"`+key), nil, "does not parse"},
@@ -334,12 +337,21 @@ func TestUnreachable(t *testing.T) {
 		t.Fatal(err)
 	}
 	closed.Close()
+	half := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		_, _ = io.ReadAll(r.Body)
+		_, _ = io.WriteString(w, `{"SecretString":"`)
+		_ = http.NewResponseController(w).Flush()
+		<-r.Context().Done()
+	}))
+	defer half.Close()
+	stalled := half.Listener.Addr().String()
 	for _, tt := range []struct {
 		name, address, says string
 		budget              time.Duration
 	}{
 		{"fault 3: the store hangs", silent.Addr().String(), "did not answer in time", 300 * time.Millisecond},
 		{"nobody listens", closed.Addr().String(), " refused", 10 * time.Second}, // "actively refused it" on Windows
+		{"fault 3: the answer stalls", stalled, "did not answer in time", 300 * time.Millisecond},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			ctx, cancel := context.WithTimeout(t.Context(), tt.budget)
