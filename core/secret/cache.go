@@ -284,7 +284,7 @@ func (c *Cache) logSuccess(s Secret) {
 	log := c.opts.Log.With("source", c.opts.Name, "version", s.Version)
 	switch old := c.current.Load(); {
 	case old != nil && old.secret.Version != s.Version:
-		log.Info("secret rotated", "was", old.secret.Version, metric.Count(metric.SecretRotated))
+		log.Info("secret rotated", slog.Any("was", old.secret.Version), metric.Count(metric.SecretRotated))
 	case c.failures > 0:
 		log.Info("secret fetched again", "failures", c.failures)
 	default:

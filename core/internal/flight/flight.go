@@ -63,10 +63,11 @@ func (g *Group[T]) Start(ctx context.Context, call func(context.Context) (T, err
 // run is call, bounded in number and without its panics.
 func (g *Group[T]) run(ctx context.Context, call func(context.Context) (T, error)) (value T, err error) {
 	running := g.running.Add(1)
-	err = errors.New("the call panicked") // unless it returns
 	defer func() {
-		_ = recover()
 		g.running.Add(-1)
+		if recover() != nil { // its value may be private
+			err = errors.New("the call panicked")
+		}
 	}()
 	if running > g.MaxAbandoned {
 		return value, fmt.Errorf("%d earlier calls still hang: %w", running-1, context.DeadlineExceeded)

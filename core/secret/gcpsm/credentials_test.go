@@ -108,6 +108,10 @@ func TestCredentials(t *testing.T) {
 			t.Setenv("GCE_METADATA_HOST", issuer(t, 200, "<html>granted-to-the-test").Listener.Addr().String())
 			return nil
 		}, nil, "no access token"},
+		{"the metadata server sends JSON without a token", func(t *testing.T) map[string]string {
+			t.Setenv("GCE_METADATA_HOST", issuer(t, 200, `{"expires_in":3599}`).Listener.Addr().String())
+			return nil
+		}, nil, "sent no access token"},
 		{"an account that was deleted", func(t *testing.T) map[string]string {
 			file := write(t, t.TempDir()+"/credentials.json", serviceAccount(t, issuer(t, 400, `{"error":"invalid_grant","error_description":"granted-to-the-test"}`).URL))
 			return map[string]string{"GOOGLE_APPLICATION_CREDENTIALS": file}
