@@ -5,10 +5,8 @@ import (
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
-	"runtime"
 	"testing"
 
-	"github.com/orga-session/orga-session/core/auth"
 	"github.com/orga-session/orga-session/core/internal/request"
 )
 
@@ -49,18 +47,4 @@ func codeOf(t testing.TB, w *httptest.ResponseRecorder) string {
 		t.Fatalf("the answer %d has no problem in it: %v", w.Code, err)
 	}
 	return body.Code
-}
-
-// whole makes a chain of auth alone.
-func whole(methods ...auth.Method) (http.Handler, *minted) {
-	m := new(minted)
-	return auth.Require(auth.Options{Methods: methods})(m), m
-}
-
-// heap is how many bytes are in use.
-func heap() uint64 {
-	runtime.GC()
-	var stats runtime.MemStats
-	runtime.ReadMemStats(&stats)
-	return stats.HeapAlloc
 }

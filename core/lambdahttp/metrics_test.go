@@ -30,8 +30,8 @@ func TestMetrics(t *testing.T) {
 		{"a refusal", func(l *slog.Logger) { l.Info("request", "error.type", "rate_limited", "total_ms", 0.1) },
 			"total_ms(function) requests(function,code) rate_limited"},
 		{"with attributes before", func(l *slog.Logger) { l.With("a", 1).Info("request") }, "requests(function,code) ok"},
-		{"what another line counts", func(l *slog.Logger) { l.Info("secret rotated", metric.Count(metric.SecretRotated)) }, "secret_rotated(function)"},
-		{"a failure for good is a failure", func(l *slog.Logger) { l.Error("m", metric.Count(metric.SecretFetchFailedPermanently)) },
+		{"what another line counts", func(l *slog.Logger) { l.Info("secret rotated", metric.Key, metric.SecretRotated) }, "secret_rotated(function)"},
+		{"a failure for good is a failure", func(l *slog.Logger) { l.Error("m", metric.Key, metric.SecretFetchFailedPermanently) },
 			"secret_fetch_failed_permanently(function) secret_fetch_failed(function)"},
 		{"a health check", func(l *slog.Logger) {
 			l.Warn("check", "error.type", "misconfigured", "total_ms", 0.1, "faas.coldstart", true)
@@ -102,7 +102,7 @@ func TestMetricsAtAnyLevel(t *testing.T) {
 		var out bytes.Buffer
 		log := slog.New(metrics{slog.NewJSONHandler(&out, &slog.HandlerOptions{Level: level}), "fn"})
 		log.Info("request", "request_id", "id-1", "total_ms", 80.5, "cause", "private")
-		log.Warn("secret fetch failed", "source", "s", metric.Count(metric.SecretFetchFailed))
+		log.Warn("secret fetch failed", "source", "s", metric.Key, metric.SecretFetchFailed)
 		log.Error("request", "request_id", "id-1", "error.type", "internal")
 		log.Debug("check", "total_ms", 0.1)
 		log.Debug("key read")

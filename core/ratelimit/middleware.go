@@ -131,7 +131,7 @@ func (p policy) watch(o Options, d Decision) {
 	switch {
 	case 10*used >= 8*p.quota.N:
 		if !p.budget.low.Swap(true) && o.Log != nil {
-			o.Log.Warn(MsgBudget, "tenant", o.Tenant, "limit", p.name, "quota", p.quota.String(), "remaining", d.Remaining, metric.Count(metric.TenantBudgetLow))
+			o.Log.Warn(MsgBudget, "tenant", o.Tenant, "limit", p.name, "quota", p.quota.String(), "remaining", d.Remaining, metric.Key, metric.TenantBudgetLow)
 		}
 	case 10*used < 7*p.quota.N:
 		p.budget.low.Store(false)

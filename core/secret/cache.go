@@ -284,7 +284,7 @@ func (c *Cache) logSuccess(s Secret) {
 	log := c.opts.Log.With("source", c.opts.Name, "version", s.Version)
 	switch old := c.current.Load(); {
 	case old != nil && old.secret.Version != s.Version:
-		log.Info("secret rotated", slog.Any("was", old.secret.Version), metric.Count(metric.SecretRotated))
+		log.Info("secret rotated", "was", old.secret.Version, metric.Key, metric.SecretRotated)
 	case c.failures > 0:
 		log.Info("secret fetched again", "failures", c.failures)
 	default:
@@ -305,7 +305,7 @@ func (c *Cache) logFailure(now time.Time) {
 		serving = "cached value"
 		attrs = append(attrs, "usable_until", c.usableUntil().UTC().Format(time.RFC3339))
 	}
-	c.opts.Log.Log(context.Background(), level, msg, append(attrs, "serving", serving, metric.Count(counter))...)
+	c.opts.Log.Log(context.Background(), level, msg, append(attrs, "serving", serving, metric.Key, counter)...)
 }
 
 // usable reports whether the cached secret may be served past its TTL. c.mu is held.

@@ -93,6 +93,7 @@ func New(guard Guard) *Transport {
 	}
 }
 
+// RoundTrip sends a request on a connection that is at hand, or on a new one.
 func (t *Transport) RoundTrip(r *http.Request) (*http.Response, error) {
 	h := t.host(r.URL.Host)
 	before := h.answers.Load()

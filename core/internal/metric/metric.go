@@ -8,7 +8,9 @@ package metric
 
 import "log/slog"
 
-// Key is the attribute whose value is the name of the counter that a line increments.
+// Key is the attribute whose value is the name of the counter that a line increments:
+//
+//	log.Warn("secret fetch failed", metric.Key, metric.SecretFetchFailed)
 const Key = "metric"
 
 // Level is the lowest level at which lines count.
@@ -41,9 +43,6 @@ const (
 	TokenMS       = "token_ms"
 	ICEMS         = "ice_ms"
 )
-
-// Count is the attribute by which a line increments a counter.
-func Count(counter string) slog.Attr { return slog.String(Key, counter) }
 
 // Reading is what a line counts and measures.
 type Reading struct {

@@ -63,7 +63,7 @@ func Handler(next http.Handler, log *slog.Logger) http.Handler {
 
 		defer func() {
 			if v := recover(); v != nil {
-				logPanic(inside, r.Context(), v)
+				logPanic(r.Context(), inside, v)
 				internal := problem.New(problem.Internal, nil)
 				x.Refuse(internal)
 				if out.status == 0 {
@@ -111,7 +111,7 @@ func requestID(r *http.Request) string {
 
 // logPanic logs what kind of panic it was, and where. Its text is kept only where the runtime wrote it: any
 // other value may hold a secret.
-func logPanic(log *slog.Logger, ctx context.Context, v any) {
+func logPanic(ctx context.Context, log *slog.Logger, v any) {
 	attrs := []slog.Attr{slog.String("exception.type", fmt.Sprintf("%T", v))}
 	if err, ok := v.(runtime.Error); ok {
 		attrs = append(attrs, slog.String("exception.message", err.Error()))

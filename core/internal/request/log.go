@@ -44,6 +44,7 @@ func (x *Record) level(status int) slog.Level {
 		switch x.refused.Code {
 		case problem.Misconfigured, problem.Internal, problem.UpstreamAuthFailed:
 			return slog.LevelError
+		default:
 		}
 	}
 	switch {

@@ -44,7 +44,7 @@ func (s *Service) Mint(ctx context.Context) (orga.SessionConfig, error) {
 	// Handed on all the same: it may be our clock that is wrong.
 	if left := time.Until(config.Token.ExpiresAt); !config.Token.ExpiresAt.IsZero() && left < minLife {
 		log.WarnContext(ctx, "Orga sent a token that expires within 15 s: clients may not connect in time",
-			"expires_in_ms", left.Milliseconds(), metric.Count(metric.ShortLivedTokens))
+			"expires_in_ms", left.Milliseconds(), metric.Key, metric.ShortLivedTokens)
 	}
 	return config, nil
 }
