@@ -69,7 +69,7 @@ func run(ctx context.Context, args []string, env core.Env, out io.Writer) error 
 			"dynamodb": dynamolimit.Open(env.Lookup, true), "https": redisrest.Open(nil), "redis": redislimit.Open, "rediss": redislimit.Open,
 		},
 	}, nil)
-	defer endpoint.Close()
+	defer func() { _ = endpoint.Close() }() // the process ends
 	if *check {
 		if endpoint.Faults() != nil {
 			return errors.New("the settings have faults; the log above names each")

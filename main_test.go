@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"maps"
 	"net/http"
 	"strings"
 	"sync"
@@ -82,9 +83,7 @@ func TestCommandLine(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			env := settings(t)
-			for name, value := range tt.settings {
-				env[name] = value
-			}
+			maps.Copy(env, tt.settings)
 			out := new(output)
 			err := run(t.Context(), tt.args, env, out)
 			if (err == nil) != (tt.want == "") || err != nil && !strings.Contains(err.Error(), tt.want) {

@@ -1,7 +1,6 @@
 package core_test
 
 import (
-	"fmt"
 	"log/slog"
 	"strings"
 	"testing"
@@ -125,11 +124,4 @@ func TestZeroConfigMintsForNobody(t *testing.T) {
 	if a := d.ask("GET", mintPath); a.StatusCode != 500 || a.json.Code != "misconfigured" {
 		t.Errorf("%d %s", a.StatusCode, a.body)
 	}
-}
-
-// describe is a Config in words; its functions differ from one to the next.
-func describe(c core.Config) string {
-	store := c.RateLimitStore.Reveal()
-	c.Lookup = nil
-	return fmt.Sprintf("%+v %s", c, store)
 }

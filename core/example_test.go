@@ -20,7 +20,6 @@ func Example() {
 	endpoint := core.Start(context.Background(), env, core.Drivers{
 		Secrets: secret.Drivers{"awssm": awssm.Open(env.Lookup, true)},
 	}, nil)
-	defer endpoint.Close()
 
 	// A server that may not start with faulty settings can stop here. A function serves on, so that its
 	// health and its log can be asked.

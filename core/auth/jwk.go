@@ -97,12 +97,11 @@ func parseKeySet(document []byte) (list []publicKey, unusable string, err error)
 		list = append(list, key)
 	}
 	reasons := slices.SortedFunc(maps.Keys(why), func(a, b error) int { return strings.Compare(a.Error(), b.Error()) })
+	counts := make([]string, len(reasons))
 	for i, reason := range reasons {
-		if i > 0 {
-			unusable += ", "
-		}
-		unusable += fmt.Sprintf("%d %v", why[reason], reason)
+		counts[i] = fmt.Sprintf("%d %v", why[reason], reason)
 	}
+	unusable = strings.Join(counts, ", ")
 	if len(list) == 0 {
 		return nil, "", fmt.Errorf("no key of the key set can be used: %s", unusable)
 	}

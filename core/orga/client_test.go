@@ -450,7 +450,7 @@ func TestWithKey(t *testing.T) {
 	if _, err := base.SessionConfig(t.Context()); err != nil {
 		t.Errorf("the first client has lost its key: %v", err)
 	}
-	if base.WithKey(other) != base.WithKey(other) {
+	if first := base.WithKey(other); first != base.WithKey(other) {
 		t.Error("the client of the latest key is made anew")
 	}
 }

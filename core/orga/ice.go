@@ -147,7 +147,8 @@ func decodeServer(entry []byte) (ICEServer, error) {
 			}
 		}
 		kept[0] = '{' // urls at least were kept
-		entry = append(kept, '}')
+		kept = append(kept, '}')
+		entry = kept
 	}
 	return ICEServer{func() []byte { return entry }}, nil
 }

@@ -47,7 +47,7 @@ func readAll(r io.Reader, size int64) ([]byte, error) {
 		switch {
 		case len(body) > maxBody:
 			return body, errTooLarge
-		case err == io.EOF: //nolint:errorlint // a Reader returns it as it is
+		case err == io.EOF: // a Reader returns it as it is
 			return body, nil
 		case err != nil:
 			return body, err

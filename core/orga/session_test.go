@@ -73,7 +73,7 @@ func TestUnmarshal(t *testing.T) {
 			`{"ephemeralToken":"t","iceServers":[]}`: {time.Time{}, `{"ephemeralToken":"t","iceServers":[]}`},
 			`{"ephemeralToken":"t\"\\<","iceServers":[{"urls":"stun:s"},{"urls":["turn:t"],"username":"u","credential":"c<&>"}],"expiresAt":"2000-01-01T00:02:00Z","expiresIn":120}`: {
 				at, `{"ephemeralToken":"t\"\\<","iceServers":[{"urls":"stun:s"},{"urls":["turn:t"],"username":"u","credential":"c<&>"}],"expiresAt":"2000-01-01T00:02:00Z","expiresIn":120}`},
-			` { "iceServers" : [ { "urls":"stun:s" } ], "expiresIn" : 120 , "more": 1, "ephemeralToken":"\u0074" } `: {
+			`{ "iceServers" : [ { "urls":"stun:s" } ], "expiresIn" : 120 , "more": 1, "ephemeralToken":"\u0074" }`: {
 				at, `{"ephemeralToken":"t","iceServers":[{ "urls":"stun:s" }],"expiresAt":"2000-01-01T00:02:00Z","expiresIn":120}`},
 			`{"ephemeralToken":"t","iceServers":[],"expiresAt":"soon"}`: {time.Time{}, `{"ephemeralToken":"t","iceServers":[]}`},
 		} {

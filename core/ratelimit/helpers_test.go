@@ -8,7 +8,6 @@ import (
 	"runtime"
 	"testing"
 
-	"github.com/orga-session/orga-session/core/auth"
 	"github.com/orga-session/orga-session/core/internal/request"
 )
 
@@ -49,12 +48,6 @@ func codeOf(t testing.TB, w *httptest.ResponseRecorder) string {
 		t.Fatalf("the answer %d has no problem in it: %v", w.Code, err)
 	}
 	return body.Code
-}
-
-// whole makes a chain of auth alone.
-func whole(methods ...auth.Method) (http.Handler, *minted) {
-	m := new(minted)
-	return auth.Require(auth.Options{Methods: methods})(m), m
 }
 
 // heap is how many bytes are in use.

@@ -75,7 +75,7 @@ func (m *Memory) Allow(_ context.Context, buckets []Bucket) ([]Decision, error) 
 // hash stands for a bucket in a table.
 func (b Bucket) hash(seed maphash.Seed) uint64 {
 	const odd1, odd2 = 0x9E3779B97F4A7C15, 0xC2B2AE3D27D4EB4F
-	return maphash.String(seed, b.Key) + uint64(b.Quota.N)*odd1 + uint64(b.Quota.Per)*odd2
+	return maphash.String(seed, b.Key) + uint64(b.Quota.N)*odd1 + uint64(b.Quota.Per)*odd2 //nolint:gosec // neither is below zero, and any bits do
 }
 
 // evict drops the entry with the least weight, of a few from a random place in the table.

@@ -181,9 +181,10 @@ func (r *results) table() string {
 			missed[row.why] = append(missed[row.why], row.name)
 		}
 	}
-	text := g.String()
+	var text strings.Builder
+	text.WriteString(g.String())
 	for _, why := range reasons {
-		text += fmt.Sprintf("\n- Not met: *%s*: %s.", strings.Join(missed[why], "*, *"), why)
+		fmt.Fprintf(&text, "\n- Not met: *%s*: %s.", strings.Join(missed[why], "*, *"), why)
 	}
-	return text + "\n"
+	return text.String() + "\n"
 }

@@ -220,7 +220,7 @@ func (l *lab) measureSmallLambda(r *results) error {
 		q, err := newQuota(at.megabytes)
 		if err != nil {
 			r.NoQuota = fmt.Sprintf("cgroups cannot be written here, which takes root (%v)", err)
-			return nil //nolint:nilerr // the report says so and has the rest
+			return nil // the report says so and has the rest
 		}
 		l.progress("  %d MB, Orga's delay %v", at.megabytes, at.delay)
 		r.Small[at], err = l.instances(q, at, l.smallStarts, l.smallInvocations)

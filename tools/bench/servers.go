@@ -253,7 +253,7 @@ func (l *lab) measurePlain(r *results) error {
 	if err != nil {
 		return err
 	}
-	all := append(servers[:3:3], client)
+	all := slices.Concat(servers[:3], []*server{client})
 	for _, s := range all {
 		s.orga.SetDelay(delay)
 	}

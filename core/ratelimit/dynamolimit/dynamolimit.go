@@ -70,7 +70,7 @@ func isTable(s string) bool {
 func (l *Limiter) Allow(ctx context.Context, buckets []ratelimit.Bucket) ([]ratelimit.Decision, error) {
 	now := time.Now().UnixMicro()
 	decisions := make([]ratelimit.Decision, len(buckets))
-	for start, end := 0, 0; start < len(buckets); start = end {
+	for start, end := 0, 0; start < len(buckets); start = end { //nolint:wastedassign // the loop sets end
 		for end = start + 1; end < len(buckets) && buckets[end].Key == buckets[start].Key; end++ {
 		}
 		used, allowed, err := l.decide(ctx, buckets[start:end], now)

@@ -2,8 +2,8 @@ package ratelimittest
 
 import (
 	"encoding/json"
-	"fmt"
 	"io"
+	"maps"
 	"net/http"
 	"strconv"
 	"strings"
@@ -121,9 +121,7 @@ func (d *DynamoDB) update(w http.ResponseWriter, in *updateItem) {
 		if item == nil {
 			item = make(Item)
 		}
-		for name, n := range updated {
-			item[name] = n
-		}
+		maps.Copy(item, updated)
 		if d.items == nil {
 			d.items = make(map[string]Item)
 		}
@@ -282,7 +280,7 @@ func (e *expression) operand() (n int64, exists bool) {
 	}
 	n, err := strconv.ParseInt(e.in.ExpressionAttributeValues[token].N, 10, 64)
 	if err != nil {
-		e.fault = fmt.Sprintf("no number %s", token)
+		e.fault = "no number " + token
 	}
 	return n, true
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/rand"
 	"fmt"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -159,7 +160,7 @@ var cases = []struct {
 		allowed := make(map[int]int)
 		for i := range 200 {
 			wg.Go(func() {
-				caller := budget.Key + fmt.Sprint(i%4)
+				caller := budget.Key + strconv.Itoa(i%4)
 				decisions := r.ask(ratelimit.Bucket{Key: caller, Quota: windows[0]}, ratelimit.Bucket{Key: caller, Quota: windows[1]}, budget)
 				mu.Lock()
 				defer mu.Unlock()
