@@ -181,14 +181,10 @@ func (s *keySet) newerThan(ctx context.Context, known *keys) (*keys, error) {
 	default:
 		return nil, unavailable(errKeysSlow, keysBackoff)
 	}
-	newer, err := f.Result()
-	switch {
-	case err == nil:
+	if newer, err := f.Result(); err == nil {
 		return newer, nil
-	case known == nil:
-		return nil, unavailable(err, keysBackoff)
 	}
-	// The fetch has failed, and cools now; unless it had been frozen along with the instance.
+	// It is too early for another fetch now, unless this one had been frozen along with the instance.
 	return s.newerThan(ctx, known)
 }
 

@@ -63,7 +63,6 @@ func (m *memory) get(s signed, signature [sha256.Size]byte) *verifiedToken {
 	t := m.young[s]
 	if t == nil {
 		if t = m.old[s]; t != nil {
-			delete(m.old, s)
 			m.put(s, t)
 		}
 	}
@@ -77,7 +76,6 @@ func (m *memory) get(s signed, signature [sha256.Size]byte) *verifiedToken {
 func (m *memory) add(s signed, t *verifiedToken) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	delete(m.old, s)
 	m.put(s, t)
 }
 
@@ -86,6 +84,7 @@ func (m *memory) drop(s signed) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	delete(m.young, s)
+	delete(m.old, s)
 }
 
 // put adds t to the young. m.mu is held.

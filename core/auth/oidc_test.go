@@ -470,6 +470,21 @@ func TestOIDCCooldown(t *testing.T) {
 			}
 		})
 	})
+	t.Run("fault 20: a bad token after a rotation", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			idp := newIssuer("https://id.example", public(kid1, ecKey()))
+			h, m := whole(idp.verifier(t))
+			serve(h, bearer(token(jose.ES256, kid1, ecKey(), idp.claims(nil))))
+			idp.set("", public("kid-2", largeECs()))
+			serve(h, bearer(token(jose.ES384, "kid-2", largeECs(), idp.claims(nil))))
+			for i := range 10 {
+				serve(h, bad(i))
+			}
+			if n := idp.fetches(); n != 2 || m.n != 2 {
+				t.Errorf("%d fetches, want 2; minted %d times", n, m.n)
+			}
+		})
+	})
 	t.Run("fault 20: what no token has held with is fetched again after 30 s", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			idp := newIssuer("https://id.example", public(kid1, ecKey()))

@@ -419,8 +419,8 @@ func TestMemoryOfTokens(t *testing.T) {
 	}{
 		{"nested claims", nil, tokens(500, map[string]any{"a": deep, "b": raw(`"` + strings.Repeat("x", 400) + `"`)}), true},
 		{"a nested claim that is kept", []string{"a"}, tokens(300, map[string]any{"a": deep}), true},
-		{"a long claim that is kept", []string{"a"}, tokens(500, map[string]any{"a": strings.Repeat("x", 5000)}), true},
-		{"long subjects", nil, tokens(500, map[string]any{"sub": strings.Repeat("x", 5000)}), true},
+		{"a long claim that is kept", []string{"a"}, tokens(500, map[string]any{"a": strings.Repeat("x", 11_000)}), true},
+		{"long subjects", nil, tokens(500, map[string]any{"sub": strings.Repeat("x", 11_000)}), true},
 		{"expired ones", nil, tokens(200, map[string]any{"exp": time.Now().Add(-time.Hour).Unix(), "sub": strings.Repeat("x", 5000)}), false},
 		{"for another audience", nil, tokens(200, map[string]any{"aud": "another", "sub": strings.Repeat("x", 5000)}), false},
 		{"for later", nil, tokens(200, map[string]any{"nbf": time.Now().Add(time.Hour).Unix(), "sub": strings.Repeat("x", 5000)}), false},
@@ -446,6 +446,32 @@ func TestMemoryOfTokens(t *testing.T) {
 			_, _ = v.Verify(newRequest()) // keeps v
 		})
 	}
+}
+
+// A token that has expired is forgotten when it comes again.
+func TestMemoryForgetsExpiredTokens(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		idp := newIssuer("https://id.example", public(kid1, ecKey()))
+		v := idp.verifier(t)
+		var requests []*http.Request
+		for i := range 80 {
+			requests = append(requests, bearer(token(jose.ES256, kid1, ecKey(), idp.claims(map[string]any{
+				"jti": i, "sub": strings.Repeat("x", 10_000), "exp": time.Now().Add(time.Minute).Unix()}))))
+		}
+		ask := func() {
+			for _, r := range requests {
+				_, _ = v.Verify(r)
+			}
+		}
+		ask()
+		full := heap()
+		time.Sleep(3 * time.Minute)
+		ask()
+		if freed := int64(full) - int64(heap()); freed < 500<<10 {
+			t.Errorf("80 tokens of 10 kB have expired, and %d KiB are free again", freed>>10)
+		}
+		_, _ = v.Verify(newRequest()) // keeps v
+	})
 }
 
 // A token that keeps coming is verified once, however many others come; and again when it was forgotten.
