@@ -25,8 +25,9 @@ ACTIONLINT := .cache/actionlint/$(ACTIONLINT_VERSION)/actionlint
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-zA-Z-]+:.*## / { printf "  %-16s %s\n", $$1, $$2 }' Makefile
 
-# A variable given to make reaches the program: make run ORGA_AUTH=hmac …
+# A variable given to make reaches the program: make run PORT=9000 ORGA_AUTH=hmac …
 run: ## Start the endpoint against a local Orga Cloud, with a page to talk to it
+	@echo "Compiling: about a minute the first time, seconds after that."
 	@cd tools && go run ./playground
 
 # Go says CGO_ENABLED=0 where it finds no C compiler, and the race detector needs one.
@@ -53,7 +54,7 @@ lint: $(LINTER) $(ACTIONLINT) ## Check format, vet, go.mod and the linter's rule
 	@$(ACTIONLINT) .github/workflows/*.yml
 
 $(LINTER):
-	@echo "Building golangci-lint $(LINTER_VERSION) into .cache; this takes about a minute, once."
+	@echo "Building golangci-lint $(LINTER_VERSION) into .cache: about five minutes on two cores, the first time only."
 	@GOBIN="$(CURDIR)/$(dir $(LINTER))" go install github.com/golangci/golangci-lint/v2/cmd/golangci-lint@$(LINTER_VERSION)
 
 $(ACTIONLINT):

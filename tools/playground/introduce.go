@@ -10,25 +10,35 @@ import (
 	"time"
 )
 
-// introduce says where everything is, and shows one answer of the endpoint.
+// introduce prints where everything is. With the local cloud it also shows one answer of the endpoint; with the
+// real Orga it does not ask, because every answer is a real token.
 func introduce(ctx context.Context, out io.Writer, home string, p *playground) {
 	fmt.Fprintf(out, "\n  Page      %s/\n  Endpoint  %s%s\n", home, home, endpoint)
 	if p.cloud != nil {
 		fmt.Fprintf(out, "  Orga      %s/ (a local Orga Cloud; open it to see what it counts)\n", p.orga)
 	} else {
-		fmt.Fprintf(out, "  Orga      %s (not the local cloud: real tokens are minted)\n", p.orga)
+		fmt.Fprintf(out, "  Orga      %s (the real one: each request mints a real token, and none was made yet)\n", p.orga)
 	}
 	fmt.Fprintf(out, "\n  curl -i %s%s\n\n", home, endpoint)
-
-	ctx, cancel := context.WithTimeout(ctx, 15*time.Second)
-	defer cancel()
-	answer, err := ask(ctx, home+endpoint)
-	if err != nil {
-		fmt.Fprintf(out, "Asked once, it does not answer: %v\n", err)
-	} else {
-		fmt.Fprintf(out, "Asked once, it answers (credentials shortened):\n\n%s\n", answer)
+	if p.cloud != nil {
+		ctx, cancel := context.WithTimeout(ctx, 15*time.Second)
+		defer cancel()
+		answer, err := ask(ctx, home+endpoint)
+		if err != nil {
+			fmt.Fprintf(out, "A first request failed: %v\n\n", err)
+		} else {
+			fmt.Fprintf(out, "A first request, without Authorization (credentials shortened):\n\n%s\n\n", answer)
+		}
 	}
-	fmt.Fprintln(out, "\nOpen the page and press Start. Ctrl-C ends it.")
+	fmt.Fprint(out, `Next:
+  1. Open the page and press Start.
+  2. Put it in your app (docs/use.md):
+       OrgaAI.init({ fetchSessionConfig: () => fetch("`+home+endpoint+`").then((r) => r.json()) });
+     and let your app's origin in: make run ORGA_CORS_ORIGINS=http://localhost:3000
+  3. Deploy it: make deploy-aws, make deploy-gcp or make deploy-netlify (docs/deploy-aws.md and so on).
+
+Ctrl-C ends it.
+`)
 }
 
 // ask makes one request and renders its answer without a credential in full.

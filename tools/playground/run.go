@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"flag"
@@ -8,11 +9,14 @@ import (
 	"io"
 	"net"
 	"net/http"
-	"strconv"
 	"strings"
 	"time"
 
 	"github.com/orga-session/orga-session/core"
+	"github.com/orga-session/orga-session/core/ratelimit"
+	"github.com/orga-session/orga-session/core/ratelimit/dynamolimit"
+	"github.com/orga-session/orga-session/core/ratelimit/redislimit"
+	"github.com/orga-session/orga-session/core/ratelimit/redisrest"
 	"github.com/orga-session/orga-session/core/secret"
 	"github.com/orga-session/orga-session/core/secret/awssm"
 	"github.com/orga-session/orga-session/core/secret/gcpsm"
@@ -20,7 +24,7 @@ import (
 )
 
 const (
-	defaultPort = 8787
+	defaultPort = "8787"
 	endpoint    = "/api/orga-client-secrets"
 	goodbye     = 2 * time.Second // for requests that are under way at the end
 )
@@ -28,12 +32,12 @@ const (
 const help = `The endpoint on this machine, with a local Orga Cloud behind it and a page to talk to it.
 
   make run                                     the local cloud; no account, no network
+  make run PORT=9000                           on another port
   make run ORGA_RATE_LIMIT=5/1m                any setting of the endpoint
   make run ORGA_API_KEY_SOURCE=file:/path/key  the real Orga: real tokens are minted
-  go run ./playground -port 9000               on another port (in tools/)
 
 With ORGA_API_KEY, ORGA_API_KEY_SOURCE or ORGA_BASE_URL set, the endpoint talks to the real Orga and no
-local cloud is started. ORGA_AUTH is anonymous here unless it is set: only this machine can connect.
+local cloud is started; nothing is minted until you ask. ORGA_AUTH is anonymous here unless it is set: only this machine can connect.
 ORGA_LOG_LEVEL=info shows the endpoint's log line for each request.
 
 Flags:
@@ -43,8 +47,8 @@ Flags:
 func run(ctx context.Context, args []string, env core.Env, out io.Writer) error {
 	flags := flag.NewFlagSet("playground", flag.ContinueOnError)
 	flags.SetOutput(out)
-	port := flags.Int("port", defaultPort, "where the page and the endpoint listen; taken, another is used unless this one was asked for; 0 is any")
-	cloudPort := flags.Int("cloud-port", 0, "where the local cloud listens; 0 is any")
+	port := flags.String("port", cmp.Or(env["PORT"], defaultPort), "port of the page and the endpoint, also set by $PORT; 0 is any free port")
+	cloudPort := flags.String("cloud-port", "0", "port of the local cloud; 0 is any free port")
 	flags.Usage = func() {
 		fmt.Fprint(out, help)
 		flags.PrintDefaults()
@@ -55,10 +59,9 @@ func run(ctx context.Context, args []string, env core.Env, out io.Writer) error 
 	if flags.NArg() > 0 {
 		return fmt.Errorf("%q is no flag; see -help", flags.Arg(0))
 	}
-	asked := false
-	flags.Visit(func(f *flag.Flag) { asked = asked || f.Name == "port" })
-
-	listener, err := listen(*port, !asked)
+	chosen := env["PORT"] != ""
+	flags.Visit(func(f *flag.Flag) { chosen = chosen || f.Name == "port" })
+	listener, err := listen(*port, chosen, out)
 	if err != nil {
 		return err
 	}
@@ -76,10 +79,12 @@ func run(ctx context.Context, args []string, env core.Env, out io.Writer) error 
 	settings := withDefaults(env, overrides)
 	config := core.ConfigFromEnv(settings)
 	p.orga = strings.TrimRight(config.BaseURL, "/")
-	endpoint := core.New(ctx, config, core.Drivers{Secrets: secret.Drivers{
-		"awssm": awssm.Open(settings.Lookup, true),
-		"gcpsm": gcpsm.Open(settings.Lookup),
-	}})
+	endpoint := core.New(ctx, config, core.Drivers{
+		Secrets: secret.Drivers{"awssm": awssm.Open(settings.Lookup, true), "gcpsm": gcpsm.Open(settings.Lookup)},
+		Limiters: ratelimit.Drivers{
+			"dynamodb": dynamolimit.Open(settings.Lookup, true), "https": redisrest.Open(nil), "redis": redislimit.Open, "rediss": redislimit.Open,
+		},
+	})
 	p.endpoint = endpoint
 	if err := endpoint.Faults(); err != nil {
 		return fmt.Errorf("the settings are wrong:\n%w", err)
@@ -111,13 +116,18 @@ func run(ctx context.Context, args []string, env core.Env, out io.Writer) error 
 	return nil
 }
 
-// listen listens on the port, or on a free one where it is taken and another will do.
-func listen(port int, another bool) (net.Listener, error) {
+// listen listens on the port. A port that was chosen and is in use is an error; the default port is replaced by
+// a free one.
+func listen(port string, chosen bool, out io.Writer) (net.Listener, error) {
 	listener, err := net.Listen("tcp4", loopback(port))
-	if err != nil && another {
-		return net.Listen("tcp4", loopback(0))
+	if err == nil {
+		return listener, nil
 	}
-	return listener, err
+	if chosen {
+		return nil, fmt.Errorf("%w\nChoose another port: make run PORT=9000. PORT=0 takes any free one", err)
+	}
+	fmt.Fprintf(out, "Port %s is in use, so a free one is taken. Choose one with: make run PORT=9000\n", port)
+	return net.Listen("tcp4", loopback("0"))
 }
 
-func loopback(port int) string { return net.JoinHostPort("127.0.0.1", strconv.Itoa(port)) }
+func loopback(port string) string { return net.JoinHostPort("127.0.0.1", port) }

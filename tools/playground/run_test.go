@@ -103,7 +103,7 @@ func send(t *testing.T, method, url, body string, headers ...string) (*http.Resp
 func TestLocal(t *testing.T) {
 	home, out := start(t, nil)
 	t.Run("what it prints", func(t *testing.T) {
-		for _, want := range []string{home + "/\n", "curl -i " + home + endpoint, "HTTP 200 OK", "Server-Timing:", `"ephemeralToken": "`, `"iceServers": [`} {
+		for _, want := range []string{home + "/\n", "curl -i " + home + endpoint, "HTTP 200 OK", "Server-Timing:", `"ephemeralToken": "`, `"iceServers": [`, "fetchSessionConfig", "make deploy-"} {
 			if !strings.Contains(out.String(), want) {
 				t.Errorf("no %q in\n%s", want, out)
 			}
@@ -189,8 +189,11 @@ func TestReal(t *testing.T) {
 		t.Fatal(err)
 	}
 	home, out := start(t, map[string]string{"ORGA_API_KEY_SOURCE": "file:" + key, "ORGA_BASE_URL": upstream.URL})
-	if upstream.Calls(orga.CallMint) != 1 || !strings.Contains(out.String(), "real tokens are minted") {
-		t.Errorf("%d mints upstream after\n%s", upstream.Calls(orga.CallMint), out)
+	if upstream.Calls(orga.CallMint) != 0 || !strings.Contains(out.String(), "mints a real token") {
+		t.Errorf("%d mints upstream before anybody asked\n%s", upstream.Calls(orga.CallMint), out)
+	}
+	if get(t, home+endpoint); upstream.Calls(orga.CallMint) != 1 {
+		t.Errorf("%d mints upstream after a request", upstream.Calls(orga.CallMint))
 	}
 	if _, body := get(t, home+"/playground/settings"); !bytes.Contains(body, []byte(`"local":false`)) {
 		t.Errorf("settings: %s", body)
@@ -219,7 +222,8 @@ func TestWrongStarts(t *testing.T) {
 	}{
 		{"a setting", []string{"-port", "0"}, map[string]string{"ORGA_TIMEOUT": "soon"}, "ORGA_TIMEOUT"},
 		{"every setting at once", []string{"-port", "0"}, map[string]string{"ORGA_TIMEOUT": "soon", "ORGA_RATE_LIMIT": "lots"}, "ORGA_RATE_LIMIT"},
-		{"a port that is taken and was asked for", []string{"-port", port}, nil, "127.0.0.1:" + port},
+		{"a port that is in use", []string{"-port", port}, nil, "127.0.0.1:" + port},
+		{"PORT in use", nil, map[string]string{"PORT": port}, "make run PORT=9000"},
 		{"no flag", []string{"now"}, nil, `"now" is no flag`},
 	} {
 		t.Run(test.name, func(t *testing.T) {
@@ -238,18 +242,23 @@ func TestHelp(t *testing.T) {
 	}
 }
 
-// A default port that is taken is no reason to fail.
+// The default port is replaced when it is in use, and the user is told.
 func TestListenElsewhere(t *testing.T) {
 	taken, err := net.Listen("tcp4", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer taken.Close()
-	other, err := listen(taken.Addr().(*net.TCPAddr).Port, true)
+	_, port, _ := net.SplitHostPort(taken.Addr().String())
+	var out bytes.Buffer
+	other, err := listen(port, false, &out)
 	if err != nil {
 		t.Fatal(err)
 	}
 	other.Close()
+	if !strings.Contains(out.String(), port+" is in use") || !strings.Contains(out.String(), "make run PORT=") {
+		t.Errorf("it says %q", &out)
+	}
 }
 
 // Ctrl-C ends the process with status 0, with a session's requests open, and frees its port.
