@@ -1,30 +1,35 @@
-// Package core is the credential endpoint, whatever platform it runs on: New turns settings into an
-// http.Handler.
+// Package core is the credential endpoint, whatever platform it runs on.
 //
-//	cfg := core.ConfigFromEnv(os.LookupEnv)
-//	handler, err := core.New(ctx, cfg, core.Drivers{Secrets: secret.Drivers{"awssm": awssm.Open(os.LookupEnv, true)}})
+// [Start] is for programs: it reads the settings from the environment and returns an [Endpoint], an
+// [http.Handler]. [New] does the same with a [Config] made by hand.
 //
-// A request passes these rooms, each a package:
+//	env := core.Environ(os.Environ())
+//	endpoint := core.Start(ctx, env, core.Drivers{
+//		Secrets: secret.Drivers{"awssm": awssm.Open(env.Lookup, true)},
+//	}, nil)
+//	http.ListenAndServe("127.0.0.1:8080", endpoint)
 //
-//	exchange   request id, the headers of every answer, recover, one log line
-//	core       route → method → settings → the tenant's chain, built at start
-//	policy     CORS and Sec-Fetch → auth → limit
-//	session    body → key → token → ICE servers, within one budget
-//	orga       the two calls themselves; usable alone as a Go SDK
+// A request passes through, each a package below this one:
 //
-// What is remembered, by what key, for how long:
+//	request     id, headers of every answer, recover, log line
+//	core        route → method → settings → tenant: that tenant's chain, built at start
+//	cors        host, origin, Sec-Fetch-*
+//	auth        who asks
+//	ratelimit   how often
+//	session     body → key → token → ICE servers, in one budget
+//	orga        the two calls to Orga; usable alone as a Go SDK
 //
-//	secret.Cache       the key of a tenant     ORGA_API_KEY_TTL ±20 %; stale for 24 h while its store is out
-//	directory          the tenants             the instance's life
-//	auth.Issuers     an issuer's keys        10 min, longer while it is out; refetched for an unknown key id, every 30 s at most
-//	                   a token that held       2 MiB of them, twice, while the keys and the token last
-//	ratelimit.Memory      a caller's count        its period
-//	transport          connections to a host   25 s idle
+// What is cached, by what, for how long:
 //
-// Tokens and session configs are never remembered: each is for one session.
+//	secret.Cache       a tenant's key           ORGA_API_KEY_TTL ±20 %; stale for 24 h while its store is down
+//	tenants            the tenants' document    the instance's life
+//	auth.Issuers       an issuer's keys         10 min, longer while it is down; refetched for an unknown key id
+//	                   verified tokens          2 MiB, while the keys and the token last
+//	ratelimit.Memory   a caller's count         its period
+//	egress.Transport   connections to a host    25 s idle
 //
-// A program that makes an endpoint calls SetDefault first: what net/http itself logs may quote the key.
+// Tokens and session configs are never cached: each is for one session.
 //
-// The address of the client is RemoteAddr, as net/http has it. Behind a proxy that is the proxy's: an
-// adapter in front of the handler puts the trusted one there (platform.ForwardedAddr).
+// The client's address is RemoteAddr, as net/http has it. Behind a proxy that is the proxy's: an adapter in
+// front of the endpoint puts the client's there ([platform.ForwardedAddr] reads it).
 package core
