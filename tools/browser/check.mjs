@@ -9,6 +9,7 @@
 // A line a check; exit status 0 when all pass, 1 when one fails, 2 when they could not run. run.mjs does
 // the whole of it.
 
+import { createHmac } from "node:crypto";
 import { createReadStream } from "node:fs";
 import { mkdir } from "node:fs/promises";
 import { createServer } from "node:http";
@@ -180,6 +181,8 @@ async function shot(page, name) {
   if (args.shots) await page.screenshot({ path: join(args.shots, `${name}.png`), fullPage: true });
 }
 
+const hmacOf = (text) => createHmac("sha256", "k".repeat(32)).update(text).digest("hex");
+
 // --- sessions that work ---------------------------------------------------------------------------
 
 await check("direct", () => withPage({}, (page) => sessionWorks(page)));
@@ -232,6 +235,25 @@ await check("every control has a label, and nothing sticks out at 360 pixels", (
     await sessionWorks(page);
     must(await page.evaluate(() => document.documentElement.scrollWidth <= innerWidth), "the page is wider than the screen");
   }));
+
+for (const [name, kind, fields, wanted] of [
+  ["the Authorization field is sent as typed", "header", { "#auth-header": "Bearer abc.def.ghi" }, () => "Bearer abc.def.ghi"],
+  ["a request is signed, with the subject", "hmac", { "#auth-key": "k".repeat(32), "#auth-subject": "user-42" }, (ts) =>
+    `Orga-HMAC ts=${ts},sub=user-42,sig=${hmacOf(`GET\n${new URL(endpoint).pathname}\n${ts}\nuser-42`)}`],
+  ["a request is signed, without a subject", "hmac", { "#auth-key": "k".repeat(32) }, (ts) =>
+    `Orga-HMAC ts=${ts},sig=${hmacOf(`GET\n${new URL(endpoint).pathname}\n${ts}`)}`],
+]) {
+  await check(name, () => withPage({}, async (page) => {
+    await page.click("#auth summary");
+    await page.selectOption("#auth-kind", kind);
+    for (const [field, text] of Object.entries(fields)) await page.fill(field, text);
+    const sent = page.waitForRequest(endpoint);
+    await sessionWorks(page);
+    const { authorization = "none" } = await (await sent).allHeaders();
+    must(authorization === wanted(/ts=(\d+)/.exec(authorization)?.[1]), `Authorization: ${authorization}`);
+    must((await page.textContent("#snippet")).includes("fetchSessionConfig"), "no snippet");
+  }));
+}
 
 // --- each knob, and what the page says ------------------------------------------------------------
 

@@ -19,6 +19,7 @@ var static embed.FS
 // playground serves the page, the endpoint on the same origin, and what the page needs to know.
 type playground struct {
 	endpoint http.Handler
+	auth     []string         // the methods of ORGA_AUTH
 	orga     string           // the base URL of Orga, local or real
 	cloud    *orgacloud.Cloud // nil in front of the real Orga
 }
@@ -91,11 +92,12 @@ func localHosts(addr string, next http.Handler) http.Handler {
 func (p *playground) settings(w http.ResponseWriter, _ *http.Request) {
 	s := struct {
 		Endpoint string             `json:"endpoint"`
+		Auth     []string           `json:"auth"`
 		Orga     string             `json:"orga"`
 		Local    bool               `json:"local"`
 		Choices  *orgacloud.Choices `json:"choices,omitempty"`
 		Knobs    *orgacloud.Knobs   `json:"knobs,omitempty"`
-	}{Endpoint: endpoint, Orga: p.orga, Local: p.cloud != nil}
+	}{Endpoint: endpoint, Auth: p.auth, Orga: p.orga, Local: p.cloud != nil}
 	if p.cloud != nil {
 		s.Choices, s.Knobs = new(orgacloud.AllChoices()), new(p.cloud.Knobs())
 	}

@@ -78,7 +78,7 @@ func run(ctx context.Context, args []string, env core.Env, out io.Writer) error 
 	}
 	settings := withDefaults(env, overrides)
 	config := core.ConfigFromEnv(settings)
-	p.orga = strings.TrimRight(config.BaseURL, "/")
+	p.auth, p.orga = config.Auth, strings.TrimRight(config.BaseURL, "/")
 	endpoint := core.New(ctx, config, core.Drivers{
 		Secrets: secret.Drivers{"awssm": awssm.Open(settings.Lookup, true), "gcpsm": gcpsm.Open(settings.Lookup)},
 		Limiters: ratelimit.Drivers{

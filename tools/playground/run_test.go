@@ -181,6 +181,19 @@ func TestLocal(t *testing.T) {
 	})
 }
 
+// With ORGA_AUTH set, the page learns which credential to ask for, and the first request says what is missing.
+func TestAuth(t *testing.T) {
+	home, out := start(t, map[string]string{
+		"ORGA_AUTH": "hmac", "ORGA_AUTH_HMAC_KEY_SOURCE": "env:SHARED_KEY", "SHARED_KEY": strings.Repeat("k", 32),
+	})
+	if !strings.Contains(out.String(), "HTTP 401") || !strings.Contains(out.String(), "without Authorization") {
+		t.Errorf("it prints\n%s", out)
+	}
+	if _, body := get(t, home+"/playground/settings"); !bytes.Contains(body, []byte(`"auth":["hmac"]`)) {
+		t.Errorf("settings: %s", body)
+	}
+}
+
 // Given a key or an address, the endpoint stands in front of what they are for.
 func TestReal(t *testing.T) {
 	upstream := orgatest.New(t)

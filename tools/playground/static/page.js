@@ -1,4 +1,4 @@
-import { fetchConfig, limits, openSession, redact, silentTrack } from "./client.js";
+import { fetchConfig, limits, openSession, redact, signRequest, silentTrack } from "./client.js";
 
 const $ = (id) => document.getElementById(id);
 const make = (tag, text = "", className = "") => Object.assign(document.createElement(tag), { textContent: text, className });
@@ -33,7 +33,7 @@ async function start() {
     await context.resume();
     track = await soundToSend();
     session = await openSession({
-      endpoint, orga: settings.orga, relayOnly: $("relay").checked, track, context, signal, on,
+      endpoint, init: await credential(), orga: settings.orga, relayOnly: $("relay").checked, track, context, signal, on,
     });
     say("good", "Connected: what you hear comes from Orga.");
     await new Promise((resolve) => signal.addEventListener("abort", resolve, { once: true }));
@@ -52,6 +52,58 @@ async function start() {
     refresh();
   }
 }
+
+// --- who asks ---------------------------------------------------------------------------------------
+
+// credential is what fetch sends besides the address; nothing without Authorization, as Orga's client does.
+async function credential() {
+  const kind = $("auth-kind").value;
+  if (kind === "none") return undefined;
+  const Authorization = kind === "header"
+    ? $("auth-header").value.trim()
+    : await signRequest($("auth-key").value.trim(), "GET", endpoint, $("auth-subject").value.trim());
+  return { headers: { Authorization } };
+}
+
+function showAuth() {
+  const kind = $("auth-kind").value;
+  for (const item of document.querySelectorAll("#auth [data-kind]")) item.hidden = item.dataset.kind !== kind;
+  $("auth-said").textContent = { none: "none", header: "a header", hmac: "a signed request" }[kind];
+  $("snippet").textContent = snippet(kind);
+  $("copied").textContent = "";
+}
+
+// snippet is what docs/use.md has, with this endpoint's address.
+function snippet(kind) {
+  if (kind === "hmac") {
+    return `// In the app: ask your own backend, which knows the user.
+OrgaAI.init({
+  fetchSessionConfig: () => fetch("/api/session").then((response) => response.json()),
+});
+
+// In the backend: sign the request to ${endpoint}
+// (docs/use.md has the route for Next.js, Express, Fastify and edge runtimes).`;
+  }
+  const init = kind === "header" ? `, {
+      headers: { Authorization: \`Bearer \${await getAccessToken()}\` },
+    }` : "";
+  return `OrgaAI.init({
+  fetchSessionConfig: async () => {
+    const response = await fetch("${endpoint}"${init});
+    if (!response.ok) throw new Error(\`No session: \${response.status}\`);
+    return response.json();
+  },
+});`;
+}
+
+$("auth-kind").addEventListener("change", showAuth);
+$("copy").addEventListener("click", async () => {
+  const copied = await navigator.clipboard.writeText($("snippet").textContent).then(() => true, () => false);
+  $("copied").textContent = copied ? "Copied." : "The browser did not allow it: select the text.";
+});
+$("auth-kind").value = settings.auth.includes("hmac") ? "hmac" : settings.auth.includes("oidc") ? "header" : "none";
+$("auth").open = $("auth-kind").value !== "none";
+showAuth();
 
 // soundToSend is the microphone's track where it is wanted and allowed, else one of silence.
 async function soundToSend() {
@@ -186,6 +238,7 @@ function explain(error) {
     line("What failed:", names[error.step]);
     line("Why:", error.reason + (error.retryAfter ? ` Retry-After: ${error.retryAfter} s.` : ""));
     line("What to do:", error.advice);
+    if (error.status === 401) $("auth").open = true;
     if (error.timing) showTiming(error.timing, error.ms);
     if (error.problem) {
       $("answer-empty").hidden = true;
