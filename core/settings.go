@@ -44,7 +44,7 @@ var settings = []Setting{
 	},
 	{
 		Variable: "ORGA_API_KEY_SOURCE", Member: "apiKeySource", Default: "env:ORGA_API_KEY",
-		Meaning: "where the key is kept: `env:NAME`, `file:/path`, `awssm:NAME-or-ARN`, `gcpsm:projects/P/secrets/S`, `cloudflare:BINDING`; all but `env:` take `#field` for a JSON secret",
+		Meaning: "where the key is kept, as SCHEME:NAME, such as `env:NAME`, `file:/path` or `awssm:NAME`; a JSON secret takes `#field` (docs/secrets.md)",
 		read:    func(_ *Config, t *Tenant, s string) error { t.APIKeySource = s; return nil },
 	},
 	{
@@ -141,7 +141,7 @@ var settings = []Setting{
 	},
 	{
 		Variable: "ORGA_RATE_LIMIT_STORE", Default: "memory", Secret: true,
-		Meaning: "`memory` (each instance counts alone), `redis://…`, `rediss://…`",
+		Meaning: "`memory` (each instance counts alone), or the URL of a store that instances share (docs/policy.md)",
 		read:    func(c *Config, _ *Tenant, s string) error { c.RateLimitStore = secret.NewValue(s); return nil },
 	},
 	{
