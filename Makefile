@@ -2,7 +2,7 @@
 # most of them need. SAM runs build-OrgaSessionFunction from here too, with ARTIFACTS_DIR set.
 
 .DEFAULT_GOAL := help
-.PHONY: help run test lint bench soak verify probe build build-aws build-gcp build-netlify \
+.PHONY: help run test lint drill bench soak verify probe build build-aws build-gcp build-netlify \
 	build-OrgaSessionFunction deploy-aws deploy-gcp deploy-netlify clean
 
 MODULE := github.com/orga-session/orga-session
@@ -59,6 +59,9 @@ $(LINTER):
 
 $(ACTIONLINT):
 	@GOBIN="$(CURDIR)/$(dir $@)" go install github.com/rhysd/actionlint/cmd/actionlint@$(ACTIONLINT_VERSION)
+
+drill: ## Cause incidents, and print for each the log line, what to do, and which alarms fire
+	@cd tools && go test -count=1 -v -run Incidents ./drill
 
 bench: ## Measure the endpoint against its Node peer
 	@cd tools && go run ./bench
