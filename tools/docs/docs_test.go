@@ -134,7 +134,6 @@ func TestCommands(t *testing.T) {
 // theirs are variables that other programs read, in the examples.
 var theirs = []string{"ORGA_SESSION_URL", "ORGA_SESSION_HMAC_KEY"}
 
-
 func settings() []string {
 	var list []string
 	for _, s := range core.Settings() {
