@@ -51,7 +51,7 @@ lint: $(LINTER) $(ACTIONLINT) ## Check format, vet, go.mod and the linter's rule
 		(cd $$module && go vet ./... && go mod tidy -diff && "$(CURDIR)/$(LINTER)" run ./...) || exit 1; \
 	done
 	@go vet -tags otel ./... && "$(CURDIR)/$(LINTER)" run --build-tags otel ./core/...
-	@$(ACTIONLINT) .github/workflows/*.yml
+	@$(ACTIONLINT) .github/workflows/*.yml docs/ci/*.yml
 
 $(LINTER):
 	@echo "Building golangci-lint $(LINTER_VERSION) into .cache: about five minutes on two cores, the first time only."

@@ -98,6 +98,8 @@ func TestCommands(t *testing.T) {
 				t.Errorf("%s: %s: make has no such target", p.name, s)
 			}
 		}
+	}
+	for _, p := range append(pages(files), workflows(files)...) {
 		for _, command := range p.commands("make") {
 			for _, word := range command[1:] {
 				name, _, sets := strings.Cut(word, "=")
@@ -149,7 +151,7 @@ func TestSettings(t *testing.T) {
 	files := tree(t)
 	known := settings()
 	for name, text := range files {
-		if !slices.Contains([]string{".md", ".yaml", ".toml", ".json"}, path.Ext(name)) {
+		if !slices.Contains([]string{".md", ".yaml", ".yml", ".toml", ".json"}, path.Ext(name)) {
 			continue
 		}
 		for _, found := range regexp.MustCompile(`\bORGA_[A-Z_]*`).FindAllString(text, -1) {

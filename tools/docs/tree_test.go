@@ -95,6 +95,18 @@ func pages(files map[string]string) []page {
 	return list
 }
 
+// workflows are the commands of the workflows in docs/ci, which users copy; actionlint reads the rest.
+func workflows(files map[string]string) []page {
+	var list []page
+	run := regexp.MustCompile(`(?m)^\s*(?:- )?run: `)
+	for _, name := range slices.Sorted(maps.Keys(files)) {
+		if strings.HasPrefix(name, "docs/ci/") && filepath.Ext(name) == ".yml" {
+			list = append(list, page{name: name, code: run.ReplaceAllString(files[name], "")})
+		}
+	}
+	return list
+}
+
 // commands are the shell commands in the page's code that begin with one of the words.
 func (p page) commands(words ...string) [][]string {
 	var list [][]string
