@@ -7,6 +7,7 @@ import (
 	"crypto/sha256"
 	"encoding/base64"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"math/big"
 	"net/http"
@@ -343,6 +344,12 @@ func TestCauses(t *testing.T) {
 	v := idp.verifier(t)
 	with := func(changes map[string]any) string { return token(jose.ES256, kid1, ecKey(), idp.claims(changes)) }
 	forged := func(changes map[string]any) string { return token(jose.ES256, kid1, otherECs(), idp.claims(changes)) }
+	for _, r := range []*http.Request{newRequest(), newRequest("Authorization", "Basic YTpi"), newRequest("Authorization", "Bearer"),
+		newRequest("Authorization", "Bearer x", "Authorization", "Bearer x")} {
+		if _, err := v.Verify(r); !errors.Is(err, auth.ErrNoCredential) {
+			t.Errorf("%q: %v", r.Header["Authorization"], err)
+		}
+	}
 	for _, tt := range []struct{ name, token, want, not string }{
 		{"another issuer", with(map[string]any{"iss": "https://sts.windows.net/1/"}), `byte for byte: it is "https://sts.windows.net/1/"`, ""},
 		{"another issuer, forged", forged(map[string]any{"iss": "https://evil.example"}), "byte for byte", "evil"},
