@@ -57,36 +57,26 @@ func status(code int) http.HandlerFunc {
 }
 
 func TestThroughAProxy(t *testing.T) {
-	closed, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	_ = closed.Close()
-	down := func(e *endpoint) { e.Close() }
 	for _, tt := range []struct {
 		name    string
 		proxy   func(*http.Request) (*url.URL, error)
-		before  func(*endpoint)
 		outcome Outcome
 		says    []string
 	}{
-		{"that connects", proxy(t, nil), nil, Works, []string{"through the proxy http://127.0.0.1:"}},
-		{"that cannot connect", proxy(t, nil), down, Broken, []string{"no connection through the proxy http://127.0.0.1:", "502 Bad Gateway", "NO_PROXY"}},
-		{"that refuses", proxy(t, status(403)), nil, Broken, []string{"no connection through the proxy", "403 Forbidden", "NO_PROXY"}},
-		{"that wants a password", proxy(t, status(407)), nil, Broken, []string{"407 Proxy Authentication Required"}},
-		{"that hangs", proxy(t, func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() }), nil, Broken,
+		{"that connects", proxy(t, nil), Works, []string{"through the proxy http://127.0.0.1:"}},
+		{"that cannot connect", proxy(t, status(502)), Broken, []string{"no connection through the proxy http://127.0.0.1:", "502 Bad Gateway", "NO_PROXY"}},
+		{"that refuses", proxy(t, status(403)), Broken, []string{"no connection through the proxy", "403 Forbidden", "NO_PROXY"}},
+		{"that wants a password", proxy(t, status(407)), Broken, []string{"407 Proxy Authentication Required"}},
+		{"that hangs", proxy(t, func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() }), Broken,
 			[]string{"no connection through the proxy", "nothing answered within"}},
-		{"that is not there", at(closed.Addr().String()), nil, NotRun, []string{"no connection through the proxy", "refused", "HTTPS_PROXY", "add 127.0.0.1 to NO_PROXY"}},
-		{"whose name does not resolve", at("no-such-host.invalid:3128"), nil, NotRun, []string{"no-such-host.invalid", "HTTPS_PROXY"}},
-		{"whose address is malformed", func(*http.Request) (*url.URL, error) { return nil, errors.New("password-of-the-proxy") }, nil, NotRun,
+		{"that is not there", at("127.0.0.1:1"), NotRun, []string{"no connection through the proxy", "refused", "HTTPS_PROXY", "add 127.0.0.1 to NO_PROXY"}},
+		{"whose name does not resolve", at("no-such-host.invalid:3128"), NotRun, []string{"no-such-host.invalid", "HTTPS_PROXY"}},
+		{"whose address is malformed", func(*http.Request) (*url.URL, error) { return nil, errors.New("password-of-the-proxy") }, NotRun,
 			[]string{"HTTPS_PROXY: want the address of a proxy"}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
 			e := newEndpoint(t)
-			if tt.before != nil {
-				tt.before(e)
-			}
 			r := e.probe(t, Options{Proxy: tt.proxy, Timeout: 2 * time.Second})
 			if r.Outcome != tt.outcome {
 				t.Errorf("%s, want %s", r.Outcome, tt.outcome)
