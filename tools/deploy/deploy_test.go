@@ -33,6 +33,18 @@ var (
 			"iam service-accounts describe"*) exit 1;;
 			*) true;; esac`,
 	}
+	// firstGCP is a project without the function yet, whose builds may run.
+	firstGCP = map[string]string{
+		"make": `true`,
+		"gcloud": `case "$*" in
+			"auth list"*) echo me@example.com;;
+			"config get-value project"*) echo my-project;;
+			"config get-value functions/region"*) echo europe-west1;;
+			"iam service-accounts describe"*|"functions describe orga-session --gen2 --region=europe-west1 --project"*) exit 1;;
+			"builds get-default-service-account"*) echo projects/my-project/serviceAccounts/1-compute@developer.gserviceaccount.com;;
+			"projects get-iam-policy"*) echo roles/logging.logWriter; echo roles/cloudbuild.builds.builder;;
+			*) true;; esac`,
+	}
 	loggedInNetlify = map[string]string{
 		"go": `true`,
 		"netlify": `case "$*" in
@@ -109,6 +121,7 @@ func TestPrerequisites(t *testing.T) {
 		{"no project", "gcp", but(loggedInGCP, "gcloud", `case "$*" in *project*) ;; *) echo x;; esac`), nil, "PROJECT=my-project"},
 		{"not logged in at Google", "gcp", but(loggedInGCP, "gcloud", notLoggedIn), nil, "gcloud auth login"},
 		{"no secret at Google", "gcp", but(loggedInGCP, "gcloud", `case "$*" in secrets*) exit 1;; *) echo x;; esac`), nil, "gcloud secrets create orga-api-key"},
+		{"builds without a role at Google", "gcp", but(firstGCP, "gcloud", strings.Replace(firstGCP["gcloud"], "echo roles/cloudbuild.builds.builder", "true", 1)), []string{"ORGA_AUTH=oidc", "ORGA_AUTH_ISSUER=https://i.example", "ORGA_AUTH_AUDIENCE=a"}, "gcloud projects add-iam-policy-binding my-project --member=serviceAccount:1-compute@developer.gserviceaccount.com --role=roles/cloudbuild.builds.builder"},
 		{"telemetry at Netlify", "netlify", loggedInNetlify, []string{"NETLIFY_SITE_ID=site", "TAGS=otel"}, "takes no tags"},
 		{"no netlify", "netlify", but(loggedInNetlify, "netlify", ""), nil, "npm install --global netlify-cli"},
 		{"not logged in at Netlify", "netlify", but(loggedInNetlify, "netlify", `exit 1`), nil, "netlify login"},
@@ -163,6 +176,9 @@ func TestDeploy(t *testing.T) {
 		}},
 		{"Google with another program's telemetry", "gcp", loggedInGCP, []string{"OTEL_EXPORTER_OTLP_HEADERS=hunter2", "ORGA_AUTH=oidc"}, []string{"ORGA_AUTH=oidc,GOOGLE_CLOUD_PROJECT"}},
 		{"Netlify beside another program's telemetry", "netlify", loggedInNetlify, []string{"NETLIFY_SITE_ID=site", "ORGA_AUTH=hmac", "OTEL_SERVICE_NAME=agent"}, []string{"netlify deploy --prod"}},
+		{"Google, the first time", "gcp", firstGCP, []string{"ORGA_AUTH=anonymous"}, []string{"gcloud functions deploy", "gcloud projects get-iam-policy my-project"}},
+		{"Google, whose build account cannot be read", "gcp", but(firstGCP, "gcloud", strings.Replace(firstGCP["gcloud"], "echo projects/my-project/serviceAccounts/1-compute@developer.gserviceaccount.com", "exit 1", 1)), []string{"ORGA_AUTH=anonymous"}, []string{"gcloud functions deploy"}},
+		{"Google with a build account", "gcp", but(firstGCP, "gcloud", strings.Replace(firstGCP["gcloud"], "echo roles/cloudbuild.builds.builder", "true", 1)), []string{"ORGA_AUTH=anonymous", "BUILD_ACCOUNT=b@my-project.iam.gserviceaccount.com"}, []string{"--build-service-account=projects/my-project/serviceAccounts/b@my-project.iam.gserviceaccount.com"}},
 		{"Google with telemetry", "gcp", loggedInGCP, []string{"TAGS=otel", "OTEL_EXPORTER_OTLP_ENDPOINT=https://c.example"}, []string{
 			"make build-gcp TAGS=otel", "OTEL_EXPORTER_OTLP_ENDPOINT=https://c.example",
 		}},

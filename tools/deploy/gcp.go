@@ -27,7 +27,7 @@ func (d *deploy) gcp(ctx context.Context) (plan, error) {
 	name, secret := d.value("FUNCTION", "orga-session"), d.value("SECRET", "orga-api-key")
 	variables, err := d.gcpVariables()
 	faults := []error{err, need(gcpTools)}
-	region, project := d.value("REGION", ""), d.value("PROJECT", "")
+	region, project, builder := d.value("REGION", ""), d.value("PROJECT", ""), d.value("BUILD_ACCOUNT", "")
 	who := ""
 	if faults[1] == nil {
 		if region == "" {
@@ -61,6 +61,9 @@ func (d *deploy) gcp(ctx context.Context) (plan, error) {
 		} else {
 			_, exists = d.query(ctx, "gcloud", "functions", "describe", name, "--gen2", "--region="+region, "--project="+project, "--quiet")
 			_, hasAccount = d.query(ctx, "gcloud", "iam", "service-accounts", "describe", account, "--project="+project, "--quiet")
+			if !exists && builder == "" {
+				faults = append(faults, d.gcpBuilds(ctx, project))
+			}
 		}
 	}
 
@@ -73,6 +76,16 @@ func (d *deploy) gcp(ctx context.Context) (plan, error) {
 	if !hasAccount {
 		steps = append(steps, []string{"gcloud", "iam", "service-accounts", "create", "orga-session", "--display-name=orga-session", in})
 	}
+	release := []string{
+		"gcloud", "functions", "deploy", name, "--gen2", "--runtime=go126", "--region=" + region, "--source=dist/gcp",
+		"--entry-point=OrgaSession", "--trigger-http", open, "--memory=256Mi", "--cpu=1", "--timeout=15s", "--concurrency=80",
+		"--service-account=" + account, "--update-secrets=" + mounted + "=" + secret + ":latest",
+		"--update-env-vars=" + gcpList(append(variables, setting{"GOOGLE_CLOUD_PROJECT", project}, setting{"ORGA_API_KEY_SOURCE", "file:" + mounted})),
+		in, "--quiet",
+	}
+	if builder != "" {
+		release = append(release, "--build-service-account=projects/"+project+"/serviceAccounts/"+builder)
+	}
 	return plan{
 		says: compact(
 			fmt.Sprintf("Google Cloud: stage the source and deploy it as the function %s in %s of %s%s.", name, region, project, as(who)),
@@ -84,18 +97,38 @@ func (d *deploy) gcp(ctx context.Context) (plan, error) {
 				"--role=roles/secretmanager.secretAccessor", "--condition=None", in, "--quiet",
 			},
 			[]string{"make", "build-gcp", "TAGS=" + d.value("TAGS", "")},
-			[]string{
-				"gcloud", "functions", "deploy", name, "--gen2", "--runtime=go126", "--region=" + region, "--source=dist/gcp",
-				"--entry-point=OrgaSession", "--trigger-http", open, "--memory=256Mi", "--cpu=1", "--timeout=15s", "--concurrency=80",
-				"--service-account=" + account, "--update-secrets=" + mounted + "=" + secret + ":latest",
-				"--update-env-vars=" + gcpList(append(variables, setting{"GOOGLE_CLOUD_PROJECT", project}, setting{"ORGA_API_KEY_SOURCE", "file:" + mounted})),
-				in, "--quiet",
-			},
+			release,
 			[]string{"gcloud", "functions", "describe", name, "--gen2", "--region=" + region, "--format=value(serviceConfig.uri)", in},
 		),
 		exists: exists,
 		after:  "The address for your app is the one above, with /api/orga-client-secrets; /readyz answers 200 once the key is at hand. make probe URL=… checks it.",
 	}, errors.Join(faults...)
+}
+
+// gcpBuilds reports a project whose builds would fail for lack of rights. Since 2024 builds run as the Compute
+// default service account, which has no role of its own in many organizations. Where the account or its roles
+// cannot be read (Cloud Build is still off, say), nothing is reported.
+func (d *deploy) gcpBuilds(ctx context.Context, project string) error {
+	name, ok := d.query(ctx, "gcloud", "builds", "get-default-service-account", "--project="+project, "--format=value(serviceAccountEmail)", "--quiet")
+	if !ok || name == "" {
+		return nil
+	}
+	account := name[strings.LastIndex(name, "/")+1:] // projects/…/serviceAccounts/EMAIL
+	roles, ok := d.query(ctx, "gcloud", "projects", "get-iam-policy", project, "--flatten=bindings[].members",
+		"--filter=bindings.members=serviceAccount:"+account, "--format=value(bindings.role)", "--quiet")
+	if !ok {
+		return nil
+	}
+	for _, role := range strings.Fields(roles) {
+		if slices.Contains([]string{"roles/cloudbuild.builds.builder", "roles/editor", "roles/owner"}, role) {
+			return nil
+		}
+	}
+	return missing{
+		fmt.Sprintf("Builds in %s run as %s, which has no role to build with.", project, account),
+		fmt.Sprintf("gcloud projects add-iam-policy-binding %s --member=serviceAccount:%s --role=roles/cloudbuild.builds.builder --condition=None\n"+
+			"Or build as an account that has one, by a role of the organization or a custom one: make deploy-gcp BUILD_ACCOUNT=%s", project, account, account),
+	}
 }
 
 func (d *deploy) gcpVariables() ([]setting, error) {
