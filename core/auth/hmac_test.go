@@ -148,7 +148,7 @@ func TestHMACAsksForTheKeyOnlyWhenItMayHelp(t *testing.T) {
 		}
 		w := serve(h, newRequest("Authorization", sign("k", "GET", mintPath, time.Now())))
 		if got := codeOf(t, w); got != "secret_unavailable" || w.Header().Get("Retry-After") != "1" {
-			t.Errorf("the store is out: code %q, Retry-After %q", got, w.Header().Get("Retry-After"))
+			t.Errorf("the store is down: code %q, Retry-After %q", got, w.Header().Get("Retry-After"))
 		}
 		outage = problem.New(problem.Misconfigured, nil)
 		if got := codeOf(t, serve(h, newRequest("Authorization", sign("k", "GET", mintPath, time.Now())))); got != "misconfigured" {
@@ -262,7 +262,7 @@ func TestHMACSubjectIsTheCaller(t *testing.T) {
 	}
 }
 
-// fault 61: a text that is not one key or two is no text to take keys from.
+// fault 61: hmac keys are one line or two, each of the form that a key has.
 func TestCheckHMACKeys(t *testing.T) {
 	const key = "0123456789abcdefABCDEF+/=_-xyzXY"
 	for _, tt := range []struct {

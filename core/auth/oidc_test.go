@@ -587,13 +587,13 @@ func TestOIDCWithoutAnyKeys(t *testing.T) {
 			idp.set("hangs")
 			start := time.Now()
 			var wg sync.WaitGroup
-			ask := func(patience time.Duration, left func(context.CancelFunc), code string, after time.Duration) {
-				ctx, cancel := context.WithTimeout(t.Context(), patience)
+			ask := func(timeout time.Duration, left func(context.CancelFunc), code string, after time.Duration) {
+				ctx, cancel := context.WithTimeout(t.Context(), timeout)
 				defer cancel()
 				left(cancel)
 				w := serve(h, bearer(good).WithContext(ctx))
 				if took := time.Since(start); codeOf(t, w) != code || took != after {
-					t.Errorf("%v: code %q after %v, want %q after %v", patience, codeOf(t, w), took, code, after)
+					t.Errorf("%v: code %q after %v, want %q after %v", timeout, codeOf(t, w), took, code, after)
 				}
 			}
 			stays := func(context.CancelFunc) {}

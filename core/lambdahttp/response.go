@@ -21,8 +21,8 @@ type response struct {
 	IsBase64Encoded   bool                `json:"isBase64Encoded"`
 }
 
-// newResponse is all but the headers. Only what is no text travels as base64: an API of REST type
-// hands base64 on undecoded unless its owner listed the media type.
+// newResponse is the answer without its headers. A body that is not UTF-8 is sent as base64: a REST API
+// passes base64 on undecoded unless its owner listed the media type.
 func newResponse(out *recorder) response {
 	r := response{StatusCode: out.status}
 	if b := out.body.Bytes(); utf8.Valid(b) {

@@ -16,7 +16,7 @@ func ForwardedAddr(h http.Header, hops int) netip.Addr {
 }
 
 // ForwardedHTTPS reports whether the client used https, where the platform writes X-Forwarded-Proto itself
-// (Google Cloud, ALB, Netlify). A list, or a header that stands twice, counts as http.
+// (Google Cloud, ALB, Netlify). A list, or a repeated header, counts as http.
 func ForwardedHTTPS(h http.Header) bool {
 	proto := h["X-Forwarded-Proto"]
 	return len(proto) == 1 && proto[0] == "https"

@@ -17,7 +17,7 @@ type Info struct {
 	Identity  *Identity // nil when the platform verified nobody
 }
 
-// Identity is a caller whom the platform itself has verified: an API Gateway authorizer, IAM on a
+// Identity is a caller verified by the platform: an API Gateway authorizer, IAM on a
 // Function URL, IAM on Cloud Run.
 type Identity struct {
 	Subject string         // "" when the platform names nobody in particular

@@ -468,8 +468,8 @@ if (args.foreign) {
     works({ method: "POST", headers: { "Content-Type": "application/json" }, body: '{"user":1}' }));
   server.close();
 
-  const stranger = await serve("http://localhost:0");
-  const origin = `http://localhost:${stranger.address().port}`;
+  const unlisted = await serve("http://localhost:0");
+  const origin = `http://localhost:${unlisted.address().port}`;
   for (const [name, init] of [["a bare GET", undefined], ["preflighted", { headers: { Authorization: "Bearer of-the-app" } }]]) {
     await check(`across origins: one that is not listed is kept out, ${name}`, async () => {
       const before = (await stats()).minted;
@@ -478,7 +478,7 @@ if (args.foreign) {
       must((await stats()).minted === before, "a token was minted for it");
     });
   }
-  stranger.close();
+  unlisted.close();
 }
 
 // --- screenshots ----------------------------------------------------------------------------------

@@ -143,7 +143,7 @@ func TestPrerequisites(t *testing.T) {
 	}
 }
 
-// changes tells whether a call did more than look.
+// changes reports whether the calls changed anything.
 func changes(calls string) bool {
 	for _, sign := range []string{"sam deploy", "functions deploy", "netlify deploy", "env:set", "services enable", "accounts create", "add-iam"} {
 		if strings.Contains(calls, sign) {

@@ -214,12 +214,12 @@ func (c *call) accept(ctx context.Context, in offer) (description webrtc.Session
 	if err != nil {
 		return description, fmt.Errorf("%w: %w", errOffer, err)
 	}
-	gathered := webrtc.GatheringCompletePromise(c.pc)
+	complete := webrtc.GatheringCompletePromise(c.pc)
 	if err := c.pc.SetLocalDescription(reply); err != nil {
 		return description, err
 	}
 	select {
-	case <-gathered:
+	case <-complete:
 	case <-ctx.Done():
 		return description, ctx.Err()
 	}
@@ -292,7 +292,7 @@ func (c *call) listen(track *webrtc.TrackRemote) {
 	}
 }
 
-// send writes an event. It tells whether somebody may read it: not before the channel is open.
+// send writes an event and reports whether the channel was open to take it.
 func (c *call) send(kind string, members map[string]any) bool {
 	c.mu.Lock()
 	channel := c.events

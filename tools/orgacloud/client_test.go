@@ -129,7 +129,7 @@ func (c *client) offer(t *testing.T) string {
 			candidates = append(candidates, candidate.ToJSON())
 		}
 	})
-	gathered := webrtc.GatheringCompletePromise(c.pc)
+	complete := webrtc.GatheringCompletePromise(c.pc)
 	offer, err := c.pc.CreateOffer(nil)
 	if err != nil {
 		t.Fatal(err)
@@ -137,7 +137,7 @@ func (c *client) offer(t *testing.T) string {
 	if err := c.pc.SetLocalDescription(offer); err != nil {
 		t.Fatal(err)
 	}
-	<-gathered
+	<-complete
 	body, err := json.Marshal(map[string]any{
 		"offer":  map[string]any{"sdp": offer.SDP, "type": "offer", "candidates": candidates},
 		"params": map[string]any{"return_transcription": true, "modalities": []string{"audio"}},

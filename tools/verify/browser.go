@@ -25,7 +25,7 @@ var page string
 const mintsOfPage = 3
 
 // browse opens a page in Chromium that does with every endpoint what Orga's clients do, across
-// origins, and what they and strangers must not be able to do.
+// origins, and what neither they nor pages of unlisted origins may do.
 func (s *site) browse(ctx context.Context, list []*endpoint) {
 	if s.chromium == "" {
 		return
@@ -78,7 +78,7 @@ func (s *site) browse(ctx context.Context, list []*endpoint) {
 		p.stop()
 	}
 	for _, e := range list {
-		s.table.check(e.name, client, "a page in Chromium: plain, with and without preflight, from a stranger", func() error {
+		s.table.check(e.name, client, "a page in Chromium: plain, with and without preflight, from an unlisted origin", func() error {
 			if err != nil {
 				return err
 			}

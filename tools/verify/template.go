@@ -40,7 +40,7 @@ func parseTemplate(text string, parameters map[string]string) (*template, error)
 	return t, nil
 }
 
-// exists tells whether a resource is made with these parameters.
+// exists reports whether a resource is created with these parameters.
 func (t *template) exists(r resource) bool { return r.Condition == "" || t.condition(r.Condition) }
 
 func (t *template) condition(name string) bool { return t.truth(t.Conditions[name]) }

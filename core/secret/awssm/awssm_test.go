@@ -220,7 +220,7 @@ func TestWhatASecretMayHold(t *testing.T) {
 	want("only ever AWSCURRENT", "current", version)
 	fake.PutBinary("orga/key", []byte{0xff, 0xfe, 0x00})
 	if _, err := src.Fetch(t.Context()); !errors.Is(err, secret.ErrMalformed) {
-		t.Errorf("fault 13: binary that is no text: the error is %v", err)
+		t.Errorf("fault 13: a binary secret that is not UTF-8: the error is %v", err)
 	}
 }
 

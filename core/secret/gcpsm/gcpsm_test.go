@@ -82,7 +82,7 @@ func TestVersions(t *testing.T) {
 	}
 	fake.Put(name, []byte{0xff, 0xfe, 0x00})
 	if _, err := at(t, address, name).Fetch(t.Context()); !errors.Is(err, secret.ErrMalformed) {
-		t.Errorf("fault 13: binary that is no text: the error is %v", err)
+		t.Errorf("fault 13: a binary secret that is not UTF-8: the error is %v", err)
 	}
 	fake.Disable(name)
 	if _, err := at(t, address, name).Fetch(t.Context()); !errors.Is(err, secret.ErrPermanent) {

@@ -55,7 +55,7 @@ func (p *prober) answered(a answer) bool {
 		return true
 	default:
 		p.report.fail("status", fmt.Sprintf("%d%s, but not from the endpoint: its refusals are problem+json with a code",
-			a.status, retryAfter(a.header)), strangersRemedy(a.status))
+			a.status, retryAfter(a.header)), gatewayRemedy(a.status))
 		return false
 	}
 }

@@ -90,7 +90,7 @@ func (b *browser) preflight(ctx context.Context, origin string, asked []string) 
 }
 
 func (b *browser) send(ctx context.Context, method string, h http.Header) (a answer) {
-	ctx, cancel := context.WithTimeout(ctx, patience)
+	ctx, cancel := context.WithTimeout(ctx, clientTimeout)
 	defer cancel()
 	h.Set("Accept", "*/*")
 	h.Set("Sec-Fetch-Mode", "cors")

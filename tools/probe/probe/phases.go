@@ -49,7 +49,7 @@ func (p *phases) trace() *httptrace.ClientTrace {
 }
 
 // serverTiming reads the endpoint's own account (W3C Server-Timing): name → milliseconds. Only the names
-// that the endpoint documents are taken; anything else is a stranger's text.
+// that the endpoint documents are taken; anything else is untrusted.
 func serverTiming(h http.Header) map[string]float64 {
 	out := map[string]float64{}
 	for metric := range strings.SplitSeq(strings.Join(h.Values("Server-Timing"), ","), ",") {

@@ -38,8 +38,8 @@ const (
 	DefaultPath = "/api/orga-client-secrets"
 	// DefaultTimeout leaves room for two mints and for servers that do not answer.
 	DefaultTimeout = 30 * time.Second
-	// patience is how long Orga's clients wait for the endpoint.
-	patience = 10 * time.Second
+	// clientTimeout is how long Orga's clients wait for the endpoint.
+	clientTimeout = 10 * time.Second
 	// foreignOrigin is no page that anybody lists: .invalid never resolves (RFC 6761).
 	foreignOrigin = "https://foreign-origin.invalid"
 )

@@ -31,8 +31,8 @@ func remedy(code string) string {
 	return "find the request id in the endpoint's log"
 }
 
-// strangersRemedy is what to do when something in front of the endpoint refuses in its stead.
-func strangersRemedy(status int) string {
+// gatewayRemedy is the advice for a refusal by something in front of the endpoint.
+func gatewayRemedy(status int) string {
 	switch status {
 	case http.StatusUnauthorized, http.StatusForbidden:
 		return "a gateway refuses in front of the function (authorizer, IAM, firewall, password): let the request through, or send what it asks for with --header"

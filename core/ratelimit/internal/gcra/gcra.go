@@ -40,7 +40,7 @@ type Decision struct {
 	Reset     time.Duration
 }
 
-// Decide says what used means for a caller; counted tells whether the request is in it.
+// Decide says what used means for a caller; counted reports whether the request is included.
 func (r Rate) Decide(used int64, counted bool) Decision {
 	d := Decision{
 		Allowed:   counted || r.HasRoom(used),

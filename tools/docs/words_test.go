@@ -1,0 +1,62 @@
+package docs
+
+import (
+	"path"
+	"regexp"
+	"strings"
+	"testing"
+)
+
+// replaced lists terms that have a standard one. Blanks in a pattern match any run of blanks and comment
+// marks, so that a term is found across a line break, and so that this file does not contain one.
+var replaced = []struct{ pattern, use string }{
+	{`(?i)tells\s+whether`, "reports whether"},
+	{`(?i)in\s+(?:other|IPv6)\s+clothes`, "in another form, IPv4-mapped"},
+	{`(?i)of\s+this\s+house`, "of this project"},
+	{`(?i)stands\s+twice`, "is repeated"},
+	{`(?i)\bis\s+no\s+text`, "must be a string, is not UTF-8"},
+	{`(?i)\bis\s+no\s+e-?mail`, "must be an email address"},
+	{`(?i)as\s+it\s+was\s+told`, "as configured"},
+	{`(?i)whom\s+the\s+platform`, "verified by the platform"},
+	{`(?i)who\s+may\s+ask\b`, "authentication, callers"},
+	{`(?i)mistake\s+of\s+ours`, "a bug"},
+	{`(?i)the\s+store\s+is\s+out\b`, "the store is down"},
+	{`(?i)\bstranger(?:s|'s)?\b`, "unknown, unlisted, unverified"},
+	{`(?i)\bpatience\b`, "timeout"},
+	{`\b(?:comeBack|worthwhile)\b`, "retryLater, minRemaining"},
+	{`\b[mM]axDeaf\b`, "maxAbandoned"},
+	{`\bgathered\b`, "batcher"},
+	{`\bErrGone\b`, "ErrPermanent"},
+	{`\bOutage\x28`, "Unavailable"},
+	{`\bDegrade\b`, "Fallback"},
+}
+
+// Terms that were replaced by the field's own do not come back.
+func TestWords(t *testing.T) {
+	kinds := map[string]bool{}
+	for _, ext := range strings.Fields(".go .sh .mjs .js .html .yaml .yml .toml .json .md") {
+		kinds[ext] = true
+	}
+	groups := make([]string, len(replaced))
+	for i, r := range replaced {
+		groups[i] = "(" + strings.ReplaceAll(r.pattern, `\s+`, `[\s/#*>]+`) + ")"
+	}
+	words := regexp.MustCompile(strings.Join(groups, "|"))
+	for name, text := range tree(t) {
+		if !kinds[path.Ext(name)] && path.Base(name) != "Makefile" || path.Base(name) == "words_test.go" ||
+			path.Base(name) == "package-lock.json" {
+			continue
+		}
+		if name == "CHANGELOG.md" { // names what was renamed
+			text = span.ReplaceAllString(text, "``")
+		}
+		for _, at := range words.FindAllStringSubmatchIndex(text, -1) {
+			group := 1
+			for at[2*group] < 0 {
+				group++
+			}
+			line := 1 + strings.Count(text[:at[0]], "\n")
+			t.Errorf("%s:%d: %q: use %s", name, line, text[at[0]:at[1]], replaced[group-1].use)
+		}
+	}
+}
