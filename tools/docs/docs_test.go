@@ -180,7 +180,7 @@ func TestTemplateParameters(t *testing.T) {
 	if len(known) < 20 {
 		t.Fatalf("only %d parameters found", len(known))
 	}
-	_, rest, _ := strings.Cut(files["docs/deploy-aws.md"], "## What can be set\n")
+	_, rest, _ := strings.Cut(files["docs/deploy-aws.md"], "## Options\n")
 	section, _, _ := strings.Cut(rest, "\n## ")
 	var documented []string
 	for row := range strings.SplitSeq(section, "\n| ") {
@@ -193,7 +193,7 @@ func TestTemplateParameters(t *testing.T) {
 	}
 	for _, name := range documented {
 		if !slices.Contains(known, name) {
-			t.Errorf("docs/deploy-aws.md has %s, which is no parameter of template.yaml", name)
+			t.Errorf("docs/deploy-aws.md has %s, which is not a parameter of template.yaml", name)
 		}
 	}
 	var named []string
