@@ -66,6 +66,36 @@ func TestAuthNeedsOneVerifierThatAccepts(t *testing.T) {
 	}
 }
 
+// The log has the cause that helps: a credential that is invalid before one that is missing, and an outage
+// before both.
+func TestAuthCauses(t *testing.T) {
+	nothing, bad := refuses(auth.ErrNoCredential), refuses(errors.New("bad"))
+	out := refuses(problem.New(problem.AuthUnavailable, errors.New("out")))
+	other := accepts(auth.Principal{Subject: "ada", Claims: map[string]any{"org": "other"}})
+	for _, tt := range []struct {
+		methods []auth.Method
+		want    string
+	}{
+		{nil, "no credential of a kind that is accepted"},
+		{[]auth.Method{nothing}, "no credential of a kind that is accepted"},
+		{[]auth.Method{bad}, "bad"},
+		{[]auth.Method{bad, nothing}, "bad"},
+		{[]auth.Method{nothing, bad}, "bad"},
+		{[]auth.Method{out, bad}, "out"},
+		{[]auth.Method{out, nothing}, "out"},
+		{[]auth.Method{bad, out}, "out"},
+		{[]auth.Method{other, bad}, "the tenant claim does not match the route"},
+		{[]auth.Method{other, nothing}, "the tenant claim does not match the route"},
+	} {
+		var log bytes.Buffer
+		h := request.Handler(auth.Require(auth.Options{Methods: tt.methods, Claim: claim("org"), Tenant: "acme"})(new(minted)), slog.New(slog.NewTextHandler(&log, nil)))
+		h.ServeHTTP(httptest.NewRecorder(), newRequest())
+		if want := "cause=" + tt.want + "\n"; !strings.Contains(strings.ReplaceAll(log.String(), `"`, ""), want) {
+			t.Errorf("%s, want %s", &log, want)
+		}
+	}
+}
+
 func TestAuthHasOneBodyForAllReasons(t *testing.T) {
 	bodies := map[string]bool{}
 	for _, err := range []error{auth.ErrNoCredential, errors.New("expired"), errors.New("wrong issuer")} {
@@ -160,7 +190,8 @@ func TestNestedTenantClaim(t *testing.T) {
 		{"another way when one ends", "a.b.c", `{"a":{"x":1},"a.b":{"c":"acme"}}`, ""},
 		{"another case", "Firebase.tenant", `{"firebase":{"tenant":"acme"}}`, "forbidden"},
 		{"a dot at the end", "firebase.", `{"firebase":{"":"acme"}}`, ""},
-		{"twice in the object", "a.b", `{"a":{"b":"other","b":"acme"}}`, "forbidden"},
+		{"no dot", "abc", `{"a":{"c":"acme"}}`, "forbidden"},
+		{"twice in the object", "a.b", `{"a":{"b":"acme","b":"other"}}`, "forbidden"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			var claims map[string]any
