@@ -13,15 +13,15 @@ import (
 	"github.com/orga-session/orga-session/core/secret"
 )
 
-// Config is everything that can be set. Its zero value is closed: it mints for nobody.
+// Config has all settings. The zero Config refuses every mint.
 type Config struct {
-	// Tenant is the default tenant, which answers where the route names none. Other tenants inherit what
-	// they leave out, except the key.
+	// Tenant is the default tenant, which serves the route without a tenant. Other tenants inherit its
+	// settings, except the key.
 	Tenant
 
 	Timeout         time.Duration // budget of a whole request, answer included; 0 is DefaultTimeout
 	Path            string        // one more path of the mint route; "" for none
-	AllowedHosts    []string      // hosts at which a mint may be asked for; empty allows any
+	AllowedHosts    []string      // hosts that mints are served at; empty allows any
 	TenantClaim     string        // token claim that must equal the tenant of the route; "" checks none
 	TenantsSource   string        // where the tenants' JSON is kept (a [secret.Ref]); "" for none
 	RateLimitStore  secret.Value  // memory (as when empty), or the URL of a store in [Drivers]; may hold a password
@@ -32,10 +32,10 @@ type Config struct {
 
 	Debug    bool // trace each step; LogLevel is debug then
 	LogLevel slog.Level
-	// Log receives one line a request and what else a person should see. nil writes JSON to standard error.
+	// Log receives one line per request, and faults and outages. nil writes JSON to standard error.
 	Log *slog.Logger
 
-	// Lookup reads the environment, for env: sources and OpenTelemetry. nil knows no variable.
+	// Lookup reads the environment, for env: sources and OpenTelemetry. nil has no variables.
 	Lookup func(name string) (string, bool)
 
 	faults   []error  // values that ConfigFromEnv could not read
@@ -52,10 +52,10 @@ type Tenant struct {
 	Auth            []string         // oidc, hmac, gateway or the name of a verifier in [Drivers]: any one suffices; or anonymous alone
 	AuthIssuer      string           // of oidc tokens
 	AuthAudience    []string         // of oidc tokens: any one suffices
-	AuthJWKSURL     string           // where the issuer's keys are; "" has it discovered
+	AuthJWKSURL     string           // where the issuer's keys are; "" discovers it
 	HMACKeySource   string           // where the hmac keys are kept (a [secret.Ref])
 	ClaimValue      string           // value of Config.TenantClaim in this tenant's tokens; "" is the tenant's name
-	CORSOrigins     []string         // exact origins of the pages that may ask
+	CORSOrigins     []string         // exact origins of the pages that may mint
 	RateLimit       ratelimit.Quotas // of each caller; nil is 30/1m, [ratelimit.Off] no limit
 	TenantRateLimit ratelimit.Quotas // of all callers together, a budget; nil is no limit
 
@@ -65,10 +65,10 @@ type Tenant struct {
 // DefaultTimeout bounds a request: Orga's clients give up at 10 s.
 const DefaultTimeout = 8 * time.Second
 
-// Env is the environment that settings are read from: that of a process, or what a platform has instead.
+// Env is the environment that settings are read from: a process's, or what a platform has instead.
 type Env map[string]string
 
-// Environ makes an Env of a list of NAME=value, as [os.Environ] returns it.
+// Environ makes an Env from a list of NAME=value, such as [os.Environ].
 func Environ(list []string) Env {
 	env := make(Env, len(list))
 	for _, entry := range list {
@@ -79,7 +79,7 @@ func Environ(list []string) Env {
 	return env
 }
 
-// Lookup is [os.LookupEnv] for an Env.
+// Lookup returns a variable and reports whether it is set, as [os.LookupEnv] does.
 func (e Env) Lookup(name string) (string, bool) {
 	value, ok := e[name]
 	return value, ok

@@ -1,4 +1,4 @@
-// Package core is the credential endpoint, whatever platform it runs on.
+// Package core is the credential endpoint, the same on every platform.
 //
 // [Start] is for programs: it reads the settings from the environment and returns an [Endpoint], an
 // [http.Handler]. [New] does the same with a [Config] made by hand.
@@ -9,20 +9,20 @@
 //	}, nil)
 //	http.ListenAndServe("127.0.0.1:8080", endpoint)
 //
-// A request passes through, each a package below this one:
+// A request passes through these packages:
 //
 //	request     id, headers of every answer, recover, log line
 //	core        route → method → settings → tenant: that tenant's chain, built at start
 //	cors        host, origin, Sec-Fetch-*
-//	auth        who asks
-//	ratelimit   how often
+//	auth        authentication
+//	ratelimit   quotas of callers and tenants
 //	session     body → key → token → ICE servers, in one budget
 //	orga        the two calls to Orga; usable alone as a Go SDK
 //
-// What is cached, by what, for how long:
+// Caches and their lifetimes:
 //
 //	secret.Cache       a tenant's key           ORGA_API_KEY_TTL ±20 %; stale for 24 h while its store is down
-//	tenants            the tenants' document    the instance's life
+//	tenants            the tenants' document    the life of the instance
 //	auth.Issuers       an issuer's keys         10 min, longer while it is down; refetched for an unknown key id
 //	                   verified tokens          2 MiB, while the keys and the token last
 //	ratelimit.Memory   a caller's count         its period
@@ -30,6 +30,6 @@
 //
 // Tokens and session configs are never cached: each is for one session.
 //
-// The client's address is RemoteAddr, as net/http has it. Behind a proxy that is the proxy's: an adapter in
-// front of the endpoint puts the client's there ([platform.ForwardedAddr] reads it).
+// The client's address is the request's RemoteAddr. Behind a proxy, that is the proxy's address: put an
+// adapter in front of the endpoint that sets it to the client's (see [platform.ForwardedAddr]).
 package core

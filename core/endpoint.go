@@ -20,7 +20,7 @@ import (
 	"github.com/orga-session/orga-session/core/secret"
 )
 
-// Drivers are the parts that differ from one program to the next; a binary links those that it hands in.
+// Drivers are the parts that differ from one program to the next. A binary links only those that it passes.
 type Drivers struct {
 	// Secrets are the secret stores by scheme, beside env: and file:.
 	Secrets secret.Drivers
@@ -28,13 +28,13 @@ type Drivers struct {
 	Limiters ratelimit.Drivers
 	// Verifiers are further methods of ORGA_AUTH by name. oidc, hmac, gateway and anonymous are taken.
 	Verifiers map[string]auth.Verifier
-	// Transport makes every call to Orga and to issuers. nil is a transport of the endpoint's own, which
-	// keeps tenants' addresses to public ones; another must do so by itself.
+	// Transport makes every call to Orga and to issuers. nil is the endpoint's own transport, which
+	// restricts addresses named by tenants to public ones. Any other must do the same.
 	Transport http.RoundTripper
 }
 
-// Endpoint is the credential endpoint: an [http.Handler] for the mint routes and the health checks, which
-// looks at whole paths. It is safe for concurrent use; make one with [New] or [Start].
+// Endpoint is the credential endpoint: an [http.Handler] for the mint routes and the health checks. It
+// matches the whole path of a request, so mount it at /. It is safe for concurrent use; make one with [New] or [Start].
 type Endpoint struct {
 	handler http.Handler
 	router  *router
@@ -45,8 +45,8 @@ type Endpoint struct {
 }
 
 // Start is [New] for a program: it reads the settings from env and makes the endpoint's logger the
-// process's own, so that net/http's log lines are JSON too and quote no upstream. handler makes the log's
-// handler where a platform wants attributes renamed or lines watched; nil is [slog.NewJSONHandler].
+// process's own, so that net/http's log lines are JSON too and quote no upstream. handler makes the log
+// handler, for platforms that rename attributes or count lines; nil is [slog.NewJSONHandler].
 func Start(ctx context.Context, env Env, drivers Drivers, handler func(io.Writer, *slog.HandlerOptions) slog.Handler) *Endpoint {
 	egress.ReadAuthoritiesOnce(env.Lookup)
 	cfg := ConfigFromEnv(env)
@@ -57,10 +57,10 @@ func Start(ctx context.Context, env Env, drivers Drivers, handler func(io.Writer
 
 // New builds an endpoint from settings. It is always usable: faults of the settings are logged, one line
 // each, and returned by [Endpoint.Faults]; an endpoint with faults answers its health checks and refuses
-// every mint (misconfigured). A platform that restarts what fails would only hide the reason.
+// every mint (misconfigured), since a restart loop would hide the reason.
 //
-// New fetches the key, reads the tenants and opens a connection to Orga, all at once and for at most 2 s,
-// so that the first caller waits for none of it; see Config.NoWarmUp.
+// New fetches the key, reads the tenants and opens a connection to Orga concurrently, for at most 2 s, so
+// that the first caller does not wait for them. [Config].NoWarmUp turns that off.
 func New(ctx context.Context, cfg Config, drivers Drivers) *Endpoint {
 	b := newBuilder(ctx, cfg, drivers)
 	e := &Endpoint{cfg: b.cfg, router: b.router()}
@@ -81,20 +81,19 @@ func New(ctx context.Context, cfg Config, drivers Drivers) *Endpoint {
 
 func (e *Endpoint) ServeHTTP(w http.ResponseWriter, r *http.Request) { e.handler.ServeHTTP(w, r) }
 
-// Tenant returns a handler that mints for one tenant, "" for the default one, at whatever path a server
-// mounts it.
+// Tenant returns a handler that mints for one tenant, "" for the default one, at any path.
 func (e *Endpoint) Tenant(name string) http.Handler {
 	return e.mint(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { e.router.serveMint(w, r, name) }))
 }
 
-// Faults joins everything that is wrong with the settings, each by name and without its value; nil when
-// nothing is. A key's file that is missing is among them, and may yet appear: the endpoint mints then.
+// Faults returns all faults of the settings, joined, each with its setting's name and without its value; nil
+// if there are none. A missing key file is one of them; once it appears, the endpoint mints.
 func (e *Endpoint) Faults() error { return e.faults }
 
 // Config returns the settings, with defaults filled in.
 func (e *Endpoint) Config() Config { return e.cfg }
 
-// Close closes idle connections and sends what telemetry holds. Let requests end before.
+// Close closes idle connections and flushes telemetry. Call it once all requests have ended.
 func (e *Endpoint) Close() error {
 	var errs []error
 	for _, f := range e.close {

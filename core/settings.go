@@ -18,12 +18,12 @@ import (
 	"github.com/orga-session/orga-session/core/secret"
 )
 
-// Setting describes one setting: its variable, the member of the tenants' JSON where a tenant may have it
-// of its own, and what it means. [Settings] lists all of them.
+// Setting describes one setting: its environment variable, its member of the tenants' JSON if tenants may
+// set it, and its meaning. [Settings] lists all of them.
 type Setting struct {
 	Variable string // ORGA_… in the environment; "" for a setting of tenants alone
 	Member   string // in the tenants' JSON; "" where tenants have none of their own
-	Default  string // as one would write it; "" for none
+	Default  string // as written in the variable; "" for none
 	Secret   bool   // the value may hold a credential: it must not be printed
 	Meaning  string // one line
 
@@ -32,7 +32,7 @@ type Setting struct {
 	list  bool                                          // an array of strings in JSON, comma-separated in the environment
 }
 
-// Settings lists every setting in the order of docs/settings.md. What the drivers read is among them.
+// Settings lists every setting in the order of docs/settings.md, including those that drivers read.
 func Settings() []Setting { return slices.Clone(settings) }
 
 // settings is the one table of settings: the environment, the tenants' JSON, the names in faults, --help,
@@ -221,8 +221,7 @@ func unknownVariable(name string, env Env) string {
 	return name + " is not a setting"
 }
 
-// Nearest returns the one of known that name was probably meant to be, "" when none is near: for messages
-// about a misspelt name.
+// Nearest returns the known name closest to a misspelt one, "" if none is within four edits.
 func Nearest(name string, known []string) string {
 	nearest, distance := "", 5 // more edits than four make another word
 	for _, candidate := range known {

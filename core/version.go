@@ -7,11 +7,11 @@ import (
 	"runtime/debug"
 )
 
-// Version is the bundle's, as the newest entry of CHANGELOG.md has it.
+// Version is the version of the whole module, that of the newest section in CHANGELOG.md.
 const Version = "0.1.0"
 
-// PrintVersion is for the first line of a program's main: when args, which are os.Args there, ask for
-// --version and nothing else, it writes to w which version this is, and how it was built, and is true.
+// PrintVersion prints the version and the build to w if args ([os.Args]) are just --version, and reports
+// whether it did: then the program should exit.
 func PrintVersion(w io.Writer, args []string) bool {
 	if len(args) != 2 || args[1] != "--version" && args[1] != "-version" {
 		return false

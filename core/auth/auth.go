@@ -8,7 +8,7 @@ import (
 // Principal is a verified caller. It is a value, but its claims may be shared with other requests of the
 // same caller: do not modify them.
 type Principal struct {
-	Subject string // the caller's name at the issuer; "" when the credential names nobody
+	Subject string // the caller's name at the issuer; "" if the credential names nobody
 	Issuer  string // the issuer that vouches for Subject; "" for the platform and for anonymous callers
 
 	// Claims are verified claims by name. Strings, numbers and booleans are as encoding/json decodes them.
@@ -16,23 +16,23 @@ type Principal struct {
 	// [encoding/json.RawMessage].
 	Claims map[string]any
 
-	// PathSigned says that the credential was made for this request's path, and so for the tenant in it:
-	// no tenant claim is needed.
+	// PathSigned reports that the credential covers the request's path, and so its tenant: no tenant claim
+	// is needed.
 	PathSigned bool
 }
 
 // Verifier decides whether a request comes from a caller who may mint. To accept another kind of
 // credential (App Check, Turnstile, a session cookie), implement one and use it in a [Method].
 //
-// Verify returns [ErrNoCredential] when the request has no credential of its kind, a
-// [*problem.Problem] to be answered as it is, and any other error when the credential is invalid (401).
-// The text of an error is logged, never sent; it must not repeat the credential. Verify is called
-// concurrently and should return when the request's context is done.
+// Verify returns [ErrNoCredential] if the request has no credential of its kind, a [*problem.Problem] to
+// choose the answer, and any other error if the credential is invalid (401). The text of an error is logged,
+// never sent, and must not contain the credential. Verify is called concurrently and should return when the
+// request's context is done.
 type Verifier interface {
 	Verify(r *http.Request) (Principal, error)
 }
 
-// VerifierFunc is a function that is a [Verifier].
+// VerifierFunc makes a [Verifier] of a function.
 type VerifierFunc func(r *http.Request) (Principal, error)
 
 // Verify calls f.
@@ -43,12 +43,12 @@ var ErrNoCredential = errors.New("no credential of a kind that is accepted")
 
 // Method is a [Verifier] with a name for the log.
 type Method struct {
-	Name   string // as ORGA_AUTH has it: oidc, hmac, …
+	Name   string // as in ORGA_AUTH: oidc, hmac, …
 	Scheme string // the scheme for WWW-Authenticate, such as Bearer; "" names none
 	Verifier
 }
 
-// Anonymous accepts every request, without a subject: limits count by address.
+// Anonymous accepts every request, without a subject. Limits then count by address.
 func Anonymous() Method {
 	return Method{Name: "anonymous", Verifier: VerifierFunc(func(*http.Request) (Principal, error) { return Principal{}, nil })}
 }

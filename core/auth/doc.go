@@ -1,16 +1,16 @@
-// Package auth decides which callers may mint. A mint costs the owner money, so a request without a valid
-// credential is refused before anything else is spent on it: no call to Orga, no fetch of its key.
+// Package auth authenticates callers. A mint costs money, so a request without a valid credential is refused
+// before the endpoint fetches a key or calls Orga.
 //
-// [Require] is middleware for net/http. It tries one [Method] after another; any that accepts is enough:
+// [Require] is middleware for net/http. It tries each [Method] in turn; one that accepts is enough:
 //
 //	Issuers.OIDC   a token of an OpenID Connect issuer (Auth0, Cognito, Entra, Firebase, Supabase, Clerk, …)
-//	HMAC           a signature by the owner's own backend, made with [SignRequest] and a shared key
-//	Gateway        an identity that the platform in front has verified
+//	HMAC           a signature by your own backend, made with [SignRequest] and a shared key
+//	Gateway        an identity verified by the platform
 //	Anonymous      everybody
 //
-// or a [Verifier] of your own. A [TenantClaim] ties callers to their tenant. Refusals are problems of
-// package problem.
+// or a custom [Verifier]. A [TenantClaim] ties callers to their tenant. Refusals are of type
+// [problem.Problem].
 //
-// Everything here is safe for concurrent use. Times are the wall clock's, because serverless platforms
-// freeze instances, and a monotonic clock with them.
+// Everything here is safe for concurrent use. Times are read from the wall clock, because a monotonic clock
+// stops while a serverless platform freezes the instance.
 package auth

@@ -7,8 +7,8 @@ import (
 )
 
 // Gateway accepts callers verified by the platform in front: an API Gateway authorizer, IAM on a Function
-// URL, IAM on Cloud Run. Adapters read such an identity from the event's own envelope, which no client can
-// write; headers do not count.
+// URL, IAM on Cloud Run. Adapters read the identity from the event's envelope, which no client can write,
+// never from headers.
 func Gateway() Method {
 	return Method{Name: "gateway", Verifier: VerifierFunc(func(r *http.Request) (Principal, error) {
 		id := platform.From(r.Context()).Identity

@@ -31,11 +31,11 @@ var (
 	errHMACKeys  = errors.New("must be one key, or two on a line each; a key is 32 or more of A-Z a-z 0-9 + / = _ -, such as the output of openssl rand -hex 32")
 )
 
-// HMACConfig says where the keys are that callers sign with.
+// HMACConfig configures [HMAC].
 type HMACConfig struct {
 	// Keys returns the key, or two separated by a newline while one replaces the other: see [CheckHMACKeys].
-	// It is called for each request that is well formed and in time, and should cache them itself. An error
-	// that is no [*problem.Problem] is answered as SecretUnavailable.
+	// It is called for each well-formed, timely request, so it should cache. An error that is not a
+	// [*problem.Problem] is answered as SecretUnavailable.
 	Keys func(ctx context.Context) (string, error)
 }
 
@@ -43,8 +43,8 @@ type HMACConfig struct {
 //
 //	Authorization: Orga-HMAC ts=<unix seconds>,sub=<subject>,sig=<hex>
 //
-// with sig = HMAC-SHA256(key, METHOD "\n" PATH "\n" ts "\n" sub), PATH being the escaped path as sent,
-// without the query; see [SignRequest]. The subject may be left out, with its newline: then limits count by
+// with sig = HMAC-SHA256(key, METHOD "\n" PATH "\n" ts "\n" sub), where PATH is the escaped path as sent,
+// without the query; see [SignRequest]. Without a subject, its newline is omitted too, and limits count by
 // address.
 func HMAC(cfg HMACConfig) Method {
 	return Method{Name: "hmac", Scheme: hmacScheme, Verifier: VerifierFunc(func(r *http.Request) (Principal, error) {
@@ -76,9 +76,8 @@ func HMAC(cfg HMACConfig) Method {
 	})}
 }
 
-// CheckHMACKeys reports what is wrong with the text of a secret that holds HMAC keys: it must be one key,
-// or two on a line each while one replaces the other. A key is [A-Za-z0-9+/=_-]{32,}. The error does not
-// repeat the text.
+// CheckHMACKeys validates the text of a secret with HMAC keys: one key, or two on a line each during a
+// rotation. A key is [A-Za-z0-9+/=_-]{32,}. The error does not repeat the text.
 func CheckHMACKeys(text string) error {
 	_, err := hmacKeys(text)
 	return err
@@ -100,9 +99,8 @@ func hmacKeys(text string) ([]string, error) {
 }
 
 // SignRequest signs r for an endpoint with ORGA_AUTH=hmac: it sets the Authorization header, which is valid
-// for five minutes. subject names the user for whom the backend asks, and is what limits and logs go by: an
-// id of [A-Za-z0-9._~:@|+-]{1,128}, or "" for none. The method and the URL of r must not change afterwards.
-// The error names what is wrong with key or subject, without repeating it.
+// for five minutes. subject identifies the user in limits and logs: an id of [A-Za-z0-9._~:@|+-]{1,128}, or ""
+// for none. The method and the URL of r must not change afterwards. The error does not repeat key or subject.
 func SignRequest(r *http.Request, key, subject string) error {
 	if !isHMACKey(key) {
 		return errors.New("hmac: the key must be 32 or more of A-Z a-z 0-9 + / = _ -")

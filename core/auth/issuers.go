@@ -14,13 +14,12 @@ import (
 	"github.com/orga-session/orga-session/core/platform"
 )
 
-// Issuers makes verifiers of OpenID Connect tokens that share what they fetch and remember: the keys of an
-// issuer are fetched once, however many audiences ask for them. The zero Issuers is ready to use. Its fields
-// must not change after the first call of [Issuers.OIDC].
+// Issuers makes verifiers of OpenID Connect tokens. They share the keys of an issuer and the verified tokens.
+// The zero Issuers is ready to use. Its fields must not change after the first call of [Issuers.OIDC].
 type Issuers struct {
-	// Transport fetches discovery documents and keys; nil is a plain one. Redirects are not followed.
+	// Transport fetches discovery documents and keys; nil is a default one. Redirects are not followed.
 	Transport http.RoundTripper
-	// Log gets a line for each fetch that fails, or that finds keys which cannot be used; nil logs nothing.
+	// Log gets a line for each fetch that fails or finds unusable keys; nil logs nothing.
 	Log *slog.Logger
 
 	mu       sync.Mutex
@@ -36,23 +35,22 @@ type OIDCConfig struct {
 	Issuer    string   // its URL, byte for byte as in the iss of its tokens; with a JWKSURL, any text
 	Audiences []string // a token must name one of these in aud (see [Issuers.OIDC] for tokens without one)
 	JWKSURL   string   // the address of its keys; "" discovers it from the issuer
-	Claims    []string // claims for [Principal]; a name that is no claim may be a path, as in [TenantClaim]
+	Claims    []string // claims to keep in [Principal]; names or paths, as in [TenantClaim]
 }
 
 // OIDC accepts callers with a JWT of an issuer, sent as Authorization: Bearer. Every asymmetric algorithm
 // of JWS is accepted: RS, PS and ES with 256, 384 and 512 bits, and EdDSA with Ed25519. The token must
-// expire, be in time by exp and nbf with a leeway of a minute, and name an audience in aud. One without any
-// aud must name it in client_id, as access tokens of Cognito do, or in azp, as session tokens of Clerk do.
-// Tokens that are no proof by themselves are refused: refresh and logout tokens, and those bound to a key
-// of the client's (DPoP, mTLS).
+// have an exp, be valid by exp and nbf with a leeway of a minute, and name one of the audiences in aud. If it
+// has no aud, client_id (access tokens of Cognito) or azp (session tokens of Clerk) must name it. Refresh and
+// logout tokens, and tokens bound to a client's key (DPoP, mTLS), are refused.
 //
-// Nothing is fetched before the first token comes. Keys are fetched anew when a token has an unknown key id
-// or a wrong signature, at most once in 30 s, and beside a token that finds them ten minutes old. A fetch
-// belongs to no caller, and callers share it. A token that comes again is not verified again while the keys
-// are the same; its times are checked each time. While the issuer is unreachable, keys at hand remain valid;
-// a token that needs others is refused with AuthUnavailable.
+// Nothing is fetched before the first token. Keys are refetched for an unknown key id or a wrong signature, at
+// most once in 30 s, and in the background of a request once they are ten minutes old. Callers share a fetch,
+// which outlives each of them. A verified token is remembered while the keys stay the same; only its times are
+// checked again. While the issuer is unreachable, cached keys remain valid, and a token that needs others is
+// refused with AuthUnavailable.
 //
-// The error joins all that is wrong with the configuration, without its values.
+// The error joins all faults of the configuration, without its values.
 func (i *Issuers) OIDC(cfg OIDCConfig) (Method, error) {
 	if err := cfg.check(); err != nil {
 		return Method{}, err

@@ -15,7 +15,7 @@ import (
 	"github.com/orga-session/orga-session/core/problem"
 )
 
-// Options say which callers [Require] lets through. The zero Options let nobody through.
+// Options configure [Require]. The zero Options refuse every request.
 type Options struct {
 	Methods []Method // tried in this order; one that accepts is enough
 
@@ -29,8 +29,8 @@ type TenantClaim struct {
 	// Name is the claim. If no claim has this name, each dot may lead into a nested object: firebase.tenant
 	// is the member tenant of the claim firebase.
 	Name string
-	// Log gets one warning for all callers together whose credential lacks the claim: the name may be
-	// misspelt. nil logs nothing.
+	// Log gets one warning, for the first credential that lacks the claim: its name may be misspelt. nil
+	// logs nothing.
 	Log *slog.Logger
 
 	warned atomic.Bool
@@ -38,9 +38,9 @@ type TenantClaim struct {
 
 var errTenant = errors.New("the tenant claim does not match the route")
 
-// Require lets a request through if one of the methods accepts it, and records the method and a hash of
-// the subject for limits and the log. A credential that is missing or invalid is answered 401, with one
-// body for all reasons.
+// Require passes a request on if one of the methods accepts it, and records the method and a hash of the
+// subject for limits and the log. A missing or invalid credential is answered 401, with the same body for
+// all reasons.
 //
 // With a Claim, that claim must be a string equal to ClaimValue or Tenant. On the default route it must be
 // absent, null or empty. Otherwise the answer is 403.

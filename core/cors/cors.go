@@ -1,6 +1,5 @@
-// Package cors decides which web pages may ask for credentials: exact origins, preflights, and what browsers
-// send across sites on their own account (Sec-Fetch-*). It is not authentication: a program that is not a
-// browser sends whatever Origin it likes, or none.
+// Package cors decides which web pages may mint: by exact origins, preflights and Sec-Fetch-* headers. It is
+// not authentication: a client other than a browser can send any Origin, or none.
 package cors
 
 import (
@@ -33,8 +32,7 @@ var (
 	errCrossSite = errors.New("a browser asks across sites, and not by CORS (Sec-Fetch-Site, Sec-Fetch-Mode)")
 )
 
-// Policy says which web pages may ask for credentials. It is not authentication: a program that is no
-// browser sends whatever Origin it likes, or none. It is immutable and safe for concurrent use; make
+// Policy decides which web pages may mint. It is immutable and safe for concurrent use; make
 // one with [New]. The Vary header that its answers need is set by request.Handler.
 type Policy struct {
 	origins map[string]bool
@@ -42,9 +40,9 @@ type Policy struct {
 }
 
 // New allows the given origins, each written as browsers send it: https://app.example, with a port
-// only where it is not the scheme's own. Pages of the endpoint's own origin need no listing where the client
-// used https (r.TLS, or [platform.Info]) or the host is a loopback name, so none at all is a fine list. The
-// error joins what is wrong with each entry, by its place in the list and without its text.
+// only if it is not the scheme's default. Pages of the endpoint's own origin are always allowed if the client
+// used https (r.TLS, or [platform.Info]) or the host is a loopback name. The error joins the faults of the
+// entries, by position and without their text.
 func New(origins []string) (*Policy, error) {
 	c := &Policy{origins: make(map[string]bool, len(origins))}
 	var faults []error
@@ -60,14 +58,12 @@ func New(origins []string) (*Policy, error) {
 	return c, nil
 }
 
-// None returns a Policy without any origin, whose answers have no CORS headers: for what no page may ask
-// for.
+// None returns a Policy that allows no origin and never sets CORS headers.
 func None() *Policy { return &Policy{none: true} }
 
-// Mint guards a mint. It answers preflights, and refuses (403, nothing minted) a page whose origin is
-// not allowed and whatever a browser sends across sites on its own account: a link, an image, a form.
-// What it lets through can be read by the page that asked, refusals further in included. Requests
-// without an Origin are not its business.
+// Mint guards a mint. It answers preflights and refuses (403) pages of other origins, as well as cross-site
+// requests without CORS, such as links, images and forms. Answers to allowed pages, including refusals by
+// later layers, are readable by them. Requests without an Origin pass.
 func (c *Policy) Mint(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.Method == http.MethodOptions {
@@ -97,8 +93,8 @@ func unlisted(origin []string) error {
 	return fmt.Errorf("%w: %s", errOrigin, origin[0])
 }
 
-// Headers lets a page of an allowed origin read the answer, and refuses nothing: it is for answers
-// that mint nothing.
+// Headers lets pages of allowed origins read the answer, and refuses nothing. It is for answers that mint
+// nothing.
 func (c *Policy) Headers(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		c.decorate(w, r)

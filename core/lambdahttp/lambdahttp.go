@@ -1,43 +1,40 @@
-// Package lambdahttp lets an http.Handler answer what runs on AWS Lambda: API Gateway REST and HTTP
-// APIs, Function URLs, Application Load Balancers, and Netlify Functions.
+// Package lambdahttp serves an [http.Handler] on AWS Lambda: behind API Gateway REST and HTTP APIs, Function
+// URLs and Application Load Balancers, and on Netlify Functions.
 //
-// The handler sees a request as net/http's own server would have made it, with these differences:
+// The handler gets the request that net/http's server would have made, with these differences:
 //
-//   - RemoteAddr is the client's address from a source that the client cannot write, with port 0, as
-//     no platform tells the port. It is empty when the platform tells no address.
-//   - RequestURI is the path as the client sent it and the query; in URL the stage of an API (or
-//     Netlify's own prefix) is gone.
-//   - The context ends with the invocation, and carries an platform.Info.
-//   - The answer leaves in one piece when the handler returns. There is no streaming, and no
-//     Content-Length: whoever sends the body on counts it.
+//   - RemoteAddr is the client's address, from a source that the client cannot write, with port 0. It is
+//     empty if the platform gives no address.
+//   - RequestURI is the path as the client sent it and the query; in URL, the stage of an API (or Netlify's
+//     own prefix) is cut off.
+//   - The context ends with the invocation, and carries a [platform.Info].
+//   - The answer is sent in one piece when the handler returns, without streaming or Content-Length.
 //
-// An event that is no HTTP request (a queue's, an authorizer's, null), or has one header in two spellings
-// with different values, is answered 400, and a panic 500, both with the problem body and the headers of
-// every answer; neither becomes an invocation error, which a client would see as a gateway's bare 502. Both
-// are logged to what slog.Default() is when AWS or Netlify is called.
+// An event that is not an HTTP request (a queue's, an authorizer's, null), or that has one header in two
+// spellings with different values, is answered 400, and a panic 500, with the problem body and the headers of
+// every answer. Neither is an invocation error, which a gateway would turn into a bare 502. Both are logged to
+// the [slog.Default] at the time that AWS or Netlify is called.
 //
-// # Who the platform says is calling
+// # Identity
 //
-// Platform.Identity comes from the envelope that the platform itself writes:
+// The Identity in [platform.Info] comes from the envelope that the platform writes:
 //
 //   - HTTP API: requestContext.authorizer.jwt (its claims), .lambda (an authorizer's context), .iam
 //   - Function URL: requestContext.authorizer.iam
 //   - REST API: requestContext.authorizer with claims or a principalId
 //   - Netlify: the user in the invocation's client context
-//   - ALB: never; its x-amzn-oidc-* headers can be forged by whoever reaches the function past it
+//   - ALB: never; its x-amzn-oidc-* headers can be forged by a client that bypasses it
 //
-// An empty object is no identity, nor is one with nothing but null in it, or an iam that names nobody. All
-// sessions of an IAM role are one caller: the subject is the role, without its session name. The users of a
-// Cognito identity pool, who share a role, are told apart by their identityId; its guests have no identity.
+// An object that is empty or holds only null is no identity. All sessions of an IAM role are one caller: the
+// subject is the role, without its session name. The users of a Cognito identity pool share a role and are
+// distinguished by their identityId; guests of the pool have no identity.
 //
-// Netlify Identity hands a Go function {"identity":…,"user":…}, as base64 JSON under "netlify" in the
-// custom part of the Lambda client context. The user is there only when Netlify has verified the
-// request's bearer token against the site's own Identity instance; with no token, or a bad one, the
-// rest of the client context arrives without it. No header reaches the client context, so it can be
-// trusted as it is. Registration with Identity is open to everybody unless the site's owner closes it:
-// then a verified user is whoever gave an email address. Netlify's command line decodes the token
-// without verifying it, but puts the result into the event, where it is not looked for: there is no
-// identity locally.
+// Netlify Identity passes a Go function {"identity":…,"user":…}, as base64 JSON under "netlify" in the
+// custom part of the Lambda client context. The user is there only if Netlify has verified the
+// request's bearer token against the site's own Identity instance. No header reaches the client context, so it
+// can be trusted. Anybody can register with Identity unless the site's owner closes registration. Netlify's
+// command line does not verify tokens and puts the user into the event instead, which is ignored: locally,
+// there is no identity.
 package lambdahttp
 
 import (
@@ -53,7 +50,7 @@ import (
 )
 
 // AWS serves the events of an API Gateway REST API, an HTTP API (either payload format), a Function
-// URL and an ALB target group, told apart by the event. Behind an ALB, trustedHops of the right-most
+// URL and an ALB target group, and recognizes each by its event. Behind an ALB, trustedHops of the right-most
 // X-Forwarded-For entries are the owner's own proxies. The error of Invoke is always nil.
 func AWS(h http.Handler, trustedHops int) lambda.Handler {
 	return newAdapter(h, func(ctx context.Context, e *event) (*http.Request, encoder, error) {

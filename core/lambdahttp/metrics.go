@@ -14,21 +14,20 @@ import (
 // them there.
 const namespace = "OrgaSession"
 
-// Metrics returns a log handler that makes CloudWatch metrics of the lines that count something, in CloudWatch's
-// embedded metric format: CloudWatch takes them out of the log by itself, so that there is no agent, no
-// call and no waiting. The lines of an invocation get its id, by which Lambda's own START and REPORT lines
-// call it.
+// Metrics returns a log handler that adds CloudWatch metrics to log lines, in the embedded metric format, which
+// CloudWatch reads from the log without an agent or a call. It also adds the invocation's id, as in Lambda's
+// own START and REPORT lines.
 //
-// It counts at any log level: a line that next drops is logged as its metrics alone.
+// It counts at any log level: a line below next's level is logged as its metrics alone.
 //
 //	requests                        function, code   one a request, health checks aside
-//	total_ms token_ms ice_ms        function         where the time of a request went
+//	total_ms token_ms ice_ms        function         duration of a request and its parts
 //	cold_starts                     function         requests that were an instance's first
 //	secret_fetch_failed             function         refreshes of a secret that failed
-//	secret_fetch_failed_permanently function         those of them that will fail until somebody acts
-//	secret_rotated                  function         refreshes that brought a new one
-//	short_lived_tokens              function         tokens that were about to expire when they arrived
-//	rate_limit_fallback             function         requests that an instance counted alone, as the shared store is down
+//	secret_fetch_failed_permanently function         those that will fail until somebody acts
+//	secret_rotated                  function         refreshes that found a new secret
+//	short_lived_tokens              function         tokens about to expire when they arrived
+//	rate_limit_fallback             function         requests counted by one instance alone, while the shared store is down
 //	tenant_budget_low               function         tenants that have used 80 percent of their budget
 func Metrics(next slog.Handler) slog.Handler { return metrics{next, lambdacontext.FunctionName} }
 

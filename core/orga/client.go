@@ -26,8 +26,8 @@ const (
 	defaultTimeout = 10 * time.Second
 )
 
-// Client calls the Orga API with one permanent API key. Make it with [NewClient]. It is safe for
-// concurrent use, and prints without its key.
+// Client calls the Orga API with one permanent API key. Make one with [NewClient]. It is safe for concurrent
+// use, and printing it does not show the key.
 type Client struct {
 	// Closures, because fmt prints the fields of a struct but not what a function holds.
 	settings func() *settings
@@ -46,7 +46,7 @@ type settings struct {
 	latest    atomic.Pointer[Client]
 }
 
-// Option changes a client that [NewClient] makes.
+// Option configures a client in [NewClient].
 type Option func(*settings)
 
 // WithBaseURL sends the calls to another address than [DefaultBaseURL]: scheme, host and path of an http
@@ -68,9 +68,8 @@ func WithTransport(transport http.RoundTripper) Option {
 // WithLogger logs one line per call, at [slog.LevelDebug]. No line contains a key, a token or a credential.
 func WithLogger(log *slog.Logger) Option { return func(s *settings) { s.log = log } }
 
-// NewClient makes a client that mints with the permanent API key. Making it sends nothing: an empty or
-// unusable key is reported by the first mint, as [ErrConfig]. Pass "" if each call has its own key (see
-// [Client.WithKey]).
+// NewClient returns a client that mints with the permanent API key. It sends nothing: an empty or unusable key
+// is reported by the first mint, as [ErrConfig]. Pass "" if each call has its own key (see [Client.WithKey]).
 func NewClient(key string, opts ...Option) *Client {
 	s := &settings{base: DefaultBaseURL, transport: http.DefaultTransport}
 	for _, set := range opts {
@@ -104,8 +103,8 @@ func NewClient(key string, opts ...Option) *Client {
 	return s.client(key)
 }
 
-// WithKey returns a client that differs in the key alone, for a key that changes while a program runs.
-// Call it for each request: the client of the latest key is kept.
+// WithKey returns a client that differs only in its key, for a key that changes while a program runs. Call it
+// for each request: the client of the latest key is cached.
 func (c *Client) WithKey(key string) *Client {
 	if latest := c.settings().latest.Load(); latest.key().text == key {
 		return latest
@@ -120,8 +119,8 @@ func (s *settings) client(key string) *Client {
 	return c
 }
 
-// SessionConfig mints a token and fetches its ICE servers: what an Orga client needs to open one
-// session. The error is an [*Error]; half an answer is never returned.
+// SessionConfig mints a token and fetches its ICE servers: what an Orga client needs to open one session. The
+// error is an [*Error]; a partial config is never returned.
 func (c *Client) SessionConfig(ctx context.Context) (SessionConfig, error) {
 	token, err := c.MintToken(ctx)
 	if err != nil {
@@ -134,8 +133,8 @@ func (c *Client) SessionConfig(ctx context.Context) (SessionConfig, error) {
 	return SessionConfig{Token: token, ICEServers: servers}, nil
 }
 
-// MintToken exchanges the API key for a token (POST /v1/realtime/client-secrets). Every call may cost the
-// owner of the key a token, including one whose answer is lost. The error is an [*Error].
+// MintToken exchanges the API key for a token (POST /v1/realtime/client-secrets). Every call may be
+// billed as a token, even if its answer is lost. The error is an [*Error].
 func (c *Client) MintToken(ctx context.Context) (token EphemeralToken, err error) {
 	key := c.key()
 	switch {
@@ -155,8 +154,8 @@ func (c *Client) MintToken(ctx context.Context) (token EphemeralToken, err error
 	return token, nil
 }
 
-// ICEServers fetches the STUN and TURN servers that go with a token (GET /v1/realtime/ice-config). An
-// empty list is an answer; a missing one is an error. The error is an [*Error].
+// ICEServers fetches the STUN and TURN servers for a token (GET /v1/realtime/ice-config). An empty list is
+// valid; a missing one is an error. The error is an [*Error].
 func (c *Client) ICEServers(ctx context.Context, token EphemeralToken) (servers []ICEServer, err error) {
 	if !headerSafe(token.Reveal()) {
 		return nil, &Error{Call: CallICE, Kind: ErrConfig, detail: "the token is empty, or contains a character that a header cannot have"}

@@ -1,6 +1,6 @@
 // Package orga is a Go SDK for the backend half of an Orga AI real-time session. It mints a short-lived
 // token with your permanent API key and fetches the ICE servers that go with it: what Orga's browser and
-// mobile SDKs need to open a call. It needs nothing but the standard library.
+// mobile SDKs need to open a call. It has no dependencies outside the standard library.
 //
 //	client := orga.NewClient(os.Getenv("ORGA_API_KEY"))
 //	config, err := client.SessionConfig(ctx)
@@ -28,19 +28,19 @@
 //
 // # Secrets
 //
-// Keys, tokens and TURN credentials never show in a print, a log line or an error. An answer that contains
-// the permanent key, as it is, in hex or in base64, is an error ([ErrMalformed]): the answer would go to a
-// client.
+// Keys, tokens and TURN credentials never appear in printed values, log lines or errors. An answer that
+// contains the permanent key, as it is, in hex or in base64, is an error ([ErrMalformed]), because answers go
+// to clients.
 //
 // # Wire format
 //
-// All forms in which Orga has documented or sent an answer are accepted: ephemeral_token or ephemeralToken;
+// All documented and observed forms of answers are accepted: ephemeral_token or ephemeralToken;
 // an expiry as ISO time, Unix seconds, seconds to live, or only inside the token; iceServers, ice_servers,
 // a bare list or a bare server.
 //
 // # Tests
 //
-// Package orgatest has an Orga API for your tests. [NewEphemeralToken] and [SessionConfig.UnmarshalJSON]
+// Package orgatest is a fake Orga API for your tests. [NewEphemeralToken] and [SessionConfig.UnmarshalJSON]
 // make the values that this package returns.
 //
 // For an endpoint with authentication, rate limits, key rotation and retries, use package core, which is

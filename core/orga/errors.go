@@ -14,7 +14,7 @@ import (
 	"time"
 )
 
-// Call is one of the API's calls.
+// Call names a call of the API.
 type Call string
 
 // The calls that a [Client] makes.
@@ -36,14 +36,14 @@ var (
 	ErrConfig         = errors.New("client misconfigured")          // nothing was sent: the key, the token or the base URL is unusable
 )
 
-// Error is a call that failed. Its text is for a log: it has the call, the status and Orga's own code, and
-// never a word of the answer's body, a key or a token.
+// Error is a failed call. Its text is safe to log: it has the call, the status and Orga's own code, but nothing
+// else of the answer's body, and never a key or a token.
 type Error struct {
 	Call       Call
 	Status     int           // of the answer; 0 if there was none
 	Kind       error         // one of the kinds above, or [context.Canceled]
 	Code       string        // Orga's own error code or type; "" if it gave none that is safe to print
-	RetryAfter time.Duration // what the answer's Retry-After asks for, from 1 s to 24 h; 0 if it says nothing usable
+	RetryAfter time.Duration // from the answer's Retry-After, 1 s to 24 h; 0 if there is no usable one
 	RequestID  string        // Orga's own id of the call (X-Request-Id), for its support; "" if it gave none that is safe to print
 	detail     string        // in our own words
 	cause      error         // of a failed connection: see describe

@@ -10,9 +10,9 @@ import (
 )
 
 // ICEServer is a STUN or TURN server, kept as the JSON that Orga sent, because urls may be a string or a
-// list and a server may have members that this package does not know. A member that is null is left out,
-// as is a username or credential of "": a browser rejects both on a turn: entry. Marshaled it is that
-// JSON; printed or logged it is "[redacted]".
+// list and a server may have members that this package does not know. Members that are
+// null are left out, as are empty usernames and credentials, which browsers reject. It marshals to that JSON;
+// printed or logged, it is "[redacted]".
 //
 // In a test, unmarshal one:
 //
@@ -22,7 +22,7 @@ type ICEServer struct{ raw func() []byte }
 
 var errEmptyServer = errors.New("orga: the ICEServer is empty")
 
-// MarshalJSON is the entry as a browser's RTCPeerConnection takes it, with its credential.
+// MarshalJSON returns the entry as a browser's RTCPeerConnection expects it, with its credential.
 func (s ICEServer) MarshalJSON() ([]byte, error) {
 	if s.raw == nil {
 		return nil, errEmptyServer
@@ -41,7 +41,7 @@ func (s *ICEServer) UnmarshalJSON(data []byte) error {
 	return nil
 }
 
-// URLs are the addresses of the server, whether Orga sent a string or a list.
+// URLs returns the addresses of the server, whether Orga sent a string or a list.
 func (s ICEServer) URLs() (urls []string) {
 	value := s.member("urls")
 	if one := text(value); one != "" {
@@ -53,7 +53,7 @@ func (s ICEServer) URLs() (urls []string) {
 	return urls
 }
 
-// Credential is what a TURN server asks for; a STUN server has neither.
+// Credential returns the username and credential of a TURN server; both are "" for a STUN server.
 func (s ICEServer) Credential() (username, credential string) {
 	return text(s.member("username")), text(s.member("credential"))
 }

@@ -10,8 +10,8 @@ import (
 	"time"
 )
 
-// SessionConfig is what an Orga client needs to open one session. Marshaled it is the answer that Orga's
-// browser and mobile SDKs expect of a backend; printed or logged it is "[redacted]".
+// SessionConfig is what an Orga client needs to open one session. It marshals to the answer that Orga's browser
+// and mobile SDKs expect from a backend; printed or logged, it is "[redacted]".
 type SessionConfig struct {
 	Token      EphemeralToken
 	ICEServers []ICEServer
@@ -51,11 +51,11 @@ func (c SessionConfig) AppendJSON(b []byte) ([]byte, error) {
 	return append(b, '}'), nil
 }
 
-// MarshalJSON is [SessionConfig.AppendJSON] for encoding/json.
+// MarshalJSON calls [SessionConfig.AppendJSON].
 func (c SessionConfig) MarshalJSON() ([]byte, error) { return c.AppendJSON(nil) }
 
-// UnmarshalJSON reads what AppendJSON writes: the answer of a backend, in a Go client or a test. An answer
-// without a token or without a list of ICE servers, such as an error, is an error.
+// UnmarshalJSON reads a backend's answer, as AppendJSON writes it, in a Go client or a test. An answer without
+// a token or a list of ICE servers, such as a problem, is an error.
 func (c *SessionConfig) UnmarshalJSON(data []byte) error {
 	answer, _ := document(bytes.Clone(data))
 	var token string

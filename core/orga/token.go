@@ -11,8 +11,8 @@ import (
 	"time"
 )
 
-// EphemeralToken is a short-lived credential for one session. Printed or logged it is "[redacted]";
-// [EphemeralToken.Reveal] is what goes to the client. The zero EphemeralToken is empty.
+// EphemeralToken is a short-lived credential for one session. Printed or logged, it is "[redacted]";
+// [EphemeralToken.Reveal] returns it for the client. The zero EphemeralToken is empty.
 type EphemeralToken struct {
 	// ExpiresAt is when the token expires, in UTC; zero if Orga did not say.
 	ExpiresAt time.Time
@@ -21,13 +21,12 @@ type EphemeralToken struct {
 	reveal    func() string // a closure, because fmt prints the fields of a struct but not what a function holds
 }
 
-// NewEphemeralToken makes a token of its text, for a test or for a token that was kept by other means.
-// The zero expiresAt stands for an unknown expiry.
+// NewEphemeralToken makes a token from its text, for tests. The zero expiresAt means an unknown expiry.
 func NewEphemeralToken(token string, expiresAt time.Time) EphemeralToken {
 	return EphemeralToken{ExpiresAt: expiresAt, reveal: func() string { return token }}
 }
 
-// Reveal is the token itself.
+// Reveal returns the token itself.
 func (t EphemeralToken) Reveal() string {
 	if t.reveal == nil {
 		return ""

@@ -6,10 +6,10 @@ import (
 	"strings"
 )
 
-// ForwardedAddr is the client's address where the platform appends it to X-Forwarded-For (Google
-// Cloud, ALB): the right-most entry, after hops entries that the owner's own proxies appended have
-// been skipped. Everything to the left of it was written by the client and is never looked at. With
-// fewer entries than that, it is the left-most; with none, or one that is no address, the zero Addr.
+// ForwardedAddr returns the client's address on platforms that append it to X-Forwarded-For (Google Cloud,
+// ALB): the right-most entry after skipping hops entries, which the owner's own proxies appended. Entries
+// further left may be forged and are ignored. With fewer entries, it is the left-most; with none, or one
+// that is not an address, the zero Addr.
 func ForwardedAddr(h http.Header, hops int) netip.Addr {
 	entries := strings.Split(strings.Join(h.Values("X-Forwarded-For"), ","), ",")
 	return ParseAddr(strings.TrimSpace(entries[max(0, len(entries)-1-max(0, hops))]))
@@ -22,8 +22,8 @@ func ForwardedHTTPS(h http.Header) bool {
 	return len(proto) == 1 && proto[0] == "https"
 }
 
-// ParseAddr reads an address with or without a port; the zero Addr when it is neither. An
-// IPv4-mapped IPv6 address (::ffff:1.2.3.4) comes out as IPv4, and a zone is dropped.
+// ParseAddr parses an address with or without a port; it returns the zero Addr if s is neither. An
+// IPv4-mapped IPv6 address (::ffff:1.2.3.4) becomes IPv4, and a zone is dropped.
 func ParseAddr(s string) netip.Addr {
 	addr, err := netip.ParseAddr(s)
 	if err != nil {

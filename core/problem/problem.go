@@ -1,7 +1,7 @@
 // Package problem describes a refusal as data: a code with its status and its public detail, and a
-// private cause for the log. It writes no answer; the endpoint makes one of it (RFC 9457).
+// private cause for the log. The endpoint turns it into an answer (RFC 9457).
 //
-// A Verifier, Source or Limiter of your own returns a [Problem] to choose how it is answered.
+// A custom Verifier, Source or Limiter returns a [Problem] to choose its answer.
 package problem
 
 import (
@@ -10,8 +10,8 @@ import (
 	"time"
 )
 
-// Code names what went wrong, for clients and for whoever reads the log. The codes and their statuses
-// are part of the endpoint's contract.
+// Code identifies an error for clients and in the log. The codes and their statuses are part of the
+// endpoint's contract.
 type Code string
 
 // The codes of the contract (docs/contract.md, section 3).
@@ -70,13 +70,13 @@ var codes = map[Code]struct {
 type Problem struct {
 	Code       Code
 	HTTPStatus int           // replaces the code's own; 0 keeps that
-	Permanent  bool          // the same request will fail again, whatever the code says
+	Permanent  bool          // the same request will fail again; overrides the code
 	RetryAfter time.Duration // sent as Retry-After in whole seconds, rounded up; 0 sends none
 	Header     http.Header   // further headers of the answer; may be nil
 	Cause      error         // logged, never sent; may be nil
 }
 
-// New makes a Problem of a code and its private cause, which may be nil.
+// New returns a Problem with a code and its private cause, which may be nil.
 func New(code Code, cause error) *Problem { return &Problem{Code: code, Cause: cause} }
 
 func (p *Problem) Error() string {
@@ -88,7 +88,7 @@ func (p *Problem) Error() string {
 
 func (p *Problem) Unwrap() error { return p.Cause }
 
-// Status is the HTTP status of the answer.
+// Status returns the HTTP status of the answer.
 func (p *Problem) Status() int {
 	if p.HTTPStatus != 0 {
 		return p.HTTPStatus
@@ -99,7 +99,7 @@ func (p *Problem) Status() int {
 // Retryable reports whether the same request may succeed later.
 func (p *Problem) Retryable() bool { return codes[p.Code].retryable && !p.Permanent }
 
-// Detail is the sentence that a client reads: the delay where there is one, else what the code says.
+// Detail returns the public sentence for clients: the delay if there is one, else the text of the code.
 func (p *Problem) Detail() string {
 	switch seconds := p.RetrySeconds(); seconds {
 	case 0:
@@ -111,7 +111,7 @@ func (p *Problem) Detail() string {
 	}
 }
 
-// RetrySeconds is RetryAfter in whole seconds, rounded up; 0 when there is none.
+// RetrySeconds returns RetryAfter in whole seconds, rounded up; 0 if there is none.
 func (p *Problem) RetrySeconds() int64 {
 	return int64((max(0, p.RetryAfter) + time.Second - 1) / time.Second)
 }

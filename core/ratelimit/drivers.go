@@ -8,16 +8,15 @@ import (
 	"strings"
 )
 
-// Driver opens the store that a setting such as redis://host names. It connects to nothing yet. Its error repeats
-// nothing of the setting, which may hold a password.
+// Driver opens the store that a setting names, such as redis://host, without connecting to it. Its error must
+// not repeat the setting, which may hold a password.
 type Driver func(setting string) (Limiter, error)
 
-// Drivers are the stores that a program links, by scheme: what stands before the first colon of a setting. The
-// store memory is always there.
+// Drivers are the stores that a program links, by scheme: the part of a setting before its first colon. The
+// store memory needs no driver.
 type Drivers map[string]Driver
 
-// Open opens the store that a setting names, and makes a [Store] of it; "" is memory. Its error is a fault of the
-// setting.
+// Open opens the store that a setting names, as a [Store]; "" is memory. Its error is a fault of the setting.
 func (d Drivers) Open(setting string, o StoreOptions) (*Store, error) {
 	if setting == "" || setting == "memory" {
 		return NewStore(nil, o), nil

@@ -15,14 +15,14 @@ const (
 	evictionSample = 16
 )
 
-// Memory is a [Limiter] in the memory of this instance: exact for itself, blind to other instances. It is safe
-// for concurrent use; make one with [NewMemory].
+// Memory is a [Limiter] in the memory of this instance. It is exact, but does not see the requests of other
+// instances. It is safe for concurrent use; make one with [NewMemory].
 //
-// It uses the wall clock, since a monotonic one stands still in a frozen instance; a clock that is set back
-// costs a caller one period at most.
+// It uses the wall clock, since a monotonic clock stops in a frozen instance. A clock that is set back costs a
+// caller one period at most.
 //
-// Its table is bounded. A full one evicts an entry for each new one: of a few at random, the one that has used
-// the least of its quota. A limited caller therefore stays limited, however many new callers come along.
+// Its size is bounded. When it is full, each new entry evicts the least used of a few random ones, so that a
+// limited caller stays limited no matter how many new callers arrive.
 type Memory struct {
 	seed maphash.Seed // keeps callers from choosing keys that collide
 

@@ -22,21 +22,21 @@ type Options struct {
 	Limiter Limiter
 	Tenant  string // "" for the default tenant
 	Caller  Quotas // the windows of each caller; empty and [Off] are no limit
-	Budget  Quotas // what all callers of the tenant may use together; the same
+	Budget  Quotas // what all callers of the tenant may use together; empty and [Off] are no limit
 	Log     *slog.Logger
 }
 
-// MsgBudget is the log message when 80 percent of a tenant's budget are used: once, until less than 70 are.
+// MsgBudget is the log message when a tenant has used 80 percent of its budget. It is logged again only after
+// the use fell below 70 percent.
 const MsgBudget = "tenant budget at 80 percent"
 
-// Middleware lets a request through when its caller's quotas and its tenant's budget all have room for it, and
-// answers 429 otherwise; a refused request uses up none of them. A request that the limiter cannot count is
-// answered 503.
+// Middleware passes a request on if its caller's quotas and its tenant's budget all have room for it, and
+// answers 429 otherwise. A refused request is not counted. If the limiter fails, the answer is 503.
 //
-// A caller is the subject that was verified, else the address in RemoteAddr, where the /64 of an IPv6 address
-// is one caller: it is what one household has. Callers with unknown addresses are one caller together.
+// A caller is the verified subject, else the address in RemoteAddr. A /64 of IPv6 addresses, which is what one
+// household has, is one caller, and so are all clients with unknown addresses.
 //
-// Every answer names the policies and what is left in RateLimit-Policy and RateLimit
+// Every answer has the policies and what is left of them in RateLimit-Policy and RateLimit
 // (draft-ietf-httpapi-ratelimit-headers-10).
 func Middleware(o Options) func(http.Handler) http.Handler {
 	policies := newPolicies(o)

@@ -9,8 +9,7 @@ import (
 	"github.com/orga-session/orga-session/core/ratelimit/internal/gcra"
 )
 
-// Quota is how many requests are allowed in a period. All N may be used at once; each comes back after its
-// share of the period.
+// Quota allows N requests in a period. All N may be used at once; one becomes available again every Per/N.
 type Quota struct {
 	N   int
 	Per time.Duration
@@ -20,17 +19,17 @@ func (q Quota) String() string { return strconv.Itoa(q.N) + "/" + q.Per.String()
 
 func (q Quota) rate() gcra.Rate { return gcra.New(q.N, q.Per) }
 
-// Quotas are windows of which each must have room for a request, as 30/1m,500/24h. Empty ones are not set;
-// [Off] is no limit.
+// Quotas are windows that must all have room for a request, such as 30/1m,500/24h. Empty means not set; [Off]
+// means no limit.
 type Quotas []Quota
 
-// Off is no limit.
+// Off means no limit.
 var Off = Quotas{{}}
 
 // maxPeriod is the longest Per.
 const maxPeriod = 366 * 24 * time.Hour
 
-// ParseQuotas reads "30/1m", "30/1m,500/24h" or "off". Its error does not repeat s.
+// ParseQuotas parses "30/1m", "30/1m,500/24h" or "off". Its error does not repeat s.
 func ParseQuotas(s string) (Quotas, error) {
 	if s == "off" {
 		return Off, nil

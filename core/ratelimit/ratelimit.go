@@ -1,6 +1,6 @@
-// Package ratelimit decides how often callers may ask for credentials. [Middleware] counts each request against
-// the quotas of its caller and the budget of its tenant, in a [Limiter]: [Memory] counts for one instance, a
-// store that a [Drivers] opens counts for all of them.
+// Package ratelimit limits how often callers may mint. [Middleware] counts each request against the quotas of
+// its caller and the budget of its tenant, in a [Limiter]: [Memory] counts for one instance, a store opened by
+// [Drivers.Open] for all instances.
 package ratelimit
 
 import (
@@ -16,20 +16,20 @@ type Bucket struct {
 	Quota Quota
 }
 
-// Decision is what a Limiter says of one bucket.
+// Decision is the decision of a [Limiter] about one bucket.
 type Decision struct {
 	Allowed   bool          // the bucket had room for the request
-	Remaining int           // how many more it has room for now; -1 when it was not asked, as another had refused
+	Remaining int           // how many more requests it has room for now; -1 if it was not asked, since another bucket refused
 	Retry     time.Duration // until it has room for the next; 0 when this one was allowed
-	Reset     time.Duration // until the whole quota is there again
+	Reset     time.Duration // until the whole quota is available again
 }
 
-// Limiter counts requests. Allow decides one request in all of its buckets, and answers with a Decision for each:
-// when every one has room, the request is counted in all of them, else in none. The buckets of one call have
-// one tenant; those of one caller stand together, before the tenant's.
+// Limiter counts requests. Allow decides one request against all of its buckets and returns a [Decision] for
+// each: if all have room, the request is counted in all of them, else in none. The buckets of a call belong to
+// one tenant; the caller's come first, then the tenant's.
 //
-// Allow is called by many requests at once, and answers or fails when ctx ends. A Limiter of your own may
-// also have the methods Ping(context.Context) error, which opens a connection ahead, and Close() error.
+// Allow is called concurrently and must return when ctx ends. A Limiter may also have the methods
+// Ping(context.Context) error, which opens a connection ahead of the first request, and Close() error.
 type Limiter interface {
 	Allow(ctx context.Context, buckets []Bucket) ([]Decision, error)
 }

@@ -31,15 +31,15 @@ type StoreOptions struct {
 	Log    *slog.Logger // nil discards
 }
 
-// Store is a [Limiter] around one that instances share. It bounds how long a decision takes, remembers refusals,
-// and falls back on a [Memory] while the shared limiter is down:
+// Store is a [Limiter] around one that instances share. It bounds the time of a decision, remembers refusals and
+// falls back to a [Memory] while the shared limiter is down:
 //
-//   - A decision takes 100 ms at most.
-//   - A bucket that refused is not asked again until the time that it named, so that whoever goes on asking costs
-//     nothing.
-//   - In an outage the instance counts alone, from zero. The shared limiter is left alone for 1, 2, 4 … 10 s after
-//     a failure, so that one request pays for finding out; one request at a time tries again. A Store that is
-//     strict fails instead, and every request tries. An outage is logged once, and so is its end.
+//   - A decision takes at most 100 ms.
+//   - A bucket that refused is not asked again before the time it named, so that retries of a limited caller
+//     cause no calls.
+//   - In an outage, the instance counts alone, from zero. One request at a time tries the shared limiter again,
+//     after 1, 2, 4 … 10 s. A strict Store fails instead, and every request tries. The start and the end of an
+//     outage are logged once each.
 //
 // A Store is safe for concurrent use. Make one with [NewStore] or [Drivers.Open].
 type Store struct {
@@ -55,7 +55,7 @@ type Store struct {
 	triedAt  time.Time
 }
 
-// NewStore makes a Store around shared; nil makes one that counts in the memory of the instance.
+// NewStore makes a Store around shared. If shared is nil, it counts in the memory of the instance.
 func NewStore(shared Limiter, o StoreOptions) *Store {
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
@@ -63,7 +63,7 @@ func NewStore(shared Limiter, o StoreOptions) *Store {
 	return &Store{shared: shared, strict: o.Strict, log: o.Log, refused: newRefusals(), own: NewMemory()}
 }
 
-// Ping opens a connection to the shared limiter ahead of the first request, where it has one.
+// Ping opens a connection to the shared limiter ahead of the first request, if the limiter has a Ping method.
 func (s *Store) Ping(ctx context.Context) error {
 	if p, ok := s.shared.(interface{ Ping(context.Context) error }); ok {
 		return p.Ping(ctx)
@@ -79,7 +79,7 @@ func (s *Store) Close() error {
 	return nil
 }
 
-// Allow implements [Limiter]. Only a Store that is strict fails.
+// Allow implements [Limiter]. Only a strict Store fails.
 func (s *Store) Allow(ctx context.Context, buckets []Bucket) ([]Decision, error) {
 	if s.shared == nil {
 		return s.own.Allow(ctx, buckets)

@@ -28,20 +28,19 @@ const (
 	readyInterval = 10 * time.Second // between fetches that a readiness check may cause
 )
 
-// Cache is a [Source] that remembers the secret of another. Its promises:
+// Cache is a [Source] that caches the secret of another:
 //
 //   - A fresh secret costs no lock and no allocation.
-//   - However many callers ask, one fetch is under way. It belongs to none of them: each may leave, and
-//     the fetch goes on for at most 2 s, even where the Source ignores its context.
+//   - At most one fetch is in flight. It is independent of the callers that wait for it, and ends after 2 s,
+//     even if the Source ignores its context.
 //   - Past the TTL (±20 %, so that instances do not refresh in step) one caller refreshes, waiting for at
-//     most a third of its remaining time; all others get the stale value at once.
+//     most a third of its remaining time; all others get the stale value immediately.
 //   - While the store is down, or its secret is unusable, the stale value is served for 24 h more, and the
-//     store is asked again after 1, 2, 4 … 60 s. Once the store refuses for good ([ErrPermanent]), the
-//     value is served until two TTLs after the last good fetch. With no value at hand, a failure is
-//     remembered for 1 s.
-//   - Time is the wall clock's: a monotonic clock stands still in a frozen instance. A wall clock that was
-//     set back causes one refresh; if that fails, the value counts as one TTL old.
-//   - It refreshes within requests only, never in a background goroutine, which a frozen instance stalls.
+//     store is asked again after 1, 2, 4 … 60 s. After an [ErrPermanent], the value is served until two TTLs
+//     after the last successful fetch. With no cached value, a failure is remembered for 1 s.
+//   - It uses the wall clock, since a monotonic clock stops in a frozen instance. A clock that is set back
+//     causes one refresh; if that fails, the value counts as one TTL old.
+//   - It refreshes only within calls, never in the background, where a frozen instance would stall it.
 //
 // It is safe for concurrent use; make one with [NewCache].
 type Cache struct {
@@ -80,14 +79,14 @@ type fetch struct {
 
 // CacheOptions are the options of a [Cache]. The zero value is usable.
 type CacheOptions struct {
-	// Name stands for the secret in errors and log lines, such as "awssm:orga-key". It must not be secret.
+	// Name identifies the secret in errors and log lines, such as "awssm:orga-key". It must not be secret.
 	Name string
 	// TTL is how long a fetched secret is fresh; 0 or less is DefaultTTL.
 	TTL time.Duration
-	// Log receives what happens to the secret; nil discards it.
+	// Log receives rotations and failed fetches; nil discards them.
 	Log *slog.Logger
-	// OnChange, if set, is called with each version that differs from the cached one, the first one too,
-	// before callers get it. It must not call the Cache.
+	// OnChange, if set, is called with each new version, including the first, before callers get it. It must
+	// not call the Cache.
 	OnChange func(Secret)
 }
 
@@ -104,11 +103,11 @@ func NewCache(src Source, opts CacheOptions) *Cache {
 	return c
 }
 
-// Fetch is Get; it makes a Cache a [Source].
+// Fetch calls [Cache.Get]; it makes a Cache a [Source].
 func (c *Cache) Fetch(ctx context.Context) (Secret, error) { return c.Get(ctx) }
 
-// Get returns the secret, from the store only if the cached one is missing or past its TTL. The error is
-// that of ctx, or a [*FetchError] where no usable value is cached.
+// Get returns the secret. It asks the store only if no secret is cached or the cached one is past its TTL. The
+// error is that of ctx, or a [*FetchError] if no usable value is cached.
 func (c *Cache) Get(ctx context.Context) (Secret, error) {
 	if e := c.current.Load(); e.fresh(c.now()) {
 		return e.secret, nil
@@ -180,9 +179,9 @@ func (c *Cache) stale() (Secret, bool) {
 	return c.current.Load().secret, true
 }
 
-// Refresh is for a secret that its user refused; bad is the version that failed. It fetches anew, at most
-// once in 30 s however many callers ask, and returns the cached secret to all others. If the Version is
-// still bad, the store has nothing newer. The error is that of ctx, or what the Source returned; with no
+// Refresh replaces a secret that was rejected when used; bad is the rejected version. It asks the store at
+// most once in 30 s, and returns the cached secret otherwise. If the result's Version is still bad, the store
+// has nothing newer. The error is that of ctx, or what the Source returned; with no
 // usable value cached, Refresh is Get.
 func (c *Cache) Refresh(ctx context.Context, bad Version) (Secret, error) {
 	for {
@@ -212,8 +211,8 @@ func (c *Cache) Refresh(ctx context.Context, bad Version) (Secret, error) {
 	}
 }
 
-// Ready returns nil if a usable secret is cached. If not, it is Get, but asks the store at most every
-// 10 s: a health checker must not become a load on it.
+// Ready returns nil if a usable secret is cached. Otherwise it is [Cache.Get], except that it asks the store
+// at most every 10 s, so that health checks do not load it.
 func (c *Cache) Ready(ctx context.Context) error {
 	c.mu.Lock()
 	now := c.now()

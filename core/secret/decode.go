@@ -9,14 +9,14 @@ import (
 	"github.com/orga-session/orga-session/core/internal/strictjson"
 )
 
-// Decoder turns the text that a store holds into the text that is used, such as [DecodeKey]. Its errors
-// wrap [ErrMalformed] and repeat nothing of the text. It must be safe for concurrent use.
+// Decoder validates and normalizes the text of a secret, as [DecodeKey] does. Its errors wrap [ErrMalformed]
+// and do not repeat the text. It must be safe for concurrent use.
 type Decoder func(text string) (string, error)
 
 const byteOrderMark = "\ufeff"
 
 // DecodeKey is the [Decoder] of an API key: one line of printable ASCII without spaces, at most 4 KiB.
-// White space around it and a byte order mark, which editors and `echo` leave behind, are trimmed.
+// Surrounding white space and a byte order mark are trimmed.
 func DecodeKey(text string) (string, error) {
 	key := trim(text)
 	switch {
@@ -35,8 +35,8 @@ func DecodeKey(text string) (string, error) {
 	return key, nil
 }
 
-// DecodeText is the [Decoder] of a document: any text that is not empty. White space around it and a
-// byte order mark are trimmed.
+// DecodeText is the [Decoder] of a document: any text that is not empty. Surrounding white space and a byte
+// order mark are trimmed.
 func DecodeText(text string) (string, error) {
 	if text = trim(text); text == "" {
 		return "", fmt.Errorf("%w: it is empty", ErrMalformed)

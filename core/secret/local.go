@@ -88,8 +88,8 @@ func fileError(err error) error {
 // version.
 var fingerprintKey = []byte(rand.Text())
 
-// Fingerprint is the Version of a content whose store has no versions. It is of use within this process
-// only.
+// Fingerprint returns a [Version] for content from a store without versions. It is meaningful only within
+// this process.
 func Fingerprint(content string) Version {
 	mac := hmac.New(sha256.New, fingerprintKey)
 	mac.Write([]byte(content))

@@ -17,8 +17,8 @@ type Ref struct {
 // keyPrefix is what Orga's permanent keys begin with.
 const keyPrefix = "sk_orga_ai_"
 
-// ParseRef reads a source setting. Its errors do not repeat the text: a key pasted where a source
-// belongs is a common mistake, and refused even where it could be a name.
+// ParseRef parses a source setting. Its errors do not repeat the text, since pasting a key in place of a
+// source is a common mistake; a key is refused even where it could be a name.
 func ParseRef(s string) (Ref, error) {
 	scheme, name, found := strings.Cut(s, ":")
 	ref := Ref{Scheme: scheme, Name: name}
@@ -46,16 +46,16 @@ func (r Ref) String() string {
 	return s
 }
 
-// Driver opens the sources of one scheme. It fetches nothing: its errors are faults of the settings and
-// wrap [ErrMisconfigured]. The Source hands out the text as the store has it; [Drivers.Open] decodes it.
+// Driver opens the sources of one scheme, without fetching anything. Its errors are faults of the settings
+// and wrap [ErrMisconfigured]. The Source returns the text unchanged; [Drivers.Open] decodes it.
 type Driver func(ref Ref) (Source, error)
 
 // Drivers are the stores that a program links, by scheme. The schemes env and file need no driver.
 type Drivers map[string]Driver
 
-// Open returns the Source that a setting such as "awssm:orga-key#apiKey" names, its content passed
-// through decode. lookup reads the environment ([os.LookupEnv] in a program) for env: sources.
-// Nothing is fetched yet; errors are faults of the setting and wrap [ErrMisconfigured].
+// Open returns the [Source] that a setting names, such as "awssm:orga-key#apiKey", with its content passed
+// through decode. lookup reads the environment ([os.LookupEnv] in a program) for env: sources. Nothing is
+// fetched yet; errors are faults of the setting and wrap [ErrMisconfigured].
 func (d Drivers) Open(setting string, lookup func(string) (string, bool), decode Decoder) (Source, error) {
 	ref, err := ParseRef(setting)
 	if err != nil {

@@ -1,8 +1,7 @@
-// Package secret fetches secrets from where they are kept, and caches them no longer than it may.
+// Package secret fetches secrets from the stores that keep them, and caches them for a bounded time.
 //
-// A [Source] fetches one secret. A [Cache] is a Source that remembers another's; the key, the HMAC keys
-// and the tenants' document each have one. Sources are opened by a setting such as
-// "awssm:orga-key#apiKey":
+// A [Source] fetches one secret, and a [Cache] caches the secret of a Source. A setting such as
+// "awssm:orga-key#apiKey" names a Source:
 //
 //	stores := secret.Drivers{"awssm": awssm.Open(os.LookupEnv, true)}
 //	src, err := stores.Open("awssm:orga-key#apiKey", os.LookupEnv, secret.DecodeKey)
@@ -10,11 +9,9 @@
 //	key, err := keys.Get(ctx)
 //	use(key.Value.Reveal())
 //
-// The schemes env: and file: are built in. A store with a client of its own is a driver in a package of
-// its own (awssm, gcpsm), so that a program links only the stores that it names. To write another,
-// implement [Driver] and run the tests of secrettest.
-//
-// The package imports the standard library only.
+// The schemes env: and file: are built in. Other stores are drivers in packages of their own (awssm, gcpsm),
+// so that a program links only those that it imports. To write another, implement [Driver] and run the tests
+// of secrettest.
 package secret
 
 import (
@@ -26,8 +23,8 @@ import (
 	"time"
 )
 
-// Value is a secret string. Printed, encoded or logged, alone or inside of another value, it is
-// "[redacted]"; only Reveal returns the string. It is immutable and safe for concurrent use. The zero Value
+// Value is a secret string. Printed, encoded or logged, even inside another value, it is "[redacted]";
+// only [Value.Reveal] returns the string. It is immutable and safe for concurrent use. The zero Value
 // is empty.
 //
 // It is a closure because fmt prints unexported fields without calling their String method; of a function
@@ -63,7 +60,7 @@ type Secret struct {
 	Version Version
 }
 
-// Source is where one secret is kept.
+// Source fetches one secret from its store.
 type Source interface {
 	// Fetch asks the store once; retries of the client underneath count as one. It must be safe for
 	// concurrent use and should end with ctx. Its errors wrap one of the kinds below, or are outages; their
@@ -71,24 +68,24 @@ type Source interface {
 	Fetch(ctx context.Context) (Secret, error)
 }
 
-// SourceFunc is a function that is a [Source].
+// SourceFunc makes a [Source] of a function.
 type SourceFunc func(ctx context.Context) (Secret, error)
 
 // Fetch calls f.
 func (f SourceFunc) Fetch(ctx context.Context) (Secret, error) { return f(ctx) }
 
-// Kinds of errors of a [Source], for [errors.Is]. Any other error is an outage, which may pass by itself.
+// Kinds of errors of a [Source], for [errors.Is]. Any other error counts as an outage, which may pass.
 var (
-	// ErrPermanent: the store refuses until somebody changes something there: access denied, not found,
-	// deleted, disabled.
+	// ErrPermanent means that the store will refuse until its owner acts: access denied, or the secret is not
+	// found, deleted or disabled.
 	ErrPermanent = errors.New("refused by the store")
-	// ErrMalformed: the store answered, but not with a usable secret.
+	// ErrMalformed means that the store answered, but not with a usable secret.
 	ErrMalformed = errors.New("unusable secret")
-	// ErrMisconfigured: only a change of the settings, or of the file that they name, can help.
+	// ErrMisconfigured means that a setting, or the file that it names, must be changed.
 	ErrMisconfigured = errors.New("invalid setting")
 )
 
-// FetchError is the error of a [Cache] that has no usable value: when to ask again, and why the last fetch
+// FetchError is the error of a [Cache] without a usable value: when it fetches again, and why the last fetch
 // failed.
 type FetchError struct {
 	RetryAfter time.Duration // at least a second
@@ -98,8 +95,8 @@ type FetchError struct {
 func (e *FetchError) Error() string { return "no usable secret: " + e.Err.Error() }
 func (e *FetchError) Unwrap() error { return e.Err }
 
-// Retryable reports whether the secret may be available after RetryAfter without anybody's help. It is
-// not after a refusal for good, an unusable secret or an invalid setting.
+// Retryable reports whether the secret may become available without anybody's help: false after
+// [ErrPermanent], [ErrMalformed] and [ErrMisconfigured].
 func (e *FetchError) Retryable() bool { return passes(e.Err) }
 
 // passes reports whether what caused err may pass by itself.

@@ -8,9 +8,9 @@ import (
 	"net"
 )
 
-// Unavailable returns the error of a Source that could not reach its store; err is what its client
-// returned. The text keeps only what this side knows, such as an address or an expired deadline: clients
-// quote what the other side sent. [errors.Is] finds the errors of a context.
+// Unavailable returns the error of a Source that could not reach its store; err is the error of its client.
+// The text keeps only facts from this side, such as an address or an expired deadline, because clients quote
+// the server's answer. [errors.Is] finds the errors of a context.
 func Unavailable(err error) error {
 	if errors.Is(err, context.DeadlineExceeded) {
 		return fmt.Errorf("the store did not answer in time: %w", context.DeadlineExceeded)
