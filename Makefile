@@ -2,11 +2,11 @@
 # most of them need. SAM runs build-OrgaSessionFunction from here too, with ARTIFACTS_DIR set.
 
 .DEFAULT_GOAL := help
-.PHONY: help run test lint drill bench soak verify probe build build-aws build-gcp build-netlify \
-	build-OrgaSessionFunction deploy-aws deploy-gcp deploy-netlify clean
+.PHONY: help run test test-wasm lint drill bench soak verify probe build build-aws build-gcp build-netlify \
+	build-cloudflare build-OrgaSessionFunction deploy-aws deploy-gcp deploy-netlify deploy-cloudflare clean
 
 MODULE := github.com/orga-session/orga-session
-SOURCES := main.go main_test.go aws-lambda core gcp-function netlify tools
+SOURCES := main.go main_test.go aws-lambda cloudflare core gcp-function netlify tools
 
 # What may be built in besides: TAGS=otel is OpenTelemetry (docs/operate.md). SAM hands it on. Several are
 # separated by commas.
@@ -44,6 +44,9 @@ test: ## Run the tests of both modules, with the race detector
 	go test $$race -shuffle=on -tags otel -run Telemetry ./core && \
 	cd tools && go test $$race -shuffle=on -count=1 ./... # Go's cache does not see the files of the other module
 
+test-wasm: ## Run the tests of what the Cloudflare Worker is made of on js/wasm, under Node.js
+	@cd tools && go run ./wasmtest
+
 lint: $(LINTER) $(ACTIONLINT) ## Check format, vet, go.mod and the linter's rules in both modules, and the workflows
 	@unformatted=$$(gofmt -l $(SOURCES)); \
 	if [ -n "$$unformatted" ]; then echo "gofmt -w is due on:"; echo "$$unformatted"; exit 1; fi
@@ -51,6 +54,7 @@ lint: $(LINTER) $(ACTIONLINT) ## Check format, vet, go.mod and the linter's rule
 		(cd $$module && go vet ./... && go mod tidy -diff && "$(CURDIR)/$(LINTER)" run ./...) || exit 1; \
 	done
 	@go vet -tags otel ./... && "$(CURDIR)/$(LINTER)" run --build-tags otel ./core/...
+	@export GOOS=js GOARCH=wasm && go vet ./core/... ./cloudflare/... && "$(CURDIR)/$(LINTER)" run ./cloudflare/...
 	@$(ACTIONLINT) .github/workflows/*.yml docs/ci/*.yml
 
 $(LINTER):
@@ -75,7 +79,7 @@ verify: ## Run each platform's own tools on what would be deployed
 probe: ## Check an endpoint as a WebRTC client would: make probe URL=https://…
 	@cd tools && go run ./probe $(URL)
 
-build: build-aws build-gcp build-netlify ## Build for every platform, into dist
+build: build-aws build-gcp build-netlify build-cloudflare ## Build for every platform, into dist
 
 build-aws: ## Build the Lambda binary
 	@$(MAKE) --no-print-directory build-OrgaSessionFunction ARTIFACTS_DIR=dist/aws
@@ -102,6 +106,12 @@ build-netlify: ## Build the Netlify function
 	@mkdir -p dist/netlify
 	CGO_ENABLED=0 GOOS=linux GOARCH=amd64 $(BUILD) -o dist/netlify/orga-session ./netlify/functions/orga-session
 
+# The modules as they are uploaded. wasm_exec.js is the toolchain's own, and must be of the compiler's version.
+build-cloudflare: ## Build the Cloudflare Worker
+	@rm -rf dist/cloudflare && mkdir -p dist/cloudflare
+	GOOS=js GOARCH=wasm go build -trimpath -buildvcs=false -ldflags '-s -w' -o dist/cloudflare/orga-session.wasm ./cloudflare
+	@cp cloudflare/*.mjs "$$(go env GOROOT)/lib/wasm/wasm_exec.js" dist/cloudflare
+
 deploy-aws: ## Deploy to AWS with SAM; asks first, DRY_RUN=1 only prints the commands
 	@cd tools && go run ./deploy aws
 
@@ -110,6 +120,9 @@ deploy-gcp: ## Deploy to Google Cloud; asks first, DRY_RUN=1 only prints the com
 
 deploy-netlify: ## Deploy to Netlify; asks first, DRY_RUN=1 only prints the commands
 	@cd tools && go run ./deploy netlify
+
+deploy-cloudflare: ## Deploy to Cloudflare; asks first, DRY_RUN=1 only prints the commands
+	@cd tools && go run ./deploy cloudflare
 
 clean: ## Remove what was built; the tools in .cache and the link to a Netlify site stay
 	@rm -rf dist .aws-sam .netlify/functions*

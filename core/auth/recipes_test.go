@@ -52,8 +52,8 @@ func TestRecipesForProviders(t *testing.T) {
 			t.Errorf("%s%v", block, err)
 		}
 	}
-	if n != 8 {
-		t.Errorf("%d recipes, want Auth0, Clerk, Cognito, Entra ID, Firebase, Google, Supabase and App Check", n)
+	if n != 9 {
+		t.Errorf("%d recipes, want Auth0, Clerk, Cloudflare Access, Cognito, Entra ID, Firebase, Google, Supabase and App Check", n)
 	}
 }
 

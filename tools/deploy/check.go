@@ -22,7 +22,7 @@ import (
 )
 
 // options are what this command reads besides settings and the template's parameters.
-var options = []string{"STACK", "SECRET", "REGION", "PROJECT", "FUNCTION", "BUILD_ACCOUNT", "TAGS", "DRY_RUN", "YES"}
+var options = []string{"STACK", "SECRET", "REGION", "PROJECT", "FUNCTION", "BUILD_ACCOUNT", "WORKER", "TAGS", "DRY_RUN", "YES"}
 
 // checkNames refuses names that nothing would read: they would be deployed in vain, or dropped silently. It looks
 // at the ORGA_* of the environment, and at whatever was given to make.

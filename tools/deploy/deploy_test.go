@@ -51,7 +51,18 @@ var (
 			"env:list"*) echo '{"ORGA_API_KEY":"hidden","ORGA_AUTH":"hidden"}';;
 			*) true;; esac`,
 	}
+	loggedInCloudflare = map[string]string{
+		"go": `true`, "make": `true`,
+		"wrangler": `case "$*" in
+			"deployments status"*) echo '{"versions":[{"version_id":"v1","percentage":100}]}';;
+			"versions view v1"*) echo '{"resources":{"bindings":[{"type":"plain_text","name":"ORGA_AUTH","text":"oidc"}]}}';;
+			"secret list"*) echo '[{"name":"ORGA_API_KEY","type":"secret_text"}]';;
+			*) true;; esac`,
+	}
 )
+
+// firstCloudflare is an account without a Worker yet.
+const firstCloudflare = `[ "$1" = whoami ]`
 
 // firstAWS is an account without a stack yet.
 var firstAWS = strings.Replace(loggedInAWS["aws"], "echo '{}'", "exit 1", 1)
@@ -126,6 +137,15 @@ func TestPrerequisites(t *testing.T) {
 		{"no netlify", "netlify", but(loggedInNetlify, "netlify", ""), nil, "npm install --global netlify-cli"},
 		{"not logged in at Netlify", "netlify", but(loggedInNetlify, "netlify", `exit 1`), nil, "netlify login"},
 		{"no site", "netlify", loggedInNetlify, nil, "netlify link"},
+		{"a setting that is misspelt, at Cloudflare", "cloudflare", loggedInCloudflare, []string{"ORGA_AUTHH=oidc"}, "did you mean ORGA_AUTH?"},
+		{"no wrangler", "cloudflare", but(loggedInCloudflare, "wrangler", ""), nil, "npm install --global wrangler"},
+		{"not logged in at Cloudflare", "cloudflare", but(loggedInCloudflare, "wrangler", `exit 1`), nil, "wrangler login"},
+		{"no key at Cloudflare", "cloudflare", but(loggedInCloudflare, "wrangler", `[ "$1" = secret ] && echo '[]'; true`), nil, "wrangler secret put ORGA_API_KEY --name orga-session"},
+		{"no Worker at Cloudflare", "cloudflare", but(loggedInCloudflare, "wrangler", firstCloudflare), []string{"WORKER=mine"}, "wrangler secret put ORGA_API_KEY --name mine"},
+		{"the key in the environment, at Cloudflare", "cloudflare", loggedInCloudflare, []string{"ORGA_API_KEY=sk_orga_ai_test"}, "wrangler secret put ORGA_API_KEY"},
+		{"a password, at Cloudflare", "cloudflare", loggedInCloudflare, []string{"ORGA_RATE_LIMIT_STORE=rediss://:hunter2@r.example"}, "wrangler secret put ORGA_RATE_LIMIT_STORE"},
+		{"telemetry at Cloudflare", "cloudflare", loggedInCloudflare, []string{"TAGS=otel"}, "built without tags"},
+		{"no ORGA_AUTH at a first deployment at Cloudflare, in CI", "cloudflare", but(loggedInCloudflare, "wrangler", `[ "$1" = secret ] && echo '[{"name":"ORGA_API_KEY"}]'; true`), []string{"YES=1"}, "ORGA_AUTH=anonymous    for a trial"},
 		{"no key at Netlify", "netlify", but(loggedInNetlify, "netlify", `[ "$1" = env:list ] && echo '{}'; true`), []string{"NETLIFY_SITE_ID=site"}, "netlify env:set ORGA_API_KEY"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -145,7 +165,7 @@ func TestPrerequisites(t *testing.T) {
 
 // changes reports whether the calls changed anything.
 func changes(calls string) bool {
-	for _, sign := range []string{"sam deploy", "functions deploy", "netlify deploy", "env:set", "services enable", "accounts create", "add-iam"} {
+	for _, sign := range []string{"sam deploy", "functions deploy", "netlify deploy", "wrangler deploy ", "env:set", "services enable", "accounts create", "add-iam"} {
 		if strings.Contains(calls, sign) {
 			return true
 		}
@@ -188,6 +208,13 @@ func TestDeploy(t *testing.T) {
 			"netlify env:set ORGA_RATE_LIMIT_STORE rediss://:hunter2@r.example --context production --force --secret",
 			"netlify deploy --prod",
 		}},
+		{"Cloudflare", "cloudflare", loggedInCloudflare, []string{"WORKER=orga-test", "ORGA_AUTH=hmac", "ORGA_AUTH_HMAC_KEY_SOURCE=cloudflare:hunter2", "ORGA_CORS_ORIGINS=https://a.example,https://b.example", "ORGA_DEBUG="}, []string{
+			"make build-cloudflare",
+			"wrangler deploy --config cloudflare/wrangler.jsonc --name orga-test --keep-vars --var ORGA_AUTH:hmac --var ORGA_AUTH_HMAC_KEY_SOURCE:cloudflare:hunter2 --var ORGA_CORS_ORIGINS:https://a.example,https://b.example --var ORGA_DEBUG:",
+		}},
+		{"Cloudflare with the key in Secrets Store", "cloudflare", but(loggedInCloudflare, "wrangler", `[ "$1" != secret ]`), []string{"ORGA_API_KEY_SOURCE=cloudflare:ORGA_KEY", "ORGA_AUTH=oidc"}, []string{
+			"--var ORGA_API_KEY_SOURCE:cloudflare:ORGA_KEY",
+		}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			out, calls, err := run(t, tt.platform, tt.tools, "y\n", false, tt.env...)
@@ -218,7 +245,7 @@ func TestDeploy(t *testing.T) {
 
 // A dry run needs neither tools nor a login: it says what is missing, and the commands.
 func TestDryRunAlone(t *testing.T) {
-	for _, platform := range []string{"aws", "gcp", "netlify"} {
+	for _, platform := range []string{"aws", "gcp", "netlify", "cloudflare"} {
 		out, _, err := run(t, platform, nil, "", true)
 		if err != nil || !strings.Contains(out, "is not installed") || !strings.Contains(out, "+ ") {
 			t.Errorf("%s: %v\n%s", platform, err, out)

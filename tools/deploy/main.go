@@ -1,6 +1,6 @@
 // Command deploy deploys the endpoint to one platform with that platform's own tool:
 //
-//	go run ./deploy [--dry-run] [--yes] aws|gcp|netlify
+//	go run ./deploy [--dry-run] [--yes] aws|gcp|netlify|cloudflare
 //
 // It checks the settings with the code that reads them at run time, and the tool, the login and the secret;
 // what is missing it reports with the command that gets it. Then it prints the plan and asks for confirmation.
@@ -85,10 +85,10 @@ type missing struct{ what, get string }
 func (m missing) Error() string { return m.what + "\n    " + strings.ReplaceAll(m.get, "\n", "\n    ") }
 
 func (d *deploy) to(ctx context.Context, platform string) error {
-	platforms := map[string]func(context.Context) (plan, error){"aws": d.aws, "gcp": d.gcp, "netlify": d.netlify}
+	platforms := map[string]func(context.Context) (plan, error){"aws": d.aws, "gcp": d.gcp, "netlify": d.netlify, "cloudflare": d.cloudflare}
 	prepare, ok := platforms[platform]
 	if !ok {
-		return errors.New("usage: deploy [--dry-run] [--yes] aws|gcp|netlify")
+		return errors.New("usage: deploy [--dry-run] [--yes] aws|gcp|netlify|cloudflare")
 	}
 	// What is wrong here would be found out only after the deployment.
 	if err := errors.Join(d.checkNames(), d.checkValues()); err != nil {
@@ -228,6 +228,7 @@ func (d *deploy) shell(args []string) string {
 				arg = "…"
 			}
 			arg = strings.ReplaceAll(arg, name+"="+v, name+"=…")
+			arg = strings.ReplaceAll(arg, name+":"+v, name+":…")
 			arg = strings.ReplaceAll(arg, parameter(name, v), parameter(name, "…"))
 		}
 		if strings.ContainsFunc(arg, func(r rune) bool { return !strings.ContainsRune(plainInShell, r) }) {

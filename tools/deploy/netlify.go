@@ -50,7 +50,7 @@ func (d *deploy) netlify(ctx context.Context) (plan, error) {
 	return plan{
 		says: compact(
 			"Netlify: build the function and deploy it to production of the site "+cmp.Or(site, "SITE")+".",
-			names(settings)),
+			names(settings, "the site's environment variables")),
 		steps:  append(steps, []string{"netlify", "deploy", "--prod", "--context", "production"}),
 		exists: exists,
 		after:  "The address for your app is the site's, with /api/orga-client-secrets; /readyz answers 200 once the key is at hand. make probe URL=… checks it.",
@@ -85,7 +85,7 @@ func (d *deploy) netlifySite(ctx context.Context, site string, settings []settin
 	return nil
 }
 
-func names(settings []setting) string {
+func names(settings []setting, of string) string {
 	if len(settings) == 0 {
 		return ""
 	}
@@ -93,5 +93,5 @@ func names(settings []setting) string {
 	for i, s := range settings {
 		list[i] = s.name
 	}
-	return "It sets these of the site's environment variables: " + strings.Join(list, ", ") + "."
+	return "It sets these of " + of + ": " + strings.Join(list, ", ") + "."
 }

@@ -15,6 +15,8 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"github.com/orga-session/orga-session/tools/workerd"
 )
 
 // site is where a verification happens.
@@ -27,11 +29,13 @@ type site struct {
 	table                                                   *table
 	goEnv                                                   map[string]string
 	python, sam, schemathesis, netlifyCLI, gcloud, chromium string
+	wrangler, workerdNPM                                    string // and the folder that both are installed in
 
 	back backstage // what every endpoint is put in front of
 
 	mu        sync.Mutex
 	processes []*process
+	isolates  []*workerd.Isolate
 }
 
 // again is a second copy, in another place, to build all once more from.
@@ -74,11 +78,7 @@ func copyTree(ctx context.Context, root, to string) error {
 // install brings the tools here. One that cannot be had fails its platform's check, and with it the
 // verification, but not the checks of the others.
 func (s *site) install(ctx context.Context) error {
-	out, err := exec.CommandContext(ctx, "go", "env", "-json", "GOMODCACHE", "GOCACHE", "GOPROXY", "GOSUMDB").Output()
-	if err != nil {
-		return fmt.Errorf("go env: %w", err)
-	}
-	if err := json.Unmarshal(out, &s.goEnv); err != nil {
+	if err := s.readGoEnv(ctx); err != nil {
 		return err
 	}
 	s.debian(ctx)
@@ -92,15 +92,25 @@ func (s *site) install(ctx context.Context) error {
 	wg.Go(func() {
 		s.table.check(netlify, toolsThere, "netlify-cli", func() error { return s.installNetlify(ctx) })
 	})
+	wg.Go(func() {
+		s.table.check(cloudflare, toolsThere, "wrangler and workerd", func() error { return s.installWrangler(ctx) })
+	})
 	s.table.check(google, toolsThere, "gcloud", func() error {
-		s.gcloud, err = exec.LookPath("gcloud")
-		if err != nil {
+		if s.gcloud, _ = exec.LookPath("gcloud"); s.gcloud == "" {
 			return errors.New("gcloud is not installed; get it from https://cloud.google.com/sdk/docs/install")
 		}
 		return nil
 	})
 	wg.Wait()
 	return nil
+}
+
+func (s *site) readGoEnv(ctx context.Context) error {
+	out, err := exec.CommandContext(ctx, "go", "env", "-json", "GOMODCACHE", "GOCACHE", "GOPROXY", "GOSUMDB").Output()
+	if err != nil {
+		return fmt.Errorf("go env: %w", err)
+	}
+	return json.Unmarshal(out, &s.goEnv)
 }
 
 // debian installs the two programs that only Debian packages, where this is Debian and we may. $CHROMIUM
@@ -156,7 +166,18 @@ func (s *site) installVenv(ctx context.Context, name, list, slow string) error {
 func (s *site) installNetlify(ctx context.Context) error {
 	dir := filepath.Join(s.cache, "netlify")
 	s.netlifyCLI = filepath.Join(dir, "node_modules", ".bin", "netlify")
-	return s.installOnce(dir, "netlify/package-lock.json", "netlify-cli: about a minute", func(wanted string) error {
+	return s.installNPM(ctx, dir, "netlify/package-lock.json", "netlify-cli: about a minute")
+}
+
+// installWrangler brings wrangler, and with it miniflare and workerd.
+func (s *site) installWrangler(ctx context.Context) error {
+	s.workerdNPM = filepath.Join(s.cache, "workerd")
+	s.wrangler = filepath.Join(s.workerdNPM, "node_modules", ".bin", "wrangler")
+	return s.installNPM(ctx, s.workerdNPM, "../workerd/package-lock.json", "wrangler and workerd: about half a minute")
+}
+
+func (s *site) installNPM(ctx context.Context, dir, list, slow string) error {
+	return s.installOnce(dir, list, slow, func(wanted string) error {
 		if err := os.MkdirAll(dir, 0o755); err != nil {
 			return err
 		}

@@ -1,5 +1,5 @@
 // Command verify runs each platform's own tools on what would be deployed, with no account: sam,
-// gcloud and netlify accept and build the bundle, it runs as each platform runs it, and answers one
+// gcloud, netlify and wrangler accept and build the bundle, it runs as each platform runs it, and answers one
 // table of requests alike on all of them. It prints one table, platform by check, and fails when any
 // check does. What it installs goes into .cache; what it starts, it ends.
 package main
@@ -28,6 +28,7 @@ const (
 	albMulti    = "ALB, multi"
 	google      = "Google"
 	netlify     = "Netlify"
+	cloudflare  = "Cloudflare"
 )
 
 // The checks, as the table's rows name them.
@@ -41,6 +42,7 @@ const (
 	routes      = "routes"
 	conformance = "conformance"
 	client      = "client contract"
+	isolated    = "isolate"
 	sessions    = "sessions"
 	fuzzed      = "OpenAPI"
 	reproduced  = "reproducible"
@@ -48,6 +50,8 @@ const (
 
 func main() {
 	limit := flag.Duration("timeout", 15*time.Minute, "give up after this long")
+	isolateOnly := flag.Bool("isolate", false, "only what the Worker does in an isolate")
+	mints := flag.Int("mints", 2000, "mints of the burst on an isolate")
 	flag.Parse()
 	if runtime.GOOS != "linux" {
 		fmt.Fprintln(os.Stderr, "verify runs what the platforms run, which are Linux programs: use a Linux machine or container, or WSL on Windows.")
@@ -55,7 +59,7 @@ func main() {
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	ctx, cancel := context.WithTimeout(ctx, *limit)
-	ok, err := verify(ctx)
+	ok, err := verify(ctx, *isolateOnly, *mints)
 	cancel()
 	stop()
 	if err != nil {
@@ -66,7 +70,7 @@ func main() {
 	}
 }
 
-func verify(ctx context.Context) (ok bool, err error) {
+func verify(ctx context.Context, isolateOnly bool, mints int) (ok bool, err error) {
 	began := time.Now()
 	root, err := filepath.Abs("..")
 	if err != nil {
@@ -80,14 +84,19 @@ func verify(ctx context.Context) (ok bool, err error) {
 	s := &site{
 		root: root, cache: filepath.Join(root, ".cache"), scratch: scratch, source: filepath.Join(scratch, "source"),
 		table: newTable(
-			[]string{plain, aws, restAPI, httpAPI, functionURL, alb, albMulti, google, netlify},
-			[]string{toolsThere, accepted, built, followed, holds, store, routes, conformance, client, sessions, fuzzed, reproduced}),
+			[]string{plain, aws, restAPI, httpAPI, functionURL, alb, albMulti, google, netlify, cloudflare},
+			[]string{toolsThere, accepted, built, followed, holds, store, routes, conformance, client, isolated, sessions, fuzzed, reproduced}),
 	}
 	defer s.stopAll()
 	for _, to := range []string{s.source, s.again()} {
 		if err := copyTree(ctx, root, to); err != nil {
 			return false, fmt.Errorf("copy the checkout: %w", err)
 		}
+	}
+	if isolateOnly {
+		s.onlyIsolate(ctx, mints)
+		s.table.print(os.Stdout)
+		return s.table.passed(), ctx.Err()
 	}
 	if err := s.install(ctx); err != nil {
 		return false, err
@@ -104,7 +113,7 @@ func verify(ctx context.Context) (ok bool, err error) {
 
 	var wg sync.WaitGroup
 	var running endpoints
-	for _, platform := range []func(context.Context) []*endpoint{s.aws, s.google, s.netlify} {
+	for _, platform := range []func(context.Context) []*endpoint{s.aws, s.google, s.netlify, s.cloudflare} {
 		wg.Go(func() {
 			for _, e := range platform(ctx) {
 				s.ask(ctx, e, want)
@@ -115,8 +124,10 @@ func verify(ctx context.Context) (ok bool, err error) {
 	wg.Wait()
 	running.add(reference)
 	s.browse(ctx, running.list)
+	s.signs(ctx, reference)
 	s.limiterOut(ctx, running.list)
 	s.stopAll()
+	s.isolate(ctx, mints) // by itself: some of it measures time
 	s.sessions(ctx)
 	s.fuzz(ctx)
 	s.reproduce(ctx)

@@ -121,11 +121,14 @@ func (p *process) stop() {
 
 func (s *site) stopAll() {
 	s.mu.Lock()
-	list := s.processes
-	s.processes = nil
+	list, isolates := s.processes, s.isolates
+	s.processes, s.isolates = nil, nil
 	s.mu.Unlock()
 	for _, p := range list {
 		p.stop()
+	}
+	for _, i := range isolates {
+		i.Stop()
 	}
 }
 
@@ -174,7 +177,7 @@ func (s *site) environment() []string {
 		"HOME=" + s.scratch, "CI=true", "NO_COLOR=1", "LANG=C.UTF-8",
 		"GOMODCACHE=" + s.goEnv["GOMODCACHE"], "GOCACHE=" + s.goEnv["GOCACHE"], "GOPROXY=" + s.goEnv["GOPROXY"],
 		"GOSUMDB=" + s.goEnv["GOSUMDB"], "GOTOOLCHAIN=local",
-		"SAM_CLI_TELEMETRY=0", "AWS_DEFAULT_REGION=" + region, "AWS_EC2_METADATA_DISABLED=true",
+		"SAM_CLI_TELEMETRY=0", "WRANGLER_SEND_METRICS=false", "AWS_DEFAULT_REGION=" + region, "AWS_EC2_METADATA_DISABLED=true",
 		"CLOUDSDK_CONFIG=" + s.scratch + "/gcloud", "CLOUDSDK_CORE_DISABLE_PROMPTS=1", "CLOUDSDK_CORE_DISABLE_USAGE_REPORTING=1",
 	}
 	for _, name := range []string{"PATH", "TMPDIR", "HTTP_PROXY", "HTTPS_PROXY", "http_proxy", "https_proxy",

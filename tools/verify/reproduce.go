@@ -56,6 +56,22 @@ func (s *site) reproduce(ctx context.Context) {
 		}
 		return nil
 	})
+	if s.wrangler != "" {
+		s.table.check(cloudflare, reproduced, "two clean builds of the Worker are byte-equal", func() error {
+			if _, err := s.run(ctx, again, clean, "make", "build-cloudflare"); err != nil {
+				return err
+			}
+			first, _, err := treeSum(filepath.Join(s.source, "dist", "cloudflare"))
+			if err != nil {
+				return err
+			}
+			second, _, err := treeSum(filepath.Join(again, "dist", "cloudflare"))
+			if err == nil && first != second {
+				err = fmt.Errorf("%s and %s", first, second)
+			}
+			return err
+		})
+	}
 	if s.netlifyCLI != "" {
 		s.table.check(netlify, reproduced, "two clean builds of the Netlify function are byte-equal", func() error {
 			return s.reproduceNetlify(ctx, again, clean)

@@ -1,0 +1,335 @@
+// The plumbing between the Workers runtime and the Go program. It has no routes and no policy; the only answer it
+// makes itself is the 500 for a program that has ended.
+//
+// On Workers, all I/O and every timer belong to the request that started them, and no other request may wait for
+// them. Go's scheduler does not know that: whichever request runs, goroutines of others run with it. So Go does no
+// I/O here. It leaves a job with the request whose id its context carries, and that request does the job in its own
+// context (Instance.run). docs/architecture.md has the design and the alternatives that failed.
+
+const PULSE = 1000; // ms
+const PIECE = 64 * 1024; // bytes of a body that Go gets at once
+
+// endpoint makes a Worker's default export: { fetch(request, env, ctx) }. module is the compiled Go program. An isolate
+// runs one instance of it. The first request starts it, since the global scope has no random numbers; after an exit or
+// a panic, the next request starts another.
+export function endpoint(module) {
+  let instance = null;
+  return {
+    fetch(request, env, ctx) {
+      if (instance === null || instance.dead) instance = new Instance(module, env);
+      const invocation = new Invocation(request, env);
+      // Others may wait for a fetch of this request: it must outlive a caller that disconnects.
+      ctx.waitUntil(instance.run(invocation));
+      return invocation.response;
+    },
+  };
+}
+
+// Invocation is one request, and what is to be done in its context.
+class Invocation {
+  constructor(request, env) {
+    this.request = request;
+    this.env = env;
+    this.tasks = [];
+    this.wake = () => {}; // ends run's wait for tasks
+    this.jobs = new Map(); // id → { abort } or { abort, reader }
+    this.begun = false;
+    this.answered = false;
+    this.response = new Promise((resolve) => (this.resolve = resolve));
+  }
+
+  post(task) {
+    this.tasks.push(task);
+    this.wake();
+  }
+
+  answer(response) {
+    this.answered = true;
+    this.resolve(response);
+  }
+}
+
+// Instance is a Go program that runs, and the host that it sees.
+class Instance {
+  constructor(module, env) {
+    this.module = module;
+    this.env = env; // where Go looks up its settings
+    this.starter = 0; // the id of the invocation that started the program
+    this.go = null;
+    this.settle = null; // Go's function that takes the result of a job
+    this.calls = null; // Go's functions for requests, once it serves
+    this.dead = false;
+    this.invocations = new Map(); // id → Invocation
+    this.lastID = 0;
+    this.owners = new Map(); // job id → the Invocation that does it
+    this.orphans = []; // jobs left while no request was there; the next request does them
+    this.timer = null; // the timer that Go waits for: { id, due, owner }
+    this.time = 0; // ms; see now
+  }
+
+  // run does all of an invocation's tasks in its context. It returns when the request is answered and no job is left.
+  async run(invocation) {
+    let pulse;
+    try {
+      invocation.id = ++this.lastID;
+      this.invocations.set(invocation.id, invocation);
+      // The runtime cancels a request as hung when it waits without I/O of its own. The pulse is that I/O. It
+      // also takes over Go's timer from an owner that is gone.
+      pulse = setInterval(() => this.enter(invocation, () => {}), PULSE);
+      invocation.request.signal?.addEventListener("abort", () => {
+        if (invocation.begun) this.enter(invocation, () => this.calls.cancel(invocation.id));
+      });
+      if (this.go === null) this.enter(invocation, () => this.start(invocation));
+      if (this.calls !== null) this.begin(invocation);
+      for (const job of this.orphans.splice(0)) invocation.post(job);
+      while (!this.dead && (!invocation.answered || invocation.jobs.size > 0 || invocation.tasks.length > 0)) {
+        this.arm(invocation);
+        if (invocation.tasks.length === 0) await new Promise((resolve) => (invocation.wake = resolve));
+        for (const task of invocation.tasks.splice(0)) this[task.kind](invocation, task);
+      }
+    } finally {
+      clearInterval(pulse);
+      clearTimeout(invocation.timeout);
+      this.invocations.delete(invocation.id);
+      if (!invocation.answered) invocation.answer(internal(invocation.request));
+      if (this.timer?.owner === invocation) {
+        this.timer.owner = null;
+        this.anyone()?.wake(); // to arm it
+      }
+    }
+  }
+
+  // start starts the program, and returns when it waits for something.
+  start(invocation) {
+    this.starter = invocation.id;
+    this.go = new globalThis.Go();
+    this.go.exit = (code) => this.die(`exit code ${code}`);
+    this.replaceClock(this.go);
+    globalThis.orgaHost = this;
+    this.go.run(new WebAssembly.Instance(this.module, this.go.importObject)).catch((error) => this.die(error));
+    delete globalThis.orgaHost;
+  }
+
+  // enter runs Go in the context of an invocation.
+  enter(invocation, call) {
+    if (this.dead) return;
+    try {
+      call();
+    } catch (error) {
+      this.die(error);
+    }
+    this.arm(invocation);
+  }
+
+  die(cause) {
+    if (this.dead) return;
+    this.dead = true;
+    console.error(JSON.stringify({ time: new Date(), level: "ERROR", msg: "program ended", cause: String(cause) }));
+    for (const invocation of this.invocations.values()) invocation.wake();
+  }
+
+  anyone() {
+    return this.invocations.values().next().value;
+  }
+
+  // Called by Go.
+
+  // serve makes known what Go does with requests: request and cancel.
+  serve(calls) {
+    this.calls = calls;
+    for (const invocation of this.invocations.values()) invocation.post({ kind: "begin" });
+  }
+
+  // post leaves a task that no other request can do.
+  post(id, task) {
+    this.invocations.get(id)?.post(task);
+  }
+
+  // delegate leaves a job with the request of that id or, when it is gone, with any other.
+  delegate(id, job) {
+    const invocation = this.owners.get(job.of) ?? this.invocations.get(id) ?? this.anyone();
+    if (invocation === undefined) this.orphans.push(job);
+    else invocation.post(job);
+  }
+
+  // stop ends a job, or the body that its result left open.
+  stop(id) {
+    this.owners.get(id)?.post({ kind: "end", id });
+  }
+
+  // Tasks, done in the context of the invocation.
+
+  begin(invocation) {
+    if (invocation.begun) return;
+    invocation.begun = true;
+    const { method, url, headers, body, signal } = invocation.request;
+    this.enter(invocation, () => {
+      this.calls.request(invocation.id, method, url, join(headers), body !== null);
+      if (signal?.aborted) this.calls.cancel(invocation.id);
+    });
+  }
+
+  reply(invocation, { status, headers, body }) {
+    invocation.answer(new Response(body.length > 0 ? body : null, { status, headers: split(headers) }));
+  }
+
+  // fetch settles with the header and the first piece of the body. Go asks for the rest with read.
+  fetch(invocation, { id, url, method, headers, body }) {
+    const job = new AbortController(); // made here: one of another request's context cannot abort this fetch
+    this.job(invocation, id, job, async () => {
+      const response = await fetch(url, {
+        method,
+        headers: split(headers),
+        body: body ?? undefined,
+        redirect: "manual", // a redirect would take the key along
+        signal: job.signal,
+      });
+      job.reader = response.body?.getReader();
+      const { data, done } = await piece(job.reader);
+      job.open = !done;
+      return { status: response.status, headers: join(response.headers), data, done };
+    });
+  }
+
+  read(invocation, { id, of }) {
+    const reader = invocation.jobs.get(of)?.reader;
+    this.job(invocation, id, {}, () => piece(reader));
+  }
+
+  // body reads on in the body of the request itself.
+  body(invocation, { id }) {
+    invocation.reader ??= invocation.request.body.getReader();
+    this.job(invocation, id, {}, () => piece(invocation.reader));
+  }
+
+  // secret reads a Secrets Store binding.
+  secret(invocation, { id, name }) {
+    this.job(invocation, id, {}, async () => ({ text: await invocation.env[name].get() }));
+  }
+
+  end(invocation, { id }) {
+    invocation.jobs.get(id)?.abort?.();
+    this.forget(invocation, id);
+  }
+
+  async job(invocation, id, job, work) {
+    invocation.jobs.set(id, job);
+    this.owners.set(id, invocation);
+    let result;
+    try {
+      result = await work();
+    } catch (error) {
+      result = { error: String(error?.message ?? error) };
+    }
+    if (!job.open) this.forget(invocation, id);
+    this.enter(invocation, () => this.settle(id, result));
+    invocation.wake(); // it may have been the last
+  }
+
+  forget(invocation, id) {
+    invocation.jobs.delete(id);
+    this.owners.delete(id);
+  }
+
+  // Time. In wasm_exec.js, Go's timer would belong to the request that happens to run when it is set, and be lost with
+  // it. Here it belongs to a request that lives, and the next one takes it over.
+
+  replaceClock(go) {
+    const { gojs } = go.importObject;
+    let lastID = 0;
+    gojs["runtime.scheduleTimeoutEvent"] = (sp) => {
+      sp >>>= 0;
+      const delay = go.mem.getUint32(sp + 8, true) + go.mem.getInt32(sp + 12, true) * 2 ** 32;
+      this.timer = { id: ++lastID, due: this.now() + delay, owner: null };
+      go.mem.setInt32(sp + 16, lastID, true);
+    };
+    gojs["runtime.clearTimeoutEvent"] = (sp) => {
+      sp >>>= 0;
+      if (this.timer?.id === go.mem.getInt32(sp + 8, true)) this.timer = null;
+    };
+    gojs["runtime.nanotime1"] = (sp) => {
+      sp >>>= 0;
+      const nanoseconds = this.now() * 1e6;
+      go.mem.setUint32(sp + 8, nanoseconds, true);
+      go.mem.setUint32(sp + 12, Math.floor(nanoseconds / 2 ** 32), true);
+    };
+  }
+
+  // now is the time in milliseconds, and never goes back. The runtime's clock stands still between one I/O and the next,
+  // so a timer may fire before its time is seen to have come; then its time counts as now (see fire).
+  now() {
+    return (this.time = Math.max(this.time, performance.now()));
+  }
+
+  arm(invocation) {
+    const { timer } = this;
+    if (timer === null || timer.owner !== null || !this.invocations.has(invocation.id)) return;
+    timer.owner = invocation;
+    clearTimeout(invocation.timeout); // an earlier timer of Go's, which this one replaces
+    invocation.timeout = setTimeout(() => this.fire(invocation, timer), Math.max(0, timer.due - this.now()));
+  }
+
+  fire(invocation, timer) {
+    if (this.timer !== timer) return;
+    this.time = Math.max(this.time, timer.due);
+    timer.owner = null;
+    this.enter(invocation, () => this.go._resume());
+  }
+}
+
+// piece reads a body to its end, or until there is enough for one piece.
+async function piece(reader) {
+  const parts = [];
+  let size = 0;
+  let done = reader === undefined;
+  while (!done && size < PIECE) {
+    const part = await reader.read();
+    done = part.done;
+    if (!done) {
+      parts.push(part.value);
+      size += part.value.length;
+    }
+  }
+  const data = new Uint8Array(size);
+  let at = 0;
+  for (const part of parts) {
+    data.set(part, at);
+    at += part.length;
+  }
+  return { data, done };
+}
+
+// Headers cross between Go and JavaScript as one text, with each name and each value on a line of its own.
+
+function join(headers) {
+  let text = "";
+  for (const [name, value] of headers) text += `${name}\n${value}\n`;
+  return text;
+}
+
+function split(text) {
+  const lines = text.split("\n");
+  const headers = [];
+  for (let i = 0; i + 1 < lines.length; i += 2) headers.push([lines[i], lines[i + 1]]);
+  return headers;
+}
+
+// internal is the answer for a program that has ended, as core/problem would write it.
+function internal(request) {
+  const given = request.headers.get("X-Request-Id") ?? "";
+  const requestId = /^[\w.-]{1,128}$/.test(given) ? given : (request.headers.get("CF-Ray") ?? crypto.randomUUID());
+  const detail = "Something went wrong here.";
+  const problem = { type: "about:blank#internal", title: "Internal Server Error", status: 500, detail, error: detail };
+  return new Response(JSON.stringify({ ...problem, code: "internal", retryable: false, requestId }) + "\n", {
+    status: 500,
+    headers: {
+      "Content-Type": "application/problem+json",
+      "Cache-Control": "no-store",
+      "CDN-Cache-Control": "no-store",
+      Pragma: "no-cache",
+      Vary: "Origin",
+      "X-Content-Type-Options": "nosniff",
+      "X-Request-Id": requestId,
+    },
+  });
+}

@@ -1,0 +1,19 @@
+//go:build js && wasm
+
+// Command cloudflare is the endpoint on Cloudflare Workers. host.mjs starts it and does its I/O.
+package main
+
+import (
+	"github.com/orga-session/orga-session/cloudflare/workers"
+	"github.com/orga-session/orga-session/core"
+	"github.com/orga-session/orga-session/core/secret"
+)
+
+func main() {
+	// An endpoint with faults serves on: a program that ended would be started by each request anew.
+	e := core.Start(workers.Background(), workers.Env(), core.Drivers{
+		Secrets:   secret.Drivers{"cloudflare": workers.SecretsStore},
+		Transport: workers.Transport,
+	}, nil)
+	workers.Serve(e)
+}

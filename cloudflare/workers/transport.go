@@ -1,0 +1,58 @@
+//go:build js && wasm
+
+package workers
+
+import (
+	"io"
+	"net/http"
+	"strconv"
+	"syscall/js"
+)
+
+// Transport makes calls by the runtime's fetch, which keeps the connections and does TLS. It follows no redirect, and an
+// error of its own is a [*net.OpError]. It is safe for concurrent use.
+var Transport http.RoundTripper = transport{}
+
+type transport struct{}
+
+func (transport) RoundTrip(r *http.Request) (*http.Response, error) {
+	var content any // nil for none
+	if r.Body != nil {
+		data, err := io.ReadAll(r.Body)
+		r.Body.Close()
+		if err != nil {
+			return nil, err
+		}
+		if len(data) > 0 {
+			content = toJS(data)
+		}
+	}
+	id, result, err := do(r.Context(), "fetch", map[string]any{
+		"url": r.URL.String(), "method": r.Method, "headers": joinHeader(r.Header), "body": content,
+	})
+	if err != nil {
+		return nil, err
+	}
+	status := result.Get("status").Int()
+	resp := &http.Response{
+		Status: strconv.Itoa(status) + " " + http.StatusText(status), StatusCode: status,
+		Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1,
+		Header: splitHeader(result.Get("headers").String()), ContentLength: -1, Request: r,
+	}
+	// fetch decompresses the body and leaves the header as it came.
+	if resp.Header.Get("Content-Encoding") != "" {
+		resp.Header.Del("Content-Encoding")
+		resp.Header.Del("Content-Length")
+		resp.Uncompressed = true
+	}
+	answer := &body{
+		next: func() (js.Value, error) {
+			_, piece, err := do(r.Context(), "read", map[string]any{"of": id})
+			return piece, err
+		},
+		stop: func() { stop(id) },
+	}
+	answer.take(result)
+	resp.Body = answer
+	return resp, nil
+}

@@ -1,0 +1,98 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+
+	"github.com/orga-session/orga-session/core"
+)
+
+var cloudflareTools = map[string]string{
+	"wrangler": "Wrangler, Cloudflare's CLI: npm install --global wrangler    (on Node.js 20: wrangler@4.72.0)",
+	"go":       "Go 1.26: https://go.dev/dl/",
+}
+
+func (d *deploy) cloudflare(ctx context.Context) (plan, error) {
+	worker := d.value("WORKER", "orga-session")
+	put := func(name string) string { return "wrangler secret put " + name + " --name " + worker }
+	refused := make(map[string]string)
+	for _, s := range core.Settings() {
+		if s.Secret {
+			refused[s.Variable] = "store it as a secret of the Worker, once: " + put(s.Variable)
+		}
+	}
+	settings, err := d.settings(refused)
+	if d.value("TAGS", "") != "" {
+		err = errors.Join(err, errors.New("TAGS is not deployed: the Worker is built without tags, and OpenTelemetry does not run in it"))
+	}
+	faults := []error{err, need(cloudflareTools)}
+	config := d.wranglerVars()
+	exists := slices.Contains(config, "ORGA_AUTH")
+	if faults[1] == nil {
+		given := config
+		for _, s := range settings {
+			given = append(given, s.name)
+		}
+		err := d.cloudflareWorker(ctx, worker, put("ORGA_API_KEY"), given, &exists)
+		faults = append(faults, err)
+	}
+	step := []string{"wrangler", "deploy", "--config", "cloudflare/wrangler.jsonc", "--name", worker, "--keep-vars"}
+	for _, s := range settings {
+		step = append(step, "--var", s.name+":"+s.value)
+	}
+	return plan{
+		says: compact(
+			"Cloudflare: build the Worker and deploy it as "+worker+". It needs the Workers Paid plan.",
+			names(settings, "the Worker's variables")),
+		steps:  [][]string{{"make", "build-cloudflare"}, step},
+		exists: exists,
+		after:  "The address for your app is the Worker's, above, with /api/orga-client-secrets; /readyz answers 200 once the key is at hand. make probe URL=… checks it.",
+	}, errors.Join(faults...)
+}
+
+// wranglerVars are the settings that wrangler.jsonc has.
+func (d *deploy) wranglerVars() (names []string) {
+	text, _ := os.ReadFile(filepath.Join(d.root, "cloudflare", "wrangler.jsonc")) // wrangler reports what is wrong with it
+	for _, m := range regexp.MustCompile(`(?m)^\s*"(ORGA_\w+)":`).FindAllStringSubmatch(string(text), -1) {
+		names = append(names, m[1])
+	}
+	return names
+}
+
+// cloudflareWorker checks the login and the Worker's key, whose value cannot be read back. given are the settings that
+// will be deployed. exists becomes true when the Worker has ORGA_AUTH.
+func (d *deploy) cloudflareWorker(ctx context.Context, worker, put string, given []string, exists *bool) error {
+	if _, ok := d.query(ctx, "wrangler", "whoami", "--json"); !ok {
+		return missing{"Wrangler is not logged in.", "wrangler login    (or CLOUDFLARE_API_TOKEN and CLOUDFLARE_ACCOUNT_ID)"}
+	}
+	// Without a Worker of that name, each of these fails and prints nothing.
+	var status struct {
+		Versions []struct {
+			ID string `json:"version_id"`
+		} `json:"versions"`
+	}
+	said, _ := d.query(ctx, "wrangler", "deployments", "status", "--name", worker, "--json")
+	_ = json.Unmarshal([]byte(said), &status)
+	for _, v := range status.Versions {
+		said, _ := d.query(ctx, "wrangler", "versions", "view", v.ID, "--name", worker, "--json")
+		*exists = *exists || regexp.MustCompile(`"ORGA_AUTH"`).MatchString(said)
+	}
+	if slices.Contains(given, "ORGA_API_KEY_SOURCE") || slices.Contains(given, "ORGA_TENANTS_SOURCE") {
+		return nil
+	}
+	said, _ = d.query(ctx, "wrangler", "secret", "list", "--name", worker, "--format", "json")
+	var secrets []struct{ Name string }
+	_ = json.Unmarshal([]byte(said), &secrets)
+	if slices.Contains(secrets, struct{ Name string }{"ORGA_API_KEY"}) {
+		return nil
+	}
+	return missing{
+		"The Worker " + worker + " has no secret ORGA_API_KEY.",
+		put + "\nthen type the key and Enter. This creates the Worker if there is none. For a key in Secrets Store: make deploy-cloudflare ORGA_API_KEY_SOURCE=cloudflare:BINDING",
+	}
+}

@@ -1,0 +1,98 @@
+// Command wasmtest runs the tests of what the Cloudflare Worker is made of as the Worker runs it: compiled for js/wasm, on
+// one thread, under Node.js. Tests that cannot pass there are skipped, each for a reason, which it prints.
+package main
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"os/exec"
+	"os/signal"
+	"path/filepath"
+	"strings"
+)
+
+const module = "github.com/orga-session/orga-session/"
+
+// Why a test cannot run there.
+const (
+	noControl = "Go's network on js, which is in memory, has no hook for a dial"
+	noTLS     = "TLS over Go's network on js does not end a handshake that fails"
+	noThread  = "it holds one thread and waits for another"
+	slow      = "it takes minutes there: thousands of signatures on one thread"
+	clock     = "it measures real time, and one thread is too slow for it"
+	notUsed   = "a Worker connects by fetch"
+)
+
+// cannot are the tests that are skipped, and "" for all of a package.
+var cannot = []struct{ pkg, test, why string }{
+	{"core", "TestBodyThatNeverComes/a_GET", clock},
+	{"core", "TestTenantIssuerHasKeysOfItsOwn", noControl},
+	{"core", "TestTenantBaseURLAtDial", noControl},
+	{"core", "TestTenantsAtOnce", clock},
+	{"core/auth", "TestOIDCCooldown", noThread},
+	{"core/auth", "TestOIDCRefuses/fault_19", clock},
+	{"core/auth", "TestOIDCRemembersFewTokens", slow},
+	{"core/auth", "TestMemoryKeepsWhatComesAgain", slow},
+	{"core/orga", "TestKinds/untrusted_certificate", noTLS},
+	{"core/internal/egress", "", notUsed},
+}
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
+	err := run(ctx)
+	stop()
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "wasmtest:", err)
+		os.Exit(1)
+	}
+}
+
+func run(ctx context.Context) error {
+	packages, err := tool(ctx, "list", "-deps", "-f", "{{if not .Standard}}{{.ImportPath}}{{end}}", "./cloudflare")
+	if err != nil {
+		return err
+	}
+	goroot, err := tool(ctx, "env", "GOROOT")
+	if err != nil {
+		return err
+	}
+	failed := false
+	for _, path := range strings.Fields(packages) {
+		pkg, ours := strings.CutPrefix(path, module)
+		if !ours {
+			continue
+		}
+		var skip []string
+		whole := false
+		for _, c := range cannot {
+			if c.pkg == pkg {
+				fmt.Printf("skip  %s %s: %s\n", pkg, c.test, c.why)
+				skip, whole = append(skip, "^"+strings.ReplaceAll(c.test, "/", "$/^")), whole || c.test == ""
+			}
+		}
+		if whole {
+			continue
+		}
+		cmd := command(ctx, "test", "-short", "-exec", filepath.Join(goroot, "lib", "wasm", "go_js_wasm_exec"), "-skip", strings.Join(skip, "|"), "./"+pkg)
+		cmd.Stdout, cmd.Stderr = os.Stdout, os.Stderr
+		failed = cmd.Run() != nil || failed
+	}
+	if failed {
+		return fmt.Errorf("tests fail on js/wasm")
+	}
+	return nil
+}
+
+func tool(ctx context.Context, args ...string) (string, error) {
+	cmd := command(ctx, args...)
+	cmd.Stderr = os.Stderr
+	out, err := cmd.Output()
+	return strings.TrimSpace(string(out)), err
+}
+
+func command(ctx context.Context, args ...string) *exec.Cmd {
+	cmd := exec.CommandContext(ctx, "go", args...)
+	cmd.Dir, cmd.Env = "..", append(os.Environ(), "GOOS=js", "GOARCH=wasm")
+	return cmd
+}

@@ -1,0 +1,21 @@
+//go:build js && wasm
+
+// This file is built into the Worker by crashTrial, as part of its package main.
+package main
+
+import (
+	"os"
+	"syscall/js"
+)
+
+func init() {
+	js.Global().Set("orgaCrash", js.FuncOf(func(_ js.Value, args []js.Value) any {
+		go func() {
+			if args[0].String() == "exit" {
+				os.Exit(3)
+			}
+			panic("in a goroutine of its own")
+		}()
+		return nil
+	}))
+}

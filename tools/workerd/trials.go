@@ -1,0 +1,402 @@
+package workerd
+
+import (
+	"compress/gzip"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/orga-session/orga-session/core/orga"
+	"github.com/orga-session/orga-session/core/orga/orgatest"
+)
+
+// Trial is one thing that must hold in an isolate (fault 76).
+type Trial struct {
+	Name string
+
+	timeout time.Duration // ORGA_TIMEOUT
+	run     func(context.Context, *site) (figures string, err error)
+}
+
+// The trials. Where no time is measured, the budget is one that a busy machine can keep.
+var (
+	Cold  = Trial{"100 OIDC callers on a cold isolate", 30 * time.Second, cold}
+	Hang  = Trial{"Orga hangs for 20 callers, with health checks meanwhile", 4 * time.Second, hang}
+	Reset = Trial{"the caller that started a fetch disconnects", 10 * time.Second, reset}
+	Burst = Trial{"mints, 100 at a time", 30 * time.Second, burst}
+	Gzip  = Trial{"Orga and the issuer compress their answers", 30 * time.Second, compressed}
+	Crash = Trial{"the program exits, and panics", 30 * time.Second, crash}
+)
+
+// Trials are all of them.
+var Trials = []Trial{Cold, Hang, Reset, Burst, Gzip, Crash}
+
+// Mutation is a change of host.mjs that must make a trial fail: a trial that passes all the same proves nothing.
+type Mutation struct {
+	Name  string
+	Fails Trial
+
+	changes []string // from, to, from, to …
+}
+
+// Mutations are the two simplifications that suggest themselves.
+var Mutations = []Mutation{
+	{"all requests share an instance, and none has a job loop", Cold, []string{
+		"pulse = setInterval(() => this.enter(invocation, () => {}), PULSE);", "",
+		"invocation.post(job)", "this[job.kind](invocation, job)",
+		"this.invocations.get(id)?.post(task)", "this[task.kind](this.invocations.get(id), task)",
+	}},
+	{"a job loop ends with its request", Reset, []string{"ctx.waitUntil(instance.run(invocation));", "instance.run(invocation);"}},
+}
+
+// Conditions are those of a trial.
+type Conditions struct {
+	Options      // Dir is what Stage left
+	Frozen  bool // the clock stands still between one I/O and the next
+	Mints   int  // of Burst
+}
+
+// Stage makes a Worker for trials in dir: the modules in from, the harness before them, and the mutation if there is one.
+func Stage(root, from, dir string, m *Mutation) error {
+	if err := os.CopyFS(dir, os.DirFS(from)); err != nil {
+		return err
+	}
+	harness, err := os.ReadFile(filepath.Join(root, "tools", "workerd", "harness.mjs"))
+	if err != nil {
+		return err
+	}
+	if err := os.WriteFile(filepath.Join(dir, "harness.mjs"), harness, 0o644); err != nil || m == nil {
+		return err
+	}
+	host := filepath.Join(dir, "host.mjs")
+	text, err := os.ReadFile(host)
+	if err != nil {
+		return err
+	}
+	for i := 0; i < len(m.changes); i += 2 {
+		if !strings.Contains(string(text), m.changes[i]) {
+			return fmt.Errorf("host.mjs has no %s", m.changes[i])
+		}
+	}
+	return os.WriteFile(host, []byte(strings.NewReplacer(m.changes...).Replace(string(text))), 0o644)
+}
+
+// AddCrash builds the program in dir anew, with a way to end it, for Crash.
+func AddCrash(ctx context.Context, root, dir string) error {
+	overlay := filepath.Join(dir, "overlay.json")
+	replace, err := json.Marshal(map[string]any{"Replace": map[string]string{
+		filepath.Join(root, "cloudflare", "crash.go"): filepath.Join(root, "tools", "workerd", "testdata", "crash.go"),
+	}})
+	if err != nil {
+		return err
+	}
+	if err := os.WriteFile(overlay, replace, 0o644); err != nil {
+		return err
+	}
+	build := exec.CommandContext(ctx, "go", "build", "-overlay", overlay, "-trimpath", "-ldflags", "-s -w", "-o", filepath.Join(dir, "orga-session.wasm"), "./cloudflare")
+	build.Dir, build.Env = root, append(os.Environ(), "GOOS=js", "GOARCH=wasm")
+	if out, err := build.CombinedOutput(); err != nil {
+		return fmt.Errorf("go build: %w\n%s", err, out)
+	}
+	return os.Remove(overlay)
+}
+
+// maxMemory is what the Go program may have after Burst, in bytes.
+const maxMemory = 32 << 20
+
+// site is what a trial has: an isolate that has served nothing yet, and what stands behind it.
+type site struct {
+	*Isolate
+	timeout  time.Duration
+	orga     *orgatest.API
+	upstream *httptest.Server // of orga
+	issuer   *issuer
+	mints    int
+	client   *http.Client
+}
+
+// Run runs a trial in an isolate of its own. The figures are for people; "" when there are none.
+func (t Trial) Run(ctx context.Context, c Conditions) (figures string, err error) {
+	ctx, cancel := context.WithTimeout(ctx, 30*time.Minute)
+	defer cancel()
+	provider, err := newIssuer()
+	if err != nil {
+		return "", err
+	}
+	defer provider.server.Close()
+	s := &site{
+		timeout: t.timeout, orga: new(orgatest.API), issuer: provider, mints: c.Mints,
+		client: &http.Client{Timeout: t.timeout + 5*time.Second, Transport: &http.Transport{MaxIdleConnsPerHost: 200}},
+	}
+	defer s.client.CloseIdleConnections()
+	s.upstream = httptest.NewServer(s.orga)
+	defer s.upstream.Close()
+	c.Entry, c.Vars = "harness.mjs", maps.Clone(c.Vars)
+	if c.Vars == nil {
+		c.Vars = make(map[string]string)
+	}
+	c.Secrets = map[string]string{"ORGA_KEY": orgatest.Key} // so that the first request waits for a job while Go starts
+	maps.Copy(c.Vars, map[string]string{
+		"ORGA_API_KEY_SOURCE": "cloudflare:ORGA_KEY", "ORGA_BASE_URL": s.upstream.URL, "ORGA_TIMEOUT": t.timeout.String(), "ORGA_RATE_LIMIT": "off",
+		"ORGA_AUTH": "oidc", "ORGA_AUTH_ISSUER": provider.server.URL, "ORGA_AUTH_AUDIENCE": audience, "ORGA_LOG_LEVEL": "warn",
+	})
+	if c.Frozen {
+		c.Vars["HARNESS_FROZEN"] = "true"
+	}
+	if s.Isolate, err = Start(ctx, c.Options); err != nil {
+		return "", err
+	}
+	defer s.Stop()
+	if figures, err = t.run(ctx, s); err != nil {
+		err = fmt.Errorf("%w\n%s", err, tail(s.Log()))
+	}
+	return figures, err
+}
+
+func tail(log string) string {
+	lines := strings.Split(strings.TrimSpace(log), "\n")
+	return strings.Join(lines[max(0, len(lines)-12):], "\n")
+}
+
+// mint asks for a session config as a caller of its own. An answer that is not of the contract is an error.
+func (s *site) mint(ctx context.Context, caller string) (status int, token string, err error) {
+	credential, err := s.issuer.token(caller)
+	if err != nil {
+		return 0, "", err
+	}
+	resp, err := s.get(ctx, "/api/orga-client-secrets", credential)
+	if err != nil {
+		return 0, "", err
+	}
+	defer resp.Body.Close()
+	body, err := io.ReadAll(resp.Body)
+	if err != nil {
+		return 0, "", err
+	}
+	var said struct{ EphemeralToken, Code, RequestID string }
+	if err := json.Unmarshal(body, &said); err != nil {
+		return resp.StatusCode, "", fmt.Errorf("status %d, and no JSON: %.300q", resp.StatusCode, body)
+	}
+	h := resp.Header
+	switch ok := resp.StatusCode == http.StatusOK; {
+	case ok != (said.EphemeralToken != ""), ok == (said.Code != ""):
+		err = fmt.Errorf("status %d with the code %q", resp.StatusCode, said.Code)
+	case h.Get("Cache-Control") != "no-store", h.Get("Vary") != "Origin", h.Get("X-Request-Id") == "", !ok && h.Get("X-Request-Id") != said.RequestID:
+		err = fmt.Errorf("status %d with the headers %v", resp.StatusCode, h)
+	}
+	return resp.StatusCode, said.EphemeralToken, err
+}
+
+func (s *site) get(ctx context.Context, path, credential string) (*http.Response, error) {
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, s.Base+path, nil)
+	if err != nil {
+		return nil, err
+	}
+	if credential != "" {
+		req.Header.Set("Authorization", "Bearer "+credential)
+	}
+	return s.client.Do(req)
+}
+
+// mintAll has n callers mint, some at a time; all answers must have the status, and no token may come twice.
+func (s *site) mintAll(ctx context.Context, n, atOnce, want int) error {
+	var (
+		mu       sync.Mutex
+		wg       sync.WaitGroup
+		next     atomic.Int64
+		statuses = make(map[int]int)
+		tokens   = make(map[string]bool)
+		faults   []error
+	)
+	for range atOnce {
+		wg.Go(func() {
+			for i := next.Add(1); i <= int64(n); i = next.Add(1) {
+				status, token, err := s.mint(ctx, fmt.Sprint("caller-", i))
+				mu.Lock()
+				statuses[status]++
+				if token != "" && tokens[token] {
+					err = errors.New("a token came twice")
+				}
+				tokens[token] = true
+				if err != nil && len(faults) < 3 {
+					faults = append(faults, err)
+				}
+				mu.Unlock()
+			}
+		})
+	}
+	wg.Wait()
+	if statuses[want] != n || len(faults) > 0 {
+		return fmt.Errorf("statuses %v, want %d alone: %w", statuses, want, errors.Join(faults...))
+	}
+	return nil
+}
+
+// fetchedOnce holds all callers to one discovery and one fetch of the keys.
+func (s *site) fetchedOnce() error {
+	if d, k := s.issuer.discovery.Load(), s.issuer.keys.Load(); d != 1 || k != 1 {
+		return fmt.Errorf("%d discoveries and %d fetches of the keys", d, k)
+	}
+	return nil
+}
+
+func cold(ctx context.Context, s *site) (string, error) {
+	before := s.usage()
+	if err := s.mintAll(ctx, 100, 100, http.StatusOK); err != nil {
+		return "", err
+	}
+	return s.usage().since(before).String(), s.fetchedOnce()
+}
+
+func hang(ctx context.Context, s *site) (string, error) {
+	if err := s.mintAll(ctx, 1, 1, http.StatusOK); err != nil {
+		return "", err
+	}
+	s.orga.FailAll(orga.CallMint, orgatest.Hang())
+	var wg sync.WaitGroup
+	var late error
+	health := make([]error, 20)
+	wg.Go(func() {
+		began := time.Now()
+		late = s.mintAll(ctx, 20, 20, http.StatusGatewayTimeout)
+		if took := time.Since(began); late == nil && took > s.timeout {
+			late = fmt.Errorf("answered after %v, with a budget of %v", took, s.timeout)
+		}
+	})
+	for i := range health {
+		wg.Go(func() {
+			time.Sleep(time.Duration(i) * s.timeout / 20)
+			began := time.Now()
+			resp, err := s.get(ctx, "/healthz", "")
+			if err == nil {
+				resp.Body.Close()
+				if took := time.Since(began); resp.StatusCode != http.StatusOK || took > time.Second {
+					err = fmt.Errorf("health answered %d after %v", resp.StatusCode, took)
+				}
+			}
+			health[i] = err
+		})
+	}
+	wg.Wait()
+	s.orga.FailAll(orga.CallMint, nil)
+	return "", errors.Join(late, errors.Join(health...), s.mintAll(ctx, 1, 1, http.StatusOK))
+}
+
+func reset(ctx context.Context, s *site) (string, error) {
+	s.issuer.delay = 500 * time.Millisecond
+	credential, err := s.issuer.token("the one that leaves")
+	if err != nil {
+		return "", err
+	}
+	conn, err := new(net.Dialer).DialContext(ctx, "tcp", strings.TrimPrefix(s.Base, "http://"))
+	if err != nil {
+		return "", err
+	}
+	defer conn.Close()
+	fmt.Fprintf(conn, "GET /api/orga-client-secrets HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer %s\r\n\r\n", credential)
+	if err := until(ctx, func() bool { return s.issuer.discovery.Load() > 0 }); err != nil {
+		return "", err
+	}
+	others := make(chan error, 1)
+	go func() { others <- s.mintAll(ctx, 20, 20, http.StatusOK) }()
+	time.Sleep(s.issuer.delay / 2)
+	_ = conn.(*net.TCPConn).SetLinger(0) // so that Close resets it
+	conn.Close()
+	return "", errors.Join(<-others, s.fetchedOnce())
+}
+
+func burst(ctx context.Context, s *site) (string, error) {
+	if err := s.mintAll(ctx, 100, 100, http.StatusOK); err != nil {
+		return "", fmt.Errorf("the first 100: %w", err)
+	}
+	before := s.usage()
+	began := time.Now()
+	if err := s.mintAll(ctx, s.mints, 100, http.StatusOK); err != nil {
+		return "", err
+	}
+	took := time.Since(began)
+	resp, err := s.get(ctx, "/harness/memory", "")
+	if err != nil {
+		return "", err
+	}
+	defer resp.Body.Close()
+	var memory int
+	if err := json.NewDecoder(resp.Body).Decode(&memory); err != nil {
+		return "", err
+	}
+	if memory == 0 || memory >= maxMemory {
+		return "", fmt.Errorf("the Go program has %d bytes of memory", memory)
+	}
+	return fmt.Sprintf("%.0f mints a second, %s for each 1000, Go's memory %.1f MB", float64(s.mints)/took.Seconds(),
+		s.usage().since(before).over(s.mints, 1000), float64(memory)/1e6), nil
+}
+
+// compressed has every answer compressed. The runtime decompresses it, and leaves Content-Encoding in its header.
+func compressed(ctx context.Context, s *site) (string, error) {
+	for _, server := range []*http.Server{s.upstream.Config, s.issuer.server.Config} {
+		h := server.Handler
+		server.Handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			answer := httptest.NewRecorder()
+			h.ServeHTTP(answer, r)
+			maps.Copy(w.Header(), answer.Header())
+			w.Header().Set("Content-Encoding", "gzip")
+			w.WriteHeader(answer.Code)
+			z := gzip.NewWriter(w)
+			_, _ = z.Write(answer.Body.Bytes())
+			_ = z.Close()
+		})
+	}
+	return "", s.mintAll(ctx, 20, 20, http.StatusOK)
+}
+
+func crash(ctx context.Context, s *site) (string, error) {
+	for _, how := range []string{"exit", "panic"} {
+		if err := s.mintAll(ctx, 1, 1, http.StatusOK); err != nil {
+			return "", fmt.Errorf("before the %s: %w", how, err)
+		}
+		s.orga.FailAll(orga.CallMint, orgatest.Hang())
+		before := s.orga.Calls(orga.CallMint)
+		waiters := make(chan error, 1)
+		go func() { waiters <- s.mintAll(ctx, 20, 20, http.StatusInternalServerError) }()
+		if err := until(ctx, func() bool { return s.orga.Calls(orga.CallMint) >= before+20 }); err != nil {
+			return "", err
+		}
+		resp, err := s.get(ctx, "/harness/crash?how="+how, "")
+		if err != nil {
+			return "", err
+		}
+		resp.Body.Close()
+		s.orga.FailAll(orga.CallMint, nil)
+		if err := <-waiters; err != nil {
+			return "", fmt.Errorf("%s: %w", how, err)
+		}
+		if err := s.mintAll(ctx, 1, 1, http.StatusOK); err != nil {
+			return "", fmt.Errorf("after the %s: %w", how, err)
+		}
+	}
+	return "", nil
+}
+
+func until(ctx context.Context, true func() bool) error {
+	for !true() {
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-time.After(time.Millisecond):
+		}
+	}
+	return nil
+}

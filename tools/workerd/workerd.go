@@ -1,0 +1,151 @@
+// Package workerd runs the Cloudflare Worker in workerd, Cloudflare's own runtime, by way of miniflare. Both come from
+// npm with wrangler, in the versions of package-lock.json. [Trials] are what must hold there and cannot be seen on other
+// platforms.
+package workerd
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"syscall"
+	"time"
+)
+
+// Options describe a Worker.
+type Options struct {
+	Root    string            // of the repository
+	NPM     string            // the folder in which npm installed this package's package-lock.json
+	Dir     string            // the Worker's modules
+	Entry   string            // the module among them that is the entry
+	Flags   []string          // compatibility flags besides those of wrangler.jsonc
+	Vars    map[string]string // its variables and secrets
+	Secrets map[string]string // its Secrets Store bindings and their values; "" for a secret that the store does not have
+}
+
+// Isolate is a running Worker. Each has a process of its own.
+type Isolate struct {
+	Base string // its address
+
+	cmd   *exec.Cmd
+	stdin io.Closer
+	done  chan struct{}
+	mu    sync.Mutex
+	log   strings.Builder
+}
+
+// Start starts a Worker as wrangler.jsonc configures it. It returns when workerd listens; the isolate itself starts with
+// the first request. Stop ends it.
+func Start(ctx context.Context, o Options) (*Isolate, error) {
+	config, err := readConfig(o.Root)
+	if err != nil {
+		return nil, err
+	}
+	options, err := json.Marshal(map[string]any{
+		"npm": o.NPM, "dir": o.Dir, "entry": o.Entry, "vars": o.Vars, "secrets": o.Secrets,
+		"compatibility_date": config.CompatibilityDate, "compatibility_flags": append(config.CompatibilityFlags, o.Flags...),
+	})
+	if err != nil {
+		return nil, err
+	}
+	i := &Isolate{done: make(chan struct{})}
+	i.cmd = exec.CommandContext(ctx, "node", filepath.Join(o.Root, "tools", "workerd", "serve.mjs"))
+	i.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	i.cmd.Cancel = func() error { return syscall.Kill(-i.cmd.Process.Pid, syscall.SIGKILL) }
+	i.cmd.Env = append(os.Environ(), "NO_COLOR=1")
+	stdin, err := i.cmd.StdinPipe()
+	if err != nil {
+		return nil, err
+	}
+	i.stdin = stdin
+	stdout, err := i.cmd.StdoutPipe()
+	if err != nil {
+		return nil, err
+	}
+	i.cmd.Stderr = i.cmd.Stdout
+	if err := i.cmd.Start(); err != nil {
+		return nil, err
+	}
+	address := make(chan string, 1)
+	go func() {
+		i.read(stdout, address)
+		_ = i.cmd.Wait() // how it ended is in its log
+		close(i.done)
+	}()
+	if _, err := stdin.Write(append(options, '\n')); err != nil {
+		i.Stop()
+		return nil, err
+	}
+	select {
+	case i.Base = <-address:
+		return i, nil
+	case <-i.done:
+		return nil, fmt.Errorf("miniflare ended:\n%s", i.Log())
+	case <-time.After(time.Minute):
+		i.Stop()
+		return nil, fmt.Errorf("miniflare did not come up:\n%s", i.Log())
+	}
+}
+
+// read keeps what the process writes, but for the address.
+func (i *Isolate) read(output io.Reader, address chan<- string) {
+	lines := bufio.NewReader(output)
+	for {
+		line, err := lines.ReadString('\n')
+		if base, ok := strings.CutPrefix(line, "http://"); ok && i.Base == "" && len(address) == 0 {
+			address <- "http://" + strings.TrimRight(base, "/\n")
+		} else {
+			i.mu.Lock()
+			i.log.WriteString(line)
+			i.mu.Unlock()
+		}
+		if err != nil {
+			return
+		}
+	}
+}
+
+// Stop ends the process.
+func (i *Isolate) Stop() {
+	i.stdin.Close()
+	select {
+	case <-i.done:
+	case <-time.After(5 * time.Second):
+		_ = syscall.Kill(-i.cmd.Process.Pid, syscall.SIGKILL)
+		<-i.done
+	}
+}
+
+// Log returns what the Worker and the runtime have written.
+func (i *Isolate) Log() string {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	return i.log.String()
+}
+
+// config is what of wrangler.jsonc decides how the Worker behaves.
+type config struct {
+	CompatibilityDate  string   `json:"compatibility_date"`
+	CompatibilityFlags []string `json:"compatibility_flags"`
+}
+
+// readConfig reads wrangler.jsonc, in which a comment has a line of its own.
+func readConfig(root string) (c config, err error) {
+	text, err := os.ReadFile(filepath.Join(root, "cloudflare", "wrangler.jsonc"))
+	if err != nil {
+		return c, err
+	}
+	var bare strings.Builder
+	for line := range strings.Lines(string(text)) {
+		if !strings.HasPrefix(strings.TrimSpace(line), "//") {
+			bare.WriteString(line)
+		}
+	}
+	return c, json.Unmarshal([]byte(bare.String()), &c)
+}
