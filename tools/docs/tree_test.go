@@ -132,7 +132,8 @@ var literal = regexp.MustCompile("\"(?:[^\"\\\\\n]|\\\\.)*\"")
 func literals(files map[string]string) []string {
 	var list []string
 	for name, text := range files {
-		if filepath.Ext(name) != ".go" || strings.HasPrefix(name, "tools/") || strings.HasSuffix(name, "_test.go") {
+		// The Worker's JavaScript and settings are code as well.
+		if !slices.Contains([]string{".go", ".mjs", ".jsonc"}, filepath.Ext(name)) || strings.HasPrefix(name, "tools/") || strings.HasSuffix(name, "_test.go") {
 			continue
 		}
 		for _, quoted := range literal.FindAllString(text, -1) {
