@@ -245,7 +245,7 @@ func TestCodes(t *testing.T) {
 }
 
 // idps are names that others gave: claims of identity providers, flags of platforms.
-var idps = []string{"org_id", "org_name", "org_slug", "user_metadata", "app_metadata", "unsafe_metadata", "preferred_username"}
+var idps = []string{"nodejs_compat", "org_id", "org_name", "org_slug", "user_metadata", "app_metadata", "unsafe_metadata", "preferred_username"}
 
 // Members of the log line, metrics, codes: names in snake case are in the code as they are in the text.
 func TestNames(t *testing.T) {
