@@ -141,7 +141,7 @@ var settings = []Setting{
 	},
 	{
 		Variable: "ORGA_RATE_LIMIT_STORE", Default: "memory", Secret: true,
-		Meaning: "`memory` (each instance counts alone), or the URL of a store that instances share (docs/policy.md)",
+		Meaning: "`memory` (each instance counts alone), `dynamodb:TABLE`, `redis://…`, `rediss://…`, `https://TOKEN@HOST` (Redis over HTTPS), where the program links it",
 		read:    func(c *Config, _ *Tenant, s string) error { c.RateLimitStore = secret.NewValue(s); return nil },
 	},
 	{

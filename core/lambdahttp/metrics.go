@@ -28,6 +28,8 @@ const namespace = "OrgaSession"
 //	secret_rotated                  function         refreshes that found a new secret
 //	short_lived_tokens              function         tokens about to expire when they arrived
 //	rate_limit_fallback             function         requests counted by one instance alone, while the shared store is down
+//	caller_limited                  function         mints that a caller's quota refused
+//	tenant_limited                  function         mints that a tenant's budget refused
 //	tenant_budget_low               function         tenants that have used 80 percent of their budget
 func Metrics(next slog.Handler) slog.Handler { return metrics{next, lambdacontext.FunctionName} }
 

@@ -15,7 +15,9 @@ import (
 	"github.com/orga-session/orga-session/core"
 	"github.com/orga-session/orga-session/core/auth"
 	"github.com/orga-session/orga-session/core/ratelimit"
+	"github.com/orga-session/orga-session/core/ratelimit/dynamolimit"
 	"github.com/orga-session/orga-session/core/ratelimit/redislimit"
+	"github.com/orga-session/orga-session/core/ratelimit/redisrest"
 	"github.com/orga-session/orga-session/core/secret"
 	"github.com/orga-session/orga-session/core/secret/awssm"
 	"github.com/orga-session/orga-session/core/secret/gcpsm"
@@ -109,8 +111,10 @@ func (d *deploy) checkValues() error {
 		}
 	}
 	endpoint := core.New(context.Background(), cfg, core.Drivers{
-		Secrets:   secret.Drivers{"awssm": awssm.Open(env.Lookup, false), "gcpsm": gcpsm.Open(env.Lookup)},
-		Limiters:  ratelimit.Drivers{"redis": redislimit.Open, "rediss": redislimit.Open},
+		Secrets: secret.Drivers{"awssm": awssm.Open(env.Lookup, false), "gcpsm": gcpsm.Open(env.Lookup)},
+		Limiters: ratelimit.Drivers{
+			"dynamodb": dynamolimit.Open(env.Lookup, false), "https": redisrest.Open(nil), "redis": redislimit.Open, "rediss": redislimit.Open,
+		},
 		Verifiers: map[string]auth.Verifier{},
 	})
 	defer endpoint.Close()

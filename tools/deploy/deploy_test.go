@@ -6,6 +6,7 @@ import (
 	"maps"
 	"os"
 	"path/filepath"
+	"regexp"
 	"runtime"
 	"slices"
 	"strings"
@@ -271,7 +272,7 @@ func TestParameterNames(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, setting := range []string{"ORGA_API_KEY_TTL", "ORGA_AUTH", "ORGA_AUTH_JWKS_URL", "ORGA_CORS_ORIGINS", "ORGA_RATE_LIMIT_STORE", "ORGA_BASE_URL", "OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_HEADERS"} {
-		if name := parameterName(setting); !strings.Contains(string(template), "\n  "+name+":\n") || !strings.Contains(string(template), setting+": !Ref "+name+"\n") {
+		if name := parameterName(setting); !strings.Contains(string(template), "\n  "+name+":\n") || !regexp.MustCompile(`\n +`+setting+`: (!If \[\w+, .*, )?!Ref `+name+`\]?\n`).Match(template) {
 			t.Errorf("template.yaml does not make %s of %s", setting, name)
 		}
 	}

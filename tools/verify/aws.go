@@ -56,7 +56,7 @@ func (s *site) aws(ctx context.Context) []*endpoint {
 	}) {
 		return nil
 	}
-	s.table.check(aws, store, "awssm passes the conformance suite against moto", func() error {
+	s.table.check(aws, store, "awssm and dynamolimit pass their conformance suites against moto", func() error {
 		_, err := s.run(ctx, filepath.Join(s.source, "tools"), []string{"VERIFY_MOTO=" + s.back.moto.URL}, "go", "test", "-count=1", "-run", "TestMoto", "./verify")
 		return err
 	})
@@ -149,12 +149,19 @@ func (s *site) templateHolds(ctx context.Context, a arns) error {
 		faults = append(faults, err)
 	}
 	want := []grant{
+		{"dynamodb:UpdateItem", "<[RateLimitTable Arn]>"},
 		{"logs:CreateLogStream", "<[LogGroup Arn]>"},
 		{"logs:PutLogEvents", "<[LogGroup Arn]>"},
 		{"secretsmanager:GetSecretValue", a.key},
 	}
 	if !slices.Equal(grants, want) {
 		fault("the function may do %v, not just %v", grants, want)
+	}
+	if t, err = s.transformed(ctx, map[string]string{"ApiKeySecretArn": a.key, "RateLimitStore": "memory"}); err != nil {
+		return err
+	}
+	if grants, err := t.grants(); err != nil || len(grants) != len(want)-1 || t.exists(t.Resources["RateLimitTable"]) {
+		fault("with RateLimitStore=memory there is a table, or the function may do %v, %w", grants, err)
 	}
 	for _, name := range sorted(t.Resources) {
 		r := t.Resources[name]
@@ -203,11 +210,15 @@ func (s *site) startLambda(ctx context.Context, d *deployment, a arns) (func(con
 	if _, err := s.run(ctx, s.source, nil, "sh", "-ec", recipe); err != nil {
 		return nil, err
 	}
+	const limits = "verify-limits"
+	if err := makeTable(ctx, s.back.moto.URL, limits); err != nil {
+		return nil, err
+	}
 	t, err := s.transformed(ctx, map[string]string{
 		"ApiKeySecretArn": a.key, "TenantsSecretArn": a.tenants, "TenantKeySecretArns": a.tenantKey, "AuthHmacSecretArn": a.hmac,
 		"Auth": d.env["ORGA_AUTH"], "AuthIssuer": d.env["ORGA_AUTH_ISSUER"], "AuthAudience": d.env["ORGA_AUTH_AUDIENCE"],
 		"BaseUrl": d.env["ORGA_BASE_URL"], "CorsOrigins": d.env["ORGA_CORS_ORIGINS"], "Timeout": d.env["ORGA_TIMEOUT"],
-		"RateLimit": d.env["ORGA_RATE_LIMIT"], "RateLimitStore": d.env["ORGA_RATE_LIMIT_STORE"], "RateLimitStrict": d.env["ORGA_RATE_LIMIT_STRICT"],
+		"RateLimit": d.env["ORGA_RATE_LIMIT"], "RateLimitStrict": d.env["ORGA_RATE_LIMIT_STRICT"],
 		"LogLevel": d.env["ORGA_LOG_LEVEL"],
 	})
 	if err != nil {
@@ -221,8 +232,12 @@ func (s *site) startLambda(ctx context.Context, d *deployment, a arns) (func(con
 		"AWS_REGION": region, "AWS_ACCESS_KEY_ID": "verify", "AWS_SECRET_ACCESS_KEY": "none", "AWS_SESSION_TOKEN": "none",
 		"AWS_LAMBDA_FUNCTION_TIMEOUT":      fmt.Sprint(t.Resources["OrgaSessionFunction"].Properties["Timeout"]),
 		"AWS_LAMBDA_FUNCTION_MEMORY_SIZE":  "256",
-		"AWS_ENDPOINT_URL_SECRETS_MANAGER": s.back.moto.URL,
+		"AWS_ENDPOINT_URL_SECRETS_MANAGER": s.back.moto.URL, "AWS_ENDPOINT_URL_DYNAMODB": s.back.moto.URL,
 	})
+	if store := env["ORGA_RATE_LIMIT_STORE"]; store != "dynamodb:<RateLimitTable>" {
+		return nil, fmt.Errorf("without a parameter, the function counts in %s, not in the table of its stack", store)
+	}
+	env["ORGA_RATE_LIMIT_STORE"] = "dynamodb:" + limits
 	port, err := freePort()
 	if err != nil {
 		return nil, err

@@ -16,6 +16,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"sync/atomic"
 
 	"github.com/orga-session/orga-session/core"
 	"github.com/orga-session/orga-session/core/orga"
@@ -48,6 +49,10 @@ type backstage struct {
 
 	mu    sync.Mutex
 	asked map[string]int // secret → GetSecretValue calls that moto saw
+
+	dynamo    sync.Mutex   // lets one call to DynamoDB through at a time: moto is not atomic across threads
+	dynamoOut atomic.Bool  // DynamoDB answers nothing but that it fails
+	counted   atomic.Int32 // UpdateItem calls that moto saw
 }
 
 func (s *site) shared(ctx context.Context) error {
@@ -84,6 +89,17 @@ func (s *site) startMoto(ctx context.Context) error {
 	proxy := httputil.NewSingleHostReverseProxy(base)
 	s.back.moto = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		body, _ := io.ReadAll(r.Body) // what is cut off moto refuses
+		if target := r.Header.Get("X-Amz-Target"); strings.HasPrefix(target, "DynamoDB_") {
+			if s.back.dynamoOut.Load() {
+				http.Error(w, "out", http.StatusInternalServerError)
+				return
+			}
+			s.back.dynamo.Lock()
+			defer s.back.dynamo.Unlock()
+			if strings.HasSuffix(target, ".UpdateItem") {
+				s.back.counted.Add(1)
+			}
+		}
 		if strings.HasSuffix(r.Header.Get("X-Amz-Target"), ".GetSecretValue") {
 			var call struct {
 				SecretID string `json:"SecretId"`
@@ -101,27 +117,47 @@ func (s *site) startMoto(ctx context.Context) error {
 
 // putSecret makes a secret in moto and gives its ARN.
 func (s *site) putSecret(ctx context.Context, name, value string) (arn string, err error) {
-	body, err := json.Marshal(map[string]string{"Name": name, "SecretString": value})
-	if err != nil {
-		return "", err
-	}
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, s.back.moto.URL, bytes.NewReader(body))
-	if err != nil {
-		return "", err
-	}
-	req.Header.Set("Content-Type", "application/x-amz-json-1.1")
-	req.Header.Set("X-Amz-Target", "secretsmanager.CreateSecret")
-	req.Header.Set("Authorization", "AWS4-HMAC-SHA256 Credential=verify/20260101/"+region+"/secretsmanager/aws4_request, SignedHeaders=host, Signature=none")
-	resp, err := http.DefaultClient.Do(req)
-	if err != nil {
-		return "", err
-	}
-	defer resp.Body.Close()
 	var made struct{ ARN string }
-	if err := json.NewDecoder(resp.Body).Decode(&made); err != nil || made.ARN == "" {
-		return "", fmt.Errorf("moto made no secret %s: %s: %w", name, resp.Status, err)
+	err = callAWS(ctx, s.back.moto.URL, "secretsmanager.CreateSecret", map[string]string{"Name": name, "SecretString": value}, &made)
+	if err != nil || made.ARN == "" {
+		return "", fmt.Errorf("moto made no secret %s: %w", name, err)
 	}
 	return made.ARN, nil
+}
+
+// makeTable makes a table for limits in moto, as template.yaml does.
+func makeTable(ctx context.Context, moto, name string) error {
+	return callAWS(ctx, moto, "DynamoDB_20120810.CreateTable", map[string]any{
+		"TableName": name, "BillingMode": "PAY_PER_REQUEST",
+		"AttributeDefinitions": []map[string]string{{"AttributeName": "id", "AttributeType": "S"}},
+		"KeySchema":            []map[string]string{{"AttributeName": "id", "KeyType": "HASH"}},
+	}, new(any))
+}
+
+// callAWS calls an operation of a service at moto.
+func callAWS(ctx context.Context, moto, operation string, input, output any) error {
+	body, err := json.Marshal(input)
+	if err != nil {
+		return err
+	}
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, moto, bytes.NewReader(body))
+	if err != nil {
+		return err
+	}
+	service, _, _ := strings.Cut(strings.ToLower(operation), ".")
+	service, _, _ = strings.Cut(service, "_")
+	req.Header.Set("Content-Type", "application/x-amz-json-1.1")
+	req.Header.Set("X-Amz-Target", operation)
+	req.Header.Set("Authorization", "AWS4-HMAC-SHA256 Credential=verify/20260101/"+region+"/"+service+"/aws4_request, SignedHeaders=host, Signature=none")
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		return err
+	}
+	defer resp.Body.Close()
+	if resp.StatusCode != http.StatusOK {
+		return fmt.Errorf("%s: %s", operation, resp.Status)
+	}
+	return json.NewDecoder(resp.Body).Decode(output)
 }
 
 // deployment is what one platform's settings lead to: an Orga API, and keys that only it accepts.

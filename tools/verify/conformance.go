@@ -174,6 +174,7 @@ func (s *site) ask(ctx context.Context, e *endpoint, want map[string]answer) map
 
 func (s *site) limiterOut(ctx context.Context, list []*endpoint) {
 	s.back.redis.stop()
+	s.back.dynamoOut.Store(true)
 	for _, e := range list {
 		if why, ok := strict.not[e.name]; ok {
 			s.table.note("%s: %s: %s", e.name, strict.name, why)

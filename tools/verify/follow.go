@@ -35,7 +35,11 @@ func (s *site) followAWS(ctx context.Context) error {
 		"--tags", "Key=ManagedStackSource,Value=AwsSamCli", "--template-body", managed); err != nil {
 		return err
 	}
-	var auth string // of the stack, once it is there
+	tables := func() (string, error) {
+		out, err := s.run(ctx, s.source, env, filepath.Join(filepath.Dir(s.sam), "aws"), "dynamodb", "list-tables", "--query", "TableNames", "--output", "text")
+		return strings.TrimSpace(out), err
+	}
+	var auth, table string // of the stack, once it is there
 	for _, line := range lines {
 		answers := "y\ny\ny\n"
 		if strings.Contains(line, "/dev/stdin") {
@@ -49,7 +53,13 @@ func (s *site) followAWS(ctx context.Context) error {
 				"--query", "Stacks[0].Parameters[?ParameterKey=='Auth'].ParameterValue", "--output", "text"); err != nil {
 				return err
 			}
+			if table, err = tables(); err != nil || !strings.HasPrefix(table, "orga-session-RateLimitTable-") {
+				return fmt.Errorf("the stack makes no table for limits: %q, %w", table, err)
+			}
 		}
+	}
+	if left, err := tables(); err != nil || left != "" {
+		return fmt.Errorf("the page leaves the table of limits behind: %q, %w", left, err)
 	}
 	if strings.TrimSpace(auth) != "anonymous" {
 		return fmt.Errorf("the page deploys a stack with Auth=%s, not what it says", auth)

@@ -1,13 +1,12 @@
 package main
 
 import (
-	"bytes"
-	"encoding/json"
-	"io"
-	"net/http"
 	"os"
 	"testing"
 
+	"github.com/orga-session/orga-session/core/ratelimit"
+	"github.com/orga-session/orga-session/core/ratelimit/dynamolimit"
+	"github.com/orga-session/orga-session/core/ratelimit/ratelimittest"
 	"github.com/orga-session/orga-session/core/secret"
 	"github.com/orga-session/orga-session/core/secret/awssm"
 	"github.com/orga-session/orga-session/core/secret/secrettest"
@@ -30,40 +29,22 @@ func (m motoStore) Source() secret.Source {
 
 func (m motoStore) Put(t testing.TB, content string) {
 	t.Helper()
-	if m.call(t, "CreateSecret", map[string]any{"Name": m.name, "SecretString": content}) != http.StatusOK {
-		if status := m.call(t, "PutSecretValue", map[string]any{"SecretId": m.name, "SecretString": content}); status != http.StatusOK {
-			t.Fatalf("moto stores nothing: %d", status)
+	if m.call(t, "CreateSecret", map[string]any{"Name": m.name, "SecretString": content}) != nil {
+		if err := m.call(t, "PutSecretValue", map[string]any{"SecretId": m.name, "SecretString": content}); err != nil {
+			t.Fatal(err)
 		}
 	}
 }
 
 func (m motoStore) Delete(t testing.TB) {
 	t.Helper()
-	if status := m.call(t, "DeleteSecret", map[string]any{"SecretId": m.name}); status != http.StatusOK {
-		t.Fatalf("moto deletes nothing: %d", status)
+	if err := m.call(t, "DeleteSecret", map[string]any{"SecretId": m.name}); err != nil {
+		t.Fatal(err)
 	}
 }
 
-func (m motoStore) call(t testing.TB, action string, input map[string]any) int {
-	t.Helper()
-	body, err := json.Marshal(input)
-	if err != nil {
-		t.Fatal(err)
-	}
-	req, err := http.NewRequest(http.MethodPost, m.url, bytes.NewReader(body))
-	if err != nil {
-		t.Fatal(err)
-	}
-	req.Header.Set("Content-Type", "application/x-amz-json-1.1")
-	req.Header.Set("X-Amz-Target", "secretsmanager."+action)
-	req.Header.Set("Authorization", "AWS4-HMAC-SHA256 Credential=verify/20260101/"+region+"/secretsmanager/aws4_request, SignedHeaders=host, Signature=none")
-	resp, err := http.DefaultClient.Do(req)
-	if err != nil {
-		t.Fatal(err)
-	}
-	_, _ = io.Copy(io.Discard, resp.Body)
-	resp.Body.Close()
-	return resp.StatusCode
+func (m motoStore) call(t testing.TB, action string, input map[string]any) error {
+	return callAWS(t.Context(), m.url, "secretsmanager."+action, input, new(any))
 }
 
 // TestMoto runs where make verify has started moto.
@@ -75,4 +56,33 @@ func TestMoto(t *testing.T) {
 	secrettest.Conformance(t, func(t *testing.T) secrettest.Store {
 		return motoStore{url, "conformance/" + t.Name()}
 	})
+}
+
+// limitsTable is the table of TestMotoLimits.
+const limitsTable = "conformance-limits"
+
+func TestMain(m *testing.M) { ratelimittest.Main(m, openLimits) }
+
+// openLimits opens the table at an address.
+func openLimits(address string) (ratelimit.Limiter, error) {
+	env := map[string]string{
+		"ORGA_AWS_REGION": region, "ORGA_AWS_ACCESS_KEY_ID": "verify", "ORGA_AWS_SECRET_ACCESS_KEY": "none", "AWS_ENDPOINT_URL_DYNAMODB": address,
+	}
+	return dynamolimit.Open(func(name string) (string, bool) { v, ok := env[name]; return v, ok }, false)("dynamodb:" + limitsTable)
+}
+
+// TestMotoLimits runs where make verify has started moto, behind a proxy that lets one write through at a time.
+func TestMotoLimits(t *testing.T) {
+	url, ok := os.LookupEnv("VERIFY_MOTO")
+	if !ok {
+		t.Skip("make verify runs this, with moto")
+	}
+	if err := makeTable(t.Context(), url, limitsTable); err != nil {
+		t.Fatal(err)
+	}
+	l, err := openLimits(url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ratelimittest.Test(t, ratelimittest.Harness{Open: func(*testing.T) ratelimit.Limiter { return l }, Setting: url})
 }

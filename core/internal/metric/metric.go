@@ -6,7 +6,10 @@
 // lines, and is enabled from [Level] on.
 package metric
 
-import "log/slog"
+import (
+	"log/slog"
+	"strings"
+)
 
 // Key is the attribute whose value is the name of the counter that a line increments:
 //
@@ -16,7 +19,7 @@ const Key = "metric"
 // Level is the lowest level at which lines count.
 const Level = slog.LevelInfo
 
-// The counters. Requests, ColdStarts and RateLimitFallback come from the lines of requests, all others from [Key].
+// The counters. Requests, ColdStarts and those of limits but TenantBudgetLow come from the lines of requests, all others from [Key].
 const (
 	Requests                     = "requests"
 	ColdStarts                   = "cold_starts"
@@ -25,11 +28,13 @@ const (
 	SecretRotated                = "secret_rotated"
 	ShortLivedTokens             = "short_lived_tokens"
 	RateLimitFallback            = "rate_limit_fallback"
+	CallerLimited                = "caller_limited" // refused by a caller's quota
+	TenantLimited                = "tenant_limited" // refused by a tenant's budget
 	TenantBudgetLow              = "tenant_budget_low"
 )
 
 // Counters lists all counters.
-var Counters = []string{Requests, ColdStarts, SecretFetchFailed, SecretFetchFailedPermanently, SecretRotated, ShortLivedTokens, RateLimitFallback, TenantBudgetLow}
+var Counters = []string{Requests, ColdStarts, SecretFetchFailed, SecretFetchFailedPermanently, SecretRotated, ShortLivedTokens, RateLimitFallback, CallerLimited, TenantLimited, TenantBudgetLow}
 
 // RequestLine is the message of a request's line. Health checks and preflights have another.
 const RequestLine = "request"
@@ -38,6 +43,7 @@ const RequestLine = "request"
 const (
 	ErrorType     = "error.type" // the code of the problem; absent after a success
 	ColdStart     = "faas.coldstart"
+	Limit         = "limit" // the policy that refused: caller, caller-86400, tenant
 	LimitFallback = "limit_fallback"
 	TotalMS       = "total_ms"
 	TokenMS       = "token_ms"
@@ -70,6 +76,10 @@ func Read(r slog.Record) (reading Reading, ok bool) {
 			reading.Code = a.Value.String()
 		case a.Key == ColdStart:
 			reading.Counters = append(reading.Counters, ColdStarts)
+		case a.Key == Limit && strings.HasPrefix(a.Value.String(), "tenant"):
+			reading.Counters = append(reading.Counters, TenantLimited)
+		case a.Key == Limit:
+			reading.Counters = append(reading.Counters, CallerLimited)
 		case a.Key == LimitFallback:
 			reading.Counters = append(reading.Counters, RateLimitFallback)
 		case a.Key == TotalMS, a.Key == TokenMS, a.Key == ICEMS:

@@ -95,7 +95,7 @@ func logLine(log *slog.Logger, r *http.Request, x *Record, status int, took time
 		text(metric.ErrorType, string(x.refused.Code))
 	}
 	attrs = append(attrs, slog.Int("http.response.status_code", status))
-	text("limit", x.Limit)
+	text(metric.Limit, x.Limit)
 	if x.LimitFallback {
 		attrs = append(attrs, slog.Bool(metric.LimitFallback, true))
 	}

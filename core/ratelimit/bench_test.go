@@ -1,0 +1,52 @@
+package ratelimit_test
+
+import (
+	"net/http"
+	"net/http/httptest"
+	"testing"
+	"time"
+
+	"github.com/orga-session/orga-session/core/ratelimit"
+)
+
+// limits are what a request may be counted against.
+var limits = []struct {
+	name    string
+	options ratelimit.Options
+}{
+	{"one window", ratelimit.Options{Caller: ratelimit.Quotas{{N: 1 << 30, Per: time.Hour}}}},
+	{"two windows and a budget", ratelimit.Options{
+		Caller: ratelimit.Quotas{{N: 1 << 30, Per: time.Hour}, {N: 1 << 30, Per: 24 * time.Hour}},
+		Budget: ratelimit.Quotas{{N: 1 << 30, Per: 48 * time.Hour}},
+	}},
+}
+
+// limited answers one request after the other behind a limit in memory.
+func limited(o ratelimit.Options) func() {
+	o.Limiter, o.Tenant = ratelimit.NewStore(nil, ratelimit.StoreOptions{}), "acme"
+	h := ratelimit.Middleware(o)(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
+	r := newRequest()
+	r.RemoteAddr = "192.0.2.1:1234"
+	w := httptest.NewRecorder()
+	return func() { h.ServeHTTP(w, r) }
+}
+
+// Two windows and a budget add at most eight allocations to what one window takes.
+func TestAllocations(t *testing.T) {
+	one, more := testing.AllocsPerRun(100, limited(limits[0].options)), testing.AllocsPerRun(100, limited(limits[1].options))
+	if more > one+8 {
+		t.Errorf("%s: %.0f allocations, %s: %.0f", limits[0].name, one, limits[1].name, more)
+	}
+}
+
+func BenchmarkMiddleware(b *testing.B) {
+	for _, l := range limits {
+		b.Run(l.name, func(b *testing.B) {
+			serve := limited(l.options)
+			b.ReportAllocs()
+			for b.Loop() {
+				serve()
+			}
+		})
+	}
+}
