@@ -1,6 +1,7 @@
 package ratelimit
 
 import (
+	"context"
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
@@ -61,7 +62,7 @@ func Middleware(o Options) func(http.Handler) http.Handler {
 				if !d.Allowed && d.Retry >= wait {
 					wait, record.Limit = max(d.Retry, 1), policies[i].name
 				}
-				policies[i].watch(o, d)
+				policies[i].watch(r.Context(), o, d)
 			}
 			request.Logger(r.Context()).LogAttrs(r.Context(), slog.LevelDebug, "limit checked", slog.Bool("allowed", wait == 0), slog.String("limit", record.Limit))
 			h := w.Header()
@@ -123,7 +124,7 @@ func buckets(policies []policy, tenant string, r *http.Request) []Bucket {
 }
 
 // watch logs that a tenant's budget runs low.
-func (p policy) watch(o Options, d Decision) {
+func (p policy) watch(ctx context.Context, o Options, d Decision) {
 	if p.budget == nil || d.Remaining < 0 {
 		return
 	}
@@ -131,7 +132,7 @@ func (p policy) watch(o Options, d Decision) {
 	switch {
 	case 10*used >= 8*p.quota.N:
 		if !p.budget.low.Swap(true) && o.Log != nil {
-			o.Log.Warn(MsgBudget, "tenant", o.Tenant, "limit", p.name, "quota", p.quota.String(), "remaining", d.Remaining, metric.Key, metric.TenantBudgetLow)
+			o.Log.WarnContext(ctx, MsgBudget, "tenant", o.Tenant, "limit", p.name, "quota", p.quota.String(), "remaining", d.Remaining, metric.Key, metric.TenantBudgetLow)
 		}
 	case 10*used < 7*p.quota.N:
 		p.budget.low.Store(false)

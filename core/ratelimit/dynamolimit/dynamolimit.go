@@ -70,8 +70,10 @@ func isTable(s string) bool {
 func (l *Limiter) Allow(ctx context.Context, buckets []ratelimit.Bucket) ([]ratelimit.Decision, error) {
 	now := time.Now().UnixMicro()
 	decisions := make([]ratelimit.Decision, len(buckets))
-	for start, end := 0, 0; start < len(buckets); start = end { //nolint:wastedassign // the loop sets end
-		for end = start + 1; end < len(buckets) && buckets[end].Key == buckets[start].Key; end++ {
+	for start := 0; start < len(buckets); {
+		end := start + 1
+		for end < len(buckets) && buckets[end].Key == buckets[start].Key {
+			end++
 		}
 		used, allowed, err := l.decide(ctx, buckets[start:end], now)
 		if err != nil {
@@ -81,6 +83,7 @@ func (l *Limiter) Allow(ctx context.Context, buckets []ratelimit.Bucket) ([]rate
 			decisions[start+i] = ratelimit.Decision(rate(buckets[start+i]).Decide(u, allowed))
 		}
 		if allowed {
+			start = end
 			continue
 		}
 		l.takeBack(ctx, buckets[:start], decisions[:start])
