@@ -159,9 +159,11 @@ func TestFault80PrimaryMoves(t *testing.T) {
 	to.Store(old.Addr)
 	name := forward(t, &to)
 	l := open(t, "redis://"+name)
-	if _, err := one(l, "acme:ada", minute); err != nil {
-		t.Fatal(err)
+	var wg sync.WaitGroup
+	for range 200 { // on all the connections that there may be
+		wg.Go(func() { _, _ = one(l, "acme:many", minute) })
 	}
+	wg.Wait()
 	if _, err := old.Do("REPLICAOF", "127.0.0.1", "1"); err != nil {
 		t.Fatal(err)
 	}
@@ -169,7 +171,7 @@ func TestFault80PrimaryMoves(t *testing.T) {
 	if _, err := one(l, "acme:ada", minute); err == nil || !strings.HasSuffix(err.Error(), "READONLY") {
 		t.Errorf("%v, want READONLY", err)
 	}
-	for range 8 { // more than there were connections
+	for range 8 {
 		if _, err := one(l, "acme:bob", ratelimit.Quota{N: 99, Per: time.Minute}); err != nil {
 			t.Errorf("the new primary is not found: %v", err)
 		}
