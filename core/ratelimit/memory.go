@@ -44,9 +44,9 @@ func NewMemory() *Memory {
 // Allow implements [Limiter]. It never fails.
 func (m *Memory) Allow(_ context.Context, buckets []Bucket) ([]Decision, error) {
 	decisions := make([]Decision, len(buckets))
-	now := time.Now().UnixMicro()
 	m.mu.Lock()
 	defer m.mu.Unlock()
+	now := time.Now().UnixMicro() // no request sees an earlier time than the one before it
 	allowed := true
 	for _, b := range buckets {
 		rate, hash := b.Quota.rate(), b.hash(m.seed)

@@ -68,19 +68,15 @@ func isTable(s string) bool {
 
 // Allow implements [ratelimit.Limiter]. A [ratelimit.Store] around it bounds how long that takes.
 func (l *Limiter) Allow(ctx context.Context, buckets []ratelimit.Bucket) ([]ratelimit.Decision, error) {
-	now := time.Now().UnixMicro()
 	decisions := make([]ratelimit.Decision, len(buckets))
 	for start := 0; start < len(buckets); {
 		end := start + 1
 		for end < len(buckets) && buckets[end].Key == buckets[start].Key {
 			end++
 		}
-		used, allowed, err := l.decide(ctx, buckets[start:end], now)
+		allowed, err := l.decide(ctx, buckets[start:end], decisions[start:end])
 		if err != nil {
 			return nil, err
-		}
-		for i, u := range used {
-			decisions[start+i] = ratelimit.Decision(rate(buckets[start+i]).Decide(u, allowed))
 		}
 		if allowed {
 			start = end
@@ -95,14 +91,13 @@ func (l *Limiter) Allow(ctx context.Context, buckets []ratelimit.Bucket) ([]rate
 	return decisions, nil
 }
 
-// decide counts a request in an item, if each of its windows has room, and returns how much of each is in use then.
+// decide counts a request in an item, if each of its windows has room.
 //
 // An update cannot compute max(fullAt, now), so it says which windows are in use; a wrong guess fails with the item
 // as it is, and is corrected. Since an item in use stays so, one correction settles it; only where some of several
 // windows are in use may another caller's update come between.
-func (l *Limiter) decide(ctx context.Context, windows []ratelimit.Bucket, now int64) (used []int64, allowed bool, err error) {
-	fullAt := l.known.get(windows)
-	used = make([]int64, len(windows))
+func (l *Limiter) decide(ctx context.Context, windows []ratelimit.Bucket, decisions []ratelimit.Decision) (allowed bool, err error) {
+	now, fullAt := time.Now().UnixMicro(), l.known.get(windows)
 	for {
 		item, err := l.api.update(ctx, l.count(windows, fullAt, now))
 		isRefused := errors.Is(err, errCondition)
@@ -110,23 +105,29 @@ func (l *Limiter) decide(ctx context.Context, windows []ratelimit.Bucket, now in
 			fullAt, err = times(windows, item)
 		}
 		if err != nil {
-			return nil, false, err
+			return false, err
 		}
 		l.known.set(windows, fullAt)
 		room := true
 		for i, w := range windows {
-			used[i] = rate(w).Used(fullAt[i], now)
-			room = room && rate(w).HasRoom(used[i])
+			decision := rate(w).Decide(rate(w).Used(fullAt[i], now+slack(w)), !isRefused)
+			decision.Reset = time.Duration(rate(w).Used(fullAt[i], now)) * time.Microsecond
+			decisions[i], room = ratelimit.Decision(decision), room && decision.Allowed
 		}
 		switch {
 		case !isRefused:
-			return used, true, nil
+			return true, nil
 		case !room:
 			l.correct(ctx, windows, fullAt, now)
-			return used, false, nil
+			return false, nil
 		}
 	}
 }
+
+// slack is how much earlier than another's the clock of a request may be, in microseconds, without being refused for
+// it: instances differ, and requests do not arrive in the order of their times. It is less than a share, so nobody gets
+// more than the quota at once; but a request may come back that much earlier.
+func slack(b ratelimit.Bucket) int64 { return min(rate(b).Share/2, time.Second.Microseconds()) }
 
 // count is the update that counts a request, where fullAt is what the item is thought to hold.
 func (l *Limiter) count(windows []ratelimit.Bucket, fullAt []int64, now int64) *updateItem {
@@ -144,7 +145,7 @@ func (l *Limiter) count(windows []ratelimit.Bucket, fullAt []int64, now int64) *
 			u.require("#" + n + " > :now")
 			u.require("#" + n + " <= :room" + n)
 			u.set("#" + n + " = #" + n + " + :share" + n)
-			u.number(":room"+n, now+r.Burst-r.Share)
+			u.number(":room"+n, now+slack(w)+r.Burst-r.Share)
 			u.number(":share"+n, r.Share)
 		}
 		longest = max(longest, w.Quota.Per)

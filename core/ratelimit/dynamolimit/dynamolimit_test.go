@@ -158,6 +158,20 @@ func TestItemsOutliveTheirPeriod(t *testing.T) {
 	}
 }
 
+// An instance whose clock is ahead of another's, by less than a second, takes nothing from a quota, nor adds to it.
+func TestClocksDiffer(t *testing.T) {
+	d, l, _ := double(t)
+	q := ratelimit.Quota{N: 3, Per: time.Hour}
+	for i := range 5 {
+		if got, err := one(l, "acme:ada", q); err != nil || got.Allowed != (i < 3) || got.Remaining != max(0, 2-i) {
+			t.Errorf("call %d: %+v, %v", i, got, err)
+		}
+		if i == 0 {
+			d.Items(func(_ string, item ratelimittest.Item) { item[q.String()] += (900 * time.Millisecond).Microseconds() })
+		}
+	}
+}
+
 // Callers of one tenant who meet at its budget: each is decided, and the budget is exact.
 func TestBudgetUnderContention(t *testing.T) {
 	d, _, address := double(t)

@@ -36,36 +36,54 @@ func StartRedis(t testing.TB, args ...string) *Redis {
 		}
 		t.Skip("redis-server is not installed: the shared limit is not tested (on Debian: apt-get install redis-server)")
 	}
-	free, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
+	for range 10 { // somebody else may take a port that was free
+		free, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		r := &Redis{t: t, Addr: free.Addr().String(), args: args}
+		if err := free.Close(); err != nil {
+			t.Fatal(err)
+		}
+		if r.start() {
+			t.Cleanup(r.Kill)
+			return r
+		}
 	}
-	r := &Redis{t: t, Addr: free.Addr().String(), args: args}
-	if err := free.Close(); err != nil {
-		t.Fatal(err)
-	}
-	r.Start()
-	t.Cleanup(r.Kill)
-	return r
+	t.Fatal("redis-server does not start")
+	return nil
 }
 
 // Start starts the server again after [Redis.Kill].
 func (r *Redis) Start() {
 	r.t.Helper()
+	if !r.start() {
+		r.t.Fatal("redis-server does not start again")
+	}
+}
+
+// start reports whether the server accepts connections: not when somebody else has its port.
+func (r *Redis) start() bool {
+	r.t.Helper()
 	_, port, _ := net.SplitHostPort(r.Addr)
 	args := append([]string{"--bind", "127.0.0.1", "--port", port, "--save", "", "--appendonly", "no", "--dir", r.t.TempDir()}, r.args...)
 	r.cmd = exec.Command("redis-server", args...)
-	if err := r.cmd.Start(); err != nil {
+	log, err := r.cmd.StdoutPipe()
+	if err == nil {
+		err = r.cmd.Start()
+	}
+	if err != nil {
 		r.t.Fatal(err)
 	}
-	for range 1000 {
-		if conn, err := net.Dial("tcp", r.Addr); err == nil {
-			_ = conn.Close() // only whether it accepts is asked
-			return
+	lines := bufio.NewScanner(log)
+	for lines.Scan() {
+		if strings.Contains(lines.Text(), "Ready to accept connections") {
+			go func() { _, _ = io.Copy(io.Discard, log) }() // ends with the server
+			return true
 		}
-		<-time.After(10 * time.Millisecond)
 	}
-	r.t.Fatal("redis-server does not accept connections")
+	r.Kill()
+	return false
 }
 
 // Kill ends the server.
