@@ -4,8 +4,12 @@
 package main
 
 import (
+	"net/http"
+
 	"github.com/orga-session/orga-session/cloudflare/workers"
 	"github.com/orga-session/orga-session/core"
+	"github.com/orga-session/orga-session/core/ratelimit"
+	"github.com/orga-session/orga-session/core/ratelimit/redisrest"
 	"github.com/orga-session/orga-session/core/secret"
 )
 
@@ -13,6 +17,7 @@ func main() {
 	// An endpoint with faults serves on: a program that ended would be started by each request anew.
 	e := core.Start(workers.Background(), workers.Env(), core.Drivers{
 		Secrets:   secret.Drivers{"cloudflare": workers.SecretsStore},
+		Limiters:  ratelimit.Drivers{"https": redisrest.Open(&http.Client{Transport: workers.Transport})},
 		Transport: workers.Transport,
 	}, nil)
 	workers.Serve(e)
