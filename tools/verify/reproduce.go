@@ -47,9 +47,9 @@ func (s *site) reproduce(ctx context.Context) {
 		if err != nil {
 			return err
 		}
-		s.table.size("Google: source, as uploaded before packing", size)
+		s.table.size("Google: source, as uploaded, uncompressed", size)
 		if info, err := os.Stat(filepath.Join(s.scratch, "google-function")); err == nil {
-			s.table.size("Google: the program that Google builds of it", info.Size())
+			s.table.size("Google: the binary that Google builds from it", info.Size())
 		}
 		if first != second {
 			return fmt.Errorf("%s and %s", first, second)
