@@ -31,11 +31,13 @@ class Invocation {
     this.request = request;
     this.env = env;
     this.tasks = [];
-    this.wake = () => {}; // ends run's wait for tasks
+    this.wake = () => {}; // has them done; any request may call it
     this.jobs = new Map(); // id → { abort } or { abort, reader }
     this.begun = false;
     this.answered = false;
-    this.response = new Promise((resolve) => (this.resolve = resolve));
+    const { promise, resolve } = Promise.withResolvers();
+    this.response = promise;
+    this.resolve = resolve;
   }
 
   post(task) {
@@ -67,27 +69,16 @@ class Instance {
     this.time = 0; // ms; see now
   }
 
-  // run does all of an invocation's tasks in its context. It returns when the request is answered and no job is left.
-  async run(invocation) {
-    let pulse;
-    try {
-      invocation.id = ++this.lastID;
-      this.invocations.set(invocation.id, invocation);
-      // The runtime cancels a request as hung when it waits without I/O of its own. The pulse is that I/O. It
-      // also takes over Go's timer from an owner that is gone.
-      pulse = setInterval(() => this.enter(invocation, () => {}), PULSE);
-      invocation.request.signal?.addEventListener("abort", () => {
-        if (invocation.begun) this.enter(invocation, () => this.calls.cancel(invocation.id));
-      });
-      if (this.go === null) this.enter(invocation, () => this.start(invocation));
-      if (this.calls !== null) this.begin(invocation);
-      for (const job of this.orphans.splice(0)) invocation.post(job);
-      while (!this.dead && (!invocation.answered || invocation.jobs.size > 0 || invocation.tasks.length > 0)) {
-        this.arm(invocation);
-        if (invocation.tasks.length === 0) await new Promise((resolve) => (invocation.wake = resolve));
-        for (const task of invocation.tasks.splice(0)) this[task.kind](invocation, task);
-      }
-    } finally {
+  // run returns a promise of the time when the request is answered and all of its jobs are done. What happens until
+  // then happens in the request's context.
+  run(invocation) {
+    const { promise, resolve } = Promise.withResolvers();
+    invocation.id = ++this.lastID;
+    this.invocations.set(invocation.id, invocation);
+    // The runtime cancels a request as hung when it waits without I/O of its own. The pulse is that I/O. It also
+    // makes up for a wake that the runtime lost, and takes over Go's timer from an owner that is gone.
+    const pulse = setInterval(() => this.work(invocation), PULSE);
+    invocation.end = () => {
       clearInterval(pulse);
       clearTimeout(invocation.timeout);
       this.invocations.delete(invocation.id);
@@ -96,7 +87,41 @@ class Instance {
         this.timer.owner = null;
         this.anyone()?.wake(); // to arm it
       }
+      resolve();
+    };
+    invocation.request.signal?.addEventListener("abort", () => {
+      if (invocation.begun) this.enter(invocation, () => this.calls.cancel(invocation.id));
+    });
+    if (this.go === null) this.enter(invocation, () => this.start(invocation));
+    if (this.calls !== null) this.begin(invocation);
+    for (const job of this.orphans.splice(0)) invocation.post(job);
+    this.work(invocation);
+    return promise;
+  }
+
+  // work does what there is to do for an invocation, and waits for more.
+  work(invocation) {
+    if (!this.invocations.has(invocation.id)) return; // it has ended
+    try {
+      for (let task; (task = invocation.tasks.shift()) !== undefined; ) this[task.kind](invocation, task);
+    } catch (error) {
+      this.die(error);
     }
+    this.arm(invocation);
+    if (this.dead || (invocation.answered && invocation.jobs.size === 0)) invocation.end();
+    else this.listen(invocation);
+  }
+
+  // listen waits for one wake. Any request may resolve the promise; the runtime then runs its reaction in the context of
+  // the request that made it. It must come from withResolvers: V8 compiles `new Promise` into code of its own, and the
+  // runtime's patch of V8 forgets there whose the promise is, so that after some thousand requests reactions run in
+  // the wrong context.
+  listen(invocation) {
+    const { promise, resolve } = Promise.withResolvers();
+    invocation.wake = resolve;
+    promise.then(() => {
+      if (invocation.wake === resolve) this.work(invocation);
+    });
   }
 
   // start starts the program, and returns when it waits for something.
@@ -223,7 +248,7 @@ class Instance {
     }
     if (!job.open) this.forget(invocation, id);
     this.enter(invocation, () => this.settle(id, result));
-    invocation.wake(); // it may have been the last
+    this.work(invocation); // it may have been the last
   }
 
   forget(invocation, id) {

@@ -55,7 +55,7 @@ type Mutation struct {
 // Mutations are the two simplifications that suggest themselves.
 var Mutations = []Mutation{
 	{"all requests share an instance, and none has a job loop", Cold, []string{
-		"pulse = setInterval(() => this.enter(invocation, () => {}), PULSE);", "",
+		"const pulse = setInterval(() => this.work(invocation), PULSE);", "const pulse = 0;",
 		"invocation.post(job)", "this[job.kind](invocation, job)",
 		"this.invocations.get(id)?.post(task)", "this[task.kind](this.invocations.get(id), task)",
 	}},
