@@ -192,7 +192,7 @@ func (b *builder) methods(s scope, t Tenant) (list []auth.Method, hmacKey *secre
 func (b *builder) hmac(s scope, t Tenant) (auth.Method, *secret.Cache) {
 	setting := s.name("ORGA_AUTH_HMAC_KEY_SOURCE")
 	if t.HMACKeySource == "" {
-		b.addFault(setting, errors.New("is not set, and hmac needs it"))
+		b.addFault(setting, errors.New("is not set; hmac requires it"))
 		return auth.Method{}, nil
 	}
 	keys, ok := b.hmacKeys[t.HMACKeySource]

@@ -38,7 +38,7 @@ type router struct {
 }
 
 var (
-	errFaulty        = errors.New("the settings are wrong; the log names each")
+	errFaulty        = errors.New("invalid settings; the log names each fault")
 	errUnknownTenant = problem.New(problem.Forbidden, errors.New("unknown tenant"))
 	errNoDefault     = problem.New(problem.Forbidden, errors.New("there is no default tenant: ORGA_API_KEY and ORGA_API_KEY_SOURCE are unset"))
 )

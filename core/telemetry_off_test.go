@@ -19,7 +19,7 @@ func TestTelemetryIsNotInThisBuild(t *testing.T) {
 		{"switched off", env{"OTEL_EXPORTER_OTLP_ENDPOINT": "http://127.0.0.1:4318", "OTEL_SDK_DISABLED": "true"}, 0},
 	} {
 		d := deploy(t, tt.set, nil)
-		if said := strings.Count(d.log.String(), "build it with the tag otel"); said != tt.says || d.fault != nil {
+		if said := strings.Count(d.log.String(), "build with the tag otel"); said != tt.says || d.fault != nil {
 			t.Errorf("%s: said %d times; %v", tt.name, said, d.fault)
 		}
 	}

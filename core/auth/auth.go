@@ -39,7 +39,7 @@ type VerifierFunc func(r *http.Request) (Principal, error)
 func (f VerifierFunc) Verify(r *http.Request) (Principal, error) { return f(r) }
 
 // ErrNoCredential is returned by a [Verifier] for a request without a credential of its kind.
-var ErrNoCredential = errors.New("no credential of a kind that is accepted")
+var ErrNoCredential = errors.New("no accepted credential")
 
 // Method is a [Verifier] with a name for the log.
 type Method struct {

@@ -76,8 +76,8 @@ func TestAuthCauses(t *testing.T) {
 		methods []auth.Method
 		want    string
 	}{
-		{nil, "no credential of a kind that is accepted"},
-		{[]auth.Method{nothing}, "no credential of a kind that is accepted"},
+		{nil, "no accepted credential"},
+		{[]auth.Method{nothing}, "no accepted credential"},
 		{[]auth.Method{bad}, "bad"},
 		{[]auth.Method{bad, nothing}, "bad"},
 		{[]auth.Method{nothing, bad}, "bad"},
@@ -145,7 +145,7 @@ func TestMethodsAreLogged(t *testing.T) {
 	h := request.Handler(auth.Require(auth.Options{Methods: []auth.Method{hmacOf(keysOf("")), ada}})(new(minted)),
 		slog.New(slog.NewTextHandler(&log, &slog.HandlerOptions{Level: slog.LevelDebug})))
 	h.ServeHTTP(httptest.NewRecorder(), newRequest())
-	for _, want := range []string{`auth=hmac outcome="no credential`, `auth=ticket outcome=accepted`, `msg=request `, ` auth=ticket user.hash=`} {
+	for _, want := range []string{`auth=hmac outcome="no accepted credential`, `auth=ticket outcome=accepted`, `msg=request `, ` auth=ticket user.hash=`} {
 		if !strings.Contains(log.String(), want) {
 			t.Errorf("no %s in\n%s", want, &log)
 		}

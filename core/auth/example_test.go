@@ -81,7 +81,7 @@ func ExampleVerifier() {
 	// Output:
 	// <nil>
 	// turnstile: the token does not hold
-	// no credential of a kind that is accepted
+	// no accepted credential
 }
 
 // userOfApp asks for a user's token as Bearer, and for an App Check token in Firebase's own header,

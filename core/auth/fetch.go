@@ -40,7 +40,7 @@ func (s *keySet) fetch(ctx context.Context, at *url.URL) (*keys, error) {
 		return nil, fmt.Errorf("keys: %s: %w", at.Host, err)
 	}
 	if unusable != "" {
-		s.log.Info("some of the issuer's keys cannot be used", "issuer", s.issuer, "usable", len(list), "unusable", unusable)
+		s.log.Info("unusable issuer keys", "issuer", s.issuer, "usable", len(list), "unusable", unusable)
 	}
 	fetched := &keys{list: list, byID: make(map[string][]publicKey)}
 	for _, key := range list {
@@ -60,13 +60,13 @@ func (s *keySet) discover(ctx context.Context) (*url.URL, error) {
 		JWKSURL string `json:"jwks_uri"`
 	}
 	if json.Unmarshal(body, &document) != nil {
-		return nil, errors.New("the issuer's answer is not the JSON that it should be")
+		return nil, errors.New("the issuer's answer is not a discovery document in JSON")
 	}
 	switch {
 	case strings.Contains(document.Issuer, "{tenantid}"): // Entra's common, organizations
-		return nil, errors.New("the issuer stands for many directories, and none of its tokens names it: set the issuer of yours, such as https://login.microsoftonline.com/DIRECTORY-ID/v2.0")
+		return nil, errors.New("the issuer is shared by many directories: set the issuer of yours, such as https://login.microsoftonline.com/DIRECTORY-ID/v2.0")
 	case document.Issuer != s.issuer:
-		return nil, fmt.Errorf("the issuer calls itself %.200q, and that is what the setting must be, byte for byte", document.Issuer)
+		return nil, fmt.Errorf("the issuer names itself %.200q; the setting must equal that, byte for byte", document.Issuer)
 	}
 	at, err := parseURL(document.JWKSURL)
 	if err == nil {
@@ -85,7 +85,7 @@ func checkDiscovered(issuer, at *url.URL) error {
 	case at.Scheme != "https" && issuer.Scheme == "https":
 		return errors.New("must be https, as the issuer is")
 	case isInternal(at.Hostname()) && !isInternal(issuer.Hostname()):
-		return errors.New("must not be an address of a private network, as the issuer is none")
+		return errors.New("must not be a private address, since the issuer is public")
 	}
 	return nil
 }
@@ -113,7 +113,7 @@ func (s *keySet) get(ctx context.Context, at *url.URL) ([]byte, error) {
 	body, err := io.ReadAll(io.LimitReader(resp.Body, maxDocument+1))
 	switch {
 	case err != nil:
-		return nil, fmt.Errorf("%s: the answer broke off: %w", at.Host, err)
+		return nil, fmt.Errorf("%s: the answer ended early: %w", at.Host, err)
 	case len(body) > maxDocument:
 		return nil, fmt.Errorf("%s: the answer is larger than %d bytes", at.Host, maxDocument)
 	}

@@ -26,7 +26,7 @@ const (
 
 var (
 	errHMACForm  = errors.New("hmac: the header is not of the form Orga-HMAC ts=<unix seconds>,sig=<64 hex digits>, or with sub=<subject> between them")
-	errHMACStale = errors.New("hmac: ts is more than five minutes away from our clock")
+	errHMACStale = errors.New("hmac: ts is more than 5 minutes off")
 	errHMACWrong = errors.New("hmac: the signature does not match")
 	errHMACKeys  = errors.New("must be one key, or two on a line each; a key is 32 or more of A-Z a-z 0-9 + / = _ -, such as the output of openssl rand -hex 32")
 )

@@ -224,13 +224,13 @@ func TestHMACCauses(t *testing.T) {
 	const key = "key-of-a-test-0123456789abcdef0123"
 	ts, hexes := fmt.Sprint(time.Now().Unix()), strings.Repeat("0", 64)
 	for header, want := range map[string]string{
-		"Bearer x": "no credential", "Orga-HMAC": "no credential",
+		"Bearer x": "no accepted credential", "Orga-HMAC": "no accepted credential",
 		"Orga-HMAC ts=" + ts: "not of the form", "Orga-HMAC sig=" + hexes: "not of the form", "Orga-HMAC ts=,sig=" + hexes: "not of the form",
 		"Orga-HMAC ts=now,sig=" + hexes: "not of the form", "Orga-HMAC ts=-1,sig=" + hexes: "not of the form",
 		"Orga-HMAC ts=9223372036854775808,sig=" + hexes: "not of the form",
 		"Orga-HMAC ts=" + ts + ",sig=" + hexes[1:]:      "not of the form", "Orga-HMAC ts=" + ts + ",sig=" + hexes + "0": "not of the form",
 		"Orga-HMAC ts=" + ts + ",sig=x" + hexes[1:]: "not of the form", "Orga-HMAC ts=" + ts + ",sub=,sig=" + hexes: "not of the form",
-		"Orga-HMAC ts=9223372036854775807,sig=" + hexes: "five minutes", "Orga-HMAC ts=0,sig=" + hexes: "five minutes",
+		"Orga-HMAC ts=9223372036854775807,sig=" + hexes: "5 minutes", "Orga-HMAC ts=0,sig=" + hexes: "5 minutes",
 		"Orga-HMAC ts=" + ts + ",sig=" + hexes: "does not match", "Orga-HMAC ts=" + ts + ",sub=a,sig=" + hexes: "does not match",
 	} {
 		if _, err := hmacOf(keysOf(key)).Verify(newRequest("Authorization", header)); err == nil || !strings.Contains(err.Error(), want) || strings.Contains(err.Error(), hexes) {

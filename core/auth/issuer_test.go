@@ -236,10 +236,10 @@ func TestLogHasNoPath(t *testing.T) {
 			w.WriteHeader(http.StatusFound)
 			return w.Result()
 		}), "keys.example:8443 answered 302"},
-		"no keys": {transport(func(*http.Request) *http.Response { return httptest.NewRecorder().Result() }), "keys.example:8443: the document is no key set"},
+		"no keys": {transport(func(*http.Request) *http.Response { return httptest.NewRecorder().Result() }), "keys.example:8443: the document is not a key set"},
 		"a broken answer": {transport(func(*http.Request) *http.Response {
 			return &http.Response{StatusCode: http.StatusOK, Body: broken{}}
-		}), "keys.example:8443: the answer broke off"},
+		}), "keys.example:8443: the answer ended early"},
 	} {
 		var log bytes.Buffer
 		issuers := auth.Issuers{Log: slog.New(slog.NewTextHandler(&log, nil)), Transport: tt.answer}

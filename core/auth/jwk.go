@@ -63,7 +63,7 @@ var curves = map[string]struct {
 }
 
 var (
-	errNoKeySet     = errors.New("the document is no key set (JWKS): it has no list named keys")
+	errNoKeySet     = errors.New("the document is not a key set (JWKS): it has no list named keys")
 	errEmptyKeySet  = errors.New("the key set is empty")
 	errKeyForm      = errors.New("malformed")
 	errKeyPrivate   = errors.New("symmetric")

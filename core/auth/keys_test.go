@@ -260,12 +260,12 @@ func TestKeysThatCannotBeUsed(t *testing.T) {
 		}
 	}
 	for document, want := range map[string]string{
-		`{"kid-1":"-----BEGIN CERTIFICATE-----"}`: "no key set", // https://www.googleapis.com/oauth2/v1/certs
-		`{"keys":{}}`:                "no key set",
-		`{"keys":null}`:              "no key set",
-		`{"KEYS":[]}`:                "no key set",
-		`[]`:                         "no key set",
-		`<html>`:                     "no key set",
+		`{"kid-1":"-----BEGIN CERTIFICATE-----"}`: "not a key set", // https://www.googleapis.com/oauth2/v1/certs
+		`{"keys":{}}`:                "not a key set",
+		`{"keys":null}`:              "not a key set",
+		`{"KEYS":[]}`:                "not a key set",
+		`[]`:                         "not a key set",
+		`<html>`:                     "not a key set",
 		`{"keys":[]}`:                "empty",
 		keySet(make([]any, 1001)...): "1001 keys",
 		`{"keys":[],"x":"` + strings.Repeat("a", 1<<20) + `"}`: "larger than",

@@ -99,7 +99,7 @@ func (s *keySet) verify(ctx context.Context, t *token, ours bool) (*keys, error)
 	case ok && known.has(t.keyID):
 		return nil, t.unverified() // the key is at hand, and has not made the signature
 	case ok && known != nil:
-		unavailable.Cause = fmt.Errorf("no key at hand has the token's id %.64q, and no others can be fetched: %w", t.keyID, unavailable.Cause)
+		unavailable.Cause = fmt.Errorf("no cached key has the token's id %.64q, and fetching failed: %w", t.keyID, unavailable.Cause)
 		return nil, unavailable
 	case err != nil:
 		return nil, err
@@ -223,7 +223,7 @@ func (s *keySet) start(ctx context.Context) *flight.Flight[*keys] {
 		return s.fetch(ctx, at)
 	}, func(fetched *keys, err error) {
 		if err != nil {
-			s.log.Warn("the issuer's keys could not be fetched", "issuer", s.issuer, "cause", err.Error())
+			s.log.Warn("issuer key fetch failed", "issuer", s.issuer, "cause", err.Error())
 		}
 		s.mu.Lock()
 		defer s.mu.Unlock()

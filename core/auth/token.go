@@ -27,11 +27,11 @@ var (
 	errTokenForm      = errors.New("oidc: not a JWT: three parts of base64url with a JSON object in the first two")
 	errTokenEncrypted = errors.New("oidc: the token is encrypted (JWE), and only the issuer can read it; apps get a signed one by asking for an audience")
 	errTokenAlgorithm = errors.New("oidc: the token is not signed with an asymmetric algorithm (RS, PS, ES, EdDSA)")
-	errTokenIssuer    = errors.New("oidc: the token's iss is not the issuer of the settings, byte for byte")
+	errTokenIssuer    = errors.New("oidc: the token's iss is not the configured issuer")
 	errTokenAudience  = errors.New("oidc: the token is for another audience")
 	errTokenKind      = errors.New("oidc: not a token to call with: a refresh, logout or event token, or one that is bound to a key (cnf)")
 	errTokenSubject   = errors.New("oidc: the token's sub is neither a string nor a number")
-	errTokenExpired   = errors.New("oidc: the token has expired, or does not say when it does")
+	errTokenExpired   = errors.New("oidc: the token has expired or has no exp")
 	errTokenEarly     = errors.New("oidc: the token is not valid yet")
 )
 
@@ -121,7 +121,7 @@ func (t *token) isCredential() bool {
 
 // unverified is the refusal of a token whose signature no key has made.
 func (t *token) unverified() error {
-	return fmt.Errorf("oidc: no key of the issuer has made this signature; the token names the key id %.64q", t.keyID)
+	return fmt.Errorf("oidc: no key of the issuer matches the signature; the token has the key id %.64q", t.keyID)
 }
 
 // text returns a claim that is a string.

@@ -29,7 +29,7 @@ var (
 
 var (
 	errOrigin    = errors.New("the origin is not listed")
-	errCrossSite = errors.New("a browser asks across sites, and not by CORS (Sec-Fetch-Site, Sec-Fetch-Mode)")
+	errCrossSite = errors.New("cross-site request without CORS (Sec-Fetch-Site, Sec-Fetch-Mode)")
 )
 
 // Policy decides which web pages may mint. It is immutable and safe for concurrent use; make

@@ -33,7 +33,7 @@ func checkOrigin(s string) error {
 // browsers write them.
 func checkAuthority(scheme, s string) error {
 	if strings.ContainsAny(s, "/?#") {
-		return errors.New("goes on after its host, if only with a slash")
+		return errors.New("has something after its host; remove it, even a slash")
 	}
 	host := s
 	// A colon inside of brackets belongs to an IPv6 address.
@@ -42,10 +42,10 @@ func checkAuthority(scheme, s string) error {
 		host = s[:colon]
 		n, err := strconv.ParseUint(port, 10, 16)
 		if err != nil || n == 0 || strconv.FormatUint(n, 10) != port {
-			return errors.New("has a port that is no number from 1 to 65535")
+			return errors.New("has an invalid port; want 1 to 65535")
 		}
 		if scheme == "http" && n == 80 || scheme == "https" && n == 443 {
-			return errors.New("names the port that its scheme has anyway; browsers leave it out")
+			return errors.New("has the default port of its scheme; remove it, as browsers do")
 		}
 	}
 	if !isHost(host) {

@@ -78,7 +78,7 @@ func (e *event) refuse(fault error) {
 }
 
 var (
-	errNoHTTP       = errors.New("the event is no HTTP request: no trigger that this function serves sends it")
+	errNoHTTP       = errors.New("the event is not an HTTP request of a supported trigger")
 	errTwoSpellings = errors.New("a header has two spellings with different values")
 )
 

@@ -327,7 +327,7 @@ func TestConnectionErrors(t *testing.T) {
 	for text, fault := range map[string]http.Handler{
 		"orga mint: connection failed: closed before the complete answer arrived":              orgatest.Close(),
 		"orga mint: connection failed (status 200): closed before the complete answer arrived": orgatest.Truncate(),
-		"orga mint: connection failed: the answer is not HTTP, or broke off":                   orgatest.Babble(),
+		"orga mint: connection failed: the answer is not HTTP, or ended early":                 orgatest.Babble(),
 	} {
 		api := orgatest.New(t)
 		api.FailAll(orga.CallMint, fault)

@@ -196,7 +196,7 @@ func describe(err error) (detail string, cause error) {
 	if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
 		return "closed before the complete answer arrived", io.ErrUnexpectedEOF
 	}
-	return "the answer is not HTTP, or broke off", nil
+	return "the answer is not HTTP, or ended early", nil
 }
 
 func isTimeout(err error) bool {

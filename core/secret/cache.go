@@ -285,7 +285,7 @@ func (c *Cache) logSuccess(s Secret) {
 	case old != nil && old.secret.Version != s.Version:
 		log.Info("secret rotated", "was", old.secret.Version, metric.Key, metric.SecretRotated)
 	case c.failures > 0:
-		log.Info("secret fetched again", "failures", c.failures)
+		log.Info("secret fetch recovered", "failures", c.failures)
 	default:
 		log.Debug("secret fetched")
 	}

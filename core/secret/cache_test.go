@@ -316,7 +316,7 @@ func TestCacheOutage(t *testing.T) {
 		b.store.fail(nil)
 		time.Sleep(time.Minute)
 		b.want("when the store is back", "v1")
-		b.logged("when the store is back", `level=INFO msg="secret fetched again" source=awssm:orga version=v1 failures=10`, 1)
+		b.logged("when the store is back", `level=INFO msg="secret fetch recovered" source=awssm:orga version=v1 failures=10`, 1)
 	})
 	run(t, "fault 2: the store is down, nothing at hand, 100 callers", func(b bench) {
 		b.store.fail(errOut)

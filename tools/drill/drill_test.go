@@ -157,11 +157,11 @@ var incidents = []incident{
 
 	// Callers
 	{name: "the issuer is down", set: oidc, requests: times(5, request{headers: jwt("http://127.0.0.1:1")}), line: "auth_unavailable", alarm: "NoSuccessAlarm"},
-	{name: "the issuer has changed its name", set: all(oidc, keySet), requests: times(5, request{headers: jwt("https://new.example")}), line: "oidc: the token's iss is not the issuer of the settings, byte for byte", alarm: "NoSuccessAlarm"},
-	{name: "apps send no credential", set: hmacAuth, line: "no credential of a kind that is accepted", alarm: "NoSuccessAlarm"},
-	{name: "a backend's clock is wrong", set: hmacAuth, requests: times(5, request{headers: signed(time.Now().Add(-time.Hour))}), line: "hmac: ts is more than five minutes away from our clock", alarm: "NoSuccessAlarm"},
+	{name: "the issuer has changed its name", set: all(oidc, keySet), requests: times(5, request{headers: jwt("https://new.example")}), line: "oidc: the token's iss is not the configured issuer", alarm: "NoSuccessAlarm"},
+	{name: "apps send no credential", set: hmacAuth, line: "no accepted credential", alarm: "NoSuccessAlarm"},
+	{name: "a backend's clock is wrong", set: hmacAuth, requests: times(5, request{headers: signed(time.Now().Add(-time.Hour))}), line: "hmac: ts is more than 5 minutes off", alarm: "NoSuccessAlarm"},
 	{name: "a backend has another key", set: hmacAuth, requests: times(5, request{headers: signed(time.Now())}), line: "hmac: the signature does not match", alarm: "NoSuccessAlarm"},
-	{name: "credentials are refused in a surge", set: hmacAuth, requests: times(15, request{}), line: "no credential of a kind that is accepted", alarm: "UnauthenticatedAlarm"},
+	{name: "credentials are refused in a surge", set: hmacAuth, requests: times(15, request{}), line: "no accepted credential", alarm: "UnauthenticatedAlarm"},
 	{name: "a new page is not listed", requests: times(15, request{headers: map[string]string{"origin": "https://new.example"}}), line: "the origin is not listed", alarm: "ForbiddenAlarm"},
 	{name: "an unknown tenant", requests: times(5, request{path: "/api/orga-client-secrets/nobody"}), line: "unknown tenant", alarm: "NoSuccessAlarm"},
 

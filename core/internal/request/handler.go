@@ -80,7 +80,7 @@ func Handler(next http.Handler, log *slog.Logger) http.Handler {
 	})
 }
 
-var errAmbiguous = errors.New("a header that may stand once has different values")
+var errAmbiguous = errors.New("a header that must be unique has several values")
 
 // single are the headers that decide who asks, and from where.
 var single = []string{"Authorization", "Cf-Access-Jwt-Assertion", "Content-Type", "Origin", "Sec-Fetch-Mode", "Sec-Fetch-Site"}

@@ -58,10 +58,10 @@ func checkBody(w http.ResponseWriter, r *http.Request) error {
 		return problem.New(problem.TooLarge, nil)
 	}
 	if errors.Is(err, os.ErrDeadlineExceeded) {
-		return problem.New(problem.Timeout, errors.New("the request body did not come in time"))
+		return problem.New(problem.Timeout, errors.New("the request body timed out"))
 	}
 	if err != nil {
-		return problem.New(problem.BadRequest, errors.New("the request body broke off"))
+		return problem.New(problem.BadRequest, errors.New("the request body ended early"))
 	}
 	if len(body) == 0 {
 		return nil

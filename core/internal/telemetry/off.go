@@ -14,7 +14,7 @@ type Telemetry struct{}
 // Start says so in the log where the variables ask for more.
 func Start(_ context.Context, _ string, lookup func(string) (string, bool), log *slog.Logger) *Telemetry {
 	if asked(lookup, "TRACES") || asked(lookup, "METRICS") {
-		log.Info("OTEL_* variables are set, and this build has no OpenTelemetry; build it with the tag otel")
+		log.Info("OTEL_* variables ignored: this build has no OpenTelemetry; build with the tag otel")
 	}
 	return nil
 }

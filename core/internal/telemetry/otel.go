@@ -88,7 +88,7 @@ func Start(ctx context.Context, version string, lookup func(string) (string, boo
 		}
 	}
 	if err != nil { // its text may repeat a variable, and so a credential
-		log.Warn("OpenTelemetry is off: the SDK does not take what OTEL_TRACES_EXPORTER, OTEL_METRICS_EXPORTER, OTEL_EXPORTER_OTLP_PROTOCOL or OTEL_RESOURCE_ATTRIBUTES say, or an exporter's port is taken")
+		log.Warn("OpenTelemetry is off: unsupported value of OTEL_TRACES_EXPORTER, OTEL_METRICS_EXPORTER, OTEL_EXPORTER_OTLP_PROTOCOL or OTEL_RESOURCE_ATTRIBUTES, or an exporter's port is in use")
 		if traces, ok := t.traces.(*sdktrace.TracerProvider); ok {
 			_ = traces.Shutdown(ctx) // nothing has been traced
 		}
@@ -233,5 +233,5 @@ func (r *reporter) Handle(err error) {
 	} else if errors.Is(err, context.DeadlineExceeded) {
 		cause = "the collector does not answer"
 	}
-	r.log.Warn("telemetry could not be sent", "cause", cause)
+	r.log.Warn("telemetry export failed", "cause", cause)
 }

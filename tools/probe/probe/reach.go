@@ -88,7 +88,7 @@ func unreachable(a answer) string {
 	if refusal, ok := errors.AsType[proxyStatus](a.err); ok {
 		return refusal.Error()
 	}
-	return "the connection broke off before the request was out"
+	return "the connection closed before the request was sent"
 }
 
 // patient writes how long something was waited for.
