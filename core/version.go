@@ -8,7 +8,7 @@ import (
 )
 
 // Version is the version of the whole module, that of the newest section in CHANGELOG.md.
-const Version = "0.1.0"
+const Version = "0.2.0"
 
 // PrintVersion prints the version and the build to w if args ([os.Args]) are just --version, and reports
 // whether it did: then the program should exit.
