@@ -108,8 +108,8 @@ func parseKeySet(document []byte) (list []publicKey, unusable string, err error)
 	return list, unusable, nil
 }
 
-// parseKey reads a JWK. Of its members it looks at kty, kid, use, alg, n, e, crv, x and y alone: whatever an
-// issuer has beside them, certificates above all, is often not as it should be. An optional one that is
+// parseKey reads a JWK. Of its members it looks at kty, kid, use, alg, n, e, crv, x and y alone: other
+// members, certificates above all, are often malformed. An optional one that is
 // malformed counts as absent. The error is one of errKey….
 func parseKey(raw json.RawMessage) (publicKey, error) {
 	var members map[string]json.RawMessage

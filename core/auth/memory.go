@@ -35,7 +35,7 @@ type memory struct {
 	since time.Time // when young was made; wall clock
 }
 
-// signed is what was signed, and for whom it was verified.
+// signed is the signed text and the verifier that accepted it.
 type signed struct {
 	verifier *oidcVerifier
 	hash     [sha256.Size]byte // of header.payload

@@ -93,7 +93,7 @@ func (v *oidcVerifier) isIssuer(iss string) bool {
 }
 
 // checkAudience reports whether the token is for one of our audiences. A client_id or azp counts only where
-// there is no aud: beside one they name who asked for the token, not whom it is for.
+// there is no aud: beside an aud, they name the requester of the token, not its audience.
 func (v *oidcVerifier) checkAudience(t *token) error {
 	audiences, ok := t.audiences()
 	if !ok {

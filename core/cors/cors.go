@@ -19,7 +19,7 @@ import (
 // have a few hundred.
 const maxPreflight = 8 << 10
 
-// What a page may do across origins, and what it may see of the answer.
+// What a page may send across origins, and what it may read of the answer.
 var (
 	allowMethods  = []string{"GET, POST, OPTIONS"}
 	allowHeaders  = []string{"Authorization, Content-Type, X-Request-Id"}
@@ -84,8 +84,8 @@ func (c *Policy) Mint(next http.Handler) http.Handler {
 	})
 }
 
-// unlisted names the origin that is not allowed, so that whoever reads the log can list it. What is not
-// written as an origin is not repeated.
+// unlisted names the origin that is not allowed, so that the owner can list it. Text that is not
+// an origin is not repeated.
 func unlisted(origin []string) error {
 	if len(origin) != 1 || len(origin[0]) > 300 || checkOrigin(origin[0]) != nil {
 		return errOrigin
@@ -102,9 +102,8 @@ func (c *Policy) Headers(next http.Handler) http.Handler {
 	})
 }
 
-// preflight answers OPTIONS. It says what is allowed and leaves the comparing to the browser, which
-// does it anyway: so a long list of wanted headers costs nothing. A page whose origin is not allowed
-// is told nothing at all. Requests from a public page to a private network are never granted.
+// preflight answers OPTIONS. It lists what is allowed and leaves the comparison to the browser, so that a long
+// list of requested headers costs nothing. Pages of other origins get no CORS headers. Requests from a public page to a private network are never granted.
 func (c *Policy) preflight(w http.ResponseWriter, r *http.Request) {
 	request.From(r.Context()).Quiet = true
 	size := 0
@@ -173,8 +172,8 @@ func sameOrigin(origin string, r *http.Request) bool {
 	return scheme == "https" && (r.TLS != nil || platform.From(r.Context()).HTTPS)
 }
 
-// crossSite reports whether a browser says that another site made it ask, other than by CORS. Browsers
-// that are too old to say anything pass, as do programs: they are not what this protects from.
+// crossSite reports whether Sec-Fetch-* say that another site caused the request, other than by CORS. Old
+// browsers and other clients, which send no such header, pass.
 func crossSite(h http.Header) bool {
 	switch h.Get("Sec-Fetch-Site") {
 	case "", "none", "same-origin", "same-site":

@@ -58,8 +58,8 @@ func canonicalHost(host string) string {
 	return host
 }
 
-// notAllowed names the host that is not allowed, so that whoever reads the log can list it. What is not
-// written as a host is not repeated.
+// notAllowed names the host that is not allowed, so that the owner can list it. Text that is not a
+// host is not repeated.
 func notAllowed(host string) error {
 	if checkAuthority("", host) != nil {
 		return errHost

@@ -28,8 +28,8 @@ func identityV2(authorizer any) *platform.Identity {
 	return nil
 }
 
-// iamCaller returns who signed a request, "" for nobody in particular. Whoever may assume a role chooses the
-// session name in its ARN: with it, one caller would be as many as it likes. All users of a Cognito identity
+// iamCaller returns the signer of a request, "" for none in particular. A caller chooses the session name in
+// the ARN of a role that it assumes, so with it, one caller could pass for many. All users of a Cognito identity
 // pool have one role: what tells them apart is their identity in the pool, and guests, who need no
 // credential to get one, are nobody.
 func iamCaller(iam map[string]any) string {

@@ -1,4 +1,4 @@
-// Package metric names what is counted, for the rooms that log it and for those that turn log lines into
+// Package metric names what is counted, for the packages that log it and for those that turn log lines into
 // metrics (package lambdahttp for CloudWatch, package telemetry for OpenTelemetry).
 //
 // A line counts something if it has the attribute [Key], or if it is the line of a request ([RequestLine]).

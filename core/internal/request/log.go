@@ -37,8 +37,8 @@ func (s stamped) WithAttrs(attrs []slog.Attr) slog.Handler {
 // WithGroup keeps stamping.
 func (s stamped) WithGroup(name string) slog.Handler { return stamped{s.Handler.WithGroup(name)} }
 
-// level is that of a request's line. An error means that a person should look: the settings, the key or our
-// own code is wrong. What passes by itself is a warning at most.
+// level is that of a request's line. An error needs a person: the settings, the key or our own code is wrong.
+// What recovers without help is a warning at most.
 func (x *Record) level(status int) slog.Level {
 	if x.refused != nil {
 		switch x.refused.Code {

@@ -1,4 +1,4 @@
-// Package request holds what every request to the endpoint has in common, whichever room answers it:
+// Package request holds what every request to the endpoint has in common, whichever package answers it:
 // its record, its id, the headers of every answer, the body of a refusal and the log line.
 package request
 
@@ -10,7 +10,7 @@ import (
 	"github.com/orga-session/orga-session/core/problem"
 )
 
-// Record describes one request. The rooms that it passes fill it in; it is written as one log line when
+// Record describes one request. The packages that it passes fill it in; it is written as one log line when
 // the answer is out. It belongs to the goroutine that serves the request and is not safe for concurrent
 // use.
 type Record struct {
@@ -55,7 +55,7 @@ func From(ctx context.Context) *Record {
 }
 
 // Logger returns the logger of the request that ctx belongs to, whose lines carry the request's id if ctx is
-// given to them: rooms trace their steps with it, at debug. Outside of a request it is slog.Default().
+// given to them: packages trace their steps with it, at debug. Outside of a request it is slog.Default().
 func Logger(ctx context.Context) *slog.Logger {
 	if log := From(ctx).log; log != nil {
 		return log

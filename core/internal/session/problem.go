@@ -12,7 +12,7 @@ import (
 	"github.com/orga-session/orga-session/core/secret"
 )
 
-// refusal is the one place where what went wrong becomes what the client is told.
+// refusal maps every error of a mint to its Problem.
 func refusal(ctx context.Context, err error) *problem.Problem {
 	if out, ok := errors.AsType[*secret.FetchError](err); ok {
 		return SecretProblem(out)
@@ -41,8 +41,8 @@ func refusal(ctx context.Context, err error) *problem.Problem {
 	return problem.New(problem.UpstreamError, err)
 }
 
-// SecretProblem is the refusal for a secret that is not at hand: Misconfigured where only the owner
-// can mend it, else SecretUnavailable with the time until the store is asked again.
+// SecretProblem is the refusal for a secret that is not at hand: Misconfigured if only the owner
+// can fix it, else SecretUnavailable with the time until the store is asked again.
 func SecretProblem(out *secret.FetchError) *problem.Problem {
 	if errors.Is(out, secret.ErrMisconfigured) {
 		return problem.New(problem.Misconfigured, out)

@@ -70,7 +70,7 @@ func (s *Service) mint(ctx context.Context) (config orga.SessionConfig, err erro
 	return config, err
 }
 
-// token mints with key. When Orga refuses it, be it as unknown (401) or as not allowed (403), the key
+// token mints with key. If Orga refuses it (401 or 403), the key
 // may have been replaced: the store is asked, and a newer key (returned beside the token) has one try.
 func (s *Service) token(ctx context.Context, key secret.Secret) (orga.EphemeralToken, secret.Secret, error) {
 	x := request.From(ctx)
