@@ -36,15 +36,16 @@ type plan struct {
 	starts, invocations           int // of each Lambda function on a whole core
 	smallStarts, smallInvocations int // the same with the CPU of a small function
 	freezes                       int
+	workerMints                   int // of the Cloudflare Worker, 100 at once
 }
 
 var (
 	full = plan{rounds: 5, growth: 3, turn: 800 * time.Millisecond, slowTurn: 2500 * time.Millisecond,
 		warm: 200 * time.Millisecond, firstWarm: 2 * time.Second,
-		starts: 9, invocations: 150, smallStarts: 3, smallInvocations: 40, freezes: 100}
+		starts: 9, invocations: 150, smallStarts: 3, smallInvocations: 40, freezes: 100, workerMints: 8000}
 	quick = plan{rounds: 2, growth: 1, turn: 300 * time.Millisecond, slowTurn: 600 * time.Millisecond,
 		warm: 100 * time.Millisecond, firstWarm: 500 * time.Millisecond,
-		starts: 2, invocations: 50, smallStarts: 1, smallInvocations: 10, freezes: 20}
+		starts: 2, invocations: 50, smallStarts: 1, smallInvocations: 10, freezes: 20, workerMints: 1000}
 )
 
 func main() {
@@ -96,6 +97,7 @@ func run(ctx context.Context, fast bool) error {
 		{"Lambda on a whole core", l.measureLambda},
 		{"Lambda with the CPU of 128 and 256 MB", l.measureSmallLambda},
 		{"Lambda, frozen and thawed", l.measureFreezes},
+		{"the Cloudflare Worker in workerd", l.measureWorker},
 	} {
 		l.progress("measuring %s", part.name)
 		if err := errors.Join(part.measure(r), l.end()); err != nil {

@@ -36,6 +36,7 @@ type results struct {
 	Lambda   map[string]lives
 	Small    map[size]map[string]lives
 	NoQuota  string // why Small is empty
+	Worker   worker
 	Failures map[string]int
 	Zipped   int
 }
@@ -78,7 +79,7 @@ func (r *results) page() ([]byte, error) {
 	var b bytes.Buffer
 	err = t.Execute(&b, map[string]any{
 		"Date": r.Began.UTC().Format("2 January 2006, 15:04 MST"), "Took": r.Took, "Machine": r.Machine, "Quick": r.Quick, "Busy": r.Busy, "NoQuota": r.NoQuota,
-		"Users": r.users().String(), "Goals": r.table(), "Growth": r.growthTable().String(), "Profile": r.Profile,
+		"Users": r.users().String(), "Goals": r.table(), "Growth": r.growthTable().String(), "Worker": r.Worker.table().String(), "Profile": r.Profile,
 		"Rounds": r.Plan.rounds, "Turn": r.Plan.turn, "SlowTurn": r.Plan.slowTurn,
 		"Starts": r.Plan.starts, "Invocations": r.Plan.invocations, "SmallStarts": r.Plan.smallStarts, "SmallInvocations": r.Plan.smallInvocations,
 	})

@@ -166,18 +166,7 @@ func (s *site) installVenv(ctx context.Context, name, list, slow string) error {
 func (s *site) installNetlify(ctx context.Context) error {
 	dir := filepath.Join(s.cache, "netlify")
 	s.netlifyCLI = filepath.Join(dir, "node_modules", ".bin", "netlify")
-	return s.installNPM(ctx, dir, "netlify/package-lock.json", "netlify-cli: about a minute")
-}
-
-// installWrangler brings wrangler, and with it miniflare and workerd.
-func (s *site) installWrangler(ctx context.Context) error {
-	s.workerdNPM = filepath.Join(s.cache, "workerd")
-	s.wrangler = filepath.Join(s.workerdNPM, "node_modules", ".bin", "wrangler")
-	return s.installNPM(ctx, s.workerdNPM, "../workerd/package-lock.json", "wrangler and workerd: about half a minute")
-}
-
-func (s *site) installNPM(ctx context.Context, dir, list, slow string) error {
-	return s.installOnce(dir, list, slow, func(wanted string) error {
+	return s.installOnce(dir, "netlify/package-lock.json", "netlify-cli: about a minute", func(wanted string) error {
 		if err := os.MkdirAll(dir, 0o755); err != nil {
 			return err
 		}
@@ -194,6 +183,14 @@ func (s *site) installNPM(ctx context.Context, dir, list, slow string) error {
 		cmd.Dir = dir
 		return loudly(cmd)
 	})
+}
+
+// installWrangler brings wrangler, and with it miniflare and workerd.
+func (s *site) installWrangler(ctx context.Context) (err error) {
+	if s.workerdNPM, err = workerd.Install(ctx, s.root); err == nil {
+		s.wrangler = filepath.Join(s.workerdNPM, "node_modules", ".bin", "wrangler")
+	}
+	return err
 }
 
 // installOnce installs into dir unless what is there came from the same list of versions.

@@ -14,6 +14,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -149,10 +150,14 @@ func (t Trial) Run(ctx context.Context, c Conditions) (figures string, err error
 		c.Vars = make(map[string]string)
 	}
 	c.Secrets = map[string]string{"ORGA_KEY": orgatest.Key} // so that the first request waits for a job while Go starts
+	own := c.Vars["ORGA_AUTH"]
 	maps.Copy(c.Vars, map[string]string{
 		"ORGA_API_KEY_SOURCE": "cloudflare:ORGA_KEY", "ORGA_BASE_URL": s.upstream.URL, "ORGA_TIMEOUT": t.timeout.String(), "ORGA_RATE_LIMIT": "off",
 		"ORGA_AUTH": "oidc", "ORGA_AUTH_ISSUER": provider.server.URL, "ORGA_AUTH_AUDIENCE": audience, "ORGA_LOG_LEVEL": "warn",
 	})
+	if own != "" {
+		c.Vars["ORGA_AUTH"] = own
+	}
 	if c.Frozen {
 		c.Vars["HARNESS_FROZEN"] = "true"
 	}
@@ -254,11 +259,11 @@ func (s *site) fetchedOnce() error {
 }
 
 func cold(ctx context.Context, s *site) (string, error) {
-	before := s.usage()
+	before := s.cpu()
 	if err := s.mintAll(ctx, 100, 100, http.StatusOK); err != nil {
 		return "", err
 	}
-	return s.usage().since(before).String(), s.fetchedOnce()
+	return milliseconds(s.cpu()-before) + " of CPU", s.fetchedOnce()
 }
 
 func hang(ctx context.Context, s *site) (string, error) {
@@ -272,8 +277,9 @@ func hang(ctx context.Context, s *site) (string, error) {
 	wg.Go(func() {
 		began := time.Now()
 		late = s.mintAll(ctx, 20, 20, http.StatusGatewayTimeout)
-		if took := time.Since(began); late == nil && took > s.timeout {
-			late = fmt.Errorf("answered after %v, with a budget of %v", took, s.timeout)
+		// The program holds its budget; a second more is for a machine that has other work.
+		if took := time.Since(began); late == nil && (s.slowest() > s.timeout || took > s.timeout+time.Second) {
+			late = fmt.Errorf("answered after %v, by the log %v, with a budget of %v", took, s.slowest(), s.timeout)
 		}
 	})
 	for i := range health {
@@ -293,6 +299,17 @@ func hang(ctx context.Context, s *site) (string, error) {
 	wg.Wait()
 	s.orga.FailAll(orga.CallMint, nil)
 	return "", errors.Join(late, errors.Join(health...), s.mintAll(ctx, 1, 1, http.StatusOK))
+}
+
+var totalMS = regexp.MustCompile(`"total_ms":([0-9.]+)`)
+
+// slowest is the longest that a request took by its log line.
+func (s *site) slowest() (most time.Duration) {
+	for _, m := range totalMS.FindAllStringSubmatch(s.Log(), -1) {
+		took, _ := time.ParseDuration(m[1] + "ms")
+		most = max(most, took)
+	}
+	return most
 }
 
 func reset(ctx context.Context, s *site) (string, error) {
@@ -322,26 +339,30 @@ func burst(ctx context.Context, s *site) (string, error) {
 	if err := s.mintAll(ctx, 100, 100, http.StatusOK); err != nil {
 		return "", fmt.Errorf("the first 100: %w", err)
 	}
-	before := s.usage()
-	began := time.Now()
+	before, began := s.cpu(), time.Now()
 	if err := s.mintAll(ctx, s.mints, 100, http.StatusOK); err != nil {
 		return "", err
 	}
 	took := time.Since(began)
-	resp, err := s.get(ctx, "/harness/memory", "")
+	cpu := (s.cpu() - before) / time.Duration(s.mints)
+	memory, err := s.memory(ctx)
 	if err != nil {
-		return "", err
-	}
-	defer resp.Body.Close()
-	var memory int
-	if err := json.NewDecoder(resp.Body).Decode(&memory); err != nil {
 		return "", err
 	}
 	if memory == 0 || memory >= maxMemory {
 		return "", fmt.Errorf("the Go program has %d bytes of memory", memory)
 	}
-	return fmt.Sprintf("%.0f mints a second, %s for each 1000, Go's memory %.1f MB", float64(s.mints)/took.Seconds(),
-		s.usage().since(before).over(s.mints, 1000), float64(memory)/1e6), nil
+	return fmt.Sprintf("%.0f mints a second, %s of CPU each, %.1f MB of Go memory", float64(s.mints)/took.Seconds(), milliseconds(cpu), float64(memory)/1e6), nil
+}
+
+// memory is how much the Go program has, in bytes.
+func (s *site) memory(ctx context.Context) (n int, err error) {
+	resp, err := s.get(ctx, "/harness/memory", "")
+	if err != nil {
+		return 0, err
+	}
+	defer resp.Body.Close()
+	return n, json.NewDecoder(resp.Body).Decode(&n)
 }
 
 // compressed has every answer compressed. The runtime decompresses it, and leaves Content-Encoding in its header.

@@ -9,41 +9,33 @@ import (
 	"time"
 )
 
-// usage is the CPU time that workerd has used. It is known on Linux alone.
-type usage time.Duration
-
-// tick is the unit of /proc, USER_HZ.
-const tick = 10 * time.Millisecond
-
-// usage adds up the processes of the isolate, but for Node's, which only started it.
-func (i *Isolate) usage() (sum usage) {
+// process is workerd's own, which miniflare starts; "" where /proc does not tell.
+func (i *Isolate) process() (dir string) {
 	stats, _ := filepath.Glob("/proc/[0-9]*/stat")
 	for _, name := range stats {
-		text, err := os.ReadFile(name)
-		if err != nil {
-			continue // it has ended
-		}
-		_, after, _ := strings.Cut(string(text), ") ") // the name of the program may have blanks
-		fields := strings.Fields(after)
-		if len(fields) < 13 || fields[1] != strconv.Itoa(i.cmd.Process.Pid) {
-			continue
-		}
-		for _, field := range fields[11:13] { // in user and in system mode
-			ticks, _ := strconv.Atoi(field)
-			sum += usage(ticks) * usage(tick)
+		text, _ := os.ReadFile(name) // it may have ended
+		program, after, _ := strings.Cut(string(text), ") ")
+		if fields := strings.Fields(after); strings.HasSuffix(program, "(workerd") && len(fields) > 1 && fields[1] == strconv.Itoa(i.cmd.Process.Pid) {
+			dir = filepath.Dir(name)
 		}
 	}
-	return sum
+	return dir
 }
 
-func (u usage) since(before usage) usage { return u - before }
-
-// over is the part of n of them that m have.
-func (u usage) over(n, m int) usage { return u * usage(m) / usage(n) }
-
-func (u usage) String() string {
-	if u == 0 {
-		return "CPU unknown"
-	}
-	return fmt.Sprintf("%.0f ms of CPU", float64(u)/1e6)
+// cpu is the CPU time of the thread that runs the isolate, which is what Cloudflare counts. It is 0 where it is not known.
+func (i *Isolate) cpu() (used time.Duration) {
+	dir := i.process()
+	text, _ := os.ReadFile(filepath.Join(dir, "task", filepath.Base(dir), "schedstat"))
+	_, _ = fmt.Sscan(string(text), (*int64)(&used))
+	return used
 }
+
+// resident is the memory of the whole process, in bytes; 0 where it is not known.
+func (i *Isolate) resident() (bytes int64) {
+	text, _ := os.ReadFile(filepath.Join(i.process(), "status"))
+	_, after, _ := strings.Cut(string(text), "\nVmRSS:")
+	_, _ = fmt.Sscan(after, &bytes)
+	return bytes << 10
+}
+
+func milliseconds(d time.Duration) string { return fmt.Sprintf("%.1f ms", d.Seconds()*1000) }
