@@ -95,7 +95,7 @@ build-OrgaSessionFunction:
 build-gcp: ## Stage the source that Google Cloud builds
 	@rm -rf dist/gcp && mkdir -p dist/gcp
 	@cp go.mod go.sum gcp-function/.gcloudignore dist/gcp
-	@for file in $$(GOOS=linux GOARCH=amd64 go list -tags '$(TAGS)' -deps -f '{{with .Module}}{{if .Main}}{{range $$.GoFiles}}{{$$.ImportPath}}/{{.}} {{end}}{{end}}{{end}}' ./gcp-function); do \
+	@for file in $$(GOOS=linux GOARCH=amd64 go list -tags '$(TAGS)' -deps -f '{{with .Module}}{{if .Main}}{{range $$.GoFiles}}{{$$.ImportPath}}/{{.}} {{end}}{{range $$.EmbedFiles}}{{$$.ImportPath}}/{{.}} {{end}}{{end}}{{end}}' ./gcp-function); do \
 		file=$${file#$(MODULE)/}; to=dist/gcp/$${file#gcp-function/}; \
 		mkdir -p "$${to%/*}" && sed '/^\/\/go:build !*otel$$/d' "$$file" >"$$to" || exit 1; \
 	done

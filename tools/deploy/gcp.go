@@ -119,7 +119,7 @@ func (d *deploy) gcpBuilds(ctx context.Context, project string) error {
 	if !ok {
 		return nil
 	}
-	for _, role := range strings.Fields(roles) {
+	for role := range strings.FieldsSeq(roles) {
 		if slices.Contains([]string{"roles/cloudbuild.builds.builder", "roles/editor", "roles/owner"}, role) {
 			return nil
 		}

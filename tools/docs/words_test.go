@@ -34,7 +34,7 @@ var replaced = []struct{ pattern, use string }{
 // Terms that were replaced by the field's own do not come back.
 func TestWords(t *testing.T) {
 	kinds := map[string]bool{}
-	for _, ext := range strings.Fields(".go .sh .mjs .js .html .yaml .yml .toml .json .md") {
+	for ext := range strings.FieldsSeq(".go .sh .mjs .js .html .yaml .yml .toml .json .md") {
 		kinds[ext] = true
 	}
 	groups := make([]string, len(replaced))

@@ -286,8 +286,8 @@ func (e *expr) factor() float64 {
 	}
 	word := e.rest[:end]
 	e.rest = e.rest[end:]
-	switch {
-	case word == "IF":
+	switch word {
+	case "IF":
 		e.want("(")
 		condition := e.and()
 		e.want(",")
@@ -299,7 +299,7 @@ func (e *expr) factor() float64 {
 			return yes
 		}
 		return no
-	case word == "FILL":
+	case "FILL":
 		e.want("(")
 		v := e.and()
 		e.want(",")

@@ -76,7 +76,7 @@ func (s *site) google(ctx context.Context) []*endpoint {
 	})
 	base := fmt.Sprintf("http://127.0.0.1:%d", port)
 	if !s.table.check(google, store, "the function is ready, with its key from a mounted secret", func() error {
-		_, err := s.start(ctx, answers(base+"/readyz", http.StatusOK), s.scratch, environ(env), program)
+		_, err := s.start(ctx, answers(base+"/readyz"), s.scratch, environ(env), program)
 		return err
 	}) {
 		return nil

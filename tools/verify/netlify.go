@@ -52,7 +52,7 @@ func (s *site) netlify(ctx context.Context) []*endpoint {
 	const prefix = "/.netlify/functions/orga-session"
 	serve := fmt.Sprintf("http://127.0.0.1:%d", servePort)
 	s.table.check(netlify, routes, "netlify functions:serve", func() error {
-		p, err := s.start(ctx, answers(serve+prefix+"/readyz", http.StatusOK), s.source, environ(env),
+		p, err := s.start(ctx, answers(serve+prefix+"/readyz"), s.source, environ(env),
 			s.netlifyCLI, "functions:serve", "--offline", "--port", fmt.Sprint(servePort))
 		if err != nil {
 			return err
@@ -63,7 +63,7 @@ func (s *site) netlify(ctx context.Context) []*endpoint {
 	})
 	dev := &endpoint{name: netlify, orga: d.orga, way: direct{base: fmt.Sprintf("http://127.0.0.1:%d", devPort)}}
 	if !s.table.check(netlify, routes, "netlify dev", func() error {
-		if _, err := s.start(ctx, answers(fmt.Sprintf("http://127.0.0.1:%d/readyz", devPort), http.StatusOK), s.source, environ(env),
+		if _, err := s.start(ctx, answers(fmt.Sprintf("http://127.0.0.1:%d/readyz", devPort)), s.source, environ(env),
 			s.netlifyCLI, "dev", "--offline", "--internal-disable-edge-functions", "--no-open",
 			"--port", fmt.Sprint(devPort), "--functions-port", fmt.Sprint(functionsPort)); err != nil {
 			return err

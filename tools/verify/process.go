@@ -153,8 +153,8 @@ func listens(addr string) func(context.Context) bool {
 	}
 }
 
-// answers is ready when url answers, whatever it says.
-func answers(url string, status int) func(context.Context) bool {
+// answers is ready when url answers 200.
+func answers(url string) func(context.Context) bool {
 	return func(ctx context.Context) bool {
 		ctx, cancel := context.WithTimeout(ctx, 20*time.Second)
 		defer cancel()
@@ -166,7 +166,7 @@ func answers(url string, status int) func(context.Context) bool {
 		if err != nil {
 			return false
 		}
-		return errors.Join(resp.Body.Close()) == nil && resp.StatusCode == status
+		return errors.Join(resp.Body.Close()) == nil && resp.StatusCode == http.StatusOK
 	}
 }
 
