@@ -27,9 +27,9 @@ type Options struct {
 	Log     *slog.Logger
 }
 
-// MsgBudget is the log message when a tenant has used 80 percent of its budget. It is logged again only after
+// msgBudget is the log message when a tenant has used 80 percent of its budget. It is logged again only after
 // the use fell below 70 percent.
-const MsgBudget = "tenant budget at 80 percent"
+const msgBudget = "tenant budget at 80 percent"
 
 // Middleware passes a request on if its caller's quotas and its tenant's budget all have room for it, and
 // answers 429 otherwise. A refused request is not counted. If the limiter fails, the answer is 503.
@@ -132,7 +132,7 @@ func (p policy) watch(ctx context.Context, o Options, d Decision) {
 	switch {
 	case 10*used >= 8*p.quota.N:
 		if !p.budget.low.Swap(true) && o.Log != nil {
-			o.Log.WarnContext(ctx, MsgBudget, "tenant", o.Tenant, "limit", p.name, "quota", p.quota.String(), "remaining", d.Remaining, metric.Key, metric.TenantBudgetLow)
+			o.Log.WarnContext(ctx, msgBudget, "tenant", o.Tenant, "limit", p.name, "quota", p.quota.String(), "remaining", d.Remaining, metric.Key, metric.TenantBudgetLow)
 		}
 	case 10*used < 7*p.quota.N:
 		p.budget.low.Store(false)

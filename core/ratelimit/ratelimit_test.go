@@ -439,7 +439,7 @@ func TestFault69TenantBudget(t *testing.T) {
 	if w := serve(other, newRequest()); w.Code != 200 || !strings.Contains(w.Header().Get("RateLimit"), `"tenant";r=4`) {
 		t.Errorf("another tenant: %d, RateLimit %s", w.Code, w.Header().Get("RateLimit"))
 	}
-	if n := strings.Count(log.String(), ratelimit.MsgBudget); n != 1 || !strings.Contains(log.String(), "tenant=acme limit=tenant quota=5/24h0m0s remaining=1") {
+	if n := strings.Count(log.String(), "tenant budget at 80 percent"); n != 1 || !strings.Contains(log.String(), "tenant=acme limit=tenant quota=5/24h0m0s remaining=1") {
 		t.Errorf("the log says %d times that the budget runs low, want once:\n%s", n, log.String())
 	}
 }

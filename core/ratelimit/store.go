@@ -21,8 +21,8 @@ const (
 
 // Log messages of a [Store], one at either end of an outage.
 const (
-	MsgStoreDown = "rate limit store unavailable"
-	MsgStoreBack = "rate limit store available again"
+	msgStoreDown = "rate limit store unavailable"
+	msgStoreBack = "rate limit store available again"
 )
 
 // StoreOptions configure a [Store].
@@ -148,7 +148,7 @@ func (s *Store) failed(err error, probe bool) {
 		if s.strict {
 			meanwhile = "every mint is refused"
 		}
-		s.log.Warn(MsgStoreDown, "cause", err.Error(), "meanwhile", meanwhile)
+		s.log.Warn(msgStoreDown, "cause", err.Error(), "meanwhile", meanwhile)
 	}
 }
 
@@ -159,5 +159,5 @@ func (s *Store) recovered() {
 		return
 	}
 	s.failures = 0
-	s.log.Info(MsgStoreBack, "down_for", wallclock.Now().Sub(s.outSince).Round(time.Second).String())
+	s.log.Info(msgStoreBack, "down_for", wallclock.Now().Sub(s.outSince).Round(time.Second).String())
 }

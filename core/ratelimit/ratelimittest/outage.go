@@ -19,6 +19,12 @@ type Outage struct {
 	Secret     string // what the log must not contain; "" for nothing
 }
 
+// What a Store logs at either end of an outage.
+const (
+	storeDown = "rate limit store unavailable"
+	storeBack = "rate limit store available again"
+)
+
 // scheduling is what a busy machine may add to a decision.
 const scheduling = 50 * time.Millisecond
 
@@ -57,7 +63,7 @@ func TestOutage(t *testing.T, l ratelimit.Limiter, o Outage) {
 	if slowest > 100*time.Millisecond+scheduling {
 		t.Errorf("a decision took %v, want 100 ms at most", slowest)
 	}
-	if text := log.String(); strings.Count(text, ratelimit.MsgStoreDown) != 1 || !strings.Contains(text, o.Cause) || o.Secret != "" && strings.Contains(text, o.Secret) {
+	if text := log.String(); strings.Count(text, storeDown) != 1 || !strings.Contains(text, o.Cause) || o.Secret != "" && strings.Contains(text, o.Secret) {
 		t.Errorf("want one line whose cause has %q: %s", o.Cause, text)
 	}
 
@@ -66,13 +72,13 @@ func TestOutage(t *testing.T, l ratelimit.Limiter, o Outage) {
 	eventually(t, "the store is used again", func() bool {
 		n++
 		_, _ = ask(store, fmt.Sprint("acme:probe-", n))
-		return strings.Contains(log.String(), ratelimit.MsgStoreBack)
+		return strings.Contains(log.String(), storeBack)
 	})
 	eventually(t, "a strict store decides again", func() bool {
 		_, err := ask(strict, "acme:warm")
 		return err == nil
 	})
-	if n := strings.Count(log.String(), ratelimit.MsgStoreDown); n != 1 {
+	if n := strings.Count(log.String(), storeDown); n != 1 {
 		t.Errorf("%d warnings for one outage:\n%s", n, log.String())
 	}
 }
