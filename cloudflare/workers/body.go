@@ -3,6 +3,7 @@
 package workers
 
 import (
+	"errors"
 	"io"
 	"net/http"
 	"strings"
@@ -43,7 +44,7 @@ func (b *body) Read(p []byte) (int, error) {
 }
 
 func (b *body) Close() error {
-	if b.err != io.EOF && b.stop != nil {
+	if !errors.Is(b.err, io.EOF) && b.stop != nil {
 		b.stop()
 	}
 	b.piece, b.err, b.stop = nil, http.ErrBodyReadAfterClose, nil

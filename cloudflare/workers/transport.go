@@ -19,7 +19,7 @@ func (transport) RoundTrip(r *http.Request) (*http.Response, error) {
 	var content any // nil for none
 	if r.Body != nil {
 		data, err := io.ReadAll(r.Body)
-		r.Body.Close()
+		_ = r.Body.Close() // it has been read
 		if err != nil {
 			return nil, err
 		}

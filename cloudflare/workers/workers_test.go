@@ -56,7 +56,6 @@ func newHost(t *testing.T, env map[string]any, do func(job)) (stopped chan int) 
 // store is the secret of one binding.
 type store struct {
 	t       *testing.T
-	binding js.Value
 	content *string
 }
 

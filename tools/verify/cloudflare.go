@@ -67,7 +67,8 @@ func (s *site) cloudflare(ctx context.Context) []*endpoint {
 	}) {
 		return nil
 	}
-	return []*endpoint{{name: cloudflare, orga: d.orga, way: direct{base: worker.Base}}}
+	// workerd closes a connection on which a body was left unread. In front of it, Cloudflare's edge hides that.
+	return []*endpoint{{name: cloudflare, orga: d.orga, way: direct{base: worker.Base, fresh: true}}}
 }
 
 // ready waits until the Worker has its key.

@@ -23,6 +23,7 @@ import (
 type direct struct {
 	base  string
 	front func(http.Header) // what the platform's front end adds; may be nil
+	fresh bool              // a connection for each request
 }
 
 // plainTransport adds nothing to a request of its own accord.
@@ -35,6 +36,7 @@ func (d direct) RoundTrip(r *http.Request) (*http.Response, error) {
 	}
 	r = r.Clone(r.Context())
 	r.URL.Scheme, r.URL.Host, r.Host = base.Scheme, base.Host, base.Host
+	r.Close = d.fresh
 	if d.front != nil {
 		d.front(r.Header)
 	}
