@@ -153,7 +153,7 @@ func listens(addr string) func(context.Context) bool {
 	}
 }
 
-// answers is ready when url answers 200.
+// answers is ready when url answers 200, whatever it says.
 func answers(url string) func(context.Context) bool {
 	return func(ctx context.Context) bool {
 		ctx, cancel := context.WithTimeout(ctx, 20*time.Second)
