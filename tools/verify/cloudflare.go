@@ -74,7 +74,7 @@ func (s *site) cloudflare(ctx context.Context) []*endpoint {
 // ready waits until the Worker has its key.
 func (s *site) ready(ctx context.Context, worker *workerd.Isolate) error {
 	for range 20 {
-		if answers(worker.Base+"/readyz")(ctx) {
+		if answers(worker.Base + "/readyz")(ctx) {
 			return nil
 		}
 		time.Sleep(250 * time.Millisecond)

@@ -60,7 +60,7 @@ func run(ctx context.Context) error {
 		return err
 	}
 	failed := false
-	for _, path := range strings.FieldsSeq(packages) {
+	for path := range strings.FieldsSeq(packages) {
 		pkg, ours := strings.CutPrefix(path, module)
 		if !ours {
 			continue
