@@ -49,7 +49,7 @@ const (
 )
 
 func main() {
-	limit := flag.Duration("timeout", 15*time.Minute, "give up after this long")
+	limit := flag.Duration("timeout", 40*time.Minute, "give up after this long")
 	isolateOnly := flag.Bool("isolate", false, "only what the Worker does in an isolate")
 	mints := flag.Int("mints", 2000, "mints of the burst on an isolate")
 	flag.Parse()
