@@ -200,6 +200,7 @@ func (s *site) tenants(own, nowhere string) string {
 	document, err := json.Marshal(map[string]any{"tenants": map[string]any{
 		"acme":    tenant(),
 		"limited": tenant("rateLimit", "1/1h"),
+		"counted": tenant("rateLimit", "1000/1h"),
 		"signed":  tenant("auth", "hmac"),
 		"issued":  tenant("auth", "oidc"),
 		"nostore": tenant("apiKeySource", nowhere),

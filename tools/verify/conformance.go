@@ -139,7 +139,7 @@ var rows = []row{
 
 // strict is the row for a limiter's store that is down; it comes last, for all at once. It asks for a tenant that has
 // refused nobody: refusals are remembered without the store.
-var strict = row{name: "the limiter's store is out", method: "GET", path: mintPath + "/acme", status: 503, code: "limiter_unavailable",
+var strict = row{name: "the limiter's store is out", method: "GET", path: mintPath + "/counted", status: 503, code: "limiter_unavailable",
 	not: map[string]string{cloudflare: "a Worker has no connection to Redis; it counts in memory"}}
 
 // answer is what came, with what differs from one request to the next made alike.
