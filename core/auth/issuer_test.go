@@ -11,6 +11,7 @@ import (
 	"net/http/httptest"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -60,7 +61,8 @@ func TestSlowIssuer(t *testing.T) {
 		t.Run(fmt.Sprintf("%v an answer, %v to spend", tt.answers, tt.budget), func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				idp := newIssuer("https://id.example", public(kid1, ecKey()))
-				h, _ := whole(oidc(slow{idp, tt.answers}, auth.OIDCConfig{}))
+				h := auth.Require(auth.Options{Methods: []auth.Method{oidc(slow{idp, tt.answers}, auth.OIDCConfig{})}})(
+					http.HandlerFunc(func(http.ResponseWriter, *http.Request) {})) // many at once
 				var wg sync.WaitGroup
 				for range 50 {
 					wg.Go(func() {
@@ -73,8 +75,8 @@ func TestSlowIssuer(t *testing.T) {
 				}
 				wg.Wait()
 				time.Sleep(time.Minute)
-				if idp.asked1 != 1 || tt.want == "" && idp.asked != 1 {
-					t.Errorf("%d fetches of discovery and %d of keys", idp.asked1, idp.asked)
+				if discovery, keys := idp.counts(); discovery != 1 || tt.want == "" && keys != 1 {
+					t.Errorf("%d fetches of discovery and %d of keys", discovery, keys)
 				}
 			})
 		})
@@ -88,8 +90,8 @@ func TestSlowIssuer(t *testing.T) {
 					t.Errorf("caller %d: code %q, want %q", i, got, want)
 				}
 			}
-			if idp.asked1 != 1 || idp.asked != 1 {
-				t.Errorf("%d fetches of discovery and %d of keys", idp.asked1, idp.asked)
+			if discovery, keys := idp.counts(); discovery != 1 || keys != 1 {
+				t.Errorf("%d fetches of discovery and %d of keys", discovery, keys)
 			}
 		})
 	})
@@ -111,35 +113,38 @@ func TestSlowIssuer(t *testing.T) {
 	t.Run("what was discovered is kept when the keys fail, once", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			idp := newIssuer("https://id.example", public(kid1, ecKey()))
-			keysOut := true
+			var keysOut atomic.Bool
+			keysOut.Store(true)
 			h, _ := whole(oidc(transport(func(r *http.Request) *http.Response {
 				w := httptest.NewRecorder()
-				if keysOut && r.URL.Path == "/keys" {
-					idp.asked++
+				idp.ServeHTTP(w, r)
+				if keysOut.Load() && r.URL.Path == "/keys" {
+					w = httptest.NewRecorder()
 					w.WriteHeader(http.StatusBadGateway)
-				} else {
-					idp.ServeHTTP(w, r)
 				}
 				return w.Result()
 			}), auth.OIDCConfig{}))
 			for i, discoveries := range []int{1, 1, 2, 2, 3} { // an address that has failed twice may be another by now
-				if got := codeOf(t, serve(h, good(idp))); got != "auth_unavailable" || idp.asked1 != discoveries || idp.asked != i+1 {
-					t.Errorf("code %q after %d fetches of discovery and %d of keys", got, idp.asked1, idp.asked)
+				got := codeOf(t, serve(h, good(idp)))
+				if discovery, keys := idp.counts(); got != "auth_unavailable" || discovery != discoveries || keys != i+1 {
+					t.Errorf("code %q after %d fetches of discovery and %d of keys", got, discovery, keys)
 				}
 				time.Sleep(time.Second)
 			}
-			keysOut = false
-			if got := codeOf(t, serve(h, good(idp))); got != "" || idp.asked1 != 3 {
-				t.Errorf("the keys are there: code %q after %d fetches of discovery", got, idp.asked1)
+			keysOut.Store(false)
+			got := codeOf(t, serve(h, good(idp)))
+			if discovery, _ := idp.counts(); got != "" || discovery != 3 {
+				t.Errorf("the keys are there: code %q after %d fetches of discovery", got, discovery)
 			}
 		})
 	})
 	t.Run("a transport that does not heed its context", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			idp := newIssuer("https://id.example", public(kid1, ecKey()))
-			hung, release := 0, make(chan struct{})
+			var hung atomic.Int32
+			release := make(chan struct{})
 			h, _ := whole(oidc(transport(func(*http.Request) *http.Response {
-				hung++
+				hung.Add(1)
 				<-release
 				w := httptest.NewRecorder()
 				w.WriteHeader(http.StatusBadGateway)
@@ -151,8 +156,8 @@ func TestSlowIssuer(t *testing.T) {
 				}
 				time.Sleep(10 * time.Second)
 			}
-			if hung != 4 {
-				t.Errorf("%d fetches hang, want 4", hung)
+			if n := hung.Load(); n != 4 {
+				t.Errorf("%d fetches hang, want 4", n)
 			}
 			close(release)
 		})

@@ -119,6 +119,13 @@ func (i *issuer) set(fault string, keys ...jose.JSONWebKey) {
 	}
 }
 
+// counts are the fetches of discovery and of keys.
+func (i *issuer) counts() (discovery, keys int) {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	return i.asked1, i.asked
+}
+
 func (i *issuer) fetches() int {
 	i.mu.Lock()
 	defer i.mu.Unlock()
@@ -762,6 +769,7 @@ func TestOIDCKeysGrowOld(t *testing.T) {
 				serve(h, issued(idp, kid1, ecKey()))
 				idp.set(fault)
 				time.Sleep(old)
+				synctest.Wait()
 				asked = 0
 				for begin := time.Now(); time.Since(begin) < time.Minute; time.Sleep(time.Second) {
 					at := time.Now()
@@ -770,6 +778,7 @@ func TestOIDCKeysGrowOld(t *testing.T) {
 					}
 					serve(h, issued(idp, "unknown", otherECs()))
 				}
+				synctest.Wait()
 				if asked != 2 {
 					t.Errorf("asked %d times in a minute, want 2", asked)
 				}

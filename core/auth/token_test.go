@@ -426,6 +426,7 @@ func TestMemoryOfTokens(t *testing.T) {
 	}{
 		{"nested claims", nil, tokens(500, map[string]any{"a": deep, "b": raw(`"` + strings.Repeat("x", 400) + `"`)}), true},
 		{"a nested claim that is kept", []string{"a"}, tokens(300, map[string]any{"a": deep}), true},
+		{"a list that is kept", []string{"a"}, tokens(500, map[string]any{"a": []string{strings.Repeat("x", 11_000)}}), true},
 		{"a long claim that is kept", []string{"a"}, tokens(500, map[string]any{"a": strings.Repeat("x", 11_000)}), true},
 		{"long subjects", nil, tokens(500, map[string]any{"sub": strings.Repeat("x", 11_000)}), true},
 		{"expired ones", nil, tokens(200, map[string]any{"exp": time.Now().Add(-time.Hour).Unix(), "sub": strings.Repeat("x", 5000)}), false},
@@ -478,6 +479,7 @@ func TestMemoryForgetsExpiredTokens(t *testing.T) {
 			t.Errorf("80 tokens of 10 kB have expired, and %d KiB are free again", freed>>10)
 		}
 		_, _ = v.Verify(newRequest()) // keeps v
+		runtime.KeepAlive(requests)
 	})
 }
 
