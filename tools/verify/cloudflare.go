@@ -261,10 +261,14 @@ func (s *site) isolate(ctx context.Context, mints int) {
 			if err != nil {
 				return err
 			}
-			if _, err := run(m.Fails, dir, false); err == nil {
+			_, err = run(m.Fails, dir, false)
+			if err == nil {
 				return fmt.Errorf("it passes %q all the same", m.Fails.Name)
 			}
-			return nil
+			if _, failed := errors.AsType[*workerd.Failure](err); failed {
+				return nil
+			}
+			return err
 		})
 	}
 }

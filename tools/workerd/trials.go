@@ -129,6 +129,12 @@ type site struct {
 	client   *http.Client
 }
 
+// Failure is the error of a trial that ran and failed. Other errors of Run say why it did not run.
+type Failure struct{ err error }
+
+func (f *Failure) Error() string { return f.err.Error() }
+func (f *Failure) Unwrap() error { return f.err }
+
 // Run runs a trial in an isolate of its own. The figures are for people; "" when there are none.
 func (t Trial) Run(ctx context.Context, c Conditions) (figures string, err error) {
 	ctx, cancel := context.WithTimeout(ctx, 30*time.Minute)
@@ -165,8 +171,9 @@ func (t Trial) Run(ctx context.Context, c Conditions) (figures string, err error
 		return "", err
 	}
 	defer s.Stop()
-	if figures, err = t.run(ctx, s); err != nil {
-		err = fmt.Errorf("%w\n%s", err, tail(s.Log()))
+	figures, err = t.run(ctx, s)
+	if err != nil && ctx.Err() == nil {
+		err = &Failure{fmt.Errorf("%w\n%s", err, tail(s.Log()))}
 	}
 	return figures, err
 }
