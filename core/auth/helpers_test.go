@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"runtime"
+	"sync"
 	"testing"
 
 	"github.com/orga-session/orga-session/core/auth"
@@ -13,10 +14,15 @@ import (
 )
 
 // minted stands for the mint behind the chain, and counts what reaches it.
-type minted struct{ n int }
+type minted struct {
+	mu sync.Mutex
+	n  int
+}
 
 func (m *minted) ServeHTTP(w http.ResponseWriter, _ *http.Request) {
+	m.mu.Lock()
 	m.n++
+	m.mu.Unlock()
 	w.WriteHeader(http.StatusOK)
 }
 
