@@ -83,6 +83,7 @@ func TestUnusedClaims(t *testing.T) {
 		{"sub: a large number", map[string]any{"sub": raw("12345678901234567890123")}, "12345678901234567890123"},
 		{"sub: below zero", map[string]any{"sub": -7}, "-7"},
 		{"sub: zero", map[string]any{"sub": 0}, "0"},
+		{"sub: nine", map[string]any{"sub": 9}, "9"},
 		{"sub: a digit as text", map[string]any{"sub": "9"}, "9"},
 		{"sub: null", map[string]any{"sub": raw("null")}, ""},
 		{"sub: empty", map[string]any{"sub": ""}, ""},
