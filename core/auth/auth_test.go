@@ -12,6 +12,7 @@ import (
 
 	"github.com/orga-session/orga-session/core/auth"
 	"github.com/orga-session/orga-session/core/internal/request"
+	"github.com/orga-session/orga-session/core/internal/request/requesttest"
 	"github.com/orga-session/orga-session/core/platform"
 	"github.com/orga-session/orga-session/core/problem"
 )
@@ -52,12 +53,12 @@ func TestAuthNeedsOneVerifierThatAccepts(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			h, m := whole(tt.methods...)
-			w := serve(h, newRequest())
-			if got := codeOf(t, w); got != tt.want {
+			w := requesttest.Serve(h, requesttest.New())
+			if got := requesttest.Code(t, w); got != tt.want {
 				t.Errorf("code %q, want %q", got, tt.want)
 			}
-			if want := map[bool]int{true: 1, false: 0}[tt.want == ""]; m.n != want {
-				t.Errorf("minted %d times, want %d (fault 33)", m.n, want)
+			if want := map[bool]int{true: 1, false: 0}[tt.want == ""]; m.N != want {
+				t.Errorf("minted %d times, want %d (fault 33)", m.N, want)
 			}
 			if challenge := w.Header().Get("WWW-Authenticate"); (challenge == "Bearer") != (tt.want == "unauthenticated") {
 				t.Errorf("WWW-Authenticate: %q", challenge)
@@ -88,8 +89,8 @@ func TestAuthCauses(t *testing.T) {
 		{[]auth.Method{other, nothing}, "the tenant claim does not match the route"},
 	} {
 		var log bytes.Buffer
-		h := request.Handler(auth.Require(auth.Options{Methods: tt.methods, Claim: claim("org"), Tenant: "acme"})(new(minted)), slog.New(slog.NewTextHandler(&log, nil)))
-		h.ServeHTTP(httptest.NewRecorder(), newRequest())
+		h := request.Handler(auth.Require(auth.Options{Methods: tt.methods, Claim: claim("org"), Tenant: "acme"})(new(requesttest.Minted)), slog.New(slog.NewTextHandler(&log, nil)))
+		h.ServeHTTP(httptest.NewRecorder(), requesttest.New())
 		if want := "cause=" + tt.want + "\n"; !strings.Contains(strings.ReplaceAll(log.String(), `"`, ""), want) {
 			t.Errorf("%s, want %s", &log, want)
 		}
@@ -100,7 +101,7 @@ func TestAuthHasOneBodyForAllReasons(t *testing.T) {
 	bodies := map[string]bool{}
 	for _, err := range []error{auth.ErrNoCredential, errors.New("expired"), errors.New("wrong issuer")} {
 		h, _ := whole(refuses(err))
-		bodies[serve(h, newRequest("X-Request-Id", "the-same")).Body.String()] = true
+		bodies[requesttest.Serve(h, requesttest.New("X-Request-Id", "the-same")).Body.String()] = true
 	}
 	if len(bodies) != 1 {
 		t.Errorf("%d different bodies: %v", len(bodies), bodies)
@@ -131,7 +132,7 @@ func TestChallenge(t *testing.T) {
 		{[]auth.Method{{Name: "turnstile", Scheme: "Turnstile", Verifier: refuses(auth.ErrNoCredential)}}, "Turnstile"},
 	} {
 		h, _ := whole(tt.methods...)
-		if got := serve(h, newRequest()).Header().Get("WWW-Authenticate"); got != tt.want {
+		if got := requesttest.Serve(h, requesttest.New()).Header().Get("WWW-Authenticate"); got != tt.want {
 			t.Errorf("%d methods: %q, want %q", len(tt.methods), got, tt.want)
 		}
 	}
@@ -142,9 +143,9 @@ func TestMethodsAreLogged(t *testing.T) {
 	var log bytes.Buffer
 	ada := accepts(auth.Principal{Subject: "ada"})
 	ada.Name = "ticket"
-	h := request.Handler(auth.Require(auth.Options{Methods: []auth.Method{hmacOf(keysOf("")), ada}})(new(minted)),
+	h := request.Handler(auth.Require(auth.Options{Methods: []auth.Method{hmacOf(keysOf("")), ada}})(new(requesttest.Minted)),
 		slog.New(slog.NewTextHandler(&log, &slog.HandlerOptions{Level: slog.LevelDebug})))
-	h.ServeHTTP(httptest.NewRecorder(), newRequest())
+	h.ServeHTTP(httptest.NewRecorder(), requesttest.New())
 	for _, want := range []string{`auth=hmac outcome="no accepted credential`, `auth=ticket outcome=accepted`, `msg=request `, ` auth=ticket user.hash=`} {
 		if !strings.Contains(log.String(), want) {
 			t.Errorf("no %s in\n%s", want, &log)
@@ -163,8 +164,8 @@ func TestClaimValue(t *testing.T) {
 		h := auth.Require(auth.Options{
 			Methods: []auth.Method{accepts(auth.Principal{Subject: "ada", Claims: map[string]any{"org_id": tt.claim}})},
 			Claim:   claim("org_id"), Tenant: "acme", ClaimValue: "org_2abC",
-		})(new(minted))
-		if got := codeOf(t, serve(h, newRequest())); got != tt.want {
+		})(new(requesttest.Minted))
+		if got := requesttest.Code(t, requesttest.Serve(h, requesttest.New())); got != tt.want {
 			t.Errorf("%v: code %q, want %q", tt.claim, got, tt.want)
 		}
 	}
@@ -206,8 +207,8 @@ func TestNestedTenantClaim(t *testing.T) {
 				if strings.HasPrefix(tt.name, "twice") && method.Name == "gateway" {
 					continue // encoding/json has decided already
 				}
-				h := auth.Require(auth.Options{Methods: []auth.Method{method}, Claim: claim(tt.claim), Tenant: "acme"})(new(minted))
-				if got := codeOf(t, serve(h, r)); got != tt.want {
+				h := auth.Require(auth.Options{Methods: []auth.Method{method}, Claim: claim(tt.claim), Tenant: "acme"})(new(requesttest.Minted))
+				if got := requesttest.Code(t, requesttest.Serve(h, r)); got != tt.want {
 					t.Errorf("%s: code %q, want %q", method.Name, got, tt.want)
 				}
 			}
@@ -233,9 +234,9 @@ func TestMissingClaimIsWarnedOfOnce(t *testing.T) {
 		var log bytes.Buffer
 		shared := &auth.TenantClaim{Name: "org", Log: slog.New(slog.NewTextHandler(&log, nil))}
 		for _, tenant := range []string{"acme", "other", ""} {
-			h := auth.Require(auth.Options{Methods: []auth.Method{accepts(tt.p)}, Claim: shared, Tenant: tenant})(new(minted))
-			serve(h, newRequest())
-			serve(h, newRequest())
+			h := auth.Require(auth.Options{Methods: []auth.Method{accepts(tt.p)}, Claim: shared, Tenant: tenant})(new(requesttest.Minted))
+			requesttest.Serve(h, requesttest.New())
+			requesttest.Serve(h, requesttest.New())
 		}
 		want := 0
 		if tt.warned {
@@ -275,13 +276,13 @@ func TestAuthHoldsCallersToTheirTenant(t *testing.T) {
 		{"a signature over the path", auth.Principal{PathSigned: true}, "org", "acme", ""},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			m := new(minted)
-			w := serve(auth.Require(auth.Options{Methods: []auth.Method{accepts(tt.p)}, Claim: claim(tt.claim), Tenant: tt.tenant})(m), newRequest())
-			if got := codeOf(t, w); got != tt.want {
+			m := new(requesttest.Minted)
+			w := requesttest.Serve(auth.Require(auth.Options{Methods: []auth.Method{accepts(tt.p)}, Claim: claim(tt.claim), Tenant: tt.tenant})(m), requesttest.New())
+			if got := requesttest.Code(t, w); got != tt.want {
 				t.Errorf("code %q, want %q", got, tt.want)
 			}
-			if (m.n == 1) != (tt.want == "") {
-				t.Errorf("minted %d times", m.n)
+			if (m.N == 1) != (tt.want == "") {
+				t.Errorf("minted %d times", m.N)
 			}
 		})
 	}
@@ -294,7 +295,7 @@ func TestCallerIsRecorded(t *testing.T) {
 		var caller string
 		h := auth.Require(auth.Options{Methods: []auth.Method{accepts(p)}})(
 			http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { caller = request.From(r.Context()).Caller }))
-		serve(h, newRequest())
+		requesttest.Serve(h, requesttest.New())
 		if (caller == "") != (p.Subject == "") || caller != "" && len(caller) != 32 || callers[caller] {
 			t.Errorf("%+v is recorded as %q", p, caller)
 		}
@@ -304,19 +305,19 @@ func TestCallerIsRecorded(t *testing.T) {
 
 func TestGatewayBelievesThePlatformAlone(t *testing.T) {
 	h, m := whole(auth.Gateway())
-	forged := newRequest(
+	forged := requesttest.New(
 		"X-Amzn-Oidc-Identity", "ada", "X-Amzn-Oidc-Data", "x", "X-Orga-Tenant", "acme", "X-Tenant", "acme",
 		"X-Goog-Authenticated-User-Email", "ada@example.com", "X-Forwarded-User", "ada", "X-Amzn-Requestcontext", `{"authorizer":{"principalId":"ada"}}`)
-	if got := codeOf(t, serve(h, forged)); got != "unauthenticated" {
+	if got := requesttest.Code(t, requesttest.Serve(h, forged)); got != "unauthenticated" {
 		t.Errorf("fault 24: headers of the client's: code %q", got)
 	}
-	r := newRequest()
+	r := requesttest.New()
 	r = r.WithContext(platform.With(r.Context(), platform.Info{Identity: &platform.Identity{Subject: "ada", Claims: map[string]any{"org": "acme"}}}))
-	if got := codeOf(t, serve(auth.Require(auth.Options{Methods: []auth.Method{auth.Gateway()}, Claim: claim("org"), Tenant: "acme"})(m), r)); got != "" {
+	if got := requesttest.Code(t, requesttest.Serve(auth.Require(auth.Options{Methods: []auth.Method{auth.Gateway()}, Claim: claim("org"), Tenant: "acme"})(m), r)); got != "" {
 		t.Errorf("an identity of the platform's: code %q", got)
 	}
-	if m.n != 1 {
-		t.Errorf("minted %d times, want 1", m.n)
+	if m.N != 1 {
+		t.Errorf("minted %d times, want 1", m.N)
 	}
 }
 
@@ -324,7 +325,7 @@ func TestGatewayBelievesThePlatformAlone(t *testing.T) {
 func TestRefusedClaimNamesTheCaller(t *testing.T) {
 	ada := accepts(auth.Principal{Subject: "ada", Claims: map[string]any{"org": "other"}})
 	var log bytes.Buffer
-	h := request.Handler(auth.Require(auth.Options{Methods: []auth.Method{ada}, Claim: claim("org"), Tenant: "acme"})(new(minted)), slog.New(slog.NewJSONHandler(&log, nil)))
+	h := request.Handler(auth.Require(auth.Options{Methods: []auth.Method{ada}, Claim: claim("org"), Tenant: "acme"})(new(requesttest.Minted)), slog.New(slog.NewJSONHandler(&log, nil)))
 	h.ServeHTTP(httptest.NewRecorder(), httptest.NewRequest(http.MethodGet, "/", nil))
 	if !strings.Contains(log.String(), `"error.type":"forbidden"`) || !strings.Contains(log.String(), `"user.hash":"`) || strings.Contains(log.String(), "ada") {
 		t.Error(log.String())

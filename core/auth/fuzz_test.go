@@ -14,6 +14,7 @@ import (
 	"github.com/go-jose/go-jose/v4"
 
 	"github.com/orga-session/orga-session/core/auth"
+	"github.com/orga-session/orga-session/core/internal/request/requesttest"
 )
 
 // FuzzAuthorization sends headers that hold no credential.
@@ -27,9 +28,9 @@ func FuzzAuthorization(f *testing.F) {
 		f.Add(seed)
 	}
 	f.Fuzz(func(t *testing.T, header string) {
-		w := serve(h, newRequest("Authorization", header))
-		if code := codeOf(t, w); code != "unauthenticated" && code != "auth_unavailable" || m.n != 0 {
-			t.Errorf("%q: code %q, minted %d times", header, code, m.n)
+		w := requesttest.Serve(h, requesttest.New("Authorization", header))
+		if code := requesttest.Code(t, w); code != "unauthenticated" && code != "auth_unavailable" || m.N != 0 {
+			t.Errorf("%q: code %q, minted %d times", header, code, m.N)
 		}
 	})
 }
@@ -51,7 +52,7 @@ func FuzzHMAC(f *testing.F) {
 			}
 			return fmt.Sprintf("Orga-HMAC ts=%d,sub=%s,sig=%s", ts, subject, sig)
 		})
-		p, err := verifier.Verify(newRequest("Authorization", header))
+		p, err := verifier.Verify(requesttest.New("Authorization", header))
 		away := offset % 1000
 		if away = max(away, -away); away < 299 && (err == nil) != (subject == "" || isSubject.MatchString(subject)) || away > 302 && err == nil {
 			t.Errorf("%q, %d s away: %v", header, away, err)
@@ -62,7 +63,7 @@ func FuzzHMAC(f *testing.F) {
 		at = max(at, -at, 0) % (len(header) + 1)
 		changed := header[:at] + more + header[at:]
 		// More spaces after the scheme are no other credential.
-		if q, err := verifier.Verify(newRequest("Authorization", changed)); err == nil && (q.Subject != p.Subject || strings.Replace(changed, strings.Repeat(" ", len(more)+1), " ", 1) != header) {
+		if q, err := verifier.Verify(requesttest.New("Authorization", changed)); err == nil && (q.Subject != p.Subject || strings.Replace(changed, strings.Repeat(" ", len(more)+1), " ", 1) != header) {
 			t.Errorf("%q is accepted for %q", changed, q.Subject)
 		}
 	})

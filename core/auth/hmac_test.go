@@ -16,6 +16,7 @@ import (
 
 	"github.com/orga-session/orga-session/core/auth"
 	"github.com/orga-session/orga-session/core/internal/request"
+	"github.com/orga-session/orga-session/core/internal/request/requesttest"
 	"github.com/orga-session/orga-session/core/problem"
 )
 
@@ -71,20 +72,20 @@ func TestHMAC(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			h, m := whole(hmacOf(keysOf(first + "\n" + second + "\n")))
-			if got := codeOf(t, serve(h, newRequest("Authorization", tt.header))); got != tt.want {
+			if got := requesttest.Code(t, requesttest.Serve(h, requesttest.New("Authorization", tt.header))); got != tt.want {
 				t.Errorf("code %q, want %q", got, tt.want)
 			}
-			if (m.n == 1) != (tt.want == "") {
-				t.Errorf("minted %d times", m.n)
+			if (m.N == 1) != (tt.want == "") {
+				t.Errorf("minted %d times", m.N)
 			}
 		})
 	}
 
 	t.Run("POST", func(t *testing.T) {
 		h, m := whole(hmacOf(keysOf(first)))
-		r := newRequest("Authorization", sign(first, "POST", mintPath, now))
+		r := requesttest.New("Authorization", sign(first, "POST", mintPath, now))
 		r.Method = http.MethodPost
-		if serve(h, r); m.n != 1 {
+		if requesttest.Serve(h, r); m.N != 1 {
 			t.Error("refused")
 		}
 	})
@@ -93,24 +94,24 @@ func TestHMAC(t *testing.T) {
 			h, _ := whole(hmacOf(keysOf(first)))
 			signed := sign(first, "GET", mintPath, time.Now())
 			time.Sleep(5*time.Minute + 900*time.Millisecond)
-			if got := codeOf(t, serve(h, newRequest("Authorization", signed))); got != "" {
+			if got := requesttest.Code(t, requesttest.Serve(h, requesttest.New("Authorization", signed))); got != "" {
 				t.Errorf("code %q: ts has no more than seconds", got)
 			}
 			time.Sleep(100 * time.Millisecond)
-			if got := codeOf(t, serve(h, newRequest("Authorization", signed))); got != "unauthenticated" {
+			if got := requesttest.Code(t, requesttest.Serve(h, requesttest.New("Authorization", signed))); got != "unauthenticated" {
 				t.Errorf("code %q, 301 s later", got)
 			}
 		})
 	})
 	t.Run("two headers", func(t *testing.T) {
 		h, _ := whole(hmacOf(keysOf(first)))
-		if got := codeOf(t, serve(h, newRequest("Authorization", good, "Authorization", good))); got != "unauthenticated" {
+		if got := requesttest.Code(t, requesttest.Serve(h, requesttest.New("Authorization", good, "Authorization", good))); got != "unauthenticated" {
 			t.Errorf("code %q", got)
 		}
 	})
 	t.Run("no key at all accepts nobody", func(t *testing.T) {
 		h, _ := whole(hmacOf(keysOf("\n \n")))
-		if got := codeOf(t, serve(h, newRequest("Authorization", sign("", "GET", mintPath, now)))); got != "misconfigured" {
+		if got := requesttest.Code(t, requesttest.Serve(h, requesttest.New("Authorization", sign("", "GET", mintPath, now)))); got != "misconfigured" {
 			t.Errorf("code %q", got)
 		}
 	})
@@ -129,7 +130,7 @@ func TestHMACSignsThePathAsItWasSent(t *testing.T) {
 		r := httptest.NewRequest(http.MethodGet, tt.sent, nil)
 		r.URL.Path, r.URL.RawPath = strings.TrimPrefix(r.URL.Path, "/prod"), "" // as the router strips a stage
 		r.Header.Set("Authorization", sign(key, "GET", tt.signed, time.Now()))
-		if got := codeOf(t, serve(h, r)); got != tt.want {
+		if got := requesttest.Code(t, requesttest.Serve(h, r)); got != tt.want {
 			t.Errorf("%s signed as %s: code %q, want %q", tt.sent, tt.signed, got, tt.want)
 		}
 	}
@@ -141,17 +142,17 @@ func TestHMACAsksForTheKeyOnlyWhenItMayHelp(t *testing.T) {
 		outage := errors.New("out")
 		h, _ := whole(hmacOf(func(context.Context) (string, error) { asked++; return "", outage }))
 		for _, header := range []string{"", "Bearer x", "Orga-HMAC ts=1,sig=2", sign("k", "GET", mintPath, time.Now().Add(-time.Hour))} {
-			serve(h, newRequest("Authorization", header))
+			requesttest.Serve(h, requesttest.New("Authorization", header))
 		}
 		if asked != 0 {
 			t.Errorf("fault 33: the key was asked for %d times by callers who could not pass", asked)
 		}
-		w := serve(h, newRequest("Authorization", sign("k", "GET", mintPath, time.Now())))
-		if got := codeOf(t, w); got != "secret_unavailable" || w.Header().Get("Retry-After") != "1" {
+		w := requesttest.Serve(h, requesttest.New("Authorization", sign("k", "GET", mintPath, time.Now())))
+		if got := requesttest.Code(t, w); got != "secret_unavailable" || w.Header().Get("Retry-After") != "1" {
 			t.Errorf("the store is down: code %q, Retry-After %q", got, w.Header().Get("Retry-After"))
 		}
 		outage = problem.New(problem.Misconfigured, nil)
-		if got := codeOf(t, serve(h, newRequest("Authorization", sign("k", "GET", mintPath, time.Now())))); got != "misconfigured" {
+		if got := requesttest.Code(t, requesttest.Serve(h, requesttest.New("Authorization", sign("k", "GET", mintPath, time.Now())))); got != "misconfigured" {
 			t.Errorf("a problem of the source's own: code %q", got)
 		}
 	})
@@ -212,7 +213,7 @@ func TestHMACSubjects(t *testing.T) {
 		{"after sig", "ada", func(ts int64, sig string) string { return fmt.Sprintf("Orga-HMAC ts=%d,sig=%s,sub=ada", ts, sig) }, "", false},
 		{"in capitals", "ada", func(ts int64, sig string) string { return fmt.Sprintf("Orga-HMAC ts=%d,SUB=ada,sig=%s", ts, sig) }, "", false},
 	} {
-		p, err := hmacOf(keysOf(key)).Verify(newRequest("Authorization", signSubject(key, tt.signed, time.Now(), tt.header)))
+		p, err := hmacOf(keysOf(key)).Verify(requesttest.New("Authorization", signSubject(key, tt.signed, time.Now(), tt.header)))
 		if (err == nil) != tt.ok || p.Subject != tt.subject || p.PathSigned != tt.ok {
 			t.Errorf("%s: %+v, %v", tt.name, p, err)
 		}
@@ -233,7 +234,7 @@ func TestHMACCauses(t *testing.T) {
 		"Orga-HMAC ts=9223372036854775807,sig=" + hexes: "5 minutes", "Orga-HMAC ts=0,sig=" + hexes: "5 minutes",
 		"Orga-HMAC ts=" + ts + ",sig=" + hexes: "does not match", "Orga-HMAC ts=" + ts + ",sub=a,sig=" + hexes: "does not match",
 	} {
-		if _, err := hmacOf(keysOf(key)).Verify(newRequest("Authorization", header)); err == nil || !strings.Contains(err.Error(), want) || strings.Contains(err.Error(), hexes) {
+		if _, err := hmacOf(keysOf(key)).Verify(requesttest.New("Authorization", header)); err == nil || !strings.Contains(err.Error(), want) || strings.Contains(err.Error(), hexes) {
 			t.Errorf("%s: %v, want %q", header, err, want)
 		}
 	}
@@ -250,12 +251,12 @@ func TestHMACSubjectIsTheCaller(t *testing.T) {
 		}
 	}))
 	for i := range 100 {
-		r := newRequest()
+		r := requesttest.New()
 		r.RemoteAddr = fmt.Sprintf("203.0.113.%d:1234", i)
 		if err := auth.SignRequest(r, key, "ada"); err != nil {
 			t.Fatal(err)
 		}
-		serve(h, r)
+		requesttest.Serve(h, r)
 	}
 	if len(callers) != 1 || callers[""] {
 		t.Errorf("the callers are %v", callers)
@@ -296,8 +297,8 @@ func TestCheckHMACKeys(t *testing.T) {
 		}
 		h, m := whole(hmacOf(keysOf(tt.text)))
 		first, _, _ := strings.Cut(strings.TrimSpace(tt.text), "\n")
-		code := codeOf(t, serve(h, newRequest("Authorization", sign(strings.TrimSpace(first), "GET", mintPath, time.Now()))))
-		if want := map[bool]string{true: "", false: "misconfigured"}[tt.ok]; code != want || (m.n == 1) != tt.ok {
+		code := requesttest.Code(t, requesttest.Serve(h, requesttest.New("Authorization", sign(strings.TrimSpace(first), "GET", mintPath, time.Now()))))
+		if want := map[bool]string{true: "", false: "misconfigured"}[tt.ok]; code != want || (m.N == 1) != tt.ok {
 			t.Errorf("%s: signed with the first line: code %q", tt.name, code)
 		}
 	}
@@ -309,13 +310,13 @@ func TestHMACKeysOfTwoTenants(t *testing.T) {
 	for tenant, key := range keys {
 		require := auth.Require(auth.Options{Methods: []auth.Method{hmacOf(keysOf(key))}, Claim: claim("org"), Tenant: tenant})
 		for signer, signing := range keys {
-			m := new(minted)
+			m := new(requesttest.Minted)
 			r := httptest.NewRequest(http.MethodGet, mintPath+"/"+tenant, nil)
 			if err := auth.SignRequest(r, signing, "ada"); err != nil {
 				t.Fatal(err)
 			}
 			want := map[bool]string{true: "", false: "unauthenticated"}[signer == tenant]
-			if got := codeOf(t, serve(require(m), r)); got != want {
+			if got := requesttest.Code(t, requesttest.Serve(require(m), r)); got != want {
 				t.Errorf("%s signs for %s: code %q, want %q", signer, tenant, got, want)
 			}
 		}
@@ -351,7 +352,7 @@ func TestSignRequest(t *testing.T) {
 	for _, tt := range []struct{ key, subject, want string }{
 		{"short", "", "key"}, {"", "", "key"}, {key + "\n" + key, "", "key"}, {key, "a b", "subject"}, {key, strings.Repeat("x", 129), "subject"},
 	} {
-		r := newRequest()
+		r := requesttest.New()
 		err := auth.SignRequest(r, tt.key, tt.subject)
 		if err == nil || !strings.Contains(err.Error(), tt.want) || strings.Contains(err.Error(), key) || r.Header.Get("Authorization") != "" {
 			t.Errorf("%q, %q: %v", tt.key, tt.subject, err)

@@ -19,6 +19,7 @@ import (
 	"github.com/go-jose/go-jose/v4"
 
 	"github.com/orga-session/orga-session/core/auth"
+	"github.com/orga-session/orga-session/core/internal/request/requesttest"
 	"github.com/orga-session/orga-session/core/problem"
 )
 
@@ -67,8 +68,8 @@ func TestSlowIssuer(t *testing.T) {
 				for range 50 {
 					wg.Go(func() {
 						start := time.Now()
-						w := serve(h, within(t, good(idp), tt.budget))
-						if got := codeOf(t, w); got != tt.want || time.Since(start) != tt.took {
+						w := requesttest.Serve(h, within(t, good(idp), tt.budget))
+						if got := requesttest.Code(t, w); got != tt.want || time.Since(start) != tt.took {
 							t.Errorf("code %q after %v, want %q after %v", got, time.Since(start), tt.want, tt.took)
 						}
 					})
@@ -86,7 +87,7 @@ func TestSlowIssuer(t *testing.T) {
 			idp := newIssuer("https://id.example", public(kid1, ecKey()))
 			h, _ := whole(oidc(slow{idp, 1500 * time.Millisecond}, auth.OIDCConfig{}))
 			for i, want := range []string{"auth_unavailable", "auth_unavailable", ""} { // 750 ms each, and then the rest
-				if got := codeOf(t, serve(h, within(t, good(idp), []time.Duration{time.Second, time.Second, 8 * time.Second}[i]))); got != want {
+				if got := requesttest.Code(t, requesttest.Serve(h, within(t, good(idp), []time.Duration{time.Second, time.Second, 8 * time.Second}[i]))); got != want {
 					t.Errorf("caller %d: code %q, want %q", i, got, want)
 				}
 			}
@@ -99,13 +100,13 @@ func TestSlowIssuer(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			idp := newIssuer("https://id.example", public(kid1, ecKey()))
 			h, _ := whole(oidc(slow{idp, time.Second}, auth.OIDCConfig{}))
-			serve(h, within(t, good(idp), time.Second))
+			requesttest.Serve(h, within(t, good(idp), time.Second))
 			time.Sleep(5 * time.Second)
-			if got := codeOf(t, serve(h, good(idp))); got != "" {
+			if got := requesttest.Code(t, requesttest.Serve(h, good(idp))); got != "" {
 				t.Errorf("the next: code %q", got)
 			}
 			idp.set("", public("kid-2", otherECs()))
-			if got := codeOf(t, serve(h, bearer(token(jose.ES256, "kid-2", otherECs(), idp.claims(nil))))); got != "" {
+			if got := requesttest.Code(t, requesttest.Serve(h, bearer(token(jose.ES256, "kid-2", otherECs(), idp.claims(nil))))); got != "" {
 				t.Errorf("a token of the new key: code %q", got)
 			}
 		})
@@ -125,14 +126,14 @@ func TestSlowIssuer(t *testing.T) {
 				return w.Result()
 			}), auth.OIDCConfig{}))
 			for i, discoveries := range []int{1, 1, 2, 2, 3} { // an address that has failed twice may be another by now
-				got := codeOf(t, serve(h, good(idp)))
+				got := requesttest.Code(t, requesttest.Serve(h, good(idp)))
 				if discovery, keys := idp.counts(); got != "auth_unavailable" || discovery != discoveries || keys != i+1 {
 					t.Errorf("code %q after %d fetches of discovery and %d of keys", got, discovery, keys)
 				}
 				time.Sleep(time.Second)
 			}
 			keysOut.Store(false)
-			got := codeOf(t, serve(h, good(idp)))
+			got := requesttest.Code(t, requesttest.Serve(h, good(idp)))
 			if discovery, _ := idp.counts(); got != "" || discovery != 3 {
 				t.Errorf("the keys are there: code %q after %d fetches of discovery", got, discovery)
 			}
@@ -151,7 +152,7 @@ func TestSlowIssuer(t *testing.T) {
 				return w.Result()
 			}), auth.OIDCConfig{}))
 			for range 20 {
-				if got := codeOf(t, serve(h, within(t, good(idp), 8*time.Second))); got != "auth_unavailable" {
+				if got := requesttest.Code(t, requesttest.Serve(h, within(t, good(idp), 8*time.Second))); got != "auth_unavailable" {
 					t.Errorf("code %q", got)
 				}
 				time.Sleep(10 * time.Second)

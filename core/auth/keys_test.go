@@ -22,6 +22,7 @@ import (
 	"github.com/go-jose/go-jose/v4"
 
 	"github.com/orga-session/orga-session/core/auth"
+	"github.com/orga-session/orga-session/core/internal/request/requesttest"
 )
 
 var (
@@ -234,7 +235,7 @@ func TestKeysThatCannotBeUsed(t *testing.T) {
 			issuers = auth.Issuers{Transport: idp, Log: slog.New(slog.NewTextHandler(&log, nil))}
 			v = must(issuers.OIDC(auth.OIDCConfig{Issuer: idp.url, Audiences: []string{audience}}))
 			h, _ := whole(v)
-			if got := codeOf(t, serve(h, bearer(token(jose.RS256, kid1, rsaKey(), idp.claims(nil))))); got != "auth_unavailable" {
+			if got := requesttest.Code(t, requesttest.Serve(h, bearer(token(jose.RS256, kid1, rsaKey(), idp.claims(nil))))); got != "auth_unavailable" {
 				t.Errorf("no other key: code %q", got)
 			}
 			if want := "no key of the key set can be used: 1 " + tt.why; strings.Count(log.String(), want) != 1 {

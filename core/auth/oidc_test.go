@@ -28,6 +28,7 @@ import (
 
 	"github.com/orga-session/orga-session/core/auth"
 	"github.com/orga-session/orga-session/core/cors"
+	"github.com/orga-session/orga-session/core/internal/request/requesttest"
 	"github.com/orga-session/orga-session/core/ratelimit"
 )
 
@@ -162,7 +163,7 @@ func oidc(t http.RoundTripper, cfg auth.OIDCConfig) auth.Method {
 	return must((&auth.Issuers{Transport: t}).OIDC(cfg))
 }
 
-func bearer(token string) *http.Request { return newRequest("Authorization", "Bearer "+token) }
+func bearer(token string) *http.Request { return requesttest.New("Authorization", "Bearer "+token) }
 
 // The shapes of the providers that docs/policy.md has recipes for, over HTTP.
 func TestOIDCProviders(t *testing.T) {
@@ -225,10 +226,10 @@ func TestOIDCProviders(t *testing.T) {
 func TestOIDCRefuses(t *testing.T) {
 	idp := newIssuer("https://id.example", public(kid1, rsaKey()), public("kid-ec", ecKey()))
 	h, m := whole(idp.verifier(t))
-	if w := serve(h, bearer(token(jose.RS256, kid1, rsaKey(), idp.claims(nil)))); w.Code != 200 {
+	if w := requesttest.Serve(h, bearer(token(jose.RS256, kid1, rsaKey(), idp.claims(nil)))); w.Code != 200 {
 		t.Fatalf("a good token: %d %s", w.Code, w.Body)
 	}
-	m.n = 0
+	m.N = 0
 
 	part := base64.RawURLEncoding.EncodeToString
 	payload := part(must(json.Marshal(idp.claims(nil))))
@@ -310,13 +311,13 @@ func TestOIDCRefuses(t *testing.T) {
 		{"nothing", ""},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			m.n = 0
+			m.N = 0
 			start := time.Now()
 			r := bearer(tt.token)
 			r.Header.Set("X-Request-Id", "the-same")
-			w := serve(h, r)
-			if got := codeOf(t, w); got != "unauthenticated" || m.n != 0 {
-				t.Errorf("code %q, minted %d times", got, m.n)
+			w := requesttest.Serve(h, r)
+			if got := requesttest.Code(t, w); got != "unauthenticated" || m.N != 0 {
+				t.Errorf("code %q, minted %d times", got, m.N)
 			}
 			if took := time.Since(start); strings.HasPrefix(tt.name, "fault 22") && took > time.Second {
 				t.Errorf("refused after %v", took)
@@ -338,7 +339,7 @@ func TestOIDCRefuses(t *testing.T) {
 		{"no key id", token(jose.RS256, "", rsaKey(), idp.claims(nil))},
 		{"ES256", token(jose.ES256, "kid-ec", ecKey(), idp.claims(nil))},
 	} {
-		if w := serve(h, bearer(tt.token)); w.Code != 200 {
+		if w := requesttest.Serve(h, bearer(tt.token)); w.Code != 200 {
 			t.Errorf("%s: %d %s", tt.name, w.Code, w.Body)
 		}
 	}
@@ -361,14 +362,14 @@ func TestOIDCRemembersNoTokenPastItsTime(t *testing.T) {
 		idp := newIssuer("https://id.example", public(kid1, ecKey()))
 		h, m := whole(idp.verifier(t))
 		r := bearer(token(jose.ES256, kid1, ecKey(), idp.claims(map[string]any{"exp": time.Now().Add(time.Minute).Unix()})))
-		serve(h, r)
+		requesttest.Serve(h, r)
 		time.Sleep(2 * time.Minute)
-		serve(h, r)
-		if m.n != 2 {
-			t.Errorf("minted %d times until the leeway ended, want 2", m.n)
+		requesttest.Serve(h, r)
+		if m.N != 2 {
+			t.Errorf("minted %d times until the leeway ended, want 2", m.N)
 		}
 		time.Sleep(time.Second)
-		if w := serve(h, r); codeOf(t, w) != "unauthenticated" {
+		if w := requesttest.Serve(h, r); requesttest.Code(t, w) != "unauthenticated" {
 			t.Errorf("after it: %d", w.Code)
 		}
 	})
@@ -379,10 +380,10 @@ func TestOIDCRemembersNoTokenPastItsKey(t *testing.T) {
 		idp := newIssuer("https://id.example", public(kid1, ecKey()))
 		h, _ := whole(idp.verifier(t))
 		old := bearer(token(jose.ES256, kid1, ecKey(), idp.claims(nil)))
-		serve(h, old)
+		requesttest.Serve(h, old)
 		idp.set("", public("kid-2", otherECs()))
-		serve(h, bearer(token(jose.ES256, "kid-2", otherECs(), idp.claims(nil))))
-		if w := serve(h, old); codeOf(t, w) != "unauthenticated" {
+		requesttest.Serve(h, bearer(token(jose.ES256, "kid-2", otherECs(), idp.claims(nil))))
+		if w := requesttest.Serve(h, old); requesttest.Code(t, w) != "unauthenticated" {
 			t.Errorf("a token of a withdrawn key: %d", w.Code)
 		}
 	})
@@ -402,22 +403,22 @@ func TestOIDCCooldown(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			idp := newIssuer("https://id.example", public(kid1, ecKey()))
 			h, m := whole(idp.verifier(t))
-			serve(h, bearer(token(jose.ES256, kid1, ecKey(), idp.claims(nil))))
+			requesttest.Serve(h, bearer(token(jose.ES256, kid1, ecKey(), idp.claims(nil))))
 			for range 2 {
 				before := idp.fetches()
 				for i := range 1000 {
 					if i == 500 {
 						time.Sleep(29 * time.Second)
 					}
-					serve(h, bad(i))
+					requesttest.Serve(h, bad(i))
 				}
 				if n := idp.fetches() - before; n != 1 {
 					t.Errorf("%d fetches in 29 s, want 1", n)
 				}
 				time.Sleep(2 * time.Second)
 			}
-			if m.n != 1 {
-				t.Errorf("minted %d times", m.n)
+			if m.N != 1 {
+				t.Errorf("minted %d times", m.N)
 			}
 		})
 	})
@@ -468,12 +469,12 @@ func TestOIDCCooldown(t *testing.T) {
 			idp := newIssuer("https://id.example", public(kid1, ecKey()))
 			h, m := whole(idp.verifier(t))
 			for range 3 {
-				serve(h, bad(0))
-				serve(h, bearer(token(jose.ES256, kid1, ecKey(), idp.claims(nil))))
+				requesttest.Serve(h, bad(0))
+				requesttest.Serve(h, bearer(token(jose.ES256, kid1, ecKey(), idp.claims(nil))))
 				time.Sleep(9 * time.Second)
 			}
-			if n := idp.fetches(); n != 1 || m.n != 3 {
-				t.Errorf("%d fetches in 27 s, want 1; minted %d times", n, m.n)
+			if n := idp.fetches(); n != 1 || m.N != 3 {
+				t.Errorf("%d fetches in 27 s, want 1; minted %d times", n, m.N)
 			}
 		})
 	})
@@ -481,14 +482,14 @@ func TestOIDCCooldown(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			idp := newIssuer("https://id.example", public(kid1, ecKey()))
 			h, m := whole(idp.verifier(t))
-			serve(h, bearer(token(jose.ES256, kid1, ecKey(), idp.claims(nil))))
+			requesttest.Serve(h, bearer(token(jose.ES256, kid1, ecKey(), idp.claims(nil))))
 			idp.set("", public("kid-2", largeECs()))
-			serve(h, bearer(token(jose.ES384, "kid-2", largeECs(), idp.claims(nil))))
+			requesttest.Serve(h, bearer(token(jose.ES384, "kid-2", largeECs(), idp.claims(nil))))
 			for i := range 10 {
-				serve(h, bad(i))
+				requesttest.Serve(h, bad(i))
 			}
-			if n := idp.fetches(); n != 2 || m.n != 2 {
-				t.Errorf("%d fetches, want 2; minted %d times", n, m.n)
+			if n := idp.fetches(); n != 2 || m.N != 2 {
+				t.Errorf("%d fetches, want 2; minted %d times", n, m.N)
 			}
 		})
 	})
@@ -498,7 +499,7 @@ func TestOIDCCooldown(t *testing.T) {
 			h, _ := whole(idp.verifier(t))
 			for want := 1; want < 4; want++ {
 				for i := range 10 {
-					serve(h, bad(i))
+					requesttest.Serve(h, bad(i))
 				}
 				if n := idp.fetches(); n != want {
 					t.Errorf("%d fetches, want %d", n, want)
@@ -511,11 +512,11 @@ func TestOIDCCooldown(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			idp := newIssuer("https://id.example", public(kid1, ecKey()))
 			h, m := whole(idp.verifier(t))
-			serve(h, bearer(token(jose.ES256, kid1, ecKey(), idp.claims(nil))))
+			requesttest.Serve(h, bearer(token(jose.ES256, kid1, ecKey(), idp.claims(nil))))
 			idp.set("", public("kid-2", otherECs()))
-			serve(h, bearer(token(jose.ES256, "kid-2", otherECs(), idp.claims(nil))))
-			if m.n != 2 || idp.fetches() != 2 {
-				t.Errorf("minted %d times with %d fetches, want 2 and 2", m.n, idp.fetches())
+			requesttest.Serve(h, bearer(token(jose.ES256, "kid-2", otherECs(), idp.claims(nil))))
+			if m.N != 2 || idp.fetches() != 2 {
+				t.Errorf("minted %d times with %d fetches, want 2 and 2", m.N, idp.fetches())
 			}
 		})
 	})
@@ -523,19 +524,19 @@ func TestOIDCCooldown(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			idp := newIssuer("https://id.example", public(kid1, ecKey()))
 			h, m := whole(idp.verifier(t))
-			serve(h, bearer(token(jose.ES256, kid1, ecKey(), idp.claims(nil))))
+			requesttest.Serve(h, bearer(token(jose.ES256, kid1, ecKey(), idp.claims(nil))))
 			for _, fault := range []string{"out", "hangs"} {
 				idp.set(fault)
-				serve(h, bad(0)) // asks, in vain
+				requesttest.Serve(h, bad(0)) // asks, in vain
 				time.Sleep(time.Minute)
 				start := time.Now()
-				serve(h, bearer(token(jose.ES256, kid1, ecKey(), idp.claims(map[string]any{"jti": fault}))))
+				requesttest.Serve(h, bearer(token(jose.ES256, kid1, ecKey(), idp.claims(map[string]any{"jti": fault}))))
 				if time.Since(start) > 0 {
 					t.Errorf("%s: a token with a known key waited for the issuer", fault)
 				}
 			}
-			if m.n != 3 {
-				t.Errorf("minted %d times, want 3", m.n)
+			if m.N != 3 {
+				t.Errorf("minted %d times, want 3", m.N)
 			}
 		})
 	})
@@ -547,12 +548,12 @@ func TestOIDCCooldown(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				idp := newIssuer("https://id.example", public(kid1, ecKey()))
 				h, m := whole(idp.verifier(t))
-				serve(h, bearer(token(jose.ES256, kid1, ecKey(), idp.claims(nil))))
+				requesttest.Serve(h, bearer(token(jose.ES256, kid1, ecKey(), idp.claims(nil))))
 				idp.document = document
-				serve(h, bad(0))
-				serve(h, bearer(token(jose.ES256, kid1, ecKey(), idp.claims(map[string]any{"jti": "2"}))))
-				if m.n != 2 || idp.fetches() != 2 {
-					t.Errorf("minted %d times with %d fetches, want 2 and 2", m.n, idp.fetches())
+				requesttest.Serve(h, bad(0))
+				requesttest.Serve(h, bearer(token(jose.ES256, kid1, ecKey(), idp.claims(map[string]any{"jti": "2"}))))
+				if m.N != 2 || idp.fetches() != 2 {
+					t.Errorf("minted %d times with %d fetches, want 2 and 2", m.N, idp.fetches())
 				}
 			})
 		})
@@ -567,9 +568,9 @@ func TestOIDCWithoutAnyKeys(t *testing.T) {
 			good := bearer(token(jose.ES256, kid1, ecKey(), idp.claims(nil)))
 			idp.set("out")
 			for range 100 {
-				w := serve(h, good)
-				if codeOf(t, w) != "auth_unavailable" || w.Header().Get("Retry-After") != "1" {
-					t.Fatalf("code %q, Retry-After %q", codeOf(t, w), w.Header().Get("Retry-After"))
+				w := requesttest.Serve(h, good)
+				if requesttest.Code(t, w) != "auth_unavailable" || w.Header().Get("Retry-After") != "1" {
+					t.Fatalf("code %q, Retry-After %q", requesttest.Code(t, w), w.Header().Get("Retry-After"))
 				}
 			}
 			if idp.asked1 != 1 {
@@ -577,11 +578,11 @@ func TestOIDCWithoutAnyKeys(t *testing.T) {
 			}
 			idp.set("")
 			time.Sleep(time.Second)
-			if w := serve(h, good); w.Code != 200 || m.n != 1 {
+			if w := requesttest.Serve(h, good); w.Code != 200 || m.N != 1 {
 				t.Errorf("the issuer is back: %d", w.Code)
 			}
 			idp.set("", public("kid-2", otherECs()))
-			if w := serve(h, bearer(token(jose.ES256, "kid-2", otherECs(), idp.claims(nil)))); w.Code != 200 {
+			if w := requesttest.Serve(h, bearer(token(jose.ES256, "kid-2", otherECs(), idp.claims(nil)))); w.Code != 200 {
 				t.Errorf("fault 21: a rotation right after it: %d", w.Code)
 			}
 		})
@@ -598,9 +599,9 @@ func TestOIDCWithoutAnyKeys(t *testing.T) {
 				ctx, cancel := context.WithTimeout(t.Context(), timeout)
 				defer cancel()
 				left(cancel)
-				w := serve(h, bearer(good).WithContext(ctx))
-				if took := time.Since(start); codeOf(t, w) != code || took != after {
-					t.Errorf("%v: code %q after %v, want %q after %v", timeout, codeOf(t, w), took, code, after)
+				w := requesttest.Serve(h, bearer(good).WithContext(ctx))
+				if took := time.Since(start); requesttest.Code(t, w) != code || took != after {
+					t.Errorf("%v: code %q after %v, want %q after %v", timeout, requesttest.Code(t, w), took, code, after)
 				}
 			}
 			stays := func(context.CancelFunc) {}
@@ -643,11 +644,11 @@ func TestOIDCWithoutAnyKeys(t *testing.T) {
 				})}
 				v := must(issuers.OIDC(auth.OIDCConfig{Issuer: "https://id.example", Audiences: []string{audience}}))
 				h, _ := whole(v)
-				if got := codeOf(t, serve(h, bearer("a.b.c"))); got != "unauthenticated" {
+				if got := requesttest.Code(t, requesttest.Serve(h, bearer("a.b.c"))); got != "unauthenticated" {
 					t.Errorf("what is no token: code %q", got)
 				}
 				idp := newIssuer("https://id.example")
-				if got := codeOf(t, serve(h, bearer(token(jose.ES256, kid1, ecKey(), idp.claims(nil))))); got != "auth_unavailable" {
+				if got := requesttest.Code(t, requesttest.Serve(h, bearer(token(jose.ES256, kid1, ecKey(), idp.claims(nil))))); got != "auth_unavailable" {
 					t.Errorf("code %q", got)
 				}
 				if !strings.Contains(log.String(), tt.problem) || strings.Contains(log.String(), "sk_orga") {
@@ -716,7 +717,7 @@ func TestOIDCKeysGrowOld(t *testing.T) {
 		idp := newIssuer("https://id.example", public(kid1, ecKey()))
 		h, _ := whole(idp.verifier(t))
 		good := issued(idp, kid1, ecKey())
-		if w := serve(h, good); w.Code != 200 {
+		if w := requesttest.Serve(h, good); w.Code != 200 {
 			t.Fatalf("a good token: %d", w.Code)
 		}
 		return idp, h, good
@@ -726,20 +727,20 @@ func TestOIDCKeysGrowOld(t *testing.T) {
 			idp, h, leaked := start(t)
 			idp.set("", public("kid-2", otherECs()))
 			time.Sleep(old - time.Second)
-			serve(h, leaked)
+			requesttest.Serve(h, leaked)
 			synctest.Wait()
 			if n := idp.fetches(); n != 1 {
 				t.Errorf("%d fetches while the keys are young, want 1", n)
 			}
 			time.Sleep(time.Second)
-			if w := serve(h, leaked); w.Code != 200 {
+			if w := requesttest.Serve(h, leaked); w.Code != 200 {
 				t.Errorf("the one that finds the keys old: %d, want the keys at hand", w.Code)
 			}
 			synctest.Wait()
-			if got := codeOf(t, serve(h, leaked)); got != "unauthenticated" {
+			if got := requesttest.Code(t, requesttest.Serve(h, leaked)); got != "unauthenticated" {
 				t.Errorf("the next: code %q", got)
 			}
-			if got := codeOf(t, serve(h, issued(idp, "kid-2", otherECs()))); got != "" {
+			if got := requesttest.Code(t, requesttest.Serve(h, issued(idp, "kid-2", otherECs()))); got != "" {
 				t.Errorf("a token of the key that is there: code %q", got)
 			}
 		})
@@ -750,7 +751,7 @@ func TestOIDCKeysGrowOld(t *testing.T) {
 			for want := 2; want < 5; want++ {
 				time.Sleep(old)
 				for range 100 {
-					serve(h, good)
+					requesttest.Serve(h, good)
 				}
 				synctest.Wait()
 				if n := idp.fetches(); n != want {
@@ -766,17 +767,17 @@ func TestOIDCKeysGrowOld(t *testing.T) {
 				idp := newIssuer("https://id.example", public(kid1, ecKey()))
 				v := oidc(counting{idp, &asked}, auth.OIDCConfig{JWKSURL: idp.url + "/keys"})
 				h, _ := whole(v)
-				serve(h, issued(idp, kid1, ecKey()))
+				requesttest.Serve(h, issued(idp, kid1, ecKey()))
 				idp.set(fault)
 				time.Sleep(old)
 				synctest.Wait()
 				asked = 0
 				for begin := time.Now(); time.Since(begin) < time.Minute; time.Sleep(time.Second) {
 					at := time.Now()
-					if w := serve(h, issued(idp, kid1, ecKey())); w.Code != 200 || time.Since(at) > 0 {
+					if w := requesttest.Serve(h, issued(idp, kid1, ecKey())); w.Code != 200 || time.Since(at) > 0 {
 						t.Fatalf("a token with a known key: %d after %v", w.Code, time.Since(at))
 					}
-					serve(h, issued(idp, "unknown", otherECs()))
+					requesttest.Serve(h, issued(idp, "unknown", otherECs()))
 				}
 				synctest.Wait()
 				if asked != 2 {
@@ -784,7 +785,7 @@ func TestOIDCKeysGrowOld(t *testing.T) {
 				}
 				idp.set("", public("kid-2", otherECs()))
 				time.Sleep(30 * time.Second)
-				if w := serve(h, issued(idp, "kid-2", otherECs())); w.Code != 200 {
+				if w := requesttest.Serve(h, issued(idp, "kid-2", otherECs())); w.Code != 200 {
 					t.Errorf("the issuer is back: %d", w.Code)
 				}
 			})
@@ -794,10 +795,10 @@ func TestOIDCKeysGrowOld(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			idp, h, good := start(t)
 			time.Sleep(old)
-			serve(h, good)
+			requesttest.Serve(h, good)
 			synctest.Wait()
 			idp.set("", public("kid-2", otherECs()))
-			if w := serve(h, issued(idp, "kid-2", otherECs())); w.Code != 200 {
+			if w := requesttest.Serve(h, issued(idp, "kid-2", otherECs())); w.Code != 200 {
 				t.Errorf("a token of the new key: %d", w.Code)
 			}
 		})
@@ -808,7 +809,7 @@ func TestOIDCKeysGrowOld(t *testing.T) {
 			time.Sleep(old)
 			idp.set("", public("kid-2", otherECs()))
 			for range 2 {
-				if w := serve(h, issued(idp, "kid-2", otherECs())); w.Code != 200 {
+				if w := requesttest.Serve(h, issued(idp, "kid-2", otherECs())); w.Code != 200 {
 					t.Errorf("%d", w.Code)
 				}
 			}
@@ -836,20 +837,20 @@ func TestOIDCKeysGrowOld(t *testing.T) {
 					return w.Result()
 				}), auth.OIDCConfig{}))
 				leaked := issued(idp, kid1, ecKey())
-				serve(h, leaked)
+				requesttest.Serve(h, leaked)
 				at = "/new"
 				for range old / time.Minute {
 					time.Sleep(time.Minute)
 					if flood { // which has the keys of the old address fetched, so that they are never old
-						serve(h, issued(idp, "unknown", ecKey()))
+						requesttest.Serve(h, issued(idp, "unknown", ecKey()))
 					}
 				}
-				serve(h, leaked)
+				requesttest.Serve(h, leaked)
 				synctest.Wait()
-				if got := codeOf(t, serve(h, leaked)); got != "unauthenticated" {
+				if got := requesttest.Code(t, requesttest.Serve(h, leaked)); got != "unauthenticated" {
 					t.Errorf("a token of a key that only the old address has: code %q", got)
 				}
-				if w := serve(h, issued(idp, "kid-2", otherECs())); w.Code != 200 {
+				if w := requesttest.Serve(h, issued(idp, "kid-2", otherECs())); w.Code != 200 {
 					t.Errorf("a token of the new address's key: %d", w.Code)
 				}
 			})
@@ -940,13 +941,13 @@ func chain(t testing.TB, idp *issuer, next http.Handler) http.Handler {
 
 func TestChainAllocatesLittle(t *testing.T) {
 	idp := newIssuer("https://id.example", public(kid1, rsaKey()))
-	m := new(minted)
+	m := new(requesttest.Minted)
 	h := chain(t, idp, m)
 	r := bearer(token(jose.RS256, kid1, rsaKey(), idp.claims(nil)))
 	r.Header.Set("Origin", app)
 	w := &discard{header: make(http.Header)}
-	if n := testing.AllocsPerRun(100, func() { h.ServeHTTP(w, r) }); n > 40 || m.n != 101 {
-		t.Errorf("%v allocations for a request, want 40 at most; minted %d times", n, m.n)
+	if n := testing.AllocsPerRun(100, func() { h.ServeHTTP(w, r) }); n > 40 || m.N != 101 {
+		t.Errorf("%v allocations for a request, want 40 at most; minted %d times", n, m.N)
 	}
 }
 
@@ -965,10 +966,10 @@ func BenchmarkChain(b *testing.B) {
 		h      http.Handler
 		tokens []string
 	}{
-		{"nothing", new(minted), []string{rs}},
-		{"RS256", chain(b, idp, new(minted)), []string{rs}},
-		{"ES256", chain(b, idp, new(minted)), []string{es}},
-		{"RS256, a new token each time", chain(b, idp, new(minted)), fresh},
+		{"nothing", new(requesttest.Minted), []string{rs}},
+		{"RS256", chain(b, idp, new(requesttest.Minted)), []string{rs}},
+		{"ES256", chain(b, idp, new(requesttest.Minted)), []string{es}},
+		{"RS256, a new token each time", chain(b, idp, new(requesttest.Minted)), fresh},
 	} {
 		b.Run(bb.name, func(b *testing.B) {
 			requests := make([]*http.Request, len(bb.tokens))

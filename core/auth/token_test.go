@@ -21,6 +21,7 @@ import (
 	"github.com/go-jose/go-jose/v4"
 
 	"github.com/orga-session/orga-session/core/auth"
+	"github.com/orga-session/orga-session/core/internal/request/requesttest"
 )
 
 // signES256 signs a header and claims as they are.
@@ -185,10 +186,10 @@ func TestTokensOfAnotherKind(t *testing.T) {
 	h, m := whole(idp.verifier(t))
 	ask := func(name, header string, changes map[string]any, want string) {
 		t.Helper()
-		m.n = 0
+		m.N = 0
 		claims := string(must(json.Marshal(idp.claims(changes))))
-		if got := codeOf(t, serve(h, bearer(signES256(header, claims)))); got != want || (m.n == 1) != (want == "") {
-			t.Errorf("%s: code %q, want %q; minted %d times", name, got, want, m.n)
+		if got := requesttest.Code(t, requesttest.Serve(h, bearer(signES256(header, claims)))); got != want || (m.N == 1) != (want == "") {
+			t.Errorf("%s: code %q, want %q; minted %d times", name, got, want, m.N)
 		}
 	}
 	typed := func(typ string) string { return `{"alg":"ES256","kid":"kid-1","typ":` + typ + `}` }
@@ -345,8 +346,8 @@ func TestCauses(t *testing.T) {
 	v := idp.verifier(t)
 	with := func(changes map[string]any) string { return token(jose.ES256, kid1, ecKey(), idp.claims(changes)) }
 	forged := func(changes map[string]any) string { return token(jose.ES256, kid1, otherECs(), idp.claims(changes)) }
-	for _, r := range []*http.Request{newRequest(), newRequest("Authorization", "Basic YTpi"), newRequest("Authorization", "Bearer"),
-		newRequest("Authorization", "Bearer x", "Authorization", "Bearer x")} {
+	for _, r := range []*http.Request{requesttest.New(), requesttest.New("Authorization", "Basic YTpi"), requesttest.New("Authorization", "Bearer"),
+		requesttest.New("Authorization", "Bearer x", "Authorization", "Bearer x")} {
 		if _, err := v.Verify(r); !errors.Is(err, auth.ErrNoCredential) {
 			t.Errorf("%q: %v", r.Header["Authorization"], err)
 		}
@@ -441,7 +442,7 @@ func TestMemoryOfTokens(t *testing.T) {
 				most = 256 << 10
 			}
 			_, _ = v.Verify(bearer(tt.tokens[0])) // fetches the keys
-			before := heap()
+			before := requesttest.Heap()
 			for range 2 {
 				for _, token := range tt.tokens {
 					if _, err := v.Verify(bearer(token)); (err == nil) != tt.accepted {
@@ -449,10 +450,10 @@ func TestMemoryOfTokens(t *testing.T) {
 					}
 				}
 			}
-			if grown := int64(heap()) - int64(before); grown > most {
+			if grown := int64(requesttest.Heap()) - int64(before); grown > most {
 				t.Errorf("%d tokens are remembered in %d KiB", len(tt.tokens), grown>>10)
 			}
-			_, _ = v.Verify(newRequest()) // keeps v
+			_, _ = v.Verify(requesttest.New()) // keeps v
 		})
 	}
 }
@@ -473,13 +474,13 @@ func TestMemoryForgetsExpiredTokens(t *testing.T) {
 			}
 		}
 		ask()
-		full := heap()
+		full := requesttest.Heap()
 		time.Sleep(3 * time.Minute)
 		ask()
-		if freed := int64(full) - int64(heap()); freed < 500<<10 {
+		if freed := int64(full) - int64(requesttest.Heap()); freed < 500<<10 {
 			t.Errorf("80 tokens of 10 kB have expired, and %d KiB are free again", freed>>10)
 		}
-		_, _ = v.Verify(newRequest()) // keeps v
+		_, _ = v.Verify(requesttest.New()) // keeps v
 		runtime.KeepAlive(requests)
 	})
 }

@@ -12,6 +12,7 @@ import (
 
 	"github.com/orga-session/orga-session/core/cors"
 	"github.com/orga-session/orga-session/core/internal/request"
+	"github.com/orga-session/orga-session/core/internal/request/requesttest"
 	"github.com/orga-session/orga-session/core/platform"
 	"github.com/orga-session/orga-session/core/problem"
 )
@@ -72,20 +73,20 @@ func TestOriginsThatMayMint(t *testing.T) {
 		{"a host that begins like the request's own", nil, "http://example.com.evil.example", false},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			m := new(minted)
+			m := new(requesttest.Minted)
 			h := newCORS(t, tt.listed...).Mint(m)
 
-			w := serve(h, newRequest("Origin", tt.origin))
+			w := requesttest.Serve(h, requesttest.New("Origin", tt.origin))
 			got := w.Header()["Access-Control-Allow-Origin"]
 			if tt.allowed {
-				if m.n != 1 || len(got) != 1 || got[0] != tt.origin {
-					t.Errorf("minted %d times with Access-Control-Allow-Origin %q; want once, and the origin once", m.n, got)
+				if m.N != 1 || len(got) != 1 || got[0] != tt.origin {
+					t.Errorf("minted %d times with Access-Control-Allow-Origin %q; want once, and the origin once", m.N, got)
 				}
 				if want := "Retry-After, RateLimit, RateLimit-Policy, X-Request-Id, Server-Timing"; w.Header().Get("Access-Control-Expose-Headers") != want {
 					t.Errorf("exposed: %q", w.Header().Get("Access-Control-Expose-Headers"))
 				}
-			} else if m.n != 0 || codeOf(t, w) != "forbidden" || len(corsHeaders(w)) > 0 {
-				t.Errorf("minted %d times, code %q, headers %q; want a bare 403", m.n, codeOf(t, w), corsHeaders(w))
+			} else if m.N != 0 || requesttest.Code(t, w) != "forbidden" || len(corsHeaders(w)) > 0 {
+				t.Errorf("minted %d times, code %q, headers %q; want a bare 403", m.N, requesttest.Code(t, w), corsHeaders(w))
 			}
 			if w.Header().Get("Access-Control-Allow-Credentials") != "" {
 				t.Error("cookies are let in")
@@ -94,9 +95,9 @@ func TestOriginsThatMayMint(t *testing.T) {
 				t.Errorf("Vary %q, want Origin once", vary)
 			}
 
-			r := newRequest("Origin", tt.origin, "Access-Control-Request-Method", "POST")
+			r := requesttest.New("Origin", tt.origin, "Access-Control-Request-Method", "POST")
 			r.Method = http.MethodOptions
-			w = serve(h, r)
+			w = requesttest.Serve(h, r)
 			if w.Code != http.StatusNoContent || (len(corsHeaders(w)) > 0) != tt.allowed {
 				t.Errorf("preflight: %d with headers %q", w.Code, corsHeaders(w))
 			}
@@ -105,9 +106,9 @@ func TestOriginsThatMayMint(t *testing.T) {
 }
 
 func TestTwoOriginHeadersAreRefused(t *testing.T) {
-	m := new(minted)
-	if w := serve(newCORS(t, app).Mint(m), newRequest("Origin", app, "Origin", app)); codeOf(t, w) != "forbidden" || m.n != 0 {
-		t.Errorf("code %q, minted %d times", codeOf(t, w), m.n)
+	m := new(requesttest.Minted)
+	if w := requesttest.Serve(newCORS(t, app).Mint(m), requesttest.New("Origin", app, "Origin", app)); requesttest.Code(t, w) != "forbidden" || m.N != 0 {
+		t.Errorf("code %q, minted %d times", requesttest.Code(t, w), m.N)
 	}
 }
 
@@ -143,25 +144,25 @@ func TestOwnOrigin(t *testing.T) {
 		{"no origin at all", "", "null", true, true, false},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			m := new(minted)
-			r := newRequest("Origin", tt.origin, "X-Forwarded-Proto", "https")
+			m := new(requesttest.Minted)
+			r := requesttest.New("Origin", tt.origin, "X-Forwarded-Proto", "https")
 			r.Host = tt.host
 			if tt.tls {
 				r.TLS = new(tls.ConnectionState)
 			}
 			r = r.WithContext(platform.With(r.Context(), platform.Info{HTTPS: tt.https}))
-			w := serve(newCORS(t).Mint(m), r)
-			if (m.n == 1) != tt.allowed || (len(corsHeaders(w)) > 0) != tt.allowed {
-				t.Errorf("minted %d times with %q, want allowed %v", m.n, corsHeaders(w), tt.allowed)
+			w := requesttest.Serve(newCORS(t).Mint(m), r)
+			if (m.N == 1) != tt.allowed || (len(corsHeaders(w)) > 0) != tt.allowed {
+				t.Errorf("minted %d times with %q, want allowed %v", m.N, corsHeaders(w), tt.allowed)
 			}
 		})
 	}
 }
 
 func TestRequestsWithoutOriginAreNotCORSsBusiness(t *testing.T) {
-	m := new(minted)
-	if w := serve(newCORS(t).Mint(m), newRequest()); m.n != 1 || len(corsHeaders(w)) > 0 {
-		t.Errorf("minted %d times, headers %q", m.n, corsHeaders(w))
+	m := new(requesttest.Minted)
+	if w := requesttest.Serve(newCORS(t).Mint(m), requesttest.New()); m.N != 1 || len(corsHeaders(w)) > 0 {
+		t.Errorf("minted %d times, headers %q", m.N, corsHeaders(w))
 	}
 }
 
@@ -189,17 +190,17 @@ func TestSecFetch(t *testing.T) {
 		{"something-new", "navigate", "", false},
 	} {
 		t.Run("fault 27: "+tt.site+" "+tt.mode+" "+tt.origin, func(t *testing.T) {
-			m := new(minted)
-			r := newRequest("Sec-Fetch-Site", tt.site, "Sec-Fetch-Mode", tt.mode)
+			m := new(requesttest.Minted)
+			r := requesttest.New("Sec-Fetch-Site", tt.site, "Sec-Fetch-Mode", tt.mode)
 			if tt.origin != "" {
 				r.Header.Set("Origin", tt.origin)
 			}
-			w := serve(newCORS(t, app).Mint(m), r)
-			if (m.n == 1) != tt.minted {
-				t.Errorf("minted %d times", m.n)
+			w := requesttest.Serve(newCORS(t, app).Mint(m), r)
+			if (m.N == 1) != tt.minted {
+				t.Errorf("minted %d times", m.N)
 			}
-			if !tt.minted && codeOf(t, w) != "forbidden" {
-				t.Errorf("code %q", codeOf(t, w))
+			if !tt.minted && requesttest.Code(t, w) != "forbidden" {
+				t.Errorf("code %q", requesttest.Code(t, w))
 			}
 		})
 	}
@@ -213,9 +214,9 @@ func TestPreflight(t *testing.T) {
 		quiet = request.From(r.Context()).Quiet
 	})
 	preflight := func(headers ...string) *httptest.ResponseRecorder {
-		r := newRequest(headers...)
+		r := requesttest.New(headers...)
 		r.Method = http.MethodOptions
-		return serve(spy, r)
+		return requesttest.Serve(spy, r)
 	}
 
 	t.Run("granted", func(t *testing.T) {
@@ -269,8 +270,8 @@ func TestPreflight(t *testing.T) {
 			{"Access-Control-Request-Headers", strings.Repeat("a", 5000), "X-Padding", strings.Repeat("a", 5000)},
 		} {
 			w := preflight(append(headers, "Origin", app, "Access-Control-Request-Method", "POST")...)
-			if w.Code != http.StatusRequestHeaderFieldsTooLarge || codeOf(t, w) != "headers_too_large" {
-				t.Errorf("%d, code %q", w.Code, codeOf(t, w))
+			if w.Code != http.StatusRequestHeaderFieldsTooLarge || requesttest.Code(t, w) != "headers_too_large" {
+				t.Errorf("%d, code %q", w.Code, requesttest.Code(t, w))
 			}
 		}
 		if w := preflight("Origin", app, "Access-Control-Request-Method", "POST", "Access-Control-Request-Headers", strings.Repeat("a", 7000)); w.Code != http.StatusNoContent {
@@ -291,13 +292,13 @@ func TestErrorsCarryCORSHeaders(t *testing.T) {
 		"fault 35: before a tenant": c.Headers(broken),
 		"both":                      c.Headers(c.Mint(broken)),
 	} {
-		w := serve(h, newRequest("Origin", app))
+		w := requesttest.Serve(h, requesttest.New("Origin", app))
 		if got := w.Header()["Access-Control-Allow-Origin"]; w.Code < 500 || len(got) != 1 || got[0] != app {
 			t.Errorf("%s: %d with Access-Control-Allow-Origin %q", name, w.Code, got)
 		}
 	}
-	if w := serve(c.Headers(broken), newRequest("Origin", "https://evil.example")); codeOf(t, w) != "upstream_error" || len(corsHeaders(w)) > 0 {
-		t.Errorf("another origin: code %q with %q", codeOf(t, w), corsHeaders(w))
+	if w := requesttest.Serve(c.Headers(broken), requesttest.New("Origin", "https://evil.example")); requesttest.Code(t, w) != "upstream_error" || len(corsHeaders(w)) > 0 {
+		t.Errorf("another origin: code %q with %q", requesttest.Code(t, w), corsHeaders(w))
 	}
 }
 
@@ -354,11 +355,11 @@ func FuzzOrigin(f *testing.F) {
 		} else if strings.ContainsAny(listed, " \t\r\n\"',") || !strings.Contains(listed, "://") {
 			t.Fatalf("%q is taken for an origin", listed)
 		}
-		m := new(minted)
-		w := serve(c.Mint(m), newRequest("Origin", origin))
+		m := new(requesttest.Minted)
+		w := requesttest.Serve(c.Mint(m), requesttest.New("Origin", origin))
 		allowed := origin == listed
-		if (m.n == 1) != allowed || (w.Header().Get("Access-Control-Allow-Origin") == origin && origin != "") != allowed {
-			t.Fatalf("listed %q, origin %q: minted %d times, %q", listed, origin, m.n, corsHeaders(w))
+		if (m.N == 1) != allowed || (w.Header().Get("Access-Control-Allow-Origin") == origin && origin != "") != allowed {
+			t.Fatalf("listed %q, origin %q: minted %d times, %q", listed, origin, m.N, corsHeaders(w))
 		}
 	})
 }
@@ -378,7 +379,7 @@ func TestRefusedOriginIsNamed(t *testing.T) {
 	} {
 		for method, status := range map[string]string{http.MethodGet: "403", http.MethodOptions: "204"} {
 			var log bytes.Buffer
-			h := request.Handler(newCORS(t, app).Mint(new(minted)), slog.New(slog.NewJSONHandler(&log, nil)))
+			h := request.Handler(newCORS(t, app).Mint(new(requesttest.Minted)), slog.New(slog.NewJSONHandler(&log, nil)))
 			r := httptest.NewRequest(method, "/", nil)
 			r.Header["Origin"] = tt.origin
 			h.ServeHTTP(httptest.NewRecorder(), r)
@@ -395,11 +396,11 @@ func TestRefusedOriginIsNamed(t *testing.T) {
 func TestAllowedOriginIsLogged(t *testing.T) {
 	for origin, logged := range map[string]bool{app: true, "": false, "https://other.example": false} {
 		var log bytes.Buffer
-		r := newRequest()
+		r := requesttest.New()
 		if origin != "" {
 			r.Header.Set("Origin", origin)
 		}
-		request.Handler(newCORS(t, app).Mint(new(minted)), slog.New(slog.NewJSONHandler(&log, nil))).ServeHTTP(httptest.NewRecorder(), r)
+		request.Handler(newCORS(t, app).Mint(new(requesttest.Minted)), slog.New(slog.NewJSONHandler(&log, nil))).ServeHTTP(httptest.NewRecorder(), r)
 		if strings.Contains(log.String(), `"origin":"`+origin+`"`) != logged || strings.Contains(log.String(), `"origin"`) != logged {
 			t.Errorf("%q: %s", origin, log.String())
 		}
@@ -410,7 +411,7 @@ func TestAllowedOriginIsLogged(t *testing.T) {
 func TestPreflightsAreQuiet(t *testing.T) {
 	for _, origin := range []string{app, ""} {
 		var log bytes.Buffer
-		h := request.Handler(newCORS(t, app).Mint(new(minted)), slog.New(slog.NewJSONHandler(&log, nil)))
+		h := request.Handler(newCORS(t, app).Mint(new(requesttest.Minted)), slog.New(slog.NewJSONHandler(&log, nil)))
 		r := httptest.NewRequest(http.MethodOptions, "/", nil)
 		if origin != "" {
 			r.Header.Set("Origin", origin)

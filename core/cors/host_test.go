@@ -10,6 +10,7 @@ import (
 
 	"github.com/orga-session/orga-session/core/cors"
 	"github.com/orga-session/orga-session/core/internal/request"
+	"github.com/orga-session/orga-session/core/internal/request/requesttest"
 )
 
 // fault 74: whoever comes by another name gets 403, preflights too, and nothing is minted.
@@ -22,29 +23,29 @@ func TestAllowHosts(t *testing.T) {
 		"voice.example:8443": false, "localhost": false, "localhost:80": false, "[::1]": false, "voice.example\n": false,
 	} {
 		for _, method := range []string{http.MethodGet, http.MethodOptions} {
-			m := new(minted)
+			m := new(requesttest.Minted)
 			allow, err := cors.AllowHosts(listed)
 			if err != nil {
 				t.Fatal(err)
 			}
-			r := newRequest("Origin", app)
+			r := requesttest.New("Origin", app)
 			r.Method, r.Host = method, host
-			w := serve(allow(newCORS(t, app).Mint(m)), r)
+			w := requesttest.Serve(allow(newCORS(t, app).Mint(m)), r)
 			if allowed && (w.Code >= 400 || len(corsHeaders(w)) == 0) {
 				t.Errorf("%s by %s: %d with %q", host, method, w.Code, corsHeaders(w))
 			}
-			if !allowed && (codeOf(t, w) != "forbidden" || m.n != 0 || len(corsHeaders(w)) > 0) {
-				t.Errorf("%q by %s: %d with %q, minted %d times", host, method, w.Code, corsHeaders(w), m.n)
+			if !allowed && (requesttest.Code(t, w) != "forbidden" || m.N != 0 || len(corsHeaders(w)) > 0) {
+				t.Errorf("%q by %s: %d with %q, minted %d times", host, method, w.Code, corsHeaders(w), m.N)
 			}
 		}
 	}
 	t.Run("none set", func(t *testing.T) {
-		m := new(minted)
+		m := new(requesttest.Minted)
 		allow, err := cors.AllowHosts(nil)
 		if err != nil {
 			t.Fatal(err)
 		}
-		if r := newRequest(); serve(allow(m), r).Code != 200 || m.n != 1 {
+		if r := requesttest.New(); requesttest.Serve(allow(m), r).Code != 200 || m.N != 1 {
 			t.Error("refused")
 		}
 	})
@@ -73,7 +74,7 @@ func TestRefusedHostIsNamed(t *testing.T) {
 		var log bytes.Buffer
 		r := httptest.NewRequest(http.MethodGet, "/", nil)
 		r.Host = host
-		request.Handler(allow(new(minted)), slog.New(slog.NewJSONHandler(&log, nil))).ServeHTTP(httptest.NewRecorder(), r)
+		request.Handler(allow(new(requesttest.Minted)), slog.New(slog.NewJSONHandler(&log, nil))).ServeHTTP(httptest.NewRecorder(), r)
 		if !strings.Contains(log.String(), cause) {
 			t.Errorf("%q: no %s in %s", host, cause, log.String())
 		}

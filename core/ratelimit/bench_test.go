@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/orga-session/orga-session/core/internal/request/requesttest"
 	"github.com/orga-session/orga-session/core/ratelimit"
 )
 
@@ -25,7 +26,7 @@ var limits = []struct {
 func limited(o ratelimit.Options) func() {
 	o.Limiter, o.Tenant = ratelimit.NewStore(nil, ratelimit.StoreOptions{}), "acme"
 	h := ratelimit.Middleware(o)(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
-	r := newRequest()
+	r := requesttest.New()
 	r.RemoteAddr = "192.0.2.1:1234"
 	w := httptest.NewRecorder()
 	return func() { h.ServeHTTP(w, r) }

@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"github.com/orga-session/orga-session/core/internal/request"
+	"github.com/orga-session/orga-session/core/internal/request/requesttest"
 	"github.com/orga-session/orga-session/core/platform"
 	"github.com/orga-session/orga-session/core/ratelimit"
 )
@@ -60,7 +61,7 @@ func TestParseQuotas(t *testing.T) {
 
 func TestLimitAnswers(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		m := new(minted)
+		m := new(requesttest.Minted)
 		h := ratelimit.Middleware(ratelimit.Options{Limiter: ratelimit.NewMemory(), Caller: ratelimit.Quotas{{N: 3, Per: 30 * time.Second}}})(m)
 		for _, want := range []struct {
 			status                 int
@@ -72,7 +73,7 @@ func TestLimitAnswers(t *testing.T) {
 			{429, `"caller";r=0;t=10`, "10", "Retry in 10 seconds."},
 			{429, `"caller";r=0;t=10`, "10", "rate_limited"},
 		} {
-			w := serve(h, newRequest())
+			w := requesttest.Serve(h, requesttest.New())
 			if w.Code != want.status || w.Header().Get("RateLimit") != want.limit || w.Header().Get("Retry-After") != want.retry {
 				t.Errorf("%d, RateLimit %s, Retry-After %q; want %+v", w.Code, w.Header().Get("RateLimit"), w.Header().Get("Retry-After"), want)
 			}
@@ -83,25 +84,25 @@ func TestLimitAnswers(t *testing.T) {
 				t.Errorf("%s lacks %s", w.Body, want.contains)
 			}
 		}
-		if m.n != 3 {
-			t.Errorf("fault 33: minted %d times, want 3", m.n)
+		if m.N != 3 {
+			t.Errorf("fault 33: minted %d times, want 3", m.N)
 		}
 		time.Sleep(9*time.Second + 100*time.Millisecond)
-		if w := serve(h, newRequest()); w.Header().Get("Retry-After") != "1" {
+		if w := requesttest.Serve(h, requesttest.New()); w.Header().Get("Retry-After") != "1" {
 			t.Errorf("900 ms before the next: Retry-After %q, want 1: whole seconds, rounded up", w.Header().Get("Retry-After"))
 		}
 		time.Sleep(900 * time.Millisecond)
-		if w := serve(h, newRequest()); w.Code != 200 {
+		if w := requesttest.Serve(h, requesttest.New()); w.Code != 200 {
 			t.Errorf("after the time that Retry-After said: %d", w.Code)
 		}
 	})
 }
 
 func TestNoQuotaIsNoLimit(t *testing.T) {
-	m := new(minted)
+	m := new(requesttest.Minted)
 	h := ratelimit.Middleware(ratelimit.Options{Limiter: broken{}, Caller: ratelimit.Off})(m)
-	if w := serve(h, newRequest()); m.n != 1 || w.Header().Get("RateLimit") != "" {
-		t.Errorf("minted %d times, RateLimit %q", m.n, w.Header().Get("RateLimit"))
+	if w := requesttest.Serve(h, requesttest.New()); m.N != 1 || w.Header().Get("RateLimit") != "" {
+		t.Errorf("minted %d times, RateLimit %q", m.N, w.Header().Get("RateLimit"))
 	}
 	if h != http.Handler(m) {
 		t.Error("it costs something")
@@ -116,10 +117,10 @@ func (broken) Allow(context.Context, []ratelimit.Bucket) ([]ratelimit.Decision, 
 }
 
 func TestLimiterThatFailsRefuses(t *testing.T) {
-	m := new(minted)
-	w := serve(ratelimit.Middleware(ratelimit.Options{Limiter: broken{}, Caller: ratelimit.Quotas{{N: 1, Per: time.Second}}})(m), newRequest())
-	if codeOf(t, w) != "limiter_unavailable" || w.Header().Get("Retry-After") != "1" || m.n != 0 {
-		t.Errorf("code %q, Retry-After %q, minted %d times", codeOf(t, w), w.Header().Get("Retry-After"), m.n)
+	m := new(requesttest.Minted)
+	w := requesttest.Serve(ratelimit.Middleware(ratelimit.Options{Limiter: broken{}, Caller: ratelimit.Quotas{{N: 1, Per: time.Second}}})(m), requesttest.New())
+	if requesttest.Code(t, w) != "limiter_unavailable" || w.Header().Get("Retry-After") != "1" || m.N != 0 {
+		t.Errorf("code %q, Retry-After %q, minted %d times", requesttest.Code(t, w), w.Header().Get("Retry-After"), m.N)
 	}
 }
 
@@ -133,7 +134,7 @@ func verified(next http.Handler) http.Handler {
 
 func TestCallersThatAreOne(t *testing.T) {
 	from := func(addr string, headers ...string) *http.Request {
-		r := newRequest(headers...)
+		r := requesttest.New(headers...)
 		r.RemoteAddr = addr
 		return r
 	}
@@ -160,11 +161,11 @@ func TestCallersThatAreOne(t *testing.T) {
 		{"a subject that looks like an address", as("192.0.2.1", "198.51.100.1:1"), from("192.0.2.1:1"), false},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			h := verified(ratelimit.Middleware(ratelimit.Options{Limiter: ratelimit.NewMemory(), Caller: ratelimit.Quotas{{N: 1, Per: time.Hour}}})(new(minted)))
-			if w := serve(h, tt.a); w.Code != 200 {
+			h := verified(ratelimit.Middleware(ratelimit.Options{Limiter: ratelimit.NewMemory(), Caller: ratelimit.Quotas{{N: 1, Per: time.Hour}}})(new(requesttest.Minted)))
+			if w := requesttest.Serve(h, tt.a); w.Code != 200 {
 				t.Fatalf("the first: %d", w.Code)
 			}
-			if w := serve(h, tt.b); (w.Code == 429) != tt.one {
+			if w := requesttest.Serve(h, tt.b); (w.Code == 429) != tt.one {
 				t.Errorf("the second: %d, want one caller: %v", w.Code, tt.one)
 			}
 		})
@@ -174,8 +175,8 @@ func TestCallersThatAreOne(t *testing.T) {
 func TestTenantsCountApart(t *testing.T) {
 	l, q := ratelimit.NewMemory(), ratelimit.Quota{N: 1, Per: time.Hour}
 	for _, tenant := range []string{"", "acme", "other"} {
-		h := ratelimit.Middleware(ratelimit.Options{Limiter: l, Caller: ratelimit.Quotas{q}, Tenant: tenant})(new(minted))
-		if w := serve(h, newRequest()); w.Code != 200 {
+		h := ratelimit.Middleware(ratelimit.Options{Limiter: l, Caller: ratelimit.Quotas{q}, Tenant: tenant})(new(requesttest.Minted))
+		if w := requesttest.Serve(h, requesttest.New()); w.Code != 200 {
 			t.Errorf("tenant %q: %d", tenant, w.Code)
 		}
 	}
@@ -183,11 +184,11 @@ func TestTenantsCountApart(t *testing.T) {
 
 func TestLimiterKeysTellNobody(t *testing.T) {
 	var keys recorder
-	h := verified(ratelimit.Middleware(ratelimit.Options{Limiter: &keys, Caller: ratelimit.Quotas{{N: 1, Per: time.Hour}}, Tenant: "acme"})(new(minted)))
-	r := newRequest("Test-Caller", "5f")
+	h := verified(ratelimit.Middleware(ratelimit.Options{Limiter: &keys, Caller: ratelimit.Quotas{{N: 1, Per: time.Hour}}, Tenant: "acme"})(new(requesttest.Minted)))
+	r := requesttest.New("Test-Caller", "5f")
 	r.RemoteAddr = "192.0.2.77:1"
-	serve(h, r)
-	serve(ratelimit.Middleware(ratelimit.Options{Limiter: &keys, Caller: ratelimit.Quotas{{N: 1, Per: time.Hour}}, Tenant: "acme"})(new(minted)), r)
+	requesttest.Serve(h, r)
+	requesttest.Serve(ratelimit.Middleware(ratelimit.Options{Limiter: &keys, Caller: ratelimit.Quotas{{N: 1, Per: time.Hour}}, Tenant: "acme"})(new(requesttest.Minted)), r)
 	if len(keys) != 2 || keys[0] == keys[1] {
 		t.Fatalf("keys %q", keys)
 	}
@@ -212,28 +213,28 @@ func TestManyForgedAddressesAreOneBucket(t *testing.T) {
 		q := ratelimit.Quota{N: 5, Per: time.Minute}
 		for name, make := range map[string]func(i int) *http.Request{
 			"fault 30: 1,000 forged X-Forwarded-For": func(i int) *http.Request {
-				r := newRequest("X-Forwarded-For", fmt.Sprintf("10.0.%d.%d", i/256, i%256))
+				r := requesttest.New("X-Forwarded-For", fmt.Sprintf("10.0.%d.%d", i/256, i%256))
 				r.RemoteAddr = "192.0.2.1:1234"
 				return r
 			},
 			"fault 30: 1,000 forged entries before the platform's": func(i int) *http.Request {
-				r := newRequest("X-Forwarded-For", fmt.Sprintf("10.0.%d.%d, 192.0.2.2", i/256, i%256))
+				r := requesttest.New("X-Forwarded-For", fmt.Sprintf("10.0.%d.%d, 192.0.2.2", i/256, i%256))
 				r.RemoteAddr = netip.AddrPortFrom(platform.ForwardedAddr(r.Header, 0), 0).String()
 				return r
 			},
 			"fault 31: 1,000 addresses of one /64": func(i int) *http.Request {
-				r := newRequest()
+				r := requesttest.New()
 				r.RemoteAddr = fmt.Sprintf("[2001:db8::%x]:1", i)
 				return r
 			},
 		} {
-			m := new(minted)
+			m := new(requesttest.Minted)
 			h := ratelimit.Middleware(ratelimit.Options{Limiter: l, Caller: ratelimit.Quotas{q}})(m)
 			for i := range 1000 {
-				serve(h, make(i))
+				requesttest.Serve(h, make(i))
 			}
-			if m.n != q.N {
-				t.Errorf("%s: minted %d times, want %d", name, m.n, q.N)
+			if m.N != q.N {
+				t.Errorf("%s: minted %d times, want %d", name, m.N, q.N)
 			}
 		}
 	})
@@ -303,7 +304,7 @@ func TestMemoryIsBounded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const callers, most, more = 1_000_000, 64 << 20, 2 << 20
 		q := ratelimit.Quota{N: 30, Per: time.Minute}
-		before, halfway := heap(), uint64(0)
+		before, halfway := requesttest.Heap(), uint64(0)
 		m := ratelimit.NewMemory()
 		for range q.N {
 			_, _ = one(m, "limited", q)
@@ -313,13 +314,13 @@ func TestMemoryIsBounded(t *testing.T) {
 				t.Fatal("a new caller is refused")
 			}
 			if i == callers/2 {
-				halfway = heap()
+				halfway = requesttest.Heap()
 			}
 		}
-		if grown := int64(heap()) - int64(halfway); grown > more {
+		if grown := int64(requesttest.Heap()) - int64(halfway); grown > more {
 			t.Errorf("fault 32: the second half million takes %d MB more", grown>>20)
 		}
-		if grown := int64(heap()) - int64(before); grown > most {
+		if grown := int64(requesttest.Heap()) - int64(before); grown > most {
 			t.Errorf("fault 32: %d callers take %d MB", callers, grown>>20)
 		} else {
 			t.Logf("%d callers take %.1f MB", callers, float64(grown)/(1<<20))
@@ -379,7 +380,7 @@ func BenchmarkMemory(b *testing.B) {
 // refuses.
 func TestFault68SeveralWindows(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		m := new(minted)
+		m := new(requesttest.Minted)
 		h := ratelimit.Middleware(ratelimit.Options{
 			Limiter: ratelimit.NewMemory(),
 			Caller:  ratelimit.Quotas{{N: 2, Per: time.Minute}, {N: 3, Per: time.Hour}},
@@ -398,7 +399,7 @@ func TestFault68SeveralWindows(t *testing.T) {
 			{1140 * time.Second, 200, `"caller";r=1;t=30, "caller-3600";r=0;t=3600`, ""},
 		} {
 			time.Sleep(want.after)
-			w := serve(h, newRequest())
+			w := requesttest.Serve(h, requesttest.New())
 			if w.Code != want.status || w.Header().Get("RateLimit") != want.limit || w.Header().Get("Retry-After") != want.retry {
 				t.Errorf("call %d: %d, RateLimit %s, Retry-After %q; want %+v", i, w.Code, w.Header().Get("RateLimit"), w.Header().Get("Retry-After"), want)
 			}
@@ -417,11 +418,11 @@ func TestFault69TenantBudget(t *testing.T) {
 		return ratelimit.Middleware(ratelimit.Options{
 			Limiter: l, Tenant: tenant, Log: slog.New(slog.NewTextHandler(&log, nil)),
 			Caller: ratelimit.Quotas{{N: 3, Per: time.Minute}}, Budget: ratelimit.Quotas{{N: 5, Per: 24 * time.Hour}, {N: 50, Per: 48 * time.Hour}},
-		})(new(minted))
+		})(new(requesttest.Minted))
 	}
 	acme, other := handler("acme"), handler("other")
 	for i := range 10 {
-		r := newRequest()
+		r := requesttest.New()
 		r.RemoteAddr = fmt.Sprintf("192.0.2.%d:1", i)
 		var line bytes.Buffer
 		w := httptest.NewRecorder()
@@ -436,7 +437,7 @@ func TestFault69TenantBudget(t *testing.T) {
 			t.Errorf("RateLimit-Policy %s, want %s", got, want)
 		}
 	}
-	if w := serve(other, newRequest()); w.Code != 200 || !strings.Contains(w.Header().Get("RateLimit"), `"tenant";r=4`) {
+	if w := requesttest.Serve(other, requesttest.New()); w.Code != 200 || !strings.Contains(w.Header().Get("RateLimit"), `"tenant";r=4`) {
 		t.Errorf("another tenant: %d, RateLimit %s", w.Code, w.Header().Get("RateLimit"))
 	}
 	if n := strings.Count(log.String(), "tenant budget at 80 percent"); n != 1 || !strings.Contains(log.String(), "tenant=acme limit=tenant quota=5/24h0m0s remaining=1") {

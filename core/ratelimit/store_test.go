@@ -11,6 +11,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/orga-session/orga-session/core/internal/request/requesttest"
 	"github.com/orga-session/orga-session/core/ratelimit"
 )
 
@@ -81,11 +82,11 @@ func TestFault78BudgetIsRemembered(t *testing.T) {
 func TestRefusalsAreBounded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		l := ratelimit.NewStore(refusing{}, ratelimit.StoreOptions{})
-		before := heap()
+		before := requesttest.Heap()
 		for i := range 200_000 {
 			_, _ = one(l, strconv.Itoa(i), ratelimit.Quota{N: 1, Per: time.Hour})
 		}
-		if grown := int64(heap()) - int64(before); grown > 8<<20 {
+		if grown := int64(requesttest.Heap()) - int64(before); grown > 8<<20 {
 			t.Errorf("refusals of 200,000 callers take %d MB", grown>>20)
 		}
 	})

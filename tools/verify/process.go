@@ -13,6 +13,8 @@ import (
 	"sync"
 	"syscall"
 	"time"
+
+	"github.com/orga-session/orga-session/tools/procgroup"
 )
 
 // command is a tool run in dir with env on top of the clean environment of this verification.
@@ -20,8 +22,8 @@ func (s *site) command(ctx context.Context, dir string, env []string, name strin
 	cmd := exec.CommandContext(ctx, name, args...)
 	cmd.Dir = dir
 	cmd.Env = append(s.environment(), env...)
-	ownGroup(cmd)
-	cmd.Cancel = func() error { return signalGroup(cmd, syscall.SIGKILL) }
+	procgroup.Set(cmd)
+	cmd.Cancel = func() error { return procgroup.Signal(cmd, syscall.SIGKILL) }
 	cmd.WaitDelay = 5 * time.Second
 	return cmd
 }
@@ -110,12 +112,12 @@ func (s *site) start(ctx context.Context, ready func(context.Context) bool, dir 
 
 // stop ends a server and all that it started.
 func (p *process) stop() {
-	_ = signalGroup(p.cmd, syscall.SIGTERM) // it may have ended
+	_ = procgroup.Signal(p.cmd, syscall.SIGTERM) // it may have ended
 	select {
 	case <-p.done:
 	case <-time.After(3 * time.Second):
 	}
-	_ = signalGroup(p.cmd, syscall.SIGKILL)
+	_ = procgroup.Signal(p.cmd, syscall.SIGKILL)
 	<-p.done
 }
 

@@ -16,6 +16,8 @@ import (
 	"sync"
 	"syscall"
 	"time"
+
+	"github.com/orga-session/orga-session/tools/procgroup"
 )
 
 // Options describe a Worker.
@@ -56,8 +58,8 @@ func Start(ctx context.Context, o Options) (*Isolate, error) {
 	}
 	i := &Isolate{done: make(chan struct{})}
 	i.cmd = exec.CommandContext(ctx, "node", filepath.Join(o.Root, "tools", "workerd", "serve.mjs"))
-	i.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
-	i.cmd.Cancel = func() error { return syscall.Kill(-i.cmd.Process.Pid, syscall.SIGKILL) }
+	procgroup.Set(i.cmd)
+	i.cmd.Cancel = func() error { return procgroup.Signal(i.cmd, syscall.SIGKILL) }
 	i.cmd.Env = append(os.Environ(), "NO_COLOR=1")
 	stdin, err := i.cmd.StdinPipe()
 	if err != nil {
@@ -117,7 +119,7 @@ func (i *Isolate) Stop() {
 	select {
 	case <-i.done:
 	case <-time.After(5 * time.Second):
-		_ = syscall.Kill(-i.cmd.Process.Pid, syscall.SIGKILL)
+		_ = procgroup.Signal(i.cmd, syscall.SIGKILL)
 		<-i.done
 	}
 }

@@ -4,13 +4,11 @@ import (
 	"bytes"
 	"context"
 	"crypto/sha256"
-	"crypto/tls"
 	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"strings"
 	"time"
@@ -19,20 +17,11 @@ import (
 	v4 "github.com/aws/aws-sdk-go-v2/aws/signer/v4"
 
 	"github.com/orga-session/orga-session/core/internal/awsenv"
+	"github.com/orga-session/orga-session/core/ratelimit/internal/storehttp"
 )
 
-const (
-	// dialTimeout bounds the opening of a connection, TLS included. It goes on when the request that wanted it has
-	// given up, and the next one finds it open.
-	dialTimeout = time.Second
-	// idleTimeout is how long an unused connection is kept. net/http counts it by the wall clock, which goes on
-	// while an instance is frozen.
-	idleTimeout = 50 * time.Second
-	// maxIdle is how many connections are kept: as many as an instance serves requests at once (Cloud Run: 80).
-	maxIdle = 128
-	// maxAnswer bounds what is read of an answer, in bytes. An item is smaller than 1 KB.
-	maxAnswer = 64 << 10
-)
+// maxAnswer bounds what is read of an answer, in bytes. An item is smaller than 1 KB.
+const maxAnswer = 64 << 10
 
 // client calls UpdateItem, with the SDK's signer and without its client of DynamoDB (1.74.0): that builds the schemas
 // of all operations in its init, 1.3 ms of every cold start, also of those that count elsewhere. Without it, the zip
@@ -52,16 +41,7 @@ func newClient(env awsenv.Config) *client {
 	}
 	return &client{
 		url: url, region: env.Region, credentials: env.Credentials, signer: v4.NewSigner(),
-		http: &http.Client{
-			Transport: &http.Transport{
-				DialContext:         (&net.Dialer{Timeout: dialTimeout}).DialContext,
-				TLSClientConfig:     &tls.Config{MinVersion: tls.VersionTLS12, ClientSessionCache: tls.NewLRUClientSessionCache(8)},
-				TLSHandshakeTimeout: dialTimeout,
-				MaxIdleConnsPerHost: maxIdle,
-				IdleConnTimeout:     idleTimeout,
-			},
-			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
-		},
+		http: storehttp.New(),
 	}
 }
 

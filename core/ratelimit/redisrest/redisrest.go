@@ -6,33 +6,22 @@ package redisrest
 import (
 	"bytes"
 	"context"
-	"crypto/tls"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"net/url"
 	"strings"
-	"time"
 
+	"github.com/orga-session/orga-session/core/platform"
 	"github.com/orga-session/orga-session/core/ratelimit"
 	"github.com/orga-session/orga-session/core/ratelimit/internal/redisscript"
+	"github.com/orga-session/orga-session/core/ratelimit/internal/storehttp"
 )
 
-const (
-	// dialTimeout bounds the opening of a connection, TLS included. It goes on when the request that wanted it has
-	// given up, and the next one finds it open.
-	dialTimeout = time.Second
-	// idleTimeout is how long an unused connection is kept. net/http counts it by the wall clock, which goes on
-	// while an instance is frozen.
-	idleTimeout = 50 * time.Second
-	// maxIdle is how many connections are kept: as many as an instance serves requests at once (Cloud Run: 80).
-	maxIdle = 128
-	// maxAnswer bounds what is read of an answer, in bytes.
-	maxAnswer = 16 << 10
-)
+// maxAnswer bounds what is read of an answer, in bytes.
+const maxAnswer = 16 << 10
 
 // Limiter counts over Upstash's REST API. It is safe for concurrent use; make one with [Open].
 type Limiter struct {
@@ -48,23 +37,14 @@ var _ ratelimit.Limiter = (*Limiter)(nil)
 // own, and a platform that has no sockets brings another.
 func Open(client *http.Client) ratelimit.Driver {
 	if client == nil {
-		client = &http.Client{
-			Transport: &http.Transport{
-				DialContext:         (&net.Dialer{Timeout: dialTimeout}).DialContext,
-				TLSClientConfig:     &tls.Config{MinVersion: tls.VersionTLS12, ClientSessionCache: tls.NewLRUClientSessionCache(8)},
-				TLSHandshakeTimeout: dialTimeout,
-				MaxIdleConnsPerHost: maxIdle,
-				IdleConnTimeout:     idleTimeout,
-			},
-			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }, // the token must not travel
-		}
+		client = storehttp.New()
 	}
 	return func(setting string) (ratelimit.Limiter, error) {
 		u, err := url.Parse(setting)
 		switch {
 		case err != nil:
 			return nil, errors.New("want https://TOKEN@HOST; characters of the token other than letters and digits are written as %XX")
-		case u.Hostname() == "" || u.Scheme != "https" && (u.Scheme != "http" || !isLoopback(u.Hostname())):
+		case u.Hostname() == "" || u.Scheme != "https" && (u.Scheme != "http" || !platform.IsLoopback(u.Hostname())):
 			return nil, errors.New("want https://TOKEN@HOST")
 		case strings.Trim(u.Path, "/") != "" || u.RawQuery != "" || u.Fragment != "":
 			return nil, errors.New("want nothing after the host, as in https://TOKEN@HOST")
@@ -78,11 +58,6 @@ func Open(client *http.Client) ratelimit.Driver {
 		}
 		return &Limiter{address: u.Scheme + "://" + u.Host + "/", token: token, client: client}, nil
 	}
-}
-
-func isLoopback(host string) bool {
-	ip := net.ParseIP(host)
-	return host == "localhost" || ip != nil && ip.IsLoopback()
 }
 
 // Allow implements [ratelimit.Limiter]. A [ratelimit.Store] around it bounds how long that takes. Its errors repeat

@@ -1,0 +1,69 @@
+// Package requesttest has what the tests of auth, cors and ratelimit share: a mint that counts, and requests answered
+// as the endpoint answers them.
+package requesttest
+
+import (
+	"context"
+	"encoding/json"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"runtime"
+	"sync"
+	"testing"
+
+	"github.com/orga-session/orga-session/core/internal/request"
+)
+
+// Minted stands for the mint behind the chain, and counts what reaches it. Read N once no request is in flight.
+type Minted struct {
+	N int
+
+	mu sync.Mutex
+}
+
+func (m *Minted) ServeHTTP(w http.ResponseWriter, _ *http.Request) {
+	m.mu.Lock()
+	m.N++
+	m.mu.Unlock()
+	w.WriteHeader(http.StatusOK)
+}
+
+// Serve answers r as the endpoint would, outermost layer included.
+func Serve(h http.Handler, r *http.Request) *httptest.ResponseRecorder {
+	w := httptest.NewRecorder()
+	request.Handler(h, slog.New(slog.DiscardHandler)).ServeHTTP(w, r)
+	return w
+}
+
+// New returns a GET of the mint route with headers given as name, value, name, value, …
+func New(headers ...string) *http.Request {
+	r := httptest.NewRequestWithContext(context.Background(), http.MethodGet, "/api/orga-client-secrets", nil)
+	for i := 0; i < len(headers); i += 2 {
+		r.Header.Add(headers[i], headers[i+1])
+	}
+	return r
+}
+
+// Code returns the code of a refusal, "" when the answer is none.
+func Code(t testing.TB, w *httptest.ResponseRecorder) string {
+	t.Helper()
+	if w.Code < 400 {
+		return ""
+	}
+	var body struct {
+		Code string `json:"code"`
+	}
+	if err := json.Unmarshal(w.Body.Bytes(), &body); err != nil {
+		t.Fatalf("the answer %d has no problem in it: %v", w.Code, err)
+	}
+	return body.Code
+}
+
+// Heap returns how many bytes are in use.
+func Heap() uint64 {
+	runtime.GC()
+	var stats runtime.MemStats
+	runtime.ReadMemStats(&stats)
+	return stats.HeapAlloc
+}
