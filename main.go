@@ -1,4 +1,4 @@
-// Command orga-session is the endpoint as a plain HTTP server: for a container, a virtual machine, or any
+// Command orga-session runs the endpoint as a plain HTTP server, for a container, a virtual machine, or any
 // platform that starts a program and sends it HTTP. Settings come from the environment; see --help.
 package main
 
@@ -42,13 +42,13 @@ func main() {
 	}
 }
 
-var errUsage = errors.New("usage") // flag has printed what is wrong
+var errUsage = errors.New("usage") // flag has already printed the error
 
-// run serves until ctx ends, and then lets requests in flight finish.
+// run serves until ctx is canceled, then waits for requests in flight.
 func run(ctx context.Context, args []string, env core.Env, out io.Writer) error {
 	flags := flag.NewFlagSet("orga-session", flag.ContinueOnError)
-	addr := flags.String("addr", "", "address to listen on (default 127.0.0.1:8080, or all interfaces at $PORT where that is set)")
-	check := flags.Bool("check", false, "check the settings, report every fault and exit")
+	addr := flags.String("addr", "", "address to listen on (default 127.0.0.1:8080, or all interfaces at $PORT if it is set)")
+	check := flags.Bool("check", false, "check the settings, report every invalid one and exit")
 	flags.Usage = func() { printUsage(flags.Output(), flags) }
 	for _, arg := range args {
 		if arg == "-h" || arg == "-help" || arg == "--help" {
@@ -69,19 +69,19 @@ func run(ctx context.Context, args []string, env core.Env, out io.Writer) error 
 			"dynamodb": dynamolimit.Open(env.Lookup, true), "https": redisrest.Open(nil), "redis": redislimit.Open, "rediss": redislimit.Open,
 		},
 	}, nil)
-	defer func() { _ = endpoint.Close() }() // the process ends
+	defer func() { _ = endpoint.Close() }() // the process exits anyway
 	if *check {
 		if endpoint.Faults() != nil {
-			return errors.New("the settings have faults; the log above names each")
+			return errors.New("some settings are invalid; the log above lists them")
 		}
-		fmt.Fprintln(out, "The settings are fine.")
+		fmt.Fprintln(out, "All settings are valid.")
 		return nil
 	}
 	return serve(ctx, listenAddr(*addr, env), endpoint, out)
 }
 
-// listenAddr is where to listen: a platform that sets $PORT sends its requests there from outside; without
-// one, only this machine is served.
+// listenAddr returns the address to listen on. A platform that sets $PORT sends requests to it from other
+// machines; otherwise only loopback is served.
 func listenAddr(flag string, env core.Env) string {
 	switch {
 	case flag != "":
@@ -92,7 +92,7 @@ func listenAddr(flag string, env core.Env) string {
 	return "127.0.0.1:8080"
 }
 
-// shutdownTimeout is how long requests in flight may take to finish: a mint's own budget is 8 s.
+// shutdownTimeout bounds the wait for requests in flight; a mint's own budget is 8 s.
 const shutdownTimeout = 10 * time.Second
 
 func serve(ctx context.Context, addr string, endpoint http.Handler, out io.Writer) error {
@@ -122,7 +122,7 @@ func serve(ctx context.Context, addr string, endpoint http.Handler, out io.Write
 }
 
 func printUsage(w io.Writer, flags *flag.FlagSet) {
-	fmt.Fprint(w, `orga-session mints Orga session configs: it keeps the permanent API key and hands out short-lived tokens.
+	fmt.Fprint(w, `orga-session mints Orga session configs: it holds the permanent API key and hands out short-lived tokens.
 
 Usage:
 
@@ -152,9 +152,9 @@ Settings (environment variables; docs/settings.md explains each):
 	fmt.Fprint(w, `
 Routes:
 
-  GET, POST /api/orga-client-secrets[/TENANT]   a session config: {"ephemeralToken","iceServers",…}
-  GET /healthz                                  200 while the process serves
-  GET /readyz                                   200 once the API key is at hand
+  GET, POST /api/orga-client-secrets[/TENANT]   mint a session config: {"ephemeralToken","iceServers",…}
+  GET /healthz                                  200 while the process serves requests
+  GET /readyz                                   200 once the API key is available
 
 `)
 }

@@ -69,17 +69,17 @@ func TestCommandLine(t *testing.T) {
 	for _, tt := range []struct {
 		name     string
 		args     []string
-		settings core.Env // beside a working minimum
+		settings core.Env // added to a working minimum
 		want     string   // in the error; "" for none
 		prints   string
 	}{
 		{"help", []string{"--help"}, nil, "", "ORGA_RATE_LIMIT_STORE"},
-		{"help with a faulty setting", []string{"-h"}, core.Env{"ORGA_AUTH": "x"}, "", "ORGA_AUTH_ISSUER"},
-		{"good settings", []string{"-check"}, nil, "", "The settings are fine."},
-		{"bad settings", []string{"-check"}, core.Env{"ORGA_RATE_LIMIT": "x"}, "faults", ""},
+		{"help with an invalid setting", []string{"-h"}, core.Env{"ORGA_AUTH": "x"}, "", "ORGA_AUTH_ISSUER"},
+		{"valid settings", []string{"-check"}, nil, "", "All settings are valid."},
+		{"invalid settings", []string{"-check"}, core.Env{"ORGA_RATE_LIMIT": "x"}, "settings are invalid", ""},
 		{"an argument", []string{"serve"}, nil, `unexpected argument "serve"`, ""},
 		{"an unknown flag", []string{"-port", "1"}, nil, "usage", ""},
-		{"an address that is none", []string{"-addr", busy}, nil, "choose another address with -addr or PORT", ""},
+		{"an invalid address", []string{"-addr", busy}, nil, "choose another address with -addr or PORT", ""},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			env := settings(t)
