@@ -37,8 +37,8 @@ func (d *deploy) aws(ctx context.Context) (plan, error) {
 		found, ok := d.query(ctx, "aws", "secretsmanager", "describe-secret", "--secret-id", secret, "--region", region, "--query", "ARN", "--output", "text")
 		if !ok {
 			faults = append(faults, missing{
-				fmt.Sprintf("There is no secret %s in %s (or it may not be seen).", secret, region),
-				fmt.Sprintf("aws secretsmanager create-secret --region %s --name %s --secret-string file:///dev/stdin\nthen type the key and end with Enter and Ctrl-D. For another secret: make deploy-aws SECRET=name", region, secret),
+				fmt.Sprintf("There is no secret %s in %s (or you are not allowed to see it).", secret, region),
+				fmt.Sprintf("aws secretsmanager create-secret --region %s --name %s --secret-string file:///dev/stdin\nThen type or paste the key, press Enter, then Ctrl-D. To use another secret: make deploy-aws SECRET=name", region, secret),
 			})
 			break
 		}
@@ -50,9 +50,9 @@ func (d *deploy) aws(ctx context.Context) (plan, error) {
 	}
 	overrides := append([]string{`ApiKeySecretArn="` + arn + `"`}, parameters...)
 	return plan{
-		says: compact(
-			fmt.Sprintf("AWS: build the function and deploy it as the stack %s in %s%s.", stack, region, as(who)),
-			"The stack has an HTTP API, a Lambda function with its role and log group, and reads the secret "+secret+".",
+		summary: compact(
+			fmt.Sprintf("AWS: build the function and deploy it as stack %s in %s%s.", stack, region, as(who)),
+			"The stack has an HTTP API and a Lambda function with its role and log group. The function reads the secret "+secret+".",
 			d.tags()),
 		steps: [][]string{
 			{"sam", "build"},
@@ -62,21 +62,20 @@ func (d *deploy) aws(ctx context.Context) (plan, error) {
 			}, overrides...),
 		},
 		exists: exists,
-		after:  "Endpoint, above, is the address for your app; Ready answers 200 once the key is at hand. make probe URL=… checks it.",
+		after:  "Use the output Endpoint, above, in your app. Ready answers 200 once the key is available. Test the endpoint with make probe URL=…",
 	}, errors.Join(faults...)
 }
 
-// awsParameters are the template's parameters for the settings that were given, and for what the
-// template has besides.
+// awsParameters returns the template's parameters: those of the settings, and its own.
 func (d *deploy) awsParameters() (list []string, err error) {
 	const own = "the template sets it; see docs/deploy-aws.md"
 	settings, err := d.settings(map[string]string{
-		"ORGA_API_KEY":              "put the key into a secret",
+		"ORGA_API_KEY":              "store the key as a secret",
 		"ORGA_API_KEY_SOURCE":       own + " (SECRET=name)",
 		"ORGA_AUTH_HMAC_KEY_SOURCE": own + " (AuthHmacSecretArn=arn)",
 		"ORGA_TENANTS_SOURCE":       own + " (TenantsSecretArn=arn TenantKeySecretArns=arns)",
 	})
-	// SAM drops what the template has no parameter for, and says nothing.
+	// SAM silently drops overrides that are not parameters of the template.
 	template, rerr := os.ReadFile(filepath.Join(d.root, "template.yaml"))
 	err = errors.Join(err, rerr)
 	for _, s := range settings {
@@ -97,14 +96,14 @@ func (d *deploy) awsParameters() (list []string, err error) {
 	return list, err
 }
 
-// parameter is a setting as SAM takes it.
+// parameter formats a setting as a parameter override for SAM.
 func parameter(setting, value string) string { return quoted(parameterName(setting), value) }
 
 func quoted(name, value string) string {
 	return fmt.Sprintf(`%s="%s"`, name, strings.ReplaceAll(value, `"`, `\"`))
 }
 
-// parameterName is the template's parameter for a setting: ORGA_CORS_ORIGINS is CorsOrigins.
+// parameterName returns the template's parameter for a setting, such as CorsOrigins for ORGA_CORS_ORIGINS.
 func parameterName(setting string) string {
 	var b strings.Builder
 	for word := range strings.SplitSeq(strings.TrimPrefix(setting, "ORGA_"), "_") {
@@ -113,7 +112,7 @@ func parameterName(setting string) string {
 	return b.String()
 }
 
-// as says who does it, where that is known.
+// as names the account that deploys, if it is known.
 func as(who string) string {
 	if who == "" {
 		return ""

@@ -23,11 +23,11 @@ import (
 	"github.com/orga-session/orga-session/core/secret/gcpsm"
 )
 
-// options are what this command reads besides settings and the template's parameters.
+// options are the variables that this command itself reads.
 var options = []string{"STACK", "SECRET", "REGION", "PROJECT", "FUNCTION", "BUILD_ACCOUNT", "WORKER", "TAGS", "DRY_RUN", "YES"}
 
-// checkNames refuses names that nothing would read: they would be deployed in vain, or dropped silently. It looks
-// at the ORGA_* of the environment, and at whatever was given to make.
+// checkNames refuses unknown names among the ORGA_* variables of the environment and the variables on make's
+// command line. They would be deployed without effect, or dropped silently.
 func (d *deploy) checkNames() error {
 	known := slices.Clone(options)
 	for _, s := range core.Settings() {
@@ -43,7 +43,7 @@ func (d *deploy) checkNames() error {
 			given[name] = true
 		}
 	}
-	// make hands its command line's variables on after " -- ", blanks in their values escaped.
+	// make passes the variables of its command line after " -- ", with blanks in their values escaped.
 	flags, _ := d.lookup("MAKEFLAGS")
 	if _, overrides, ok := strings.Cut(" "+flags, " -- "); ok {
 		for _, m := range regexp.MustCompile(`(?:^| )([A-Za-z_]\w*)=`).FindAllStringSubmatch(overrides, -1) {
@@ -55,7 +55,7 @@ func (d *deploy) checkNames() error {
 		if slices.Contains(known, name) || strings.HasPrefix(name, "OTEL_") || strings.HasPrefix(name, "AWS_") || strings.HasPrefix(name, "NETLIFY_") {
 			continue
 		}
-		fault := name + " is not a setting, nor a parameter or an option of this command"
+		fault := name + " is not a setting, a parameter of template.yaml or an option of this command"
 		if nearest := core.Nearest(name, known); nearest != "" {
 			fault += "; did you mean " + nearest + "?"
 		}
@@ -64,7 +64,7 @@ func (d *deploy) checkNames() error {
 	return errors.Join(faults...)
 }
 
-// parameters are the names of template.yaml's parameters.
+// parameters returns the names of template.yaml's parameters.
 func (d *deploy) parameters() ([]string, error) {
 	template, err := os.ReadFile(filepath.Join(d.root, "template.yaml"))
 	if err != nil {
@@ -79,15 +79,15 @@ func (d *deploy) parameters() ([]string, error) {
 	return names, nil
 }
 
-// checkValues holds the settings to the code that reads them at run time. What only the platform has (the key,
-// and an ORGA_AUTH of an earlier deployment) is taken for granted.
+// checkValues validates the settings with the code that reads them at run time. It assumes that values only the
+// platform has (the key, ORGA_AUTH of an earlier deployment) are valid.
 func (d *deploy) checkValues() error {
 	env := core.Environ(d.environ)
 	for name := range env {
 		if strings.HasPrefix(name, "ORGA_AWS_") {
 			continue
 		}
-		// A source is opened where the function runs; here only its form counts.
+		// A source can be opened only where the function runs, so check just its syntax.
 		if strings.HasSuffix(name, "_SOURCE") && strings.HasPrefix(name, "ORGA_") {
 			if _, err := secret.ParseRef(env[name]); env[name] != "" && err != nil {
 				return fmt.Errorf("%s: %w", name, err)
@@ -105,7 +105,7 @@ func (d *deploy) checkValues() error {
 		cfg.HMACKeySource = "file:" + filepath.Join(string(filepath.Separator), "the", "platform", "has", "it")
 	}
 	if slices.Contains(cfg.Auth, "oidc") && env["ORGA_AUTH_ISSUER"] == "" && env["ORGA_AUTH_AUDIENCE"] == "" {
-		cfg.Auth = slices.DeleteFunc(slices.Clone(cfg.Auth), func(m string) bool { return m == "oidc" }) // may be there from before
+		cfg.Auth = slices.DeleteFunc(slices.Clone(cfg.Auth), func(m string) bool { return m == "oidc" }) // its issuer may be deployed already
 		if len(cfg.Auth) == 0 {
 			cfg.Auth = []string{"anonymous"}
 		}
@@ -121,25 +121,25 @@ func (d *deploy) checkValues() error {
 	return endpoint.Faults()
 }
 
-// placeholder stands for the key that the platform's secret store has.
+// placeholder stands in for the key in the platform's secret store.
 var placeholder = secret.SourceFunc(func(context.Context) (secret.Secret, error) {
 	return secret.Secret{}, secret.ErrPermanent
 })
 
-// chooseAuth has the owner of a first deployment say who may mint: without it, the endpoint refuses everybody.
+// chooseAuth asks for ORGA_AUTH before a first deployment: without it, the endpoint refuses every mint.
 func (d *deploy) chooseAuth() error {
 	if v, _ := d.lookup("ORGA_AUTH"); v != "" {
 		return nil
 	}
 	const remedy = "make deploy-… ORGA_AUTH=anonymous    for a trial; oidc, hmac or gateway for production (docs/policy.md)"
 	if d.yes || d.dry {
-		return missing{"ORGA_AUTH is not set: a first deployment would refuse every mint.", remedy}
+		return missing{"ORGA_AUTH is not set: the endpoint would refuse every mint.", remedy}
 	}
-	fmt.Fprintln(d.out, `Who may mint? This is ORGA_AUTH; docs/policy.md has a recipe for each.
-  oidc       users with a token of your identity provider (needs ORGA_AUTH_ISSUER, ORGA_AUTH_AUDIENCE)
-  hmac       requests that your own backend signs
-  gateway    callers that the platform has verified (API Gateway authorizers, IAM)
-  anonymous  everybody: for trials only, since each mint is billed to you`)
+	fmt.Fprintln(d.out, `Who may mint? Choose a value for ORGA_AUTH; docs/policy.md has recipes.
+  oidc       users with a token from your identity provider (needs ORGA_AUTH_ISSUER, ORGA_AUTH_AUDIENCE)
+  hmac       requests signed by your own backend
+  gateway    callers verified by the platform (API Gateway authorizers, IAM)
+  anonymous  everybody; for trials only, because you pay for every mint`)
 	answer := d.ask("> ")
 	if answer == "" {
 		return errDeclined

@@ -46,53 +46,53 @@ func (d *deploy) cloudflare(ctx context.Context) (plan, error) {
 		step = append(step, "--var", s.name+":"+s.value)
 	}
 	return plan{
-		says: compact(
+		summary: compact(
 			"Cloudflare: build the Worker and deploy it as "+worker+". It needs the Workers Paid plan.",
 			names(settings, "the Worker's variables")),
 		steps:  [][]string{{"make", "build-cloudflare"}, step},
 		exists: exists,
-		after:  "The address for your app is the Worker's, above, with /api/orga-client-secrets; /readyz answers 200 once the key is at hand. make probe URL=… checks it.",
+		after:  "In your app, use the Worker's address, above, with /api/orga-client-secrets. /readyz answers 200 once the key is available. Test the endpoint with make probe URL=…",
 	}, errors.Join(faults...)
 }
 
-// wranglerVars are the settings that wrangler.jsonc has.
+// wranglerVars returns the names of the settings in wrangler.jsonc.
 func (d *deploy) wranglerVars() (names []string) {
-	text, _ := os.ReadFile(filepath.Join(d.root, "cloudflare", "wrangler.jsonc")) // wrangler reports what is wrong with it
+	text, _ := os.ReadFile(filepath.Join(d.root, "cloudflare", "wrangler.jsonc")) // wrangler itself reports errors in it
 	for _, m := range regexp.MustCompile(`(?m)^\s*"(ORGA_\w+)":`).FindAllStringSubmatch(string(text), -1) {
 		names = append(names, m[1])
 	}
 	return names
 }
 
-// cloudflareWorker checks the login and the Worker's key, whose value cannot be read back. given are the settings that
-// will be deployed. exists becomes true when the Worker has ORGA_AUTH.
+// cloudflareWorker checks the login and that the Worker has a key, unless one of the given settings replaces it. It
+// sets exists if the Worker has ORGA_AUTH.
 func (d *deploy) cloudflareWorker(ctx context.Context, worker, put string, given []string, exists *bool) error {
 	if _, ok := d.query(ctx, "wrangler", "whoami", "--json"); !ok {
 		return missing{"Wrangler is not logged in.", "wrangler login    (or CLOUDFLARE_API_TOKEN and CLOUDFLARE_ACCOUNT_ID)"}
 	}
-	// Without a Worker of that name, each of these fails and prints nothing.
+	// If there is no Worker of that name, each of these fails without output.
 	var status struct {
 		Versions []struct {
 			ID string `json:"version_id"`
 		} `json:"versions"`
 	}
-	said, _ := d.query(ctx, "wrangler", "deployments", "status", "--name", worker, "--json")
-	_ = json.Unmarshal([]byte(said), &status)
+	out, _ := d.query(ctx, "wrangler", "deployments", "status", "--name", worker, "--json")
+	_ = json.Unmarshal([]byte(out), &status)
 	for _, v := range status.Versions {
-		said, _ := d.query(ctx, "wrangler", "versions", "view", v.ID, "--name", worker, "--json")
-		*exists = *exists || regexp.MustCompile(`"ORGA_AUTH"`).MatchString(said)
+		out, _ := d.query(ctx, "wrangler", "versions", "view", v.ID, "--name", worker, "--json")
+		*exists = *exists || regexp.MustCompile(`"ORGA_AUTH"`).MatchString(out)
 	}
 	if slices.Contains(given, "ORGA_API_KEY_SOURCE") || slices.Contains(given, "ORGA_TENANTS_SOURCE") {
 		return nil
 	}
-	said, _ = d.query(ctx, "wrangler", "secret", "list", "--name", worker, "--format", "json")
+	out, _ = d.query(ctx, "wrangler", "secret", "list", "--name", worker, "--format", "json")
 	var secrets []struct{ Name string }
-	_ = json.Unmarshal([]byte(said), &secrets)
+	_ = json.Unmarshal([]byte(out), &secrets)
 	if slices.Contains(secrets, struct{ Name string }{"ORGA_API_KEY"}) {
 		return nil
 	}
 	return missing{
 		"The Worker " + worker + " has no secret ORGA_API_KEY.",
-		put + "\nthen type the key and Enter. This creates the Worker if there is none. For a key in Secrets Store: make deploy-cloudflare ORGA_API_KEY_SOURCE=cloudflare:BINDING",
+		put + "\nThen type the key and press Enter. This creates the Worker if it does not exist. For a key in Secrets Store: make deploy-cloudflare ORGA_API_KEY_SOURCE=cloudflare:BINDING",
 	}
 }

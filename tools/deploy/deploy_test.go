@@ -15,7 +15,7 @@ import (
 
 const arn = "arn:aws:secretsmanager:eu-central-1:123456789012:secret:orga-api-key-AbCdEf"
 
-// Stand-ins for the platforms' tools, in sh: each notes that it was called, and with what.
+// Fake versions of the platforms' tools, in sh. Each records its calls.
 var (
 	loggedInAWS = map[string]string{
 		"sam": `true`,
@@ -34,7 +34,7 @@ var (
 			"iam service-accounts describe"*) exit 1;;
 			*) true;; esac`,
 	}
-	// firstGCP is a project without the function yet, whose builds may run.
+	// firstGCP is a project that has no function yet and may build.
 	firstGCP = map[string]string{
 		"make": `true`,
 		"gcloud": `case "$*" in
@@ -62,13 +62,13 @@ var (
 	}
 )
 
-// firstCloudflare is an account without a Worker yet.
+// firstCloudflare is an account that has no Worker yet.
 const firstCloudflare = `[ "$1" = whoami ]`
 
-// firstAWS is an account without a stack yet.
+// firstAWS is an account that has no stack yet.
 var firstAWS = strings.Replace(loggedInAWS["aws"], "echo '{}'", "exit 1", 1)
 
-// but is tools with one of them replaced; "" takes it away.
+// but returns tools with one script replaced, or removed if script is "".
 func but(tools map[string]string, name, script string) map[string]string {
 	changed := maps.Clone(tools)
 	if changed[name] = script; script == "" {
@@ -77,11 +77,11 @@ func but(tools map[string]string, name, script string) map[string]string {
 	return changed
 }
 
-// run deploys with stand-ins for the tools; it gives what was printed, and the calls that were made.
+// run deploys with fake tools. It returns the output, and the calls of the tools.
 func run(t *testing.T, platform string, tools map[string]string, answer string, dry bool, env ...string) (out, calls string, err error) {
 	t.Helper()
 	if len(tools) > 0 && runtime.GOOS == "windows" {
-		t.Skip("the stand-ins are shell scripts")
+		t.Skip("the fake tools are shell scripts")
 	}
 	bin, root := t.TempDir(), t.TempDir()
 	for name, script := range tools { // they run in root
@@ -111,7 +111,7 @@ func TestPrerequisites(t *testing.T) {
 		name, platform string
 		tools          map[string]string
 		env            []string
-		says           string
+		want           string
 	}{
 		{"no SAM CLI", "aws", but(loggedInAWS, "sam", ""), []string{"REGION=eu-central-1"}, "install-sam-cli"},
 		{"no AWS CLI", "aws", but(loggedInAWS, "aws", ""), []string{"REGION=eu-central-1"}, "getting-started-install"},
@@ -121,10 +121,10 @@ func TestPrerequisites(t *testing.T) {
 		{"the key in the environment", "aws", loggedInAWS, []string{"REGION=eu-central-1", "ORGA_API_KEY=sk_orga_ai_test"}, "ORGA_API_KEY is not deployed"},
 		{"a variable without a parameter", "aws", loggedInAWS, []string{"REGION=eu-central-1", "TAGS=otel", "OTEL_BSP_SCHEDULE_DELAY=1"}, "OTEL_BSP_SCHEDULE_DELAY is not deployed"},
 		{"a setting without a parameter", "aws", loggedInAWS, []string{"REGION=eu-central-1", "ORGA_TRUSTED_HOPS=1"}, "ORGA_TRUSTED_HOPS is not deployed"},
-		{"a setting that is misspelt", "aws", loggedInAWS, []string{"REGION=eu-central-1", "ORGA_AUTHH=oidc"}, "did you mean ORGA_AUTH?"},
-		{"a setting that is misspelt, at Google", "gcp", loggedInGCP, []string{"ORGA_CORS_ORIGIN=https://a.example"}, "did you mean ORGA_CORS_ORIGINS?"},
-		{"a setting that is misspelt, at Netlify", "netlify", loggedInNetlify, []string{"NETLIFY_SITE_ID=site", "ORGA_AUTHH=oidc"}, "did you mean ORGA_AUTH?"},
-		{"a parameter that is misspelt", "aws", loggedInAWS, []string{"REGION=eu-central-1", "MAKEFLAGS=s -- AlarmEmial=me@example.com REGION=eu-central-1"}, "did you mean AlarmEmail?"},
+		{"a misspelled setting", "aws", loggedInAWS, []string{"REGION=eu-central-1", "ORGA_AUTHH=oidc"}, "did you mean ORGA_AUTH?"},
+		{"a misspelled setting at Google", "gcp", loggedInGCP, []string{"ORGA_CORS_ORIGIN=https://a.example"}, "did you mean ORGA_CORS_ORIGINS?"},
+		{"a misspelled setting at Netlify", "netlify", loggedInNetlify, []string{"NETLIFY_SITE_ID=site", "ORGA_AUTHH=oidc"}, "did you mean ORGA_AUTH?"},
+		{"a misspelled parameter", "aws", loggedInAWS, []string{"REGION=eu-central-1", "MAKEFLAGS=s -- AlarmEmial=me@example.com REGION=eu-central-1"}, "did you mean AlarmEmail?"},
 		{"a bad value", "aws", loggedInAWS, []string{"REGION=eu-central-1", "ORGA_RATE_LIMIT=30"}, "ORGA_RATE_LIMIT: want COUNT/PERIOD"},
 		{"a key in place of a source", "gcp", loggedInGCP, []string{"ORGA_AUTH_HMAC_KEY_SOURCE=sk_orga_ai_test"}, "ORGA_AUTH_HMAC_KEY_SOURCE: invalid setting: it contains a key"},
 		{"a region of AWS at Google", "gcp", loggedInGCP, []string{"REGION=eu-central-1", "ORGA_AUTH=hmac"}, "REGION=europe-west1"},
@@ -138,7 +138,7 @@ func TestPrerequisites(t *testing.T) {
 		{"no netlify", "netlify", but(loggedInNetlify, "netlify", ""), nil, "npm install --global netlify-cli"},
 		{"not logged in at Netlify", "netlify", but(loggedInNetlify, "netlify", `exit 1`), nil, "netlify login"},
 		{"no site", "netlify", loggedInNetlify, nil, "netlify link"},
-		{"a setting that is misspelt, at Cloudflare", "cloudflare", loggedInCloudflare, []string{"ORGA_AUTHH=oidc"}, "did you mean ORGA_AUTH?"},
+		{"a misspelled setting at Cloudflare", "cloudflare", loggedInCloudflare, []string{"ORGA_AUTHH=oidc"}, "did you mean ORGA_AUTH?"},
 		{"no wrangler", "cloudflare", but(loggedInCloudflare, "wrangler", ""), nil, "npm install --global wrangler"},
 		{"not logged in at Cloudflare", "cloudflare", but(loggedInCloudflare, "wrangler", `exit 1`), nil, "wrangler login"},
 		{"no key at Cloudflare", "cloudflare", but(loggedInCloudflare, "wrangler", `[ "$1" = secret ] && echo '[]'; true`), nil, "wrangler secret put ORGA_API_KEY --name orga-session"},
@@ -151,8 +151,8 @@ func TestPrerequisites(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			_, calls, err := run(t, tt.platform, tt.tools, "y\n", false, tt.env...)
-			if err == nil || !strings.Contains(err.Error(), tt.says) {
-				t.Errorf("it says %v, and not how: %s", err, tt.says)
+			if err == nil || !strings.Contains(err.Error(), tt.want) {
+				t.Errorf("error %v, want it to contain %q", err, tt.want)
 			}
 			if changes(calls) {
 				t.Errorf("something was changed:\n%s", calls)
@@ -233,7 +233,7 @@ func TestDeploy(t *testing.T) {
 
 			for name, answer := range map[string]string{"no": "n\n", "nothing": ""} {
 				if _, calls, err := run(t, tt.platform, tt.tools, answer, false, tt.env...); err == nil || changes(calls) {
-					t.Errorf("%s was said, and it went on: %v\n%s", name, err, calls)
+					t.Errorf("answer %s: error %v, calls:\n%s", name, err, calls)
 				}
 			}
 			out, calls, err = run(t, tt.platform, tt.tools, "y\n", true, tt.env...)
@@ -244,8 +244,8 @@ func TestDeploy(t *testing.T) {
 	}
 }
 
-// A dry run needs neither tools nor a login: it says what is missing, and the commands.
-func TestDryRunAlone(t *testing.T) {
+// A dry run without tools or a login lists what is missing and prints the commands.
+func TestDryRunWithoutTools(t *testing.T) {
 	for _, platform := range []string{"aws", "gcp", "netlify", "cloudflare"} {
 		out, _, err := run(t, platform, nil, "", true)
 		if err != nil || !strings.Contains(out, "is not installed") || !strings.Contains(out, "+ ") {
@@ -254,12 +254,12 @@ func TestDryRunAlone(t *testing.T) {
 	}
 }
 
-// Who gives OpenTelemetry's variables to a build that does not read them is told so.
-func TestTelemetryWithoutItsTag(t *testing.T) {
+// Setting OTEL_* variables without TAGS=otel prints a warning.
+func TestTelemetryWithoutTag(t *testing.T) {
 	for _, platform := range []string{"aws", "gcp"} {
 		for tags, warns := range map[string]bool{"": true, "otel": false} {
 			out, _, err := run(t, platform, nil, "", true, "OTEL_EXPORTER_OTLP_ENDPOINT=https://c.example", "TAGS="+tags)
-			if err != nil || strings.Contains(out, "nothing in this build reads it") != warns {
+			if err != nil || strings.Contains(out, "this build ignores them") != warns {
 				t.Errorf("%s with TAGS=%s: %v\n%s", platform, tags, err, out)
 			}
 		}
@@ -278,7 +278,7 @@ func TestParameterNames(t *testing.T) {
 	}
 }
 
-// A first deployment asks who may mint, and deploys the answer.
+// A first deployment asks for ORGA_AUTH and deploys the answer.
 func TestAsksForAuth(t *testing.T) {
 	first := but(loggedInAWS, "aws", firstAWS)
 	out, calls, err := run(t, "aws", first, "anonymous\ny\n", false, "REGION=eu-central-1")

@@ -14,13 +14,13 @@ var gcpTools = map[string]string{
 	"make":   "On Debian: apt-get install make; on macOS: xcode-select --install",
 }
 
-// gcpServices are the APIs of a project that a function is built and run with.
+// gcpServices are the APIs that building and running a function requires.
 var gcpServices = []string{
 	"cloudfunctions.googleapis.com", "run.googleapis.com", "cloudbuild.googleapis.com",
 	"artifactregistry.googleapis.com", "secretmanager.googleapis.com",
 }
 
-// mounted is where the API key is in the function: a file, in which a rotation arrives by itself.
+// mounted is the file with the API key in the function. Google updates it when the secret is rotated.
 const mounted = "/etc/orga/api-key"
 
 func (d *deploy) gcp(ctx context.Context) (plan, error) {
@@ -46,7 +46,7 @@ func (d *deploy) gcp(ctx context.Context) (plan, error) {
 		project = "PROJECT"
 	}
 	if regexp.MustCompile(`^[a-z]{2}(-[a-z]+)+-[0-9]$`).MatchString(region) {
-		faults = append(faults, missing{region + " is a region of AWS.", "make deploy-gcp REGION=europe-west1    (gcloud functions regions list has all)"})
+		faults = append(faults, missing{region + " is an AWS region.", "make deploy-gcp REGION=europe-west1    (gcloud functions regions list prints all regions)"})
 	}
 	account := "orga-session@" + project + ".iam.gserviceaccount.com"
 	hasAccount, exists := false, false
@@ -55,8 +55,8 @@ func (d *deploy) gcp(ctx context.Context) (plan, error) {
 			faults = append(faults, missing{"gcloud is not logged in.", "gcloud auth login"})
 		} else if _, ok := d.query(ctx, "gcloud", "secrets", "describe", secret, "--project="+project, "--quiet"); !ok {
 			faults = append(faults, missing{
-				fmt.Sprintf("There is no secret %s in %s (or it may not be seen).", secret, project),
-				fmt.Sprintf("gcloud services enable secretmanager.googleapis.com --project=%s\ngcloud secrets create %s --project=%s --replication-policy=automatic --data-file=-\nthen type the key and end with Enter and Ctrl-D. For another secret: make deploy-gcp SECRET=name", project, secret, project),
+				fmt.Sprintf("There is no secret %s in %s (or you are not allowed to see it).", secret, project),
+				fmt.Sprintf("gcloud services enable secretmanager.googleapis.com --project=%s\ngcloud secrets create %s --project=%s --replication-policy=automatic --data-file=-\nThen type or paste the key, press Enter, then Ctrl-D. To use another secret: make deploy-gcp SECRET=name", project, secret, project),
 			})
 		} else {
 			_, exists = d.query(ctx, "gcloud", "functions", "describe", name, "--gen2", "--region="+region, "--project="+project, "--quiet")
@@ -68,9 +68,9 @@ func (d *deploy) gcp(ctx context.Context) (plan, error) {
 	}
 
 	in := "--project=" + project
-	open, access := "--allow-unauthenticated", "Anybody may call it; ORGA_AUTH decides who gets a session."
+	open, access := "--allow-unauthenticated", "Anyone can call it; ORGA_AUTH decides which callers get a session."
 	if slices.Contains([]string{"true", "1"}, d.value("ORGA_GCP_IAM_REQUIRED", "")) {
-		open, access = "--no-allow-unauthenticated", "Only who has roles/run.invoker on it may call it."
+		open, access = "--no-allow-unauthenticated", "Only callers with roles/run.invoker on it can call it."
 	}
 	steps := [][]string{append([]string{"gcloud", "services", "enable"}, append(gcpServices, in)...)}
 	if !hasAccount {
@@ -87,9 +87,9 @@ func (d *deploy) gcp(ctx context.Context) (plan, error) {
 		release = append(release, "--build-service-account=projects/"+project+"/serviceAccounts/"+builder)
 	}
 	return plan{
-		says: compact(
-			fmt.Sprintf("Google Cloud: stage the source and deploy it as the function %s in %s of %s%s.", name, region, project, as(who)),
-			"It runs as a service account of its own, "+account+", which may read the secret "+secret+" and nothing else.",
+		summary: compact(
+			fmt.Sprintf("Google Cloud: stage the source and deploy it as function %s in %s, project %s%s.", name, region, project, as(who)),
+			"It runs as the dedicated service account "+account+", which can read only the secret "+secret+".",
 			access, d.tags()),
 		steps: append(steps,
 			[]string{
@@ -101,13 +101,13 @@ func (d *deploy) gcp(ctx context.Context) (plan, error) {
 			[]string{"gcloud", "functions", "describe", name, "--gen2", "--region=" + region, "--format=value(serviceConfig.uri)", in},
 		),
 		exists: exists,
-		after:  "The address for your app is the one above, with /api/orga-client-secrets; /readyz answers 200 once the key is at hand. make probe URL=… checks it.",
+		after:  "In your app, use the address above with /api/orga-client-secrets. /readyz answers 200 once the key is available. Test the endpoint with make probe URL=…",
 	}, errors.Join(faults...)
 }
 
-// gcpBuilds reports a project whose builds would fail for lack of rights. Since 2024 builds run as the Compute
-// default service account, which has no role of its own in many organizations. Where the account or its roles
-// cannot be read (Cloud Build is still off, say), nothing is reported.
+// gcpBuilds reports a project whose builds would fail for lack of permissions. Since 2024, builds run as the
+// Compute default service account, which has no roles in many organizations. If the account or its roles cannot
+// be read (because Cloud Build is not enabled yet, say), nothing is reported.
 func (d *deploy) gcpBuilds(ctx context.Context, project string) error {
 	name, ok := d.query(ctx, "gcloud", "builds", "get-default-service-account", "--project="+project, "--format=value(serviceAccountEmail)", "--quiet")
 	if !ok || name == "" {
@@ -125,20 +125,20 @@ func (d *deploy) gcpBuilds(ctx context.Context, project string) error {
 		}
 	}
 	return missing{
-		fmt.Sprintf("Builds in %s run as %s, which has no role to build with.", project, account),
+		fmt.Sprintf("Builds in %s run as %s, which lacks the role for building.", project, account),
 		fmt.Sprintf("gcloud projects add-iam-policy-binding %s --member=serviceAccount:%s --role=roles/cloudbuild.builds.builder --condition=None\n"+
-			"Or build as an account that has one, by a role of the organization or a custom one: make deploy-gcp BUILD_ACCOUNT=%s", project, account, account),
+			"Or name an account that may build, such as by a role granted at the organization or a custom role: make deploy-gcp BUILD_ACCOUNT=%s", project, account, account),
 	}
 }
 
 func (d *deploy) gcpVariables() ([]setting, error) {
 	return d.settings(map[string]string{
-		"ORGA_API_KEY":        "put the key into a secret",
+		"ORGA_API_KEY":        "store the key as a secret",
 		"ORGA_API_KEY_SOURCE": "the secret is mounted as a file (SECRET=name); see docs/deploy-gcp.md",
 	})
 }
 
-// gcpList writes variables with a separator that none of their values has (gcloud topic escaping).
+// gcpList joins variables with a separator that none of them contains (see gcloud topic escaping).
 func gcpList(list []setting) string {
 	entries := make([]string, len(list))
 	for i, s := range list {

@@ -2,13 +2,14 @@
 //
 //	go run ./deploy [--dry-run] [--yes] aws|gcp|netlify|cloudflare
 //
-// It checks the settings with the code that reads them at run time, and the tool, the login and the secret;
-// what is missing it reports with the command that gets it. Then it prints the plan and asks for confirmation.
-// With --dry-run, or DRY_RUN=1, it prints the commands and changes nothing; with --yes, or YES=1, it does not ask.
+// It validates the settings with the code that reads them at run time, and checks the tool, the login and the
+// secret. For each missing prerequisite it prints the command that provides it. Then it prints the plan and asks
+// for confirmation. --dry-run (or DRY_RUN=1) prints the commands and changes nothing; --yes (or YES=1) skips the
+// confirmation.
 //
-// The ORGA_* variables in its environment become settings of the deployment, and with TAGS=otel, which
-// builds what reads them, OpenTelemetry's OTEL_* too. One that is not there stays as it was; an empty one
-// goes back to its default.
+// ORGA_* variables in its environment become settings of the deployment. So do OTEL_* variables, but only with
+// TAGS=otel, because other builds do not read them. A variable that is not set keeps its deployed value; an empty
+// one resets it to the default.
 package main
 
 import (
@@ -28,8 +29,8 @@ import (
 )
 
 func main() {
-	dry := flag.Bool("dry-run", isSet("DRY_RUN"), "print the commands, change nothing")
-	yes := flag.Bool("yes", isSet("YES"), "do not ask")
+	dry := flag.Bool("dry-run", isSet("DRY_RUN"), "print the commands without running them")
+	yes := flag.Bool("yes", isSet("YES"), "skip the confirmation")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	d := &deploy{environ: os.Environ(), root: "..", dry: *dry, yes: *yes, in: bufio.NewReader(os.Stdin), out: os.Stdout}
@@ -38,48 +39,47 @@ func main() {
 	stop()
 	switch {
 	case errors.Is(err, errDeclined), interrupted:
-		fmt.Fprintln(os.Stderr, "\nStopped. "+d.changed()) // no failure, which make would report as one
+		fmt.Fprintln(os.Stderr, "\nStopped. "+d.changed()) // exit code 0: make would report any other as an error
 	case err != nil:
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(1)
 	}
 }
 
-// isSet reads a switch as make passes it: anything but empty, 0, no and false.
+// isSet reports whether a switch is on, as make passes it: anything but empty, 0, no and false.
 func isSet(name string) bool {
 	return !slices.Contains([]string{"", "0", "no", "false"}, strings.ToLower(os.Getenv(name)))
 }
 
 var errDeclined = errors.New("declined")
 
-// deploy is one deployment.
 type deploy struct {
 	environ  []string // NAME=value
 	root     string   // of the repository
 	dry, yes bool
 	in       *bufio.Reader
 	out      io.Writer
-	done     int  // steps that were run
-	chosen   bool // ORGA_AUTH was asked for
+	done     int  // number of steps that succeeded
+	chosen   bool // the user was asked for ORGA_AUTH
 }
 
-// changed says what a deployment that was stopped has changed.
+// changed reports how far a stopped deployment got.
 func (d *deploy) changed() string {
 	if d.done == 0 {
 		return "Nothing was changed."
 	}
-	return fmt.Sprintf("The first %d commands above were run; running the same again goes on.", d.done)
+	return fmt.Sprintf("The first %d of the commands above have run. Run the same command again to continue.", d.done)
 }
 
-// plan is what will be done: sentences for the owner, and the commands.
+// plan is a prepared deployment.
 type plan struct {
-	says   []string
-	steps  [][]string
-	after  string
-	exists bool // there is such a deployment already, which may have ORGA_AUTH from before
+	summary []string   // sentences
+	steps   [][]string // commands
+	after   string     // printed after the last step
+	exists  bool       // the deployment exists already, and may have an ORGA_AUTH
 }
 
-// A missing prerequisite, and how to get it.
+// missing is a prerequisite that is not met, and how to meet it.
 type missing struct{ what, get string }
 
 func (m missing) Error() string { return m.what + "\n    " + strings.ReplaceAll(m.get, "\n", "\n    ") }
@@ -90,7 +90,7 @@ func (d *deploy) to(ctx context.Context, platform string) error {
 	if !ok {
 		return errors.New("usage: deploy [--dry-run] [--yes] aws|gcp|netlify|cloudflare")
 	}
-	// What is wrong here would be found out only after the deployment.
+	// Otherwise these faults would show up only after the deployment.
 	if err := errors.Join(d.checkNames(), d.checkValues()); err != nil {
 		return fmt.Errorf("%w\n\nNothing was changed", err)
 	}
@@ -103,14 +103,14 @@ func (d *deploy) to(ctx context.Context, platform string) error {
 	if err != nil && !d.dry {
 		return err
 	}
-	for _, s := range p.says {
+	for _, s := range p.summary {
 		fmt.Fprintln(d.out, s)
 	}
 	if d.dry {
 		if err != nil {
-			fmt.Fprintf(d.out, "\nFirst:\n%v\n", err)
+			fmt.Fprintf(d.out, "\nBefore you deploy:\n%v\n", err)
 		}
-		fmt.Fprintln(d.out, "\nThe commands:")
+		fmt.Fprintln(d.out, "\nCommands:")
 		for _, step := range p.steps {
 			fmt.Fprintln(d.out, "+ "+d.shell(step))
 		}
@@ -132,14 +132,14 @@ func (d *deploy) to(ctx context.Context, platform string) error {
 	return nil
 }
 
-// ask prints a question and reads the answer; none is "".
+// ask prints a question and reads a line; "" if there is none.
 func (d *deploy) ask(question string) string {
 	fmt.Fprint(d.out, question)
 	answer, _ := d.in.ReadString('\n')
 	return strings.TrimSpace(answer)
 }
 
-// lookup finds a variable.
+// lookup returns the value of an environment variable.
 func (d *deploy) lookup(name string) (value string, ok bool) {
 	for _, entry := range d.environ {
 		if value, ok := strings.CutPrefix(entry, name+"="); ok {
@@ -149,7 +149,7 @@ func (d *deploy) lookup(name string) (value string, ok bool) {
 	return "", false
 }
 
-// value is a variable's, or def where it is not set or empty.
+// value returns the value of an environment variable, or def if it is unset or empty.
 func (d *deploy) value(name, def string) string {
 	if v, _ := d.lookup(name); v != "" {
 		return v
@@ -157,15 +157,15 @@ func (d *deploy) value(name, def string) string {
 	return def
 }
 
-// query runs a command that changes nothing and gives what it says; ok is whether it succeeded.
-func (d *deploy) query(ctx context.Context, args ...string) (said string, ok bool) {
+// query runs a read-only command. It returns its standard output, and whether it succeeded.
+func (d *deploy) query(ctx context.Context, args ...string) (output string, ok bool) {
 	cmd := exec.CommandContext(ctx, args[0], args[1:]...)
 	cmd.Dir, cmd.Env = d.root, d.environ
 	out, err := cmd.Output()
 	return strings.TrimSpace(string(out)), err == nil
 }
 
-// need is an error unless the tools are there.
+// need returns an error for each tool that is not installed. It takes install instructions by tool.
 func need(tools map[string]string) error {
 	var faults []error
 	for name, get := range tools {
@@ -176,11 +176,12 @@ func need(tools map[string]string) error {
 	return errors.Join(faults...)
 }
 
-// setting is one ORGA_* or OTEL_* variable that was given.
+// setting is one ORGA_* or OTEL_* variable of the environment.
 type setting struct{ name, value string }
 
-// settings are those of the environment that may be deployed, in order; the API key never is. OTEL_* is not
-// ours alone, and may lie in an environment for other programs: it counts where it would be read.
+// settings returns the variables of the environment to deploy, sorted by name, and an error for each refused
+// one (by name, with the reason). OTEL_* variables may be meant for other programs, so they are included only
+// if the build reads them.
 func (d *deploy) settings(refused map[string]string) ([]setting, error) {
 	var list []setting
 	var faults []error
@@ -202,8 +203,8 @@ func (d *deploy) hasTag(tag string) bool {
 	return slices.Contains(strings.Split(d.value("TAGS", ""), ","), tag)
 }
 
-// private are the settings that may hold a credential: they are passed on, and never shown. A source is among
-// them, since a key may have been pasted where its place belongs.
+// private lists the settings that may hold a credential: they are deployed, but never printed. Sources are
+// included because a key may have been pasted there by mistake.
 var private = func() []string {
 	names := []string{"OTEL_EXPORTER_OTLP_HEADERS", "OTEL_EXPORTER_OTLP_TRACES_HEADERS", "OTEL_EXPORTER_OTLP_METRICS_HEADERS"}
 	for _, s := range core.Settings() {
@@ -214,7 +215,7 @@ var private = func() []string {
 	return names
 }()
 
-// shell writes a command as one would type it.
+// shell formats a command for a POSIX shell, without the values of private settings.
 func (d *deploy) shell(args []string) string {
 	quoted := make([]string, len(args))
 	for i, arg := range args {
@@ -223,7 +224,7 @@ func (d *deploy) shell(args []string) string {
 			if !ok || v == "" {
 				continue
 			}
-			// As each platform's tool takes it: alone, in a list, as a parameter.
+			// Each platform's tool takes it in another form: alone, in a list, as a parameter.
 			if arg == v {
 				arg = "…"
 			}
@@ -241,19 +242,19 @@ func (d *deploy) shell(args []string) string {
 
 const plainInShell = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_=+/.,:@^%"
 
-// tags says what is built in besides, or that settings are left out because nothing would read them.
+// tags describes the build tags, or warns that OTEL_* variables are not deployed because the build ignores them.
 func (d *deploy) tags() string {
 	tags := d.value("TAGS", "")
 	switch {
 	case tags != "":
-		return "It is built with TAGS=" + tags + ", from the environment of the commands."
+		return "The build uses TAGS=" + tags + ", which the commands take from the environment."
 	case slices.ContainsFunc(d.environ, func(entry string) bool { return strings.HasPrefix(entry, "OTEL_EXPORTER_OTLP_") }):
-		return "OTEL_* is in the environment, and is not deployed: nothing in this build reads it. TAGS=otel builds OpenTelemetry in (docs/operate.md)."
+		return "OTEL_* variables are set but not deployed, because this build ignores them. Add TAGS=otel to build with OpenTelemetry (docs/operate.md)."
 	}
 	return ""
 }
 
-// compact drops the empty sentences.
-func compact(says ...string) []string {
-	return slices.DeleteFunc(says, func(s string) bool { return s == "" })
+// compact removes empty sentences.
+func compact(sentences ...string) []string {
+	return slices.DeleteFunc(sentences, func(s string) bool { return s == "" })
 }

@@ -17,14 +17,14 @@ var netlifyTools = map[string]string{
 }
 
 func (d *deploy) netlify(ctx context.Context) (plan, error) {
-	settings, err := d.settings(map[string]string{"ORGA_API_KEY": "it goes into the site once: " + netlifyKey})
+	settings, err := d.settings(map[string]string{"ORGA_API_KEY": "store it on the site, once: " + netlifyKey})
 	if d.value("TAGS", "") != "" {
-		err = errors.Join(err, errors.New("TAGS is not deployed: Netlify's build takes no tags, so that OpenTelemetry can not be built in there"))
+		err = errors.Join(err, errors.New("TAGS is not deployed: Netlify's build takes no tags, so it cannot include OpenTelemetry"))
 	}
 	faults, exists := []error{err, need(netlifyTools)}, false
 	site := d.value("NETLIFY_SITE_ID", "")
 	if site == "" {
-		state, _ := os.ReadFile(filepath.Join(d.root, ".netlify", "state.json")) // a site that is not linked has none
+		state, _ := os.ReadFile(filepath.Join(d.root, ".netlify", "state.json")) // missing if no site is linked
 		var linked struct {
 			SiteID string `json:"siteId"`
 		}
@@ -48,30 +48,30 @@ func (d *deploy) netlify(ctx context.Context) (plan, error) {
 		}
 	}
 	return plan{
-		says: compact(
-			"Netlify: build the function and deploy it to production of the site "+cmp.Or(site, "SITE")+".",
+		summary: compact(
+			"Netlify: build the function and deploy it to production on site "+cmp.Or(site, "SITE")+".",
 			names(settings, "the site's environment variables")),
 		steps:  append(steps, []string{"netlify", "deploy", "--prod", "--context", "production"}),
 		exists: exists,
-		after:  "The address for your app is the site's, with /api/orga-client-secrets; /readyz answers 200 once the key is at hand. make probe URL=… checks it.",
+		after:  "In your app, use the site's address with /api/orga-client-secrets. /readyz answers 200 once the key is available. Test the endpoint with make probe URL=…",
 	}, errors.Join(faults...)
 }
 
 const netlifyKey = `read -rs KEY && netlify env:set ORGA_API_KEY "$KEY" --secret --context production; unset KEY`
 
-// netlifySite looks for the login, the site and its key, whose value it does not look at. exists becomes true
-// when the site has ORGA_AUTH.
+// netlifySite checks the login, the site and that the site has a key; it does not read the key's value. It sets
+// exists if the site has ORGA_AUTH.
 func (d *deploy) netlifySite(ctx context.Context, site string, settings []setting, exists *bool) error {
 	if _, ok := d.query(ctx, "netlify", "api", "getCurrentUser"); !ok {
 		return missing{"The Netlify CLI is not logged in.", "netlify login    (or NETLIFY_AUTH_TOKEN)"}
 	}
 	if site == "" {
-		return missing{"This checkout is linked to no site.", "netlify link    (or, for a new one: netlify sites:create; or NETLIFY_SITE_ID)"}
+		return missing{"This checkout is not linked to a site.", "netlify link    (for a new site: netlify sites:create; or set NETLIFY_SITE_ID)"}
 	}
-	said, ok := d.query(ctx, "netlify", "env:list", "--json", "--context", "production")
+	out, ok := d.query(ctx, "netlify", "env:list", "--json", "--context", "production")
 	var variables map[string]json.RawMessage
-	if !ok || json.Unmarshal([]byte(said), &variables) != nil {
-		return missing{"The site's environment variables can not be read.", "netlify env:list --context production    says why"}
+	if !ok || json.Unmarshal([]byte(out), &variables) != nil {
+		return missing{"The site's environment variables cannot be read. To see why, run:", "netlify env:list --context production"}
 	}
 	_, *exists = variables["ORGA_AUTH"]
 	for _, s := range settings {
@@ -80,7 +80,7 @@ func (d *deploy) netlifySite(ctx context.Context, site string, settings []settin
 	_, key := variables["ORGA_API_KEY"]
 	_, source := variables["ORGA_API_KEY_SOURCE"]
 	if !key && !source {
-		return missing{"The site has no ORGA_API_KEY.", "Type the key and Enter after:\n" + netlifyKey}
+		return missing{"The site has no ORGA_API_KEY. Run this command, then type or paste the key and press Enter:", netlifyKey}
 	}
 	return nil
 }
@@ -93,5 +93,5 @@ func names(settings []setting, of string) string {
 	for i, s := range settings {
 		list[i] = s.name
 	}
-	return "It sets these of " + of + ": " + strings.Join(list, ", ") + "."
+	return "It sets " + of + ": " + strings.Join(list, ", ") + "."
 }
