@@ -1,5 +1,6 @@
 # The endpoint as a plain server, in an image that holds one static binary, the CA certificates and no shell.
-# docker build -t orga-session . ; add --build-arg TAGS=otel for OpenTelemetry (docs/operate.md).
+# docker build -t orga-session . ; add --build-arg TAGS=otel for OpenTelemetry, and
+# --build-arg COMMIT=$(git rev-parse HEAD) for the commit in the log's first line (docs/operate.md).
 FROM golang:1.26 AS build
 WORKDIR /src
 COPY go.mod go.sum ./
@@ -7,7 +8,8 @@ RUN go mod download
 COPY main.go ./
 COPY core core
 ARG TAGS=""
-RUN CGO_ENABLED=0 go build -trimpath -tags "$TAGS" -ldflags '-s -w' -o /orga-session .
+ARG COMMIT=""
+RUN CGO_ENABLED=0 go build -trimpath -tags "$TAGS" -ldflags "-s -w -X github.com/orga-session/orga-session/core.commit=$COMMIT" -o /orga-session .
 
 FROM gcr.io/distroless/static:nonroot
 COPY --from=build /orga-session /orga-session

@@ -13,9 +13,13 @@ SOURCES := main.go main_test.go aws-lambda cloudflare core gcp-function netlify 
 TAGS ?=
 comma := ,
 
-# What runs on Lambda is a static binary without what only a debugger reads. No -buildvcs: the same
-# sources are the same bytes, from a checkout or from an archive.
-BUILD := go build -trimpath -buildvcs=false -tags 'lambda.norpc$(if $(TAGS),$(comma)$(TAGS))' -ldflags '-s -w'
+# The commit in `--version` and in the log's first line. The same sources with the same COMMIT are the same bytes, from
+# a checkout or from an archive, where it is empty unless it is given.
+COMMIT ?= $(shell git describe --always --dirty --abbrev=40 --exclude='*' 2>/dev/null)
+LDFLAGS = -s -w -X $(MODULE)/core.commit=$(COMMIT)
+
+# What runs on Lambda is a static binary without what only a debugger reads. No -buildvcs, which adds more than the commit.
+BUILD = go build -trimpath -buildvcs=false -tags 'lambda.norpc$(if $(TAGS),$(comma)$(TAGS))' -ldflags '$(LDFLAGS)'
 
 LINTER_VERSION := v2.15.0
 LINTER := .cache/golangci-lint/$(LINTER_VERSION)/golangci-lint
@@ -91,13 +95,13 @@ build-OrgaSessionFunction:
 
 # Google builds a function from the root of what is uploaded, so its package is staged there, with
 # the files that it is built from and their dependencies, and nothing else. TAGS chose among them
-# already, so they are built there without any.
+# already, so they are built there without any; the commit is written into the source.
 build-gcp: ## Stage the source that Google Cloud builds
 	@rm -rf dist/gcp && mkdir -p dist/gcp
 	@cp go.mod go.sum gcp-function/.gcloudignore dist/gcp
 	@for file in $$(GOOS=linux GOARCH=amd64 go list -tags '$(TAGS)' -deps -f '{{with .Module}}{{if .Main}}{{range $$.GoFiles}}{{$$.ImportPath}}/{{.}} {{end}}{{range $$.EmbedFiles}}{{$$.ImportPath}}/{{.}} {{end}}{{end}}{{end}}' ./gcp-function); do \
 		file=$${file#$(MODULE)/}; to=dist/gcp/$${file#gcp-function/}; \
-		mkdir -p "$${to%/*}" && sed '/^\/\/go:build !*otel$$/d' "$$file" >"$$to" || exit 1; \
+		mkdir -p "$${to%/*}" && sed -e '/^\/\/go:build !*otel$$/d' -e 's/^var commit string$$/var commit = "$(COMMIT)"/' "$$file" >"$$to" || exit 1; \
 	done
 	cd dist/gcp && go mod vendor
 
@@ -109,7 +113,7 @@ build-netlify: ## Build the Netlify function
 # The modules as they are uploaded. wasm_exec.js is the toolchain's own, and must be of the compiler's version.
 build-cloudflare: ## Build the Cloudflare Worker
 	@rm -rf dist/cloudflare && mkdir -p dist/cloudflare
-	GOOS=js GOARCH=wasm go build -trimpath -buildvcs=false -ldflags '-s -w' -o dist/cloudflare/orga-session.wasm ./cloudflare
+	GOOS=js GOARCH=wasm go build -trimpath -buildvcs=false -ldflags '$(LDFLAGS)' -o dist/cloudflare/orga-session.wasm ./cloudflare
 	@cp cloudflare/*.mjs "$$(go env GOROOT)/lib/wasm/wasm_exec.js" dist/cloudflare
 
 deploy-aws: ## Deploy to AWS with SAM; asks first, DRY_RUN=1 only prints the commands

@@ -65,8 +65,9 @@ func New(ctx context.Context, cfg Config, drivers Drivers) *Endpoint {
 	b := newBuilder(ctx, cfg, drivers)
 	e := &Endpoint{cfg: b.cfg, router: b.router()}
 	var mendable error
+	var waits []slog.Attr
 	if !b.cfg.NoWarmUp {
-		mendable = b.warm(ctx, e.router)
+		waits, mendable = b.warm(ctx, e.router)
 	}
 	e.router.faulty = len(b.faults) > 0
 	e.faults = errors.Join(errors.Join(b.faults...), mendable)
@@ -75,8 +76,22 @@ func New(ctx context.Context, cfg Config, drivers Drivers) *Endpoint {
 	}
 	e.handler = e.mint(e.router)
 	e.close = append(e.close, b.close...)
-	b.log.Info("started", "version", Version)
+	b.logStart(ctx, waits)
 	return e
+}
+
+// logStart writes an instance's first line: what runs, and what its start waited for.
+func (b *builder) logStart(ctx context.Context, waits []slog.Attr) {
+	attrs := []slog.Attr{slog.String("version", Version)}
+	if revision, _ := build(); revision != "" {
+		attrs = append(attrs, slog.String("commit", revision))
+	}
+	attrs = append(attrs, millis("start_ms", time.Since(processStart)))
+	b.log.LogAttrs(ctx, slog.LevelInfo, "started", append(attrs, waits...)...)
+}
+
+func millis(name string, d time.Duration) slog.Attr {
+	return slog.Float64(name, float64(d.Microseconds())/1000)
 }
 
 func (e *Endpoint) ServeHTTP(w http.ResponseWriter, r *http.Request) { e.handler.ServeHTTP(w, r) }
@@ -169,31 +184,49 @@ const warmTimeout = 2 * time.Second
 
 // warm does ahead what the first caller would wait for, and reads the tenants, whose faults are faults of
 // the settings. Keys are fetched whatever else is wrong, since what is wrong with them must not wait for
-// the next deployment to show; warm's error is that, and it may be mended while the endpoint runs.
-func (b *builder) warm(ctx context.Context, r *router) error {
+// the next deployment to show; warm's error is that, and it may be mended while the endpoint runs. waits is how
+// long each part took; they run concurrently.
+func (b *builder) warm(ctx context.Context, r *router) (waits []slog.Attr, mendable error) {
 	ctx, cancel := context.WithTimeout(ctx, warmTimeout)
 	defer cancel()
 	var wg sync.WaitGroup
-	faults := make([]error, len(r.keys()))
-	for i, key := range r.keys() {
-		wg.Go(func() { faults[i] = fetch(ctx, key) })
+	var parts []func() slog.Attr
+	run := func(name string, part func()) {
+		var took time.Duration
+		parts = append(parts, func() slog.Attr { return millis(name, took) })
+		wg.Go(func() {
+			begun := time.Now()
+			part()
+			took = time.Since(begun)
+		})
 	}
+	faults := make([]error, len(r.keys()))
+	run("secret_ms", func() {
+		var keys sync.WaitGroup
+		for i, key := range r.keys() {
+			keys.Go(func() { faults[i] = fetch(ctx, key) })
+		}
+		keys.Wait()
+	})
 	if len(b.faults) == 0 {
 		if t, ok := b.transport.(*egress.Transport); ok {
-			wg.Go(func() { t.Warm(ctx, b.cfg.BaseURL) })
+			run("connect_ms", func() { t.Warm(ctx, b.cfg.BaseURL) })
 		}
-		wg.Go(func() { _ = b.limiter.Ping(ctx) }) // the first caller finds out, and says so
+		run("limiter_ms", func() { _ = b.limiter.Ping(ctx) }) // the first caller finds out, and says so
 	}
 	if r.directory != nil {
-		wg.Go(func() { b.readTenants(ctx, r.directory) })
+		run("tenants_ms", func() { b.readTenants(ctx, r.directory) })
 	}
 	wg.Wait()
+	for _, part := range parts {
+		waits = append(waits, part())
+	}
 	for _, fault := range faults {
 		if fault != nil {
 			b.logFault(fault)
 		}
 	}
-	return errors.Join(faults...)
+	return waits, errors.Join(faults...)
 }
 
 // fetch puts a key at hand. Its error is a fault of the settings; the cache logs whatever fails.

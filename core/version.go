@@ -5,10 +5,38 @@ import (
 	"io"
 	"runtime"
 	"runtime/debug"
+	"time"
 )
 
 // Version is the version of the whole module, that of the newest section in CHANGELOG.md.
 const Version = "0.2.0"
+
+// commit is the commit that the program is built from, where the Makefile builds it; "" elsewhere.
+var commit string
+
+// processStart is when the Go runtime began to run the program.
+var processStart = time.Now()
+
+// build returns the commit that the program is built from, with -dirty after changes, and the build tags. What is
+// unknown is "".
+func build() (revision, tags string) {
+	revision = commit
+	info, ok := debug.ReadBuildInfo()
+	if !ok {
+		return revision, ""
+	}
+	set := make(map[string]string, len(info.Settings))
+	for _, s := range info.Settings {
+		set[s.Key] = s.Value
+	}
+	if revision == "" && set["vcs.revision"] != "" {
+		revision = set["vcs.revision"]
+		if set["vcs.modified"] == "true" {
+			revision += "-dirty" // as git describe has it
+		}
+	}
+	return revision, set["-tags"]
+}
 
 // PrintVersion prints the version and the build to w if args ([os.Args]) are just --version, and reports
 // whether it did: then the program should exit.
@@ -16,14 +44,14 @@ func PrintVersion(w io.Writer, args []string) bool {
 	if len(args) != 2 || args[1] != "--version" && args[1] != "-version" {
 		return false
 	}
-	tags := ""
-	if info, ok := debug.ReadBuildInfo(); ok {
-		for _, s := range info.Settings {
-			if s.Key == "-tags" {
-				tags = " " + s.Value
-			}
-		}
+	about := runtime.Version() + " " + runtime.GOOS + "/" + runtime.GOARCH
+	revision, tags := build()
+	if tags != "" {
+		about += " " + tags
 	}
-	fmt.Fprintf(w, "orga-session %s (%s %s/%s%s)\n", Version, runtime.Version(), runtime.GOOS, runtime.GOARCH, tags)
+	if revision != "" {
+		about += ", commit " + revision
+	}
+	fmt.Fprintf(w, "orga-session %s (%s)\n", Version, about)
 	return true
 }
