@@ -339,7 +339,7 @@ function split(text) {
   return headers;
 }
 
-// internal is the answer for a program that has ended, as core/problem would write it.
+// internal is the answer for a program that has ended, as core/internal/problem would write it.
 function internal(request) {
   const given = request.headers.get("X-Request-Id") ?? "";
   const requestId = /^[\w.-]{1,128}$/.test(given) ? given : (request.headers.get("CF-Ray") ?? crypto.randomUUID());

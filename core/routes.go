@@ -10,9 +10,9 @@ import (
 
 	"github.com/orga-session/orga-session/core/auth"
 	"github.com/orga-session/orga-session/core/cors"
+	"github.com/orga-session/orga-session/core/internal/problem"
 	"github.com/orga-session/orga-session/core/internal/request"
 	"github.com/orga-session/orga-session/core/internal/session"
-	"github.com/orga-session/orga-session/core/problem"
 	"github.com/orga-session/orga-session/core/secret"
 )
 

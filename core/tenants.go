@@ -11,10 +11,10 @@ import (
 	"strings"
 	"sync"
 
+	"github.com/orga-session/orga-session/core/internal/problem"
 	"github.com/orga-session/orga-session/core/internal/session"
 	"github.com/orga-session/orga-session/core/internal/strictjson"
 	"github.com/orga-session/orga-session/core/orga"
-	"github.com/orga-session/orga-session/core/problem"
 	"github.com/orga-session/orga-session/core/secret"
 )
 

@@ -3,6 +3,7 @@ package auth
 import (
 	"errors"
 	"net/http"
+	"time"
 )
 
 // Principal is a verified caller. It is a value, but its claims may be shared with other requests of the
@@ -24,10 +25,16 @@ type Principal struct {
 // Verifier decides whether a request comes from a caller who may mint. To accept another kind of
 // credential (App Check, Turnstile, a session cookie), implement one and use it in a [Method].
 //
-// Verify returns [ErrNoCredential] if the request has no credential of its kind, a [*problem.Problem] to
-// choose the answer, and any other error if the credential is invalid (401). The text of an error is logged,
-// never sent, and must not contain the credential. Verify is called concurrently and should return when the
-// request's context is done.
+// Errors choose the answer, and may be wrapped:
+//
+//   - [ErrNoCredential]: the request has no credential of this kind (401)
+//   - [ErrForbidden]: the caller is known and may not mint (403)
+//   - [UnavailableError]: the credential cannot be verified now (503)
+//   - the error of the request's context: out of time (504)
+//   - any other: the credential is invalid (401)
+//
+// The text of an error is logged, never sent, and must not contain the credential. Verify is called
+// concurrently and should return when the request's context is done.
 type Verifier interface {
 	Verify(r *http.Request) (Principal, error)
 }
@@ -38,8 +45,22 @@ type VerifierFunc func(r *http.Request) (Principal, error)
 // Verify calls f.
 func (f VerifierFunc) Verify(r *http.Request) (Principal, error) { return f(r) }
 
-// ErrNoCredential is returned by a [Verifier] for a request without a credential of its kind.
-var ErrNoCredential = errors.New("no accepted credential")
+// Errors of a [Verifier], for [errors.Is].
+var (
+	// ErrNoCredential is for a request without a credential of the verifier's kind.
+	ErrNoCredential = errors.New("no accepted credential")
+	// ErrForbidden is for a caller with a valid credential who may not mint.
+	ErrForbidden = errors.New("the caller may not mint")
+)
+
+// UnavailableError is the error of a [Verifier] that cannot decide now, because what it asks is down.
+type UnavailableError struct {
+	RetryAfter time.Duration // sent as Retry-After; 0 sends none
+	Err        error         // why; must not be nil
+}
+
+func (e *UnavailableError) Error() string { return e.Err.Error() }
+func (e *UnavailableError) Unwrap() error { return e.Err }
 
 // Method is a [Verifier] with a name for the log.
 type Method struct {

@@ -2,19 +2,21 @@ package auth_test
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/orga-session/orga-session/core/auth"
 	"github.com/orga-session/orga-session/core/internal/request"
 	"github.com/orga-session/orga-session/core/internal/request/requesttest"
 	"github.com/orga-session/orga-session/core/platform"
-	"github.com/orga-session/orga-session/core/problem"
 )
 
 // accepts is a method with a principal for everybody.
@@ -31,7 +33,7 @@ func TestAuthNeedsOneVerifierThatAccepts(t *testing.T) {
 	var (
 		nothing = refuses(auth.ErrNoCredential)
 		bad     = refuses(errors.New("sk_orga_ai_test does not hold"))
-		out     = refuses(problem.New(problem.AuthUnavailable, nil))
+		out     = refuses(&auth.UnavailableError{Err: errors.New("out")})
 		good    = accepts(auth.Principal{Subject: "ada"})
 	)
 	for _, tt := range []struct {
@@ -67,11 +69,48 @@ func TestAuthNeedsOneVerifierThatAccepts(t *testing.T) {
 	}
 }
 
+// What a verifier returns chooses the answer, wrapped or not.
+func TestErrorsOfVerifiers(t *testing.T) {
+	canceled, cancel := context.WithCancel(t.Context())
+	cancel()
+	down := errors.New("down")
+	for _, tt := range []struct {
+		err               error
+		ctx               context.Context
+		status            int
+		code, retry, logs string
+	}{
+		{auth.ErrNoCredential, t.Context(), 401, "unauthenticated", "", "no accepted credential"},
+		{fmt.Errorf("no cookie: %w", auth.ErrNoCredential), t.Context(), 401, "unauthenticated", "", "no accepted credential"},
+		{errors.New("expired"), t.Context(), 401, "unauthenticated", "", "expired"},
+		{auth.ErrForbidden, t.Context(), 403, "forbidden", "", "the caller may not mint"},
+		{fmt.Errorf("%w: no subscription", auth.ErrForbidden), t.Context(), 403, "forbidden", "", "the caller may not mint: no subscription"},
+		{&auth.UnavailableError{Err: down}, t.Context(), 503, "auth_unavailable", "", "down"},
+		{&auth.UnavailableError{RetryAfter: 1500 * time.Millisecond, Err: down}, t.Context(), 503, "auth_unavailable", "2", "down"},
+		{fmt.Errorf("sessions: %w", &auth.UnavailableError{RetryAfter: time.Second, Err: down}), t.Context(), 503, "auth_unavailable", "1", "sessions: down"},
+		{&auth.UnavailableError{Err: context.Canceled}, canceled, 503, "auth_unavailable", "", "context canceled"},
+		{fmt.Errorf("sessions: %w", context.Canceled), canceled, 504, "timeout", "", "sessions: context canceled"},
+		{context.Canceled, t.Context(), 401, "unauthenticated", "", "context canceled"},               // of another context
+		{context.DeadlineExceeded, canceled, 401, "unauthenticated", "", "context deadline exceeded"}, // the same
+	} {
+		var log bytes.Buffer
+		h, m := whole(refuses(tt.err))
+		w := httptest.NewRecorder()
+		request.Handler(h, slog.New(slog.NewTextHandler(&log, nil))).ServeHTTP(w, requesttest.New().WithContext(tt.ctx))
+		if w.Code != tt.status || requesttest.Code(t, w) != tt.code || w.Header().Get("Retry-After") != tt.retry || m.N != 0 {
+			t.Errorf("%v: %d %s, Retry-After %q", tt.err, w.Code, requesttest.Code(t, w), w.Header().Get("Retry-After"))
+		}
+		if !strings.Contains(strings.ReplaceAll(log.String(), `"`, ""), "cause="+tt.logs+"\n") {
+			t.Errorf("%v is logged as %s", tt.err, &log)
+		}
+	}
+}
+
 // The log has the cause that helps: a credential that is invalid before one that is missing, and an outage
 // before both.
 func TestAuthCauses(t *testing.T) {
 	nothing, bad := refuses(auth.ErrNoCredential), refuses(errors.New("bad"))
-	out := refuses(problem.New(problem.AuthUnavailable, errors.New("out")))
+	out := refuses(&auth.UnavailableError{Err: errors.New("out")})
 	other := accepts(auth.Principal{Subject: "ada", Claims: map[string]any{"org": "other"}})
 	for _, tt := range []struct {
 		methods []auth.Method

@@ -8,8 +8,7 @@
 //	Gateway        an identity verified by the platform
 //	Anonymous      everybody
 //
-// or a custom [Verifier]. A [TenantClaim] ties callers to their tenant. Refusals are of type
-// [problem.Problem].
+// or a custom [Verifier]. A [TenantClaim] ties callers to their tenant.
 //
 // Everything here is safe for concurrent use. Times are read from the wall clock, because a monotonic clock
 // stops while a serverless platform freezes the instance.

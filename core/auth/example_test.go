@@ -16,7 +16,6 @@ import (
 
 	"github.com/orga-session/orga-session/core/auth"
 	"github.com/orga-session/orga-session/core/orga"
-	"github.com/orga-session/orga-session/core/problem"
 )
 
 // turnstile accepts visitors who have passed a Cloudflare Turnstile widget. The page sends the widget's
@@ -35,7 +34,7 @@ func turnstile(secret func(context.Context) (string, error), client *http.Client
 		defer cancel()
 		key, err := secret(ctx)
 		if err != nil {
-			return auth.Principal{}, problem.New(problem.AuthUnavailable, err)
+			return auth.Principal{}, &auth.UnavailableError{Err: err}
 		}
 		form := url.Values{"secret": {key}, "response": {token}}
 		req, err := http.NewRequestWithContext(ctx, http.MethodPost, "https://challenges.cloudflare.com/turnstile/v0/siteverify", strings.NewReader(form.Encode()))
@@ -45,14 +44,14 @@ func turnstile(secret func(context.Context) (string, error), client *http.Client
 		req.Header.Set("Content-Type", "application/x-www-form-urlencoded")
 		resp, err := client.Do(req)
 		if err != nil {
-			return auth.Principal{}, &problem.Problem{Code: problem.AuthUnavailable, RetryAfter: time.Second, Cause: err}
+			return auth.Principal{}, &auth.UnavailableError{RetryAfter: time.Second, Err: err}
 		}
 		defer resp.Body.Close()
 		var answer struct {
 			Success bool `json:"success"`
 		}
 		if err := json.NewDecoder(io.LimitReader(resp.Body, 16<<10)).Decode(&answer); err != nil {
-			return auth.Principal{}, &problem.Problem{Code: problem.AuthUnavailable, RetryAfter: time.Second, Cause: err}
+			return auth.Principal{}, &auth.UnavailableError{RetryAfter: time.Second, Err: err}
 		}
 		if !answer.Success {
 			return auth.Principal{}, errors.New("turnstile: the token does not hold")

@@ -14,7 +14,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/orga-session/orga-session/core/problem"
+	"github.com/orga-session/orga-session/core/internal/problem"
 )
 
 const (

@@ -15,9 +15,9 @@ import (
 	"time"
 
 	"github.com/orga-session/orga-session/core/auth"
+	"github.com/orga-session/orga-session/core/internal/problem"
 	"github.com/orga-session/orga-session/core/internal/request"
 	"github.com/orga-session/orga-session/core/internal/request/requesttest"
-	"github.com/orga-session/orga-session/core/problem"
 )
 
 const mintPath = "/api/orga-client-secrets"

@@ -48,7 +48,7 @@ type OIDCConfig struct {
 // most once in 30 s, and in the background of a request once they are ten minutes old. Callers share a fetch,
 // which outlives each of them. A verified token is remembered while the keys stay the same; only its times are
 // checked again. While the issuer is unreachable, cached keys remain valid, and a token that needs others is
-// refused with AuthUnavailable.
+// refused with an [UnavailableError].
 //
 // The error joins all faults of the configuration, without its values.
 func (i *Issuers) OIDC(cfg OIDCConfig) (Method, error) {

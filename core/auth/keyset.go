@@ -14,7 +14,6 @@ import (
 
 	"github.com/orga-session/orga-session/core/internal/flight"
 	"github.com/orga-session/orga-session/core/internal/wallclock"
-	"github.com/orga-session/orga-session/core/problem"
 )
 
 const (
@@ -95,12 +94,11 @@ func (s *keySet) verify(ctx context.Context, t *token, ours bool) (*keys, error)
 		return nil, errTokenIssuer
 	}
 	newer, err := s.newerThan(ctx, known)
-	switch unavailable, ok := errors.AsType[*problem.Problem](err); {
-	case ok && known.has(t.keyID):
+	switch {
+	case err != nil && known.has(t.keyID):
 		return nil, t.unverified() // the key is at hand, and has not made the signature
-	case ok && known != nil:
-		unavailable.Cause = fmt.Errorf("no cached key has the token's id %.64q, and fetching failed: %w", t.keyID, unavailable.Cause)
-		return nil, unavailable
+	case err != nil && known != nil:
+		return nil, fmt.Errorf("no cached key has the token's id %.64q, and fetching failed: %w", t.keyID, err)
 	case err != nil:
 		return nil, err
 	}
@@ -145,8 +143,8 @@ func (k *keys) verify(t *token) bool {
 }
 
 // newerThan returns the keys that replace known, which may be nil, fetched where that is allowed; known
-// itself when there are none, and it is too early to ask. The error is a Problem: the issuer cannot be
-// reached, or the caller has left.
+// itself when there are none, and it is too early to ask. The error is an UnavailableError, if the issuer
+// cannot be reached, or ctx's own.
 func (s *keySet) newerThan(ctx context.Context, known *keys) (*keys, error) {
 	s.mu.Lock()
 	current, f := s.current.Load(), s.flight
@@ -177,7 +175,7 @@ func (s *keySet) newerThan(ctx context.Context, known *keys) (*keys, error) {
 	switch {
 	case f.Wait(wait) == nil:
 	case ctx.Err() != nil:
-		return nil, problem.New(problem.Timeout, ctx.Err())
+		return nil, ctx.Err()
 	default:
 		return nil, unavailable(errKeysSlow, keysBackoff)
 	}
@@ -208,7 +206,7 @@ func (s *keySet) cools(known *keys) bool {
 }
 
 func unavailable(cause error, retryAfter time.Duration) error {
-	return &problem.Problem{Code: problem.AuthUnavailable, RetryAfter: retryAfter, Cause: cause}
+	return &UnavailableError{RetryAfter: retryAfter, Err: cause}
 }
 
 // start begins a fetch that no request can cancel. s.mu is held.

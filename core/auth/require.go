@@ -10,9 +10,9 @@ import (
 	"strings"
 	"sync/atomic"
 
+	"github.com/orga-session/orga-session/core/internal/problem"
 	"github.com/orga-session/orga-session/core/internal/request"
 	"github.com/orga-session/orga-session/core/internal/strictjson"
-	"github.com/orga-session/orga-session/core/problem"
 )
 
 // Options configure [Require]. The zero Options refuse every request.
@@ -51,8 +51,12 @@ func Require(o Options) func(http.Handler) http.Handler {
 			refusal := &problem.Problem{Code: problem.Unauthenticated, Cause: ErrNoCredential, Header: challenge}
 			for _, m := range o.Methods {
 				p, err := m.Verify(r)
+				refused := refusalOf(r, err)
+				if refused != nil {
+					err = refused
+				}
 				trace(r, m.Name, err)
-				switch refused, ok := errors.AsType[*problem.Problem](err); {
+				switch {
 				case err == nil:
 					record(r, m.Name, p)
 					if o.belongs(p) {
@@ -60,7 +64,7 @@ func Require(o Options) func(http.Handler) http.Handler {
 						return
 					}
 					refusal = problem.New(problem.Forbidden, errTenant)
-				case ok:
+				case refused != nil:
 					refusal = refused
 				case refusal.Code == problem.Unauthenticated && !errors.Is(err, ErrNoCredential):
 					refusal.Cause = err
@@ -69,6 +73,24 @@ func Require(o Options) func(http.Handler) http.Handler {
 			request.Fail(w, r, refusal)
 		})
 	}
+}
+
+// refusalOf is the refusal that a verifier's error stands for; nil if it says that the credential is missing or
+// invalid.
+func refusalOf(r *http.Request, err error) *problem.Problem {
+	if refused, ok := errors.AsType[*problem.Problem](err); ok {
+		return refused
+	}
+	if unavailable, ok := errors.AsType[*UnavailableError](err); ok {
+		return &problem.Problem{Code: problem.AuthUnavailable, RetryAfter: unavailable.RetryAfter, Cause: err}
+	}
+	if errors.Is(err, ErrForbidden) {
+		return problem.New(problem.Forbidden, err)
+	}
+	if out := r.Context().Err(); out != nil && errors.Is(err, out) {
+		return problem.New(problem.Timeout, err)
+	}
+	return nil
 }
 
 // challenges is the value of WWW-Authenticate, which must name at least one scheme (RFC 9110, section

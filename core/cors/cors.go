@@ -10,9 +10,9 @@ import (
 	"net/url"
 	"strings"
 
+	"github.com/orga-session/orga-session/core/internal/problem"
 	"github.com/orga-session/orga-session/core/internal/request"
 	"github.com/orga-session/orga-session/core/platform"
-	"github.com/orga-session/orga-session/core/problem"
 )
 
 // maxPreflight bounds the headers of a preflight, names and values together, in bytes. A browser's

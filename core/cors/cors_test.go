@@ -11,10 +11,10 @@ import (
 	"testing"
 
 	"github.com/orga-session/orga-session/core/cors"
+	"github.com/orga-session/orga-session/core/internal/problem"
 	"github.com/orga-session/orga-session/core/internal/request"
 	"github.com/orga-session/orga-session/core/internal/request/requesttest"
 	"github.com/orga-session/orga-session/core/platform"
-	"github.com/orga-session/orga-session/core/problem"
 )
 
 const app = "https://app.example"

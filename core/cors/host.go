@@ -6,8 +6,8 @@ import (
 	"net/http"
 	"strings"
 
+	"github.com/orga-session/orga-session/core/internal/problem"
 	"github.com/orga-session/orga-session/core/internal/request"
-	"github.com/orga-session/orga-session/core/problem"
 )
 
 var errHost = errors.New("the host is not allowed")

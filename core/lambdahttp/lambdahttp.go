@@ -45,8 +45,8 @@ import (
 
 	"github.com/aws/aws-lambda-go/lambda"
 
+	"github.com/orga-session/orga-session/core/internal/problem"
 	"github.com/orga-session/orga-session/core/internal/request"
-	"github.com/orga-session/orga-session/core/problem"
 )
 
 // AWS serves the events of an API Gateway REST API, an HTTP API (either payload format), a Function

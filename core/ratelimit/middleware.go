@@ -14,8 +14,8 @@ import (
 	"time"
 
 	"github.com/orga-session/orga-session/core/internal/metric"
+	"github.com/orga-session/orga-session/core/internal/problem"
 	"github.com/orga-session/orga-session/core/internal/request"
-	"github.com/orga-session/orga-session/core/problem"
 )
 
 // Options configure [Middleware].

@@ -8,7 +8,7 @@ import (
 	"net/http"
 	"strconv"
 
-	"github.com/orga-session/orga-session/core/problem"
+	"github.com/orga-session/orga-session/core/internal/problem"
 )
 
 // Fail answers r with the [problem.Problem] in err, or with Internal when there is none, and records it.

@@ -12,8 +12,8 @@ import (
 	"time"
 
 	"github.com/orga-session/orga-session/core/internal/metric"
+	"github.com/orga-session/orga-session/core/internal/problem"
 	"github.com/orga-session/orga-session/core/platform"
-	"github.com/orga-session/orga-session/core/problem"
 )
 
 // Stamp is log, whose lines carry the id of the request that their context belongs to.

@@ -7,7 +7,7 @@ import (
 	"log/slog"
 	"time"
 
-	"github.com/orga-session/orga-session/core/problem"
+	"github.com/orga-session/orga-session/core/internal/problem"
 )
 
 // Record describes one request. The packages that it passes fill it in; it is written as one log line when

@@ -18,9 +18,9 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/orga-session/orga-session/core/internal/problem"
 	"github.com/orga-session/orga-session/core/internal/request"
 	"github.com/orga-session/orga-session/core/platform"
-	"github.com/orga-session/orga-session/core/problem"
 )
 
 // serve sends one request through Handler and returns the answer and the log.

@@ -12,8 +12,8 @@ import (
 	"os"
 	"time"
 
+	"github.com/orga-session/orga-session/core/internal/problem"
 	"github.com/orga-session/orga-session/core/internal/request"
-	"github.com/orga-session/orga-session/core/problem"
 )
 
 // maxBody bounds the body of a POST, in bytes.

@@ -6,9 +6,9 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/orga-session/orga-session/core/internal/problem"
 	"github.com/orga-session/orga-session/core/internal/request"
 	"github.com/orga-session/orga-session/core/orga"
-	"github.com/orga-session/orga-session/core/problem"
 	"github.com/orga-session/orga-session/core/secret"
 )
 

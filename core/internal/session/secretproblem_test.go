@@ -6,8 +6,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/orga-session/orga-session/core/internal/problem"
 	"github.com/orga-session/orga-session/core/internal/session"
-	"github.com/orga-session/orga-session/core/problem"
 	"github.com/orga-session/orga-session/core/secret"
 )
 

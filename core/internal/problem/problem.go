@@ -1,7 +1,5 @@
 // Package problem describes a refusal as data: a code with its status and its public detail, and a
 // private cause for the log. The endpoint turns it into an answer (RFC 9457).
-//
-// A custom Verifier, Source or Limiter returns a [Problem] to choose its answer.
 package problem
 
 import (
