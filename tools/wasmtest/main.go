@@ -22,6 +22,7 @@ const (
 	noThread  = "it holds one thread and waits for another"
 	slow      = "it takes minutes there: thousands of signatures on one thread"
 	clock     = "it measures real time, and one thread is too slow for it"
+	noProcess = "it starts other programs"
 	notUsed   = "a Worker connects by fetch"
 )
 
@@ -36,7 +37,11 @@ var cannot = []struct{ pkg, test, why string }{
 	{"core/auth", "TestOIDCRefuses/fault_19", clock},
 	{"core/auth", "TestOIDCRemembersFewTokens", slow},
 	{"core/auth", "TestMemoryKeepsWhatComesAgain", slow},
+	{"core/auth", "TestRecipesForHMAC", noProcess},
 	{"core/orga", "TestKinds/untrusted_certificate", noTLS},
+	{"core/ratelimit/redisrest", "TestConformance", noProcess},
+	{"core/ratelimit/redisrest", "TestFault29FallsBackAndRecovers", noProcess},
+	{"core/ratelimit/redisrest", "TestWrongToken", noProcess},
 	{"core/internal/egress", "", notUsed},
 }
 
