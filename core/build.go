@@ -170,6 +170,9 @@ func (b *builder) methods(s scope, t Tenant) (list []auth.Method, hmacKey *secre
 		switch name {
 		case "anonymous":
 			m = auth.Anonymous()
+			if t.AuthIssuer != "" && (s == "" || t.ownIssuer) {
+				b.log.Warn("anonymous lets everybody in: the issuer is not asked", "setting", setting)
+			}
 		case "gateway":
 			m = auth.Gateway()
 		case "hmac":

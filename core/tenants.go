@@ -1,6 +1,7 @@
 package core
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -105,7 +106,11 @@ func (b *builder) tenants(document string) (map[string]*chain, error) {
 	}
 	slices.SortFunc(entries, func(a, z strictjson.Member) int { return strings.Compare(a.Name, z.Name) })
 	chains := make(map[string]*chain, len(entries))
-	all := []Tenant{b.cfg.Tenant}
+	taken := make(map[claimant]string)
+	var all []Tenant
+	if b.cfg.hasDefaultTenant() {
+		all = append(all, b.cfg.Tenant)
+	}
 	for _, entry := range entries {
 		s := scope(setting + ": tenant " + strconv.Quote(entry.Name))
 		if !isTenantName(entry.Name) {
@@ -113,6 +118,7 @@ func (b *builder) tenants(document string) (map[string]*chain, error) {
 			b.addFault(string(s), errors.New("want a name of the form [a-z0-9][a-z0-9-]{0,62}"))
 		}
 		t := b.readTenant(s, entry.Value)
+		b.checkClaim(s, entry.Name, t, taken)
 		chains[entry.Name] = b.chain(s, entry.Name, t)
 		all = append(all, t)
 	}
@@ -228,23 +234,63 @@ func (b *builder) checkTenantSource(source string) error {
 	return nil
 }
 
-// warnOfSharing warns of tenants, the default one among them, that accept each other's users.
+// checkClaim adds a fault if a tenant wants the value of the tenant claim that an earlier one has taken, and takes
+// callers of the same issuer: each would accept the other's.
+func (b *builder) checkClaim(s scope, name string, t Tenant, taken map[claimant]string) {
+	if b.cfg.TenantClaim == "" {
+		return
+	}
+	for _, method := range t.Auth {
+		who := claimant{method: method, value: cmp.Or(t.ClaimValue, name)}
+		switch method {
+		case "hmac", "anonymous": // a signature covers the tenant's path; nobody has claims
+			continue
+		case "oidc":
+			who.issuer = t.AuthIssuer
+		}
+		if first, ok := taken[who]; ok {
+			b.addFault(string(s)+": claimValue", fmt.Errorf("tenant %q has the same value and the same issuer", first))
+			return
+		}
+		taken[who] = name
+	}
+}
+
+// claimant is whom a tenant accepts, where a tenant claim is asked for.
+type claimant struct{ method, issuer, value string }
+
+// warnOfSharing warns of tenants, the default one among them, that accept each other's callers.
 func (b *builder) warnOfSharing(tenants []Tenant) {
+	signers := make(map[string]int) // tenants by the source of their HMAC key
+	for _, t := range tenants {
+		if slices.Contains(t.Auth, "hmac") {
+			signers[t.HMACKeySource]++
+		}
+	}
+	for _, n := range signers {
+		if n > 1 {
+			b.log.Warn("tenants share an HMAC key: its holder can sign for each of them; authHMACKeySource gives a tenant a key of its own", "tenants", n)
+		}
+	}
 	if b.cfg.TenantClaim != "" {
 		return
 	}
 	type users struct{ issuer, audience string }
-	sharing := make(map[users]int)
+	sharing, most := make(map[users]int), make(map[string]int)
 	gateways := 0
 	for _, t := range tenants {
 		if slices.Contains(t.Auth, "oidc") {
-			sharing[users{t.AuthIssuer, strings.Join(t.AuthAudience, ",")}]++
+			for _, audience := range t.AuthAudience { // any one suffices
+				who := users{t.AuthIssuer, audience}
+				sharing[who]++
+				most[t.AuthIssuer] = max(most[t.AuthIssuer], sharing[who])
+			}
 		}
 		if slices.Contains(t.Auth, "gateway") {
 			gateways++
 		}
 	}
-	for _, n := range sharing {
+	for _, n := range most {
 		if n > 1 {
 			b.log.Warn("tenants that share an issuer and an audience accept each other's users; ORGA_AUTH_TENANT_CLAIM keeps them apart", "tenants", n)
 		}

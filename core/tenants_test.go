@@ -158,6 +158,7 @@ func TestTenantsThatShareAnIssuer(t *testing.T) {
 		{"a tenant that inherits", "oidc", "", `{"apiKeySource":"env:ORGA_API_KEY_ACME"}`, entry("j"), true},
 		{"a tenant, the default one and a claim", "oidc", "org", entry("home"), entry("j"), false},
 		{"three issuers", "oidc", "", entry("i"), entry("j"), false},
+		{"one audience of several in common", "anonymous", "", `{"apiKeySource":"env:ORGA_API_KEY_ACME","auth":"oidc","authIssuer":"https://i.example","authAudience":"b,a"}`, entry("i"), true},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			d := withTenants(t, `{"tenants":{"acme":`+tt.acme+`,"other":`+tt.other+`}}`, env{
@@ -165,6 +166,77 @@ func TestTenantsThatShareAnIssuer(t *testing.T) {
 			}, nil)
 			if d.fault != nil || strings.Contains(d.log.String(), "ORGA_AUTH_TENANT_CLAIM") != tt.warned {
 				t.Errorf("fault %v, log %s", d.fault, d.log)
+			}
+		})
+	}
+}
+
+// fault 77: a value of the tenant claim belongs to one tenant of an issuer, or each would accept the other's callers.
+func TestClaimValueOfTwoTenants(t *testing.T) {
+	entry := func(members string) string { return `{"apiKeySource":"env:ORGA_API_KEY_ACME"` + members + `}` }
+	const org, ownIssuer = `,"claimValue":"org_1"`, `,"auth":"oidc","authIssuer":"https://own.example"`
+	for _, tt := range []struct {
+		name, auth, claim, acme, other string
+		fault                          bool
+	}{
+		{"one value", "oidc", "org", org, org, true},
+		{"the other's name", "oidc", "org", `,"claimValue":"other"`, "", true},
+		{"one value of the gateway's", "gateway", "org", org, org, true},
+		{"one of two methods in common", "oidc,gateway", "org", org, org + `,"auth":"gateway"`, true},
+		{"one value of an issuer that both name", "oidc", "org", org + ownIssuer, org + ownIssuer, true},
+		{"two values", "oidc", "org", org, `,"claimValue":"org_2"`, false},
+		{"one value of two issuers", "oidc", "org", org, org + ownIssuer, false},
+		{"their names", "oidc", "org", "", "", false},
+		{"signatures cover the tenant", "hmac", "org", org, org, false},
+		{"no claim is asked for", "oidc", "", org, org, false},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			d := withTenants(t, `{"tenants":{"acme":`+entry(tt.acme)+`,"other":`+entry(tt.other)+`}}`, env{
+				"ORGA_AUTH": tt.auth, "ORGA_AUTH_ISSUER": "https://home.example", "ORGA_AUTH_AUDIENCE": "a", "ORGA_AUTH_TENANT_CLAIM": tt.claim,
+				"ORGA_AUTH_HMAC_KEY_SOURCE": "env:HMAC", "HMAC": strings.Repeat("k", 32),
+			}, nil)
+			want := ""
+			if tt.fault {
+				want = `ORGA_TENANTS_SOURCE: tenant "other": claimValue: tenant "acme" has the same value and the same issuer`
+			}
+			if (d.fault != nil) != tt.fault || tt.fault && d.fault.Error() != want {
+				t.Errorf("fault %v, want %q", d.fault, want)
+			}
+		})
+	}
+}
+
+// Who holds the HMAC key of several tenants can sign for each of them, whatever claim is asked for; and an issuer
+// that is not asked is a mistake.
+func TestWarningsOfSharing(t *testing.T) {
+	entry := func(members string) string { return `{"apiKeySource":"env:ORGA_API_KEY_ACME"` + members + `}` }
+	const shared, unasked = "tenants share an HMAC key", "anonymous lets everybody in"
+	for _, tt := range []struct {
+		name        string
+		set         env
+		acme, other string
+		warned      string
+	}{
+		{"the default tenant's key", env{"ORGA_AUTH": "hmac"}, "", `,"auth":"gateway"`, shared},
+		{"the default tenant's key, and no default tenant", env{"ORGA_AUTH": "hmac", "ORGA_API_KEY": ""}, "", `,"auth":"gateway"`, ""},
+		{"one key for two", env{"ORGA_AUTH": "gateway"}, `,"auth":"hmac"`, `,"auth":"hmac"`, shared},
+		{"keys of their own", env{"ORGA_AUTH": "hmac"}, `,"authHMACKeySource":"env:ORGA_API_KEY_HMAC1"`, `,"authHMACKeySource":"env:ORGA_API_KEY_HMAC2"`, ""},
+		{"an issuer that is not asked", env{"ORGA_AUTH": "anonymous", "ORGA_AUTH_ISSUER": "https://home.example"}, "", "", unasked},
+		{"a tenant's issuer that is not asked", env{"ORGA_AUTH": "gateway"}, `,"auth":"anonymous","authIssuer":"https://own.example"`, `,"auth":"gateway"`, unasked},
+		{"no issuer", env{"ORGA_AUTH": "anonymous"}, "", "", ""},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			set := env{"ORGA_AUTH_TENANT_CLAIM": "org", "ORGA_AUTH_HMAC_KEY_SOURCE": "env:HMAC"}
+			for _, name := range []string{"HMAC", "ORGA_API_KEY_HMAC1", "ORGA_API_KEY_HMAC2"} {
+				set[name] = strings.Repeat("k", 32)
+			}
+			maps.Copy(set, tt.set)
+			d := withTenants(t, `{"tenants":{"acme":`+entry(tt.acme)+`,"other":`+entry(tt.other)+`}}`, set, nil)
+			log := d.log.String()
+			for _, warning := range []string{shared, unasked} {
+				if d.fault != nil || strings.Contains(log, warning) != (warning == tt.warned) {
+					t.Errorf("fault %v, want the warning %q in\n%s", d.fault, tt.warned, log)
+				}
 			}
 		})
 	}
