@@ -171,7 +171,7 @@ func (b *builder) methods(s scope, t Tenant) (list []auth.Method, hmacKey *secre
 		case "anonymous":
 			m = auth.Anonymous()
 			if t.AuthIssuer != "" && (s == "" || t.ownIssuer) {
-				b.log.Warn("anonymous lets everybody in: the issuer is not asked", "setting", setting)
+				b.log.Warn("anonymous lets everybody in although an issuer is set", "setting", setting)
 			}
 		case "gateway":
 			m = auth.Gateway()
