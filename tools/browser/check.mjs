@@ -1,13 +1,13 @@
-// Checks in a real browser that a session works, and that each way of breaking it is told by its name.
+// Checks in a real browser that a session works, and that each simulated fault is reported by name.
 //
 //   node check.mjs --page http://127.0.0.1:8787/ [--foreign http://localhost:9000] [--shots FOLDER]
 //
-// --page     the playground's page, in front of its local cloud, with ORGA_RATE_LIMIT=off
-// --foreign  an origin, free on this machine, that is listed in the endpoint's ORGA_CORS_ORIGINS
-// --shots    where screenshots go
+// --page     the playground's page, with the local cloud and ORGA_RATE_LIMIT=off
+// --foreign  an origin listed in ORGA_CORS_ORIGINS whose port is free on this machine
+// --shots    folder for screenshots
 //
-// A line a check; exit status 0 when all pass, 1 when one fails, 2 when they could not run. run.mjs does
-// the whole of it.
+// Prints a line for each check. Exit status: 0 if all pass, 1 if one fails, 2 if they could not run. run.mjs starts
+// the playground and runs this.
 
 import { createHmac } from "node:crypto";
 import { createReadStream } from "node:fs";
@@ -19,14 +19,14 @@ import { chromium } from "playwright-core";
 
 const { values: args } = parseArgs({ options: { page: { type: "string" }, foreign: { type: "string" }, shots: { type: "string" } } });
 if (!args.page) {
-  console.error("Where is the page? node check.mjs --page http://127.0.0.1:8787/ (or: node run.mjs)");
+  console.error("--page is missing: node check.mjs --page http://127.0.0.1:8787/ (or: node run.mjs)");
   process.exit(2);
 }
 const home = new URL(args.page).href;
 const settings = await (await fetch(new URL("playground/settings", home))).json();
 const endpoint = new URL(settings.endpoint, home).href;
 if (!settings.local) {
-  console.error("The page stands in front of the real Orga: these checks break things, and want the local cloud.");
+  console.error("The page uses the real Orga. These checks simulate faults and need the local cloud.");
   process.exit(2);
 }
 if (args.shots) await mkdir(args.shots, { recursive: true });
@@ -49,7 +49,7 @@ const browser = await chromium.launch({
   process.exit(2);
 });
 
-// --- what is checked with -----------------------------------------------------------------------
+// --- helpers ------------------------------------------------------------------------------------
 
 let failed = 0, passed = 0;
 
@@ -79,8 +79,8 @@ async function setKnobs(knobs) {
 
 const stats = async () => (await (await fetch(new URL("playground/stats", home))).json()).stats;
 
-// withPage opens the page in a browser profile of its own, and fails on whatever the page itself gets
-// wrong: an error of a script, a policy violated, a request to a third party.
+// withPage opens the page in a new browser profile. It fails if a script throws, a policy is violated, or the page
+// sends a request to a third party.
 async function withPage(options, run) {
   const context = await browser.newContext({ viewport: { width: 1100, height: 900 }, ...options });
   const page = await context.newPage();
@@ -99,7 +99,7 @@ async function withPage(options, run) {
     await page.goto(home);
     await page.waitForSelector('body[data-session="idle"]');
     await run(page);
-    // A redirect of the cloud's leads where the page's policy ends it, as it should.
+    // The simulated redirect violates the page's policy, as intended.
     const unexpected = wrong.filter((text) => !text.includes("/elsewhere"));
     must(unexpected.length === 0, unexpected.join("; "));
   } finally {
@@ -113,15 +113,15 @@ async function hangUp(page) {
   await page.waitForSelector('body[data-session="idle"]');
 }
 
-// press starts a session on the page and waits for how it turns out.
+// press starts a session on the page and waits until it opens or fails.
 async function press(page) {
   await hangUp(page);
   await page.click("#start");
   await page.waitForSelector('body[data-session="open"], [data-failed]', { timeout: 40_000 });
 }
 
-// sessionWorks is the check that the others are controls of: a session opens, over the path that is
-// asked for, the tone is heard, what is said is shown, nothing is amiss.
+// sessionWorks checks that a session opens over the requested path, that the tone arrives, that the transcript is
+// shown, and that there are no warnings.
 async function sessionWorks(page, { relay = false } = {}) {
   await page.setChecked("#relay", relay);
   await press(page);
@@ -149,7 +149,7 @@ async function sessionWorks(page, { relay = false } = {}) {
   must(!(await page.content()).includes(token), "the page shows the token in full");
 }
 
-// heard waits for the tone, by its frequency, in what an AnalyserNode hears.
+// heard waits until an AnalyserNode measures the tone's frequency.
 async function heard(page) {
   const hertz = await page.waitForFunction((wanted) => {
     const f = playground.session?.frequency() ?? 0;
@@ -158,7 +158,7 @@ async function heard(page) {
   must(hertz, `the tone of ${tone} Hz is not heard`);
 }
 
-// failsAt starts a session that must fail at the step, with a reason that matches and with advice.
+// failsAt starts a session that must fail at the step, with a matching reason and with advice.
 async function failsAt(page, step, reason) {
   await press(page);
   const box = await page.$("[data-failed]");
@@ -166,11 +166,11 @@ async function failsAt(page, step, reason) {
   const at = await box.getAttribute("data-failed");
   const text = await box.textContent();
   must(at === step && reason.test(text), `it failed at ${at}: ${text}`);
-  must(/What to do:\s*\S/.test(text), "it does not say what to do");
+  must(/What to do:\s*\S/.test(text), "there is no advice");
   must((await page.getAttribute(`[data-step="${step}"]`, "data-state")) === "failed", "the step is not marked");
 }
 
-// mustFail is a negative control: the check itself has to fail, for the reason given.
+// mustFail is a negative control: the check itself must fail with a matching message.
 async function mustFail(run, reason) {
   const error = await run().then(() => null, (error) => error);
   must(error, "the check passed");
@@ -218,17 +218,17 @@ await check("stop hangs up", () => withPage({}, async (page) => {
 }));
 await check("by keyboard alone", () => withPage({}, async (page) => {
   await page.keyboard.press("Tab");
-  must((await page.evaluate(() => document.activeElement.id)) === "start", "the first stop is not the start button");
+  must((await page.evaluate(() => document.activeElement.id)) === "start", "the first focus is not the start button");
   await page.keyboard.press("Tab");
   await page.keyboard.press("Space");
-  must(await page.isChecked("#relay"), "the switch does not answer to the space bar");
+  must(await page.isChecked("#relay"), "the space bar does not toggle the switch");
   await page.keyboard.press("Shift+Tab");
   await page.keyboard.press("Enter");
   await page.waitForSelector('body[data-session="open"]');
   await page.keyboard.press("Enter");
   await page.waitForSelector('body[data-session="idle"]');
 }));
-await check("every control has a label, and nothing sticks out at 360 pixels", () =>
+await check("every control has a label, and the page fits into 360 pixels", () =>
   withPage({ viewport: { width: 360, height: 740 } }, async (page) => {
     const nameless = await page.$$eval("input, select", (all) => all.filter((c) => c.labels.length === 0).map((c) => c.name || c.id));
     must(nameless.length === 0, `without a label: ${nameless}`);
@@ -255,13 +255,13 @@ for (const [name, kind, fields, wanted] of [
   }));
 }
 
-// --- each knob, and what the page says ------------------------------------------------------------
+// --- each simulated fault, and the message on the page --------------------------------------------
 
 const byEndpoint = (code) => new RegExp(`\\(${code}\\)`);
 const failed502 = byEndpoint("upstream_error");
-const silence = /No answer from Orga that this page may read/;
-const noAnswerInIt = /has no SDP or no conversation_id/;
-// What the page says when a call of the API has the fault: the mint, the ICE call, the call itself.
+const silence = /no readable response from Orga/;
+const noAnswerInIt = /lacks the SDP or conversation_id/;
+// The page's message if the mint, the ICE call or the call itself has the fault.
 const faults = {
   "401": [byEndpoint("upstream_auth_failed"), failed502, /refused the call: 401/],
   "403": [byEndpoint("upstream_auth_failed"), failed502, /refused the call: 403/],
@@ -281,8 +281,8 @@ const faults = {
   "connection reset": [failed502, failed502, silence],
   "no answer at all": [byEndpoint("timeout"), byEndpoint("timeout"), /did not answer the call within 10 s/],
 };
-// One page for all of them: a failure must leave nothing behind that the next session minds.
-await check("the page stays sound through every fault", () => withPage({}, async (page) => {
+// All faults use one page: a failure must not affect the next session.
+await check("the page survives every fault", () => withPage({}, async (page) => {
   for (const name of settings.choices.fault) {
     const [mint, ice, call] = faults[name] ?? [];
     for (const [knob, step, reason] of [["mint", "config", mint], ["ice", "config", ice], ["call", "call", call]]) {
@@ -296,13 +296,13 @@ await check("the page stays sound through every fault", () => withPage({}, async
   }
   for (const fault of ["503", "429, try in 1 second", "connection reset"]) {
     for (const knob of ["mint", "ice"]) {
-      await check(`${knob}: ${fault}, once, is won back by the endpoint`, async () => {
+      await check(`${knob}: ${fault}, once: the endpoint retries`, async () => {
         await setKnobs({ [knob]: { fault, times: 1 } });
         await sessionWorks(page);
       });
     }
   }
-  await check("latency is shown where it arises", async () => {
+  await check("latency is shown for the slow call", async () => {
     await setKnobs({ ice: { latencyMs: 700 } });
     await sessionWorks(page);
     const legend = await page.textContent("#legend .t-ice");
@@ -329,7 +329,7 @@ for (const shape of settings.choices.iceShape) {
     }
   }));
 }
-// What relay-only says, and what a direct session warns of.
+// The message with relay only, and the warning of a direct session.
 const relays = {
   "STUN does not answer": [null, /does not answer/],
   "TURN does not answer over UDP": [null, /does not answer/],
@@ -359,21 +359,21 @@ for (const fault of settings.choices.relay) {
 await check("a token that expires before the call", () => withPage({}, async (page) => {
   await setKnobs({ tokenTTLSeconds: 3, relay: "nothing answers" });
   await failsAt(page, "call", /token_expired/);
-  must(/lives for \d s more/.test(await page.textContent("#outcome")), "no warning of a short life");
+  must(/expires in \d s/.test(await page.textContent("#outcome")), "no warning of a short lifetime");
 }));
-await check("a clock that is off by an hour", () => withPage({}, async (page) => {
+await check("a clock skew of an hour", () => withPage({}, async (page) => {
   await setKnobs({ clockSkewSeconds: -3600 });
   await press(page);
-  must(/lives for -?\d+ s more/.test(await page.textContent("#outcome")), "no warning");
+  must(/expires in -?\d+ s/.test(await page.textContent("#outcome")), "no warning");
 }));
-await check("connected, and nothing flows", () => withPage({}, async (page) => {
+await check("connected, but no audio", () => withPage({}, async (page) => {
   await setKnobs({ silent: true });
-  await failsAt(page, "sound", /no sound arrives/);
+  await failsAt(page, "sound", /no audio arrives/);
 }));
 
-// --- negative controls: what must fail the check itself ------------------------------------------
+// --- negative controls: manipulations that must fail the check ------------------------------------
 
-// tamper changes what the endpoint answers, on its way to the page.
+// tamper changes the endpoint's response on its way to the page.
 const tamper = (page, change) => page.route(endpoint, async (route) => {
   const response = await route.fetch();
   await route.fulfill({ response, json: change(await response.json()) });
@@ -411,7 +411,7 @@ await check("control: the permanent key is refused by Orga as a token", async ()
 
 // --- across origins -------------------------------------------------------------------------------
 
-// A page of another site: nothing but the client.
+// serve serves a page of another site that has nothing but the client.
 function serve(origin) {
   const server = createServer((request, response) => {
     if (request.url === "/client.js") {
@@ -428,7 +428,7 @@ function serve(origin) {
   });
 }
 
-// fromAnotherSite opens a session from the page of another origin, and says how it went.
+// fromAnotherSite opens a session from a page of another origin, and returns the outcome.
 async function fromAnotherSite(origin, init) {
   const context = await browser.newContext();
   try {
@@ -471,10 +471,10 @@ if (args.foreign) {
   const unlisted = await serve("http://localhost:0");
   const origin = `http://localhost:${unlisted.address().port}`;
   for (const [name, init] of [["a bare GET", undefined], ["preflighted", { headers: { Authorization: "Bearer of-the-app" } }]]) {
-    await check(`across origins: one that is not listed is kept out, ${name}`, async () => {
+    await check(`across origins: an unlisted origin is refused, ${name}`, async () => {
       const before = (await stats()).minted;
       const result = await fromAnotherSite(origin, init);
-      must(result.step === "config" && result.advice.includes(`ORGA_CORS_ORIGINS has ${origin}`), JSON.stringify(result));
+      must(result.step === "config" && result.advice.includes(`ORGA_CORS_ORIGINS lists ${origin}`), JSON.stringify(result));
       must((await stats()).minted === before, "a token was minted for it");
     });
   }

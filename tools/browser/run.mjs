@@ -1,9 +1,9 @@
-// Builds and starts the playground on free ports, runs check.mjs against it, and ends it.
+// Builds the playground, starts it on free ports, runs check.mjs against it, and stops it.
 //
 //   node run.mjs [--shots FOLDER]
 //
-// Needs Go, Node.js 20 and Chromium (Debian's package "chromium", or $CHROMIUM). Exit status: that of the
-// checks, 2 when they could not run.
+// Needs Go, Node.js 20 and Chromium (Debian's package "chromium", or $CHROMIUM). Exits with the status of the
+// checks, or 2 if they could not run.
 
 import { spawn, spawnSync } from "node:child_process";
 import { existsSync, mkdtempSync, rmSync } from "node:fs";
@@ -35,13 +35,13 @@ try {
   if (spawnSync("go", ["build", "-o", binary, "./playground"], { cwd: join(here, ".."), stdio: "inherit" }).status !== 0) {
     throw new Error("The playground does not build.");
   }
-  // A page of another site, which the endpoint is told to let in.
+  // The origin of a page of another site, listed in ORGA_CORS_ORIGINS.
   const foreign = `http://localhost:${await freePort()}`;
   const env = Object.fromEntries(Object.entries(process.env).filter(([name]) => !name.startsWith("ORGA_")));
   const playground = spawn(binary, ["-port", "0"], {
     env: { ...env, ORGA_CORS_ORIGINS: foreign, ORGA_RATE_LIMIT: "off" }, stdio: ["ignore", "pipe", "pipe"],
   });
-  let log = ""; // what the endpoint logs is only of interest when something failed
+  let log = ""; // the endpoint's log, printed only after a failure
   playground.stderr.on("data", (chunk) => {
     log = (log + chunk).slice(-20_000);
   });
@@ -75,13 +75,13 @@ async function freePort() {
   return port;
 }
 
-// address is where the page is, once the playground has said that all is up.
+// address resolves to the page's address once the playground is up.
 function address(playground, ended) {
   const said = new Promise((resolve) => {
     let text = "";
     playground.stdout.on("data", (chunk) => {
       text += chunk;
-      if (text.includes("Ctrl-C ends it")) resolve(/Page\s+(\S+)/.exec(text)[1]);
+      if (text.includes("Press Ctrl-C")) resolve(/Page\s+(\S+)/.exec(text)[1]);
     });
   });
   return Promise.race([said, ended.then((code) => Promise.reject(new Error(`The playground ended with status ${code}.`)))]);

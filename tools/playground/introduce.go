@@ -10,14 +10,14 @@ import (
 	"time"
 )
 
-// introduce prints where everything is. With the local cloud it also shows one answer of the endpoint; with the
-// real Orga it does not ask, because every answer is a real token.
+// introduce prints the addresses and next steps. With the local cloud, it also prints one response of the endpoint;
+// with the real Orga it does not, because each response is a real token.
 func introduce(ctx context.Context, out io.Writer, home string, p *playground) {
 	fmt.Fprintf(out, "\n  Page      %s/\n  Endpoint  %s%s\n", home, home, endpoint)
 	if p.cloud != nil {
-		fmt.Fprintf(out, "  Orga      %s/ (a local Orga Cloud; open it to see what it counts)\n", p.orga)
+		fmt.Fprintf(out, "  Orga      %s/ (local Orga Cloud; open it to see its counters)\n", p.orga)
 	} else {
-		fmt.Fprintf(out, "  Orga      %s (the real one: each request mints a real token, and none was made yet)\n", p.orga)
+		fmt.Fprintf(out, "  Orga      %s (the real Orga: each request mints a real token; none has been sent yet)\n", p.orga)
 	}
 	fmt.Fprintf(out, "\n  curl -i %s%s\n\n", home, endpoint)
 	if p.cloud != nil {
@@ -25,23 +25,23 @@ func introduce(ctx context.Context, out io.Writer, home string, p *playground) {
 		defer cancel()
 		answer, err := ask(ctx, home+endpoint)
 		if err != nil {
-			fmt.Fprintf(out, "A first request failed: %v\n\n", err)
+			fmt.Fprintf(out, "A test request failed: %v\n\n", err)
 		} else {
-			fmt.Fprintf(out, "A first request, without Authorization (credentials shortened):\n\n%s\n\n", answer)
+			fmt.Fprintf(out, "A test request, without Authorization (credentials abbreviated):\n\n%s\n\n", answer)
 		}
 	}
 	fmt.Fprint(out, `Next:
   1. Open the page and press Start.
   2. Put it in your app (docs/use.md):
        OrgaAI.init({ fetchSessionConfig: () => fetch("`+home+endpoint+`").then((r) => r.json()) });
-     and let your app's origin in: make run ORGA_CORS_ORIGINS=http://localhost:3000
-  3. Deploy it: make deploy-aws, make deploy-gcp or make deploy-netlify (docs/deploy-aws.md and so on).
+     and allow your app's origin: make run ORGA_CORS_ORIGINS=http://localhost:3000
+  3. Deploy it: make deploy-aws, deploy-gcp, deploy-netlify or deploy-cloudflare (docs/platforms.md).
 
-Ctrl-C ends it.
+Press Ctrl-C to stop.
 `)
 }
 
-// ask makes one request and renders its answer without a credential in full.
+// ask makes one request and formats the response with abbreviated credentials.
 func ask(ctx context.Context, url string) (string, error) {
 	r, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
 	if err != nil {
@@ -64,19 +64,19 @@ func ask(ctx context.Context, url string) (string, error) {
 	}
 	shown, err := shorten(body)
 	if err != nil {
-		return "", fmt.Errorf("%s, and no JSON", resp.Status)
+		return "", fmt.Errorf("%s, and the body is not JSON", resp.Status)
 	}
 	b.Write(shown)
 	return b.String(), nil
 }
 
-// answer is the endpoint's, in the order it writes it.
+// answer is the endpoint's JSON, a session config or a problem.
 type answer struct {
 	EphemeralToken string      `json:"ephemeralToken,omitempty"`
 	ICEServers     []iceServer `json:"iceServers,omitempty"`
 	ExpiresAt      string      `json:"expiresAt,omitempty"`
 	ExpiresIn      *int        `json:"expiresIn,omitempty"`
-	Status         int         `json:"status,omitempty"` // and so on: of a problem
+	Status         int         `json:"status,omitempty"` // from here on, members of a problem
 	Code           string      `json:"code,omitempty"`
 	Detail         string      `json:"detail,omitempty"`
 	RequestID      string      `json:"requestId,omitempty"`
@@ -88,7 +88,7 @@ type iceServer struct {
 	Credential string          `json:"credential,omitempty"`
 }
 
-// shorten cuts the credentials of an answer to what tells two apart.
+// shorten abbreviates the credentials of an answer, so that two can still be told apart.
 func shorten(body []byte) ([]byte, error) {
 	var a answer
 	if err := json.Unmarshal(body, &a); err != nil {

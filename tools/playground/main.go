@@ -1,9 +1,9 @@
-// Command playground is the endpoint on this machine, with everything around it: a local Orga Cloud behind
-// it, and a page in front of it that opens a session as Orga's client does and shows each step.
+// Command playground runs the endpoint on this machine, with a local Orga Cloud behind it and a page in front
+// of it that opens a session as Orga's client does and shows each step.
 //
 //	go run ./playground
 //
-// Given an API key, it stands in front of the real Orga instead (see -help).
+// With an API key, it uses the real Orga instead (see -help).
 package main
 
 import (

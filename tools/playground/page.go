@@ -16,15 +16,15 @@ import (
 //go:embed static
 var static embed.FS
 
-// playground serves the page, the endpoint on the same origin, and what the page needs to know.
+// playground serves the page, its data, and the endpoint on the same origin.
 type playground struct {
 	endpoint http.Handler
 	auth     []string         // the methods of ORGA_AUTH
 	orga     string           // the base URL of Orga, local or real
-	cloud    *orgacloud.Cloud // nil in front of the real Orga
+	cloud    *orgacloud.Cloud // nil with the real Orga
 }
 
-// handler is all of it, for a server at addr.
+// handler returns the handler for a server at addr.
 func (p *playground) handler(addr string) (http.Handler, error) {
 	files, err := fs.Sub(static, "static")
 	if err != nil {
@@ -48,7 +48,7 @@ func (p *playground) handler(addr string) (http.Handler, error) {
 	return localHosts(addr, mux), nil
 }
 
-// pageHeaders lets the page load what is its own, and talk to Orga.
+// pageHeaders adds a content security policy that allows only the page's own files and requests to Orga.
 func (p *playground) pageHeaders(next http.Handler) http.Handler {
 	talk := "'self'"
 	if u, err := url.Parse(p.orga); err == nil && u.Host != "" {
@@ -76,13 +76,13 @@ func noListing(next http.Handler) http.Handler {
 	})
 }
 
-// localHosts refuses requests under another name than this machine's: a web page can have its own name
-// resolve to 127.0.0.1, and would then count as the endpoint's own origin.
+// localHosts refuses requests for any host but this machine. Otherwise a web page whose name resolves to 127.0.0.1
+// (DNS rebinding) would count as the endpoint's own origin.
 func localHosts(addr string, next http.Handler) http.Handler {
 	_, port, _ := net.SplitHostPort(addr)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.Host != addr && r.Host != net.JoinHostPort("localhost", port) {
-			http.Error(w, "The playground answers to 127.0.0.1 and localhost only.", http.StatusMisdirectedRequest)
+			http.Error(w, "The playground serves 127.0.0.1 and localhost only.", http.StatusMisdirectedRequest)
 			return
 		}
 		next.ServeHTTP(w, r)
@@ -111,7 +111,7 @@ func (p *playground) stats(w http.ResponseWriter, _ *http.Request) {
 	}{p.cloud.Stats(), p.cloud.Knobs()})
 }
 
-// knobs replaces the cloud's knobs by those of the body.
+// knobs sets the cloud's knobs from the body.
 func (p *playground) knobs(w http.ResponseWriter, r *http.Request) {
 	var k orgacloud.Knobs
 	err := json.NewDecoder(http.MaxBytesReader(w, r.Body, 16<<10)).Decode(&k)

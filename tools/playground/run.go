@@ -26,29 +26,29 @@ import (
 const (
 	defaultPort = "8787"
 	endpoint    = "/api/orga-client-secrets"
-	goodbye     = 2 * time.Second // for requests that are under way at the end
+	shutdown    = 2 * time.Second // time for requests in flight
 )
 
-const help = `The endpoint on this machine, with a local Orga Cloud behind it and a page to talk to it.
+const help = `Runs the endpoint on this machine, with a local Orga Cloud behind it and a page that uses it.
 
-  make run                                     the local cloud; no account, no network
+  make run                                     with the local cloud; needs no account or network
   make run PORT=9000                           on another port
-  make run ORGA_RATE_LIMIT=5/1m                any setting of the endpoint
-  make run ORGA_API_KEY_SOURCE=file:/path/key  the real Orga: real tokens are minted
+  make run ORGA_RATE_LIMIT=5/1m                with any setting of the endpoint
+  make run ORGA_API_KEY_SOURCE=file:/path/key  with the real Orga, which mints real tokens
 
-With ORGA_API_KEY, ORGA_API_KEY_SOURCE or ORGA_BASE_URL set, the endpoint talks to the real Orga and no
-local cloud is started; nothing is minted until you ask. ORGA_AUTH is anonymous here unless it is set: only this machine can connect.
-ORGA_LOG_LEVEL=info shows the endpoint's log line for each request.
+If ORGA_API_KEY, ORGA_API_KEY_SOURCE or ORGA_BASE_URL is set, the endpoint uses the real Orga instead of the
+local cloud; nothing is minted until you send a request. ORGA_AUTH defaults to anonymous here, because only this
+machine can connect. ORGA_LOG_LEVEL=info logs one line for each request.
 
 Flags:
 `
 
-// run starts the playground and returns when ctx has ended and everything is put away.
+// run serves the playground until ctx is canceled.
 func run(ctx context.Context, args []string, env core.Env, out io.Writer) error {
 	flags := flag.NewFlagSet("playground", flag.ContinueOnError)
 	flags.SetOutput(out)
-	port := flags.String("port", cmp.Or(env["PORT"], defaultPort), "port of the page and the endpoint, also set by $PORT; 0 is any free port")
-	cloudPort := flags.String("cloud-port", "0", "port of the local cloud; 0 is any free port")
+	port := flags.String("port", cmp.Or(env["PORT"], defaultPort), "port of the page and the endpoint, default $PORT; 0 for any free port")
+	cloudPort := flags.String("cloud-port", "0", "port of the local cloud; 0 for any free port")
 	flags.Usage = func() {
 		fmt.Fprint(out, help)
 		flags.PrintDefaults()
@@ -57,7 +57,7 @@ func run(ctx context.Context, args []string, env core.Env, out io.Writer) error 
 		return err
 	}
 	if flags.NArg() > 0 {
-		return fmt.Errorf("%q is no flag; see -help", flags.Arg(0))
+		return fmt.Errorf("unexpected argument %q; see -help", flags.Arg(0))
 	}
 	chosen := env["PORT"] != ""
 	flags.Visit(func(f *flag.Flag) { chosen = chosen || f.Name == "port" })
@@ -87,7 +87,7 @@ func run(ctx context.Context, args []string, env core.Env, out io.Writer) error 
 	})
 	p.endpoint = endpoint
 	if err := endpoint.Faults(); err != nil {
-		return fmt.Errorf("the settings are wrong:\n%w", err)
+		return fmt.Errorf("invalid settings:\n%w", err)
 	}
 
 	handler, err := p.handler(listener.Addr().String())
@@ -104,11 +104,11 @@ func run(ctx context.Context, args []string, env core.Env, out io.Writer) error 
 		return err
 	case <-ctx.Done():
 	}
-	fmt.Fprintln(out, "\nEnded.")
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), goodbye)
+	fmt.Fprintln(out, "\nStopped.")
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), shutdown)
 	defer cancel()
 	if server.Shutdown(ctx) != nil {
-		_ = server.Close() // what is left has had its time
+		_ = server.Close() // cuts off the remaining requests
 	}
 	if err := <-served; !errors.Is(err, http.ErrServerClosed) {
 		return err
@@ -116,17 +116,17 @@ func run(ctx context.Context, args []string, env core.Env, out io.Writer) error 
 	return nil
 }
 
-// listen listens on the port. A port that was chosen and is in use is an error; the default port is replaced by
-// a free one.
+// listen listens on the port. If it is in use, a chosen port is an error, and the default port is replaced by a
+// free one.
 func listen(port string, chosen bool, out io.Writer) (net.Listener, error) {
 	listener, err := net.Listen("tcp4", loopback(port))
 	if err == nil {
 		return listener, nil
 	}
 	if chosen {
-		return nil, fmt.Errorf("%w\nChoose another port: make run PORT=9000. PORT=0 takes any free one", err)
+		return nil, fmt.Errorf("%w\nChoose another port: make run PORT=9000 (PORT=0 for any free one)", err)
 	}
-	fmt.Fprintf(out, "Port %s is in use, so a free one is taken. Choose one with: make run PORT=9000\n", port)
+	fmt.Fprintf(out, "Port %s is in use; using a free one. To choose one: make run PORT=9000\n", port)
 	return net.Listen("tcp4", loopback("0"))
 }
 

@@ -23,11 +23,11 @@ import (
 	"github.com/orga-session/orga-session/core/orga/orgatest"
 )
 
-// screen is what the playground prints, to be waited for.
+// screen collects the output and reports when the introduction is complete.
 type screen struct {
 	mu   sync.Mutex
 	text bytes.Buffer
-	said chan struct{} // closed once the introduction is over
+	said chan struct{} // closed once the introduction is complete
 	once sync.Once
 }
 
@@ -37,7 +37,7 @@ func (s *screen) Write(b []byte) (int, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.text.Write(b)
-	if bytes.Contains(s.text.Bytes(), []byte("Ctrl-C ends it")) {
+	if bytes.Contains(s.text.Bytes(), []byte("Press Ctrl-C")) {
 		s.once.Do(func() { close(s.said) })
 	}
 	return len(b), nil
@@ -49,7 +49,7 @@ func (s *screen) String() string {
 	return s.text.String()
 }
 
-// start runs a playground on free ports and gives its address; it ends with the test.
+// start runs a playground on free ports until the test ends, and returns its address.
 func start(t *testing.T, settings map[string]string) (home string, out *screen) {
 	t.Helper()
 	ctx, cancel := context.WithCancel(t.Context())
@@ -102,7 +102,7 @@ func send(t *testing.T, method, url, body string, headers ...string) (*http.Resp
 
 func TestLocal(t *testing.T) {
 	home, out := start(t, nil)
-	t.Run("what it prints", func(t *testing.T) {
+	t.Run("output", func(t *testing.T) {
 		for _, want := range []string{home + "/\n", "curl -i " + home + endpoint, "HTTP 200 OK", "Server-Timing:", `"ephemeralToken": "`, `"iceServers": [`, "fetchSessionConfig", "make deploy-"} {
 			if !strings.Contains(out.String(), want) {
 				t.Errorf("no %q in\n%s", want, out)
@@ -124,7 +124,7 @@ func TestLocal(t *testing.T) {
 			t.Errorf("%d %s", resp.StatusCode, body)
 		}
 	})
-	t.Run("a path of nobody's is the endpoint's", func(t *testing.T) {
+	t.Run("the endpoint answers any other path", func(t *testing.T) {
 		if resp, body := get(t, home+"/nowhere"); resp.StatusCode != 404 || !bytes.Contains(body, []byte("not_found")) {
 			t.Errorf("%d %s", resp.StatusCode, body)
 		}
@@ -146,7 +146,7 @@ func TestLocal(t *testing.T) {
 			t.Errorf("/static/ is listed: %d", resp.StatusCode)
 		}
 	})
-	t.Run("knobs reach the endpoint", func(t *testing.T) {
+	t.Run("knobs affect the endpoint", func(t *testing.T) {
 		knobs := func(body string) {
 			t.Helper()
 			if resp, answer := send(t, "POST", home+"/playground/knobs", body, "Content-Type", "application/json"); resp.StatusCode != 200 {
@@ -168,7 +168,7 @@ func TestLocal(t *testing.T) {
 			t.Errorf("stats: %d %s", resp.StatusCode, body)
 		}
 	})
-	t.Run("other pages stay out", func(t *testing.T) {
+	t.Run("pages of other origins are refused", func(t *testing.T) {
 		if resp, _ := send(t, "POST", home+"/playground/knobs", `{}`, "Origin", "https://evil.example", "Sec-Fetch-Site", "cross-site"); resp.StatusCode != 403 {
 			t.Errorf("knobs from another origin: %d", resp.StatusCode)
 		}
@@ -181,7 +181,7 @@ func TestLocal(t *testing.T) {
 	})
 }
 
-// With ORGA_AUTH set, the page learns which credential to ask for, and the first request says what is missing.
+// With ORGA_AUTH set, the page offers the matching credential, and the test request shows the 401.
 func TestAuth(t *testing.T) {
 	home, out := start(t, map[string]string{
 		"ORGA_AUTH": "hmac", "ORGA_AUTH_HMAC_KEY_SOURCE": "env:SHARED_KEY", "SHARED_KEY": strings.Repeat("k", 32),
@@ -194,7 +194,7 @@ func TestAuth(t *testing.T) {
 	}
 }
 
-// Given a key or an address, the endpoint stands in front of what they are for.
+// With a key or a base URL set, the endpoint uses the real Orga.
 func TestReal(t *testing.T) {
 	upstream := orgatest.New(t)
 	key := filepath.Join(t.TempDir(), "key")
@@ -220,7 +220,7 @@ func TestReal(t *testing.T) {
 	}
 }
 
-func TestWrongStarts(t *testing.T) {
+func TestStartErrors(t *testing.T) {
 	taken, err := net.Listen("tcp4", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
@@ -233,11 +233,11 @@ func TestWrongStarts(t *testing.T) {
 		env  map[string]string
 		want string
 	}{
-		{"a setting", []string{"-port", "0"}, map[string]string{"ORGA_TIMEOUT": "soon"}, "ORGA_TIMEOUT"},
-		{"every setting at once", []string{"-port", "0"}, map[string]string{"ORGA_TIMEOUT": "soon", "ORGA_RATE_LIMIT": "lots"}, "ORGA_RATE_LIMIT"},
+		{"an invalid setting", []string{"-port", "0"}, map[string]string{"ORGA_TIMEOUT": "soon"}, "ORGA_TIMEOUT"},
+		{"all invalid settings are listed", []string{"-port", "0"}, map[string]string{"ORGA_TIMEOUT": "soon", "ORGA_RATE_LIMIT": "lots"}, "ORGA_RATE_LIMIT"},
 		{"a port that is in use", []string{"-port", port}, nil, "127.0.0.1:" + port},
 		{"PORT in use", nil, map[string]string{"PORT": port}, "make run PORT=9000"},
-		{"no flag", []string{"now"}, nil, `"now" is no flag`},
+		{"an argument", []string{"now"}, nil, `unexpected argument "now"`},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			err := run(t.Context(), test.args, test.env, io.Discard)
@@ -255,8 +255,8 @@ func TestHelp(t *testing.T) {
 	}
 }
 
-// The default port is replaced when it is in use, and the user is told.
-func TestListenElsewhere(t *testing.T) {
+// If the default port is in use, a free one replaces it, with a message.
+func TestDefaultPortInUse(t *testing.T) {
 	taken, err := net.Listen("tcp4", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
@@ -274,7 +274,7 @@ func TestListenElsewhere(t *testing.T) {
 	}
 }
 
-// Ctrl-C ends the process with status 0, with a session's requests open, and frees its port.
+// Ctrl-C ends the process with status 0 and frees its port, even with open requests.
 func TestCtrlC(t *testing.T) {
 	if runtime.GOOS == "windows" {
 		t.Skip("no signal reaches another process")

@@ -8,7 +8,7 @@ import (
 	"github.com/orga-session/orga-session/core/orga"
 )
 
-// withReal reports whether the settings ask for the real Orga: they name a key of it, or its address.
+// withReal reports whether to use the real Orga: the settings name a key or a base URL.
 func withReal(env core.Env) bool {
 	for _, name := range []string{"ORGA_API_KEY", "ORGA_API_KEY_SOURCE", "ORGA_BASE_URL"} {
 		if env[name] != "" {
@@ -18,9 +18,8 @@ func withReal(env core.Env) bool {
 	return false
 }
 
-// withDefaults adds what a playground needs to settings that do not say otherwise. It listens on the
-// loopback interface alone, so callers are anonymous; and it logs no line a request, as it shows more
-// than that. overrides win.
+// withDefaults adds the playground's defaults to the settings; overrides win. Callers are anonymous because only
+// this machine can connect. Request lines are not logged because the page shows more than they do.
 func withDefaults(env core.Env, overrides map[string]string) core.Env {
 	settings := core.Env{"ORGA_AUTH": "anonymous", "ORGA_LOG_LEVEL": "warn"}
 	for name, value := range env {
@@ -32,5 +31,5 @@ func withDefaults(env core.Env, overrides map[string]string) core.Env {
 	return settings
 }
 
-// newKey makes a permanent key that only the local cloud knows.
+// newKey generates a permanent key for the local cloud.
 func newKey() string { return orga.KeyPrefix + "local_" + rand.Text() }

@@ -1,8 +1,7 @@
-// A client of our own that does, call by call, what Orga's client does in a browser, and that says what
-// Orga's does not: which step failed, why, and what to do about it. The playground's page and the
-// browser checks (tools/browser) both use it, so that what is checked is what a person sees.
+// A client that makes the same calls as Orga's client in a browser, and also reports which step failed, why, and
+// what to do about it. The playground's page and the browser checks (tools/browser) share it.
 
-/** The steps of a session, in their order. */
+/** The steps of a session, in order. */
 export const steps = ["config", "gather", "call", "connect", "sound"];
 
 /** Limits in milliseconds; the first two are those of Orga's client. */
@@ -11,7 +10,7 @@ export const limits = { gather: 5000, call: 10000, connect: 15000, sound: 5000 }
 const keyPrefix = "sk_orga_ai_";
 const channelLabel = "orga-realtime-client-events";
 
-/** A step that failed: `reason` says why, `advice` what to do. Neither repeats a credential. */
+/** A failed step, with the `reason` and `advice` on what to do. Neither contains a credential. */
 export class StepError extends Error {
   constructor(step, reason, advice, detail = {}) {
     super(reason);
@@ -20,36 +19,35 @@ export class StepError extends Error {
   }
 }
 
-// What to do, by the code of the endpoint's problem body.
+// Advice by the code of the endpoint's problem body.
 const endpointAdvice = {
   unauthenticated: "Send the caller's credential with the request (fetchSessionConfig), or set ORGA_AUTH.",
-  forbidden: "List this page's origin in ORGA_CORS_ORIGINS, and check that the tenant exists and lets this caller in.",
+  forbidden: "List this page's origin in ORGA_CORS_ORIGINS, and check that the tenant exists and admits this caller.",
   not_found: "Check the address: /api/orga-client-secrets.",
-  method_not_allowed: "Ask with GET or POST.",
-  rate_limited: "Wait for as long as Retry-After says; ORGA_RATE_LIMIT sets the limit.",
-  misconfigured: "Read the endpoint's log: it names each setting that is wrong.",
+  method_not_allowed: "Use GET or POST.",
+  rate_limited: "Wait as long as Retry-After says. ORGA_RATE_LIMIT sets the limit.",
+  misconfigured: "Read the endpoint's log: it names each invalid setting.",
   internal: "Read the endpoint's log and report it: this is a bug.",
-  upstream_auth_failed: "Orga refuses the API key. Check ORGA_API_KEY_SOURCE, and that the key was not revoked.",
-  upstream_error: "Orga failed, or answered something that is no token or no ICE list. Try again; the endpoint's log has the call.",
-  upstream_rate_limited: "Orga limits this account. Wait for as long as Retry-After says.",
-  secret_unavailable: "The store that keeps the API key does not answer. Check its permissions and the network.",
-  limiter_unavailable: "The store of the rate limit does not answer. Check ORGA_RATE_LIMIT_STORE.",
+  upstream_auth_failed: "Orga refuses the API key. Check ORGA_API_KEY_SOURCE, and that the key is not revoked.",
+  upstream_error: "Orga failed, or its answer has no usable token or ICE list. Try again; the endpoint's log names the failed call.",
+  upstream_rate_limited: "Orga limits this account. Wait as long as Retry-After says.",
+  secret_unavailable: "The API key cannot be read from its store. Check the permissions and the network.",
+  limiter_unavailable: "The rate limit store does not answer. Check ORGA_RATE_LIMIT_STORE.",
   auth_unavailable: "The issuer's keys cannot be fetched. Check ORGA_AUTH_ISSUER.",
-  timeout: "Orga took too long. Try again; ORGA_TIMEOUT is the endpoint's budget.",
+  timeout: "Orga took too long. Try again; ORGA_TIMEOUT sets the endpoint's time budget.",
 };
 
-// What to do, by the code of Orga's error.
+// Advice by the code of Orga's error.
 const callAdvice = {
-  token_spent: "A token opens one call: ask the endpoint for a new one each time, and let nothing cache its answer.",
-  token_expired: "Ask for the token right before the call; a page that waits lets it expire.",
-  invalid_token: "The token is not Orga's. Check that nothing between the endpoint and the page changes it.",
-  permanent_key: "Revoke the key: it has been in a browser. Only the endpoint may hold it.",
+  token_spent: "A token opens one call. Fetch a new one for each call, and make sure that no cache stores the response.",
+  token_expired: "Fetch the token right before the call.",
+  invalid_token: "Orga did not issue this token. Check whether something between the endpoint and the page changes it.",
+  permanent_key: "Revoke the key, because a browser has seen it. Only the endpoint may hold it.",
 };
 
 /**
- * Asks the endpoint for a session config, as Orga's client does: with `init` left out it is a bare
- * fetch(url). Resolves to { token, iceServers, expiresAt, ms, timing, warnings }; rejects with a
- * StepError.
+ * Fetches a session config as Orga's client does: without `init`, it is a bare fetch(url). Resolves to
+ * { token, iceServers, expiresAt, ms, timing, warnings }; rejects with a StepError.
  */
 export async function fetchConfig(endpoint, init) {
   const started = performance.now();
@@ -58,10 +56,10 @@ export async function fetchConfig(endpoint, init) {
     response = await fetch(endpoint, init);
   } catch {
     const cross = new URL(endpoint, location.href).origin !== location.origin;
-    throw new StepError("config", "No answer from the endpoint that this page may read.",
+    throw new StepError("config", "The page got no readable response from the endpoint.",
       cross
-        ? `Check that it runs, and that ORGA_CORS_ORIGINS has ${location.origin}: a browser says no more than this.`
-        : "Check that the endpoint runs.");
+        ? `Check that it is running, and that ORGA_CORS_ORIGINS lists ${location.origin}. Browsers do not reveal which of the two it is.`
+        : "Check that the endpoint is running.");
   }
   const text = await response.text().catch(() => "");
   const ms = performance.now() - started;
@@ -73,8 +71,8 @@ export async function fetchConfig(endpoint, init) {
     body = null;
   }
   if (text.includes(keyPrefix)) {
-    throw new StepError("config", "The answer holds the permanent API key.",
-      "Revoke the key now, and have the endpoint answer with an ephemeral token.", { ms, timing });
+    throw new StepError("config", "The response contains the permanent API key.",
+      "Revoke the key now, and make the endpoint return an ephemeral token.", { ms, timing });
   }
   if (!response.ok) {
     const code = typeof body?.code === "string" ? body.code : "";
@@ -83,28 +81,28 @@ export async function fetchConfig(endpoint, init) {
       { ms, timing, status: response.status, code, problem: body, retryAfter: response.headers.get("Retry-After") });
   }
   if (!body?.ephemeralToken || !body?.iceServers) {
-    throw new StepError("config", body === null ? "The answer is no JSON." : "The answer has no ephemeralToken or no iceServers.",
-      "Check that the address is the endpoint's: something else answers there.", { ms, timing });
+    throw new StepError("config", body === null ? "The response is not JSON." : "The response lacks ephemeralToken or iceServers.",
+      "Check the address: something other than the endpoint answers there.", { ms, timing });
   }
   const warnings = [];
   if (body.iceServers.length === 0) {
     warnings.push("The list of ICE servers is empty: clients behind a NAT will not connect.");
   }
   if (body.expiresIn !== undefined && body.expiresIn < 15) {
-    warnings.push(`The token lives for ${body.expiresIn} s more: a slow client needs 15.`);
+    warnings.push(`The token expires in ${body.expiresIn} s; a slow client needs 15 s.`);
   }
   const expiresAt = body.expiresIn === undefined ? null : Date.now() + 1000 * body.expiresIn;
   return { token: body.ephemeralToken, iceServers: body.iceServers, expiresAt, ms, timing, warnings };
 }
 
 /**
- * Signs a request for ORGA_AUTH=hmac and resolves to the value of its Authorization header, which is good for five
- * minutes. The subject, a user of the caller's, may be "".
+ * Signs a request for ORGA_AUTH=hmac. Resolves to the value of its Authorization header, which is valid for five
+ * minutes. The subject identifies a user, and may be "".
  */
 export async function signRequest(key, method, url, subject = "") {
   const ts = Math.floor(Date.now() / 1000);
   const bytes = (text) => new TextEncoder().encode(text);
-  if (!key) throw new StepError("config", "The HMAC key is empty.", "Type the key that the endpoint has (ORGA_AUTH_HMAC_KEY_SOURCE).");
+  if (!key) throw new StepError("config", "The HMAC key is empty.", "Enter the endpoint's HMAC key (ORGA_AUTH_HMAC_KEY_SOURCE).");
   const hmac = await crypto.subtle.importKey("raw", bytes(key), { name: "HMAC", hash: "SHA-256" }, false, ["sign"]);
   const signed = [method, new URL(url).pathname, ts, ...(subject ? [subject] : [])].join("\n");
   const mac = new Uint8Array(await crypto.subtle.sign("HMAC", hmac, bytes(signed)));
@@ -124,14 +122,14 @@ export function serverTiming(header) {
  * Opens a session. `options`:
  *   endpoint   the address of the session endpoint
  *   orga       the base URL of the Orga API
- *   init       for fetch(endpoint); leave it out for what Orga's client does by itself
- *   config     a config to use in place of fetching one
+ *   init       the init argument of fetch(endpoint); omit it to fetch as Orga's client does by default
+ *   config     a config to use instead of fetching one
  *   relayOnly  connect through TURN only
- *   track      the audio track to send; none sends nothing
- *   context    an AudioContext that listens in; without one, nobody checks that there is sound
- *   on         called with (name, detail) of what happens: step, config, states, event, stream
- *   signal     an AbortSignal that ends it
- * Resolves to a Session once there is sound; rejects with a StepError, everything closed.
+ *   track      the audio track to send; optional
+ *   context    an AudioContext to check that audio arrives; without one, this is not checked
+ *   on         called with (name, detail) for each event: step, config, states, warning, event, stream
+ *   signal     an AbortSignal that ends the session
+ * Resolves to a Session once audio arrives. On failure, closes everything and rejects with a StepError.
  */
 export async function openSession(options) {
   const session = new Session(options);
@@ -187,7 +185,7 @@ class Session {
     for (const text of texts) this.on("warning", text);
   }
 
-  // Gathers candidates until they are complete, or 5 s have passed.
+  // Gathers candidates for at most 5 s.
   async gather() {
     try {
       this.pc = new RTCPeerConnection({
@@ -196,8 +194,8 @@ class Session {
         iceCandidatePoolSize: 0,
       });
     } catch (error) {
-      throw new StepError("gather", `The browser refuses the ICE servers: ${error.name}.`,
-        "A turn: entry needs a username and a credential, and every entry a urls member.");
+      throw new StepError("gather", `The browser rejects the ICE servers: ${error.name}.`,
+        "Every entry needs urls, and a turn: entry also needs a username and a credential.");
     }
     const pc = this.pc;
     for (const name of ["connectionstatechange", "iceconnectionstatechange", "icegatheringstatechange", "signalingstatechange"]) {
@@ -237,14 +235,14 @@ class Session {
     const turn = this.config.iceServers.some(({ urls }) => [urls].flat().some((url) => /^turns?:/.test(url)));
     if (!turn) {
       return new StepError("gather", "There is no TURN server to relay through.",
-        "Orga's list has none; without one, clients behind strict NATs cannot connect.");
+        "Orga's list has none. Without one, clients behind strict NATs cannot connect.");
     }
     if (refused) {
       return new StepError("gather", "The TURN server refuses the credential.",
-        "It is wrong or has expired. Ask for a new config right before the call, and let nothing cache it.");
+        "It is wrong or has expired. Fetch a new config right before the call, and make sure that no cache stores it.");
     }
     return new StepError("gather", "No TURN server answers.",
-      "A firewall may block UDP; check that the list has TURN over TCP or TLS too, and run the probe (make probe URL=…).");
+      "A firewall may block UDP. Check that the list also has TURN over TCP or TLS, and run the probe (make probe URL=…).");
   }
 
   openChannel() {
@@ -265,7 +263,7 @@ class Session {
     });
   }
 
-  // Sends the offer to Orga, with the token, and takes the answer.
+  // Sends the offer to Orga with the token, and returns the SDP answer.
   async call(candidates) {
     const { sdp, type } = this.pc.localDescription;
     let response, body;
@@ -287,18 +285,18 @@ class Session {
       if (error.name === "TimeoutError") {
         throw new StepError("call", "Orga did not answer the call within 10 s.", "Try again; Orga may be overloaded.");
       }
-      throw new StepError("call", "No answer from Orga that this page may read.",
-        `Check the network, that ${this.orga} is right, and that it lets pages of other origins in.`);
+      throw new StepError("call", "The page got no readable response from Orga.",
+        `Check the network, that ${this.orga} is correct, and that it allows pages of other origins.`);
     }
     if (!response.ok) {
       const code = body?.error?.code ?? "";
       throw new StepError("call", `Orga refused the call: ${response.status}${code ? ` (${code})` : ""}.`,
-        callAdvice[code] ?? (response.status === 401 ? "Orga does not accept the token." : "Try again; Orga's status page may say more."),
+        callAdvice[code] ?? (response.status === 401 ? "Orga does not accept the token." : "Try again, and check Orga's status page."),
         { status: response.status, code });
     }
     if (!body?.answer?.sdp || !body?.conversation_id) {
-      throw new StepError("call", "Orga's answer has no SDP or no conversation_id.",
-        "Check that the address is Orga's: something else answers there.");
+      throw new StepError("call", "Orga's response lacks the SDP or conversation_id.",
+        "Check the address: something other than Orga answers there.");
     }
     this.conversation = body.conversation_id;
     return body.answer;
@@ -313,8 +311,8 @@ class Session {
     });
     await pc.setRemoteDescription(answer);
     if ((await within(limits.connect, settled)) !== "connected") {
-      throw new StepError("connect", "No path to Orga was found.",
-        this.warnings.at(-1) ?? "A firewall blocks it. Try relay only, and run the probe (make probe URL=…).");
+      throw new StepError("connect", "The connection to Orga failed: no path works.",
+        this.warnings.at(-1) ?? "A firewall may block it. Try relay only, and run the probe (make probe URL=…).");
     }
   }
 
@@ -322,16 +320,16 @@ class Session {
     this.stream = stream;
     this.on("stream", stream);
     if (!this.context || !stream) return;
-    // Chromium hands remote sound to Web Audio only while an element plays it, be it muted.
+    // Chromium feeds remote audio to Web Audio only while a media element plays it; muted suffices.
     this.sink = Object.assign(new Audio(), { muted: true, srcObject: stream });
-    this.sink.play().catch(() => {}); // closed meanwhile
+    this.sink.play().catch(() => {}); // fails if the session was closed meanwhile
     this.analyser = this.context.createAnalyser();
     this.analyser.fftSize = 8192;
     this.analyser.smoothingTimeConstant = 0.5;
     this.context.createMediaStreamSource(stream).connect(this.analyser);
   }
 
-  // Waits until something is heard. Orga's client says "connected" whether or not anything flows.
+  // Waits for audio. Orga's client reports "connected" even if no media flows.
   async hear() {
     if (!this.context) return;
     const until = performance.now() + limits.sound;
@@ -340,12 +338,12 @@ class Session {
       await new Promise((resolve) => setTimeout(resolve, 50));
       this.signal?.throwIfAborted();
     }
-    throw new StepError("sound", "Connected, but no sound arrives.",
-      this.stream ? "Orga is silent, or its packets do not get through. Run the probe (make probe URL=…): it sends a packet through each relay."
-        : "The answer has no audio stream.");
+    throw new StepError("sound", "Connected, but no audio arrives.",
+      this.stream ? "Orga is silent, or its packets are lost. Run the probe (make probe URL=…): it sends a packet through each relay."
+        : "The SDP answer has no audio stream.");
   }
 
-  /** How loud the other side is now, 0 to 1 (RMS). */
+  /** Current level of the remote audio, 0 to 1 (RMS). */
   level() {
     if (!this.analyser) return 0;
     const wave = new Float32Array(1024);
@@ -353,7 +351,7 @@ class Session {
     return Math.sqrt(wave.reduce((sum, v) => sum + v * v, 0) / wave.length);
   }
 
-  /** The loudest frequency now, in hertz; 0 in silence. */
+  /** Currently loudest frequency of the remote audio in hertz; 0 if silent. */
   frequency() {
     if (!this.analyser || this.level() < 0.005) return 0;
     const bins = new Float32Array(this.analyser.frequencyBinCount);
@@ -362,7 +360,7 @@ class Session {
     bins.forEach((v, i) => {
       if (i > 0 && v > bins[top]) top = i;
     });
-    // The peak lies between bins: a parabola through the loudest three finds it.
+    // The peak lies between bins: interpolate with a parabola through the loudest bin and its neighbors.
     const [a, b, c] = [bins[top - 1], bins[top], bins[top + 1] ?? bins[top]];
     const shift = a + c === 2 * b ? 0 : (a - c) / (2 * (a - 2 * b + c));
     return ((top + shift) * this.context.sampleRate) / this.analyser.fftSize;
@@ -373,7 +371,7 @@ class Session {
     return { connection: connectionState, ice: iceConnectionState, gathering: iceGatheringState, signaling: signalingState };
   }
 
-  /** The path that is used: { local, remote, protocol, relayProtocol, url, sent, received }, or null. */
+  /** The selected path: { local, remote, protocol, relayProtocol, url, sent, received }, or null. */
   async path() {
     const stats = await this.pc.getStats();
     const transport = [...stats.values()].find(({ type }) => type === "transport");
@@ -387,7 +385,7 @@ class Session {
     };
   }
 
-  /** Sends session.update, once the channel is open. */
+  /** Sends session.update; false if the channel is not open. */
   update(data) {
     if (this.channel?.readyState !== "open") return false;
     this.channel.send(JSON.stringify({ event: "session.update", data }));
@@ -402,7 +400,7 @@ class Session {
   }
 }
 
-// within is what the promise resolves to, or undefined once the time is over.
+// within resolves to what the promise resolves to, or to undefined after ms milliseconds.
 function within(ms, promise) {
   let timer;
   const over = new Promise((resolve) => {
@@ -411,7 +409,7 @@ function within(ms, promise) {
   return Promise.race([promise, over]).finally(() => clearTimeout(timer));
 }
 
-/** A track that sends silence, for whoever gives no microphone. */
+/** Returns a silent audio track, for use without a microphone. */
 export function silentTrack(context) {
   const source = context.createConstantSource();
   const gain = context.createGain();
@@ -422,7 +420,7 @@ export function silentTrack(context) {
   return destination.stream.getAudioTracks()[0];
 }
 
-/** A token or credential as it may be shown: enough to tell two apart. */
+/** Abbreviates a token or credential for display: enough to tell two apart. */
 export function redact(secret) {
   const text = String(secret ?? "");
   return text.length < 24 ? "•".repeat(Math.min(8, text.length)) : `${text.slice(0, 6)}…${text.slice(-4)} (${text.length} characters)`;

@@ -6,7 +6,7 @@ const make = (tag, text = "", className = "") => Object.assign(document.createEl
 const settings = await (await fetch("playground/settings")).json();
 const endpoint = new URL(settings.endpoint, location.href).href;
 
-let running = null; // the AbortController of the session that is open or opening
+let running = null; // the AbortController of the current session, from its first step on
 let session = null;
 let expiresAt = null;
 let lifetime = 0;
@@ -35,7 +35,7 @@ async function start() {
     session = await openSession({
       endpoint, init: await credential(), orga: settings.orga, relayOnly: $("relay").checked, track, context, signal, on,
     });
-    say("good", "Connected: what you hear comes from Orga.");
+    say("good", "Connected: you are hearing audio from Orga.");
     await new Promise((resolve) => signal.addEventListener("abort", resolve, { once: true }));
     say("", "Stopped.");
   } catch (error) {
@@ -53,9 +53,9 @@ async function start() {
   }
 }
 
-// --- who asks ---------------------------------------------------------------------------------------
+// --- authorization ----------------------------------------------------------------------------------
 
-// credential is what fetch sends besides the address; nothing without Authorization, as Orga's client does.
+// credential returns the init argument of fetch; undefined without Authorization, as in Orga's client.
 async function credential() {
   const kind = $("auth-kind").value;
   if (kind === "none") return undefined;
@@ -73,10 +73,10 @@ function showAuth() {
   $("copied").textContent = "";
 }
 
-// snippet is what docs/use.md has, with this endpoint's address.
+// snippet returns the snippet of docs/use.md with this endpoint's address.
 function snippet(kind) {
   if (kind === "hmac") {
-    return `// In the app: ask your own backend, which knows the user.
+    return `// In the app: call your own backend, which knows the user.
 OrgaAI.init({
   fetchSessionConfig: () => fetch("/api/session").then((response) => response.json()),
 });
@@ -99,19 +99,19 @@ OrgaAI.init({
 $("auth-kind").addEventListener("change", showAuth);
 $("copy").addEventListener("click", async () => {
   const copied = await navigator.clipboard.writeText($("snippet").textContent).then(() => true, () => false);
-  $("copied").textContent = copied ? "Copied." : "The browser did not allow it: select the text.";
+  $("copied").textContent = copied ? "Copied." : "The browser blocked the clipboard: select and copy the text.";
 });
 $("auth-kind").value = settings.auth.includes("hmac") ? "hmac" : settings.auth.includes("oidc") ? "header" : "none";
 $("auth").open = $("auth-kind").value !== "none";
 showAuth();
 
-// soundToSend is the microphone's track where it is wanted and allowed, else one of silence.
+// soundToSend returns the microphone's track if it is selected and allowed, else a silent track.
 async function soundToSend() {
   if ($("microphone").checked) {
     try {
       return (await navigator.mediaDevices.getUserMedia({ audio: true })).getAudioTracks()[0];
     } catch {
-      warn("The microphone is not available: silence is sent in its place.");
+      warn("The microphone is not available; sending silence instead.");
     }
   }
   return silentTrack(context);
@@ -133,7 +133,7 @@ function reset() {
     item.querySelector(".result").textContent = "";
   }
   $("outcome").replaceChildren();
-  $("transcript").replaceChildren(make("li", "Nothing said yet.", "quiet"));
+  $("transcript").replaceChildren(make("li", "No speech yet.", "quiet"));
   $("answer").hidden = $("timing").hidden = $("problem").hidden = true;
   $("answer-empty").hidden = false;
   $("path").textContent = "none yet";
@@ -157,7 +157,7 @@ function showStates(states) {
     if (shown) shown.textContent = value;
   }
   if (session && states.connection === "failed") {
-    warn("The connection was lost: the other side went away, or the network did.");
+    warn("The connection was lost: Orga closed it, or the network failed.");
     running.abort();
   }
 }
@@ -182,12 +182,12 @@ function showConfig(config) {
   showTiming(config.timing, config.ms);
 }
 
-// showTiming draws where the time went: what the endpoint tells of itself, and the rest, which is the
-// network and the endpoint's own work.
+// showTiming draws the phases that the endpoint reports (Server-Timing), and the rest: the network and the
+// endpoint's own work.
 function showTiming(timing, ms) {
   const titles = { secret: "fetch the key", token: "mint", ice: "ICE servers" };
-  const told = timing.reduce((sum, part) => sum + part.ms, 0);
-  const parts = [...timing, { name: "rest", ms: Math.max(0, ms - told) }];
+  const reported = timing.reduce((sum, part) => sum + part.ms, 0);
+  const parts = [...timing, { name: "rest", ms: Math.max(0, ms - reported) }];
   $("timing").hidden = false;
   $("bar").replaceChildren(...parts.map(({ name, ms }) => {
     const piece = make("i", "", `t-${name}`);
@@ -235,8 +235,8 @@ function explain(error) {
   };
   if (error.name === "StepError") {
     box.dataset.failed = error.step;
-    line("What failed:", names[error.step]);
-    line("Why:", error.reason + (error.retryAfter ? ` Retry-After: ${error.retryAfter} s.` : ""));
+    line("Failed step:", names[error.step]);
+    line("Reason:", error.reason + (error.retryAfter ? ` Retry-After: ${error.retryAfter} s.` : ""));
     line("What to do:", error.advice);
     if (error.status === 401) $("auth").open = true;
     if (error.timing) showTiming(error.timing, error.ms);
@@ -246,12 +246,12 @@ function explain(error) {
       $("problem").textContent = JSON.stringify(error.problem, null, 1);
     }
   } else {
-    line("Something unexpected:", String(error));
+    line("Unexpected error:", String(error));
   }
   $("outcome").prepend(box);
 }
 
-// --- what moves -------------------------------------------------------------------------------------
+// --- live displays ----------------------------------------------------------------------------------
 
 const canvas = $("wave");
 const pen = canvas.getContext("2d");
@@ -267,7 +267,7 @@ function draw() {
   pen.lineJoin = "round";
   if (session?.analyser) session.analyser.getFloatTimeDomainData(wave);
   else wave.fill(0);
-  // From a rising zero crossing on, so that a steady tone stands still.
+  // Start at a rising zero crossing, so that a steady tone does not jump.
   let from = 0;
   while (from < 512 && !(wave[from] <= 0 && wave[from + 1] > 0)) from++;
   pen.beginPath();
@@ -278,7 +278,7 @@ requestAnimationFrame(draw);
 
 setInterval(() => {
   const level = session?.level() ?? 0;
-  // In decibels below full scale, 60 of them: loudness as an ear has it.
+  // Show the top 60 dB below full scale: perceived loudness is logarithmic.
   const shown = level > 0.001 ? Math.min(100, 100 + (20 * Math.log10(level) * 100) / 60) : 0;
   $("meter").firstElementChild.style.width = `${shown}%`;
   $("meter").ariaValueNow = String(Math.round(shown));
@@ -289,11 +289,11 @@ setInterval(() => {
 setInterval(async () => {
   if (expiresAt) {
     const left = Math.max(0, (expiresAt - Date.now()) / 1000);
-    $("expiry").textContent = left > 0 ? `in ${Math.ceil(left)} s` : "it has expired";
+    $("expiry").textContent = left > 0 ? `in ${Math.ceil(left)} s` : "expired";
     $("countdown").style.width = `${Math.min(100, (100000 * left) / lifetime)}%`;
     $("countdown").className = left === 0 ? "over" : left < 15 ? "short" : "";
   } else {
-    $("expiry").textContent = "unknown: Orga did not say";
+    $("expiry").textContent = "unknown: Orga did not send it";
   }
   const path = await session?.path().catch(() => null);
   if (path) {
@@ -363,10 +363,10 @@ async function send(knobs) {
   }).catch(() => null);
   const answer = await response?.json().catch(() => null);
   if (response?.ok) show(answer.knobs);
-  $("knobs-said").textContent = response?.ok ? "Set. It holds for the next session." : answer?.error ?? "The playground does not answer.";
+  $("knobs-said").textContent = response?.ok ? "Set for the next session." : answer?.error ?? "The playground does not answer.";
 }
 
-// refresh shows what the cloud counted, and knobs that have met their number of requests.
+// refresh shows the cloud's counters, and its knobs: one that was set for a number of requests resets itself.
 async function refresh() {
   if (!settings.local || document.hidden) return;
   const answer = await fetch("playground/stats").then((response) => response.json()).catch(() => null);
@@ -386,5 +386,5 @@ async function refresh() {
 }
 
 document.body.dataset.session = "idle";
-// For the browser's console and the checks: the parts, and the session that is open.
+// For the browser's console and the browser checks.
 window.playground = { fetchConfig, openSession, limits, settings, endpoint, get session() { return session; } };
