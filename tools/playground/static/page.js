@@ -13,8 +13,8 @@ let lifetime = 0;
 let context = null; // one AudioContext for the page: browsers allow few
 
 $("where").replaceChildren(
-  "The endpoint ", make("code", endpoint), " in front of ",
-  settings.local ? "a local Orga Cloud, " : "Orga, ", make("code", settings.orga),
+  "Endpoint ", make("code", endpoint), ", backed by ",
+  settings.local ? "a local Orga Cloud at " : "Orga at ", make("code", settings.orga),
 );
 
 // --- a session ------------------------------------------------------------------------------------
