@@ -77,7 +77,7 @@ func run(ctx context.Context, args []string, env core.Env, out io.Writer) error 
 		fmt.Fprintln(out, "All settings are valid.")
 		return nil
 	}
-	return serve(ctx, listenAddr(*addr, env), endpoint, out)
+	return serve(ctx, listenAddr(*addr, env), endpoint, endpoint.Config().Timeout, out)
 }
 
 // listenAddr returns the address to listen on. A platform that sets $PORT sends requests to it from other
@@ -95,7 +95,11 @@ func listenAddr(flag string, env core.Env) string {
 // shutdownTimeout bounds the wait for requests in flight; a mint's own budget is 8 s.
 const shutdownTimeout = 10 * time.Second
 
-func serve(ctx context.Context, addr string, endpoint http.Handler, out io.Writer) error {
+// writeTimeout is what a client has, after a request's own budget, to take an answer. Without it, one that sends
+// requests and reads nothing would hold its connection for ever.
+const writeTimeout = 5 * time.Second
+
+func serve(ctx context.Context, addr string, endpoint http.Handler, budget time.Duration, out io.Writer) error {
 	listener, err := new(net.ListenConfig).Listen(ctx, "tcp", addr)
 	if err != nil {
 		return fmt.Errorf("%w; choose another address with -addr or PORT", err)
@@ -104,6 +108,7 @@ func serve(ctx context.Context, addr string, endpoint http.Handler, out io.Write
 	server := &http.Server{
 		Handler:           endpoint,
 		ReadHeaderTimeout: 5 * time.Second,
+		WriteTimeout:      budget + writeTimeout,
 		IdleTimeout:       2 * time.Minute,
 		MaxHeaderBytes:    64 << 10, // tokens have up to 16 KiB; the endpoint bounds the body and its time
 		ErrorLog:          log.Default(),

@@ -4,8 +4,13 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
+	"io"
 	"maps"
+	"net"
 	"net/http"
+	"net/url"
+	"os"
 	"strings"
 	"sync"
 	"testing"
@@ -38,17 +43,27 @@ func (o *output) String() string {
 	return o.buf.String()
 }
 
-func TestServes(t *testing.T) {
+// start runs the server until the test ends, or stop is called, and returns its URL.
+func start(t *testing.T, set core.Env) (url string, stop func() error) {
+	t.Helper()
 	ctx, cancel := context.WithCancel(t.Context())
+	env := settings(t)
+	maps.Copy(env, set)
 	out, done := new(output), make(chan error, 1)
-	go func() { done <- run(ctx, []string{"-addr", "127.0.0.1:0"}, settings(t), out) }()
-	var url string
+	go func() { done <- run(ctx, []string{"-addr", "127.0.0.1:0"}, env, out) }()
+	stop = sync.OnceValue(func() error { cancel(); return <-done })
+	t.Cleanup(func() { _ = stop() })
 	for deadline := time.Now().Add(10 * time.Second); url == "" && time.Now().Before(deadline); {
 		if _, line, ok := strings.Cut(out.String(), "Serving "); ok && strings.HasSuffix(line, "\n") {
 			url = strings.TrimSpace(line)
 		}
 		<-time.After(10 * time.Millisecond)
 	}
+	return url, stop
+}
+
+func TestServes(t *testing.T) {
+	url, stop := start(t, nil)
 	resp, err := http.Get(url)
 	if err != nil {
 		t.Fatal(err)
@@ -58,9 +73,32 @@ func TestServes(t *testing.T) {
 	if err := json.NewDecoder(resp.Body).Decode(&config); err != nil || config.Token.Reveal() == "" {
 		t.Errorf("%d %v", resp.StatusCode, err)
 	}
-	cancel()
-	if err := <-done; err != nil {
+	if err := stop(); err != nil {
 		t.Errorf("after an interrupt: %v", err)
+	}
+}
+
+// A client that sends requests and reads no answer does not keep its connection.
+func TestClientThatReadsNothing(t *testing.T) {
+	address, _ := start(t, core.Env{"ORGA_TIMEOUT": "100ms"})
+	u, err := url.Parse(address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	conn, err := net.Dial("tcp", u.Host)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	request := strings.Repeat("GET /healthz HTTP/1.1\r\nHost: "+u.Host+"\r\n\r\n", 1000)
+	if err := conn.SetWriteDeadline(time.Now().Add(3 * writeTimeout)); err != nil {
+		t.Fatal(err)
+	}
+	for err == nil { // until neither side's buffers take more, and then until the server gives up
+		_, err = io.WriteString(conn, request)
+	}
+	if errors.Is(err, os.ErrDeadlineExceeded) {
+		t.Errorf("the connection is still there after %v", 3*writeTimeout)
 	}
 }
 
