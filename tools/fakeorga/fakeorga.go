@@ -1,5 +1,5 @@
-// Package fakeorga is an Orga API for load tests: on bare sockets, since at their rates net/http would
-// use more of the machine than the endpoint under test, and with faults on demand.
+// Package fakeorga is an Orga API for load tests. It works on bare sockets, because at their rates net/http would
+// use more CPU than the endpoint under test. It fails on demand.
 package fakeorga
 
 import (

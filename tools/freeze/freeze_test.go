@@ -1,8 +1,8 @@
 //go:build linux
 
-// Package freeze does to the Lambda binary what Lambda does: stops it between two invocations, while
-// its connections to Orga end in every way that a connection can. No caller may see it. It needs Linux, which
-// Lambda is: macOS takes no certificate authorities from SSL_CERT_FILE, and Windows stops no process by a signal.
+// Package freeze stops the Lambda binary between two invocations, as Lambda does, while its connections to Orga end
+// in every possible way. No caller may notice. It needs Linux: macOS ignores SSL_CERT_FILE, and Windows cannot stop a
+// process by a signal.
 //
 // The long freeze that outlives all idle timeouts is run with
 //
@@ -27,12 +27,12 @@ import (
 
 var long = flag.Duration("freeze", 200*time.Millisecond, "how long the binary is stopped")
 
-// event is what an HTTP API sends.
+// event is an event of an HTTP API.
 const event = `{"version":"2.0","routeKey":"$default","rawPath":"/api/orga-client-secrets","rawQueryString":"",
 	"headers":{"host":"endpoint.example"},"isBase64Encoded":false,
 	"requestContext":{"stage":"$default","requestId":"r","http":{"method":"GET","path":"/api/orga-client-secrets","sourceIp":"192.0.2.1"}}}`
 
-// function is the Lambda binary at work, Orga behind a proxy.
+// function is a running Lambda binary, with Orga behind a proxy.
 type function struct {
 	process *os.Process
 	runtime *lambdaruntime.API
@@ -70,13 +70,13 @@ func start(t *testing.T) *function {
 	}
 	t.Cleanup(func() {
 		_ = runtime.Close()
-		_ = cmd.Wait() // the function ends by itself, with an error, when its API is gone
+		_ = cmd.Wait() // it exits with an error when its API is gone
 	})
 	<-runtime.Ready()
 	return &function{cmd.Process, runtime, proxy}
 }
 
-// invoke asks for a session config, and tells how long it took.
+// invoke requests a session config, and returns how long it took.
 func (f *function) invoke(t *testing.T) time.Duration {
 	t.Helper()
 	begin := time.Now()
@@ -94,7 +94,7 @@ func (f *function) invoke(t *testing.T) time.Duration {
 	return time.Since(begin)
 }
 
-// freeze stops the process for d, and does something meanwhile.
+// freeze stops the process for d, and calls meanwhile while it is stopped.
 func (f *function) freeze(t *testing.T, d time.Duration, meanwhile func()) {
 	t.Helper()
 	if err := f.process.Signal(syscall.SIGSTOP); err != nil {

@@ -1,6 +1,6 @@
-// Package lambdaruntime is a stand-in for AWS Lambda's Runtime API, so that a function's binary runs
-// here as it runs there: the same process, the same protocol, one event after another. Of the real
-// one it leaves out the sandbox: nothing freezes or ends the process but the caller.
+// Package lambdaruntime is a fake of AWS Lambda's Runtime API. A function's binary runs against it as on Lambda:
+// one process, the same protocol, one event after another. It does not freeze or end the process; that is up to
+// the caller.
 package lambdaruntime
 
 import (
@@ -17,15 +17,15 @@ import (
 	"time"
 )
 
-// DefaultTimeout is how long an invocation may take when Options say nothing.
+// DefaultTimeout is the timeout of an invocation if Options set none.
 const DefaultTimeout = 10 * time.Second
 
-// Options are what Lambda says of an invocation beside the event. The zero value is a plain one.
+// Options describe an invocation. The zero value has the defaults.
 type Options struct {
-	RequestID     string        // "" makes a fresh one
+	RequestID     string        // "" generates one
 	TraceID       string        // X-Ray's "Root=…;Parent=…;Sampled=…"; "" sends none
 	Timeout       time.Duration // of the invocation; 0 is DefaultTimeout
-	ClientContext []byte        // JSON; nil sends none
+	ClientContext []byte        // JSON; nil for none
 }
 
 // FunctionError is what the function reported instead of a response.
@@ -36,19 +36,19 @@ type FunctionError struct {
 
 func (e *FunctionError) Error() string { return e.Type + ": " + e.Message }
 
-// ErrTimedOut says that the function gave no response in time. Lambda would have ended its process; a
-// response that still comes is dropped.
+// ErrTimedOut means that the function did not respond in time. Lambda would end its process; here, a late response
+// is dropped.
 var ErrTimedOut = errors.New("the function gave no response in time")
 
-// API serves the Runtime API on one address. It is safe for concurrent use; when the function takes
-// one event at a time, concurrent invocations wait for each other, as those of one instance do.
+// API serves the Runtime API on one address. It is safe for concurrent use. A function that takes one event at a
+// time handles concurrent invocations one after another, as one instance does.
 type API struct {
 	server  http.Server
 	addr    string
 	pending chan *invocation
 	ready   chan struct{} // closed at the first request for an event
 	once    sync.Once
-	failed  chan *FunctionError // what init reported
+	failed  chan *FunctionError // an error reported by init
 
 	mu      sync.Mutex
 	running map[string]*invocation
@@ -58,7 +58,7 @@ type invocation struct {
 	event   []byte
 	options Options
 	taken   chan struct{} // closed when the function has the event
-	done    chan result   // of one element: the function never waits for Invoke
+	done    chan result   // buffered: the function never waits for Invoke
 }
 
 type result struct {
@@ -66,7 +66,7 @@ type result struct {
 	err      error
 }
 
-// Start serves on addr; "127.0.0.1:0" lets the system choose the port.
+// Start serves on addr; port 0 chooses a free port.
 func Start(addr string) (*API, error) {
 	listener, err := net.Listen("tcp", addr)
 	if err != nil {
@@ -89,10 +89,10 @@ func Start(addr string) (*API, error) {
 	return a, nil
 }
 
-// Addr is host:port, as AWS_LAMBDA_RUNTIME_API wants it.
+// Addr returns host:port, as in AWS_LAMBDA_RUNTIME_API.
 func (a *API) Addr() string { return a.addr }
 
-// Env are the variables that Lambda itself sets for a function, this API's address among them.
+// Env returns the variables that Lambda sets for a function, including this API's address.
 func (a *API) Env() []string {
 	return []string{
 		"AWS_LAMBDA_RUNTIME_API=" + a.addr,
@@ -102,15 +102,15 @@ func (a *API) Env() []string {
 	}
 }
 
-// Ready is closed when the function first asks for an event: its init is over.
+// Ready is closed when the function first requests an event, at the end of its init.
 func (a *API) Ready() <-chan struct{} { return a.ready }
 
-// Close ends the API. A function that waits for an event finds its connection closed, and ends itself.
+// Close stops the API. A function that waits for an event finds its connection closed, and exits.
 func (a *API) Close() error { return a.server.Close() }
 
-// Invoke hands event to the function and waits for its response. The error is a *FunctionError when
-// the function reported one, ErrTimedOut when the invocation's time ran out, and ctx's when ctx ended
-// first. The invocation's time begins when the function takes the event.
+// Invoke passes event to the function and returns its response. The error is a *FunctionError if the function
+// reported one, ErrTimedOut if the invocation timed out, and ctx's if ctx ended first. The timeout starts when the
+// function takes the event.
 func (a *API) Invoke(ctx context.Context, event []byte, options Options) ([]byte, error) {
 	if options.RequestID == "" {
 		options.RequestID = rand.Text()
@@ -141,7 +141,7 @@ func (a *API) Invoke(ctx context.Context, event []byte, options Options) ([]byte
 	}
 }
 
-// take removes an invocation, so that it ends once; nil when it has ended.
+// take removes an invocation, so that it ends only once. It returns nil if it has ended already.
 func (a *API) take(id string) *invocation {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -169,7 +169,7 @@ func (a *API) next(w http.ResponseWriter, r *http.Request) {
 			h.Set("Lambda-Runtime-Client-Context", string(inv.options.ClientContext))
 		}
 		close(inv.taken)
-		_, _ = w.Write(inv.event) // a function that is gone gives no response: Invoke times out
+		_, _ = w.Write(inv.event) // if the function is gone, Invoke times out
 	case <-r.Context().Done():
 	}
 }
@@ -193,7 +193,7 @@ func (a *API) finish(w http.ResponseWriter, r *http.Request, res result) {
 func (a *API) initError(w http.ResponseWriter, r *http.Request) {
 	select {
 	case a.failed <- readError(r):
-	default: // the first one counts
+	default: // the first report counts
 	}
 	w.WriteHeader(http.StatusAccepted)
 }

@@ -17,8 +17,7 @@ import (
 	"github.com/orga-session/orga-session/tools/lambdaruntime"
 )
 
-// TestMain makes the test binary the function under test: AWS's own client of the Runtime API in a
-// process of its own.
+// TestMain runs the test binary as the function under test: AWS's own Runtime API client in a separate process.
 func TestMain(m *testing.M) {
 	if os.Getenv("AWS_LAMBDA_RUNTIME_API") != "" {
 		lambda.Start(function)
@@ -32,7 +31,7 @@ func function(ctx context.Context, event json.RawMessage) (any, error) {
 		return nil, errors.New("told to fail")
 	case `"hang"`:
 		<-ctx.Done()
-		time.Sleep(50 * time.Millisecond) // in the other process: the response is late
+		time.Sleep(50 * time.Millisecond) // in the function's process: the response is late
 		return nil, nil
 	}
 	lc, _ := lambdacontext.FromContext(ctx)
@@ -63,7 +62,7 @@ func start(t *testing.T) *lambdaruntime.API {
 	}
 	t.Cleanup(func() {
 		_ = api.Close()
-		_ = cmd.Wait() // the function ends by itself, with an error, when its API is gone
+		_ = cmd.Wait() // it exits with an error when its API is gone
 	})
 	<-api.Ready()
 	return api
@@ -85,7 +84,7 @@ func TestInvoke(t *testing.T) {
 		{"time runs out", `"hang"`, lambdaruntime.Options{Timeout: 30 * time.Millisecond}, lambdaruntime.ErrTimedOut.Error()},
 		{"a late response is nobody's", `1`, lambdaruntime.Options{RequestID: "id-3"}, `{"custom":"","event":1,"id":"id-3","seconds":10,"trace":""}`},
 	}
-	for _, tt := range tests { // in this order: they are the life of one instance
+	for _, tt := range tests { // in order: all run on one instance
 		response, err := api.Invoke(t.Context(), []byte(tt.event), tt.options)
 		got := string(response)
 		if err != nil {
@@ -131,7 +130,7 @@ func Example() {
 		return
 	}
 	defer api.Close()
-	program, _ := os.Executable() // here: the binary that `make build-aws` leaves
+	program, _ := os.Executable() // stands in for the binary of `make build-aws`
 	function := exec.Command(program)
 	function.Env = append(api.Env(), "ORGA_AUTH=anonymous")
 	if err := function.Start(); err != nil {

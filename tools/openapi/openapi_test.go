@@ -1,5 +1,5 @@
-// Package openapi holds docs/openapi.yaml to the endpoint: every case that it documents is replayed, and
-// every answer must be one that it documents.
+// Package openapi tests docs/openapi.yaml against the endpoint: it replays every documented case, and requires every
+// answer to be documented.
 package openapi
 
 import (
@@ -31,27 +31,27 @@ import (
 
 const (
 	origin = "https://app.example"
-	// bearer is a JWT in form only: {"alg":"RS256","kid":"k"}.{"iss":"https://127.0.0.1:1/","exp":4102444800}.
+	// bearer has the form of a JWT: {"alg":"RS256","kid":"k"}.{"iss":"https://127.0.0.1:1/","exp":4102444800}.
 	bearer = "Bearer eyJhbGciOiJSUzI1NiIsImtpZCI6ImsifQ.eyJpc3MiOiJodHRwczovLzEyNy4wLjAuMToxLyIsImV4cCI6NDEwMjQ0NDgwMH0.AAAA"
 )
 
-// replay brings one case about, on every path of its kind.
+// replay reproduces one documented case on every path of its kind.
 type replay struct {
 	name    string
-	methods string // of the document; the request's own unless sent is set
+	methods string // in the document; also sent, unless sent is set
 	paths   string // mint, tenant (the mint routes of a tenant), health or ready
 	env     map[string]string
 	orga    func(api *orgatest.Server)
-	times   int    // the last of so many requests counts; 0 is one
-	sent    string // another method than the documented one
-	tenant  string // another tenant than acme
+	times   int    // number of requests, of which the last counts; 0 means 1
+	sent    string // a method to send other than the documented one
+	tenant  string // a tenant other than acme
 	query   string
 	header  map[string]string // of the request
 	body    string
 	panics  bool
 
 	status int
-	code   string // "" for no problem
+	code   string // of the problem; "" for none
 }
 
 var replays = []replay{
@@ -163,7 +163,7 @@ func caseName(method, path string, status int, code string) string {
 	return strings.TrimSpace(fmt.Sprintf("%s %s %d %s", method, path, status, code))
 }
 
-// cases are all that the document knows: each status of each operation, each code of a problem.
+// cases lists every documented case: each status of each operation, each code of a problem.
 func cases(doc *openapi3.T) (names []string) {
 	for path, item := range doc.Paths.Map() {
 		for method, op := range item.Operations() {
@@ -188,7 +188,7 @@ func cases(doc *openapi3.T) (names []string) {
 	return names
 }
 
-// endpoint is the real one, as the case has it.
+// endpoint returns an endpoint configured for the case.
 func (c replay) endpoint(t *testing.T) http.Handler {
 	api := orgatest.New(t)
 	if c.orga != nil {
@@ -218,7 +218,7 @@ func (c replay) endpoint(t *testing.T) http.Handler {
 	return h
 }
 
-// check asks, and holds the answer to the case and to the document.
+// check sends the requests, and compares the last answer with the case and the document.
 func (c replay) check(doc *openapi3.T, h http.Handler, method, path string) error {
 	var w *httptest.ResponseRecorder
 	for range max(1, c.times) {
@@ -243,7 +243,7 @@ func (c replay) check(doc *openapi3.T, h http.Handler, method, path string) erro
 	if item == nil || item.GetOperation(method) == nil {
 		return errors.New("not documented")
 	}
-	// As GET: the answer to HEAD would be passed unseen.
+	// Validate as GET: the validator skips answers to HEAD.
 	return openapi3filter.ValidateResponse(context.Background(), &openapi3filter.ResponseValidationInput{
 		RequestValidationInput: &openapi3filter.RequestValidationInput{
 			Request: httptest.NewRequest(http.MethodGet, "/", nil),
@@ -276,7 +276,7 @@ func (c replay) request(method, path string) *http.Request {
 	return r
 }
 
-// broken is a context that panics when the endpoint asks for its deadline, before all else.
+// broken is a context that panics when the endpoint first asks for its deadline.
 type broken struct{ context.Context }
 
 func (broken) Deadline() (deadline time.Time, ok bool) { panic("a fault in the endpoint") }

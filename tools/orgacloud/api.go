@@ -9,10 +9,10 @@ import (
 	"github.com/orga-session/orga-session/core/orga"
 )
 
-// maxOffer bounds the body of a call, in bytes: an offer with video and every candidate is under 20 KiB.
+// maxOffer bounds the body of a call, in bytes. An offer with video and all candidates is under 20 KiB.
 const maxOffer = 256 << 10
 
-// routes are the cloud's paths.
+// routes serves the cloud's paths.
 func (c *Cloud) routes() http.Handler {
 	mux := http.NewServeMux()
 	mux.Handle("/v1/realtime/", c.api)
@@ -25,7 +25,7 @@ func (c *Cloud) routes() http.Handler {
 	return mux
 }
 
-// intercept sees each mint and each ICE call before the API does.
+// intercept handles faults of mints and ICE calls before the API sees them.
 func (c *Cloud) intercept(call orga.Call, r *http.Request) http.Handler {
 	if call == orga.CallICE {
 		return c.fault(r, func(k *Knobs) *Fault { return &k.ICE })
@@ -36,8 +36,8 @@ func (c *Cloud) intercept(call orga.Call, r *http.Request) http.Handler {
 	return c.fault(r, func(k *Knobs) *Fault { return &k.Mint })
 }
 
-// fault is the fault that is set for a call, nil if there is none. It waits for the call's latency. A call
-// that meets a fault is refused without being looked at.
+// fault waits for the latency set for a call, then returns its fault, nil if there is none. A call with a fault
+// is not validated.
 func (c *Cloud) fault(r *http.Request, which func(*Knobs) *Fault) http.Handler {
 	fault := c.panel.meet(which)
 	if fault.LatencyMs > 0 {
@@ -46,7 +46,7 @@ func (c *Cloud) fault(r *http.Request, which func(*Knobs) *Fault) http.Handler {
 		select {
 		case <-timer.C:
 		case <-r.Context().Done():
-			panic(http.ErrAbortHandler) // an empty 200 would be an answer
+			panic(http.ErrAbortHandler) // an empty 200 would count as an answer
 		}
 	}
 	h := fault.answer()
@@ -88,8 +88,8 @@ func (c *Cloud) call(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// anyOrigin lets pages of every origin read the answer: browsers open the call themselves, and what they
-// show is a token, not a cookie.
+// anyOrigin lets pages of all origins read the answer: browsers open calls directly, authorized by a token and not
+// by a cookie.
 func anyOrigin(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Access-Control-Allow-Origin", "*")
@@ -113,8 +113,8 @@ func (c *Cloud) getKnobs(w http.ResponseWriter, _ *http.Request) {
 	}{c.Knobs(), AllChoices()})
 }
 
-// postKnobs replaces the knobs by those of the body; what it leaves out is off. Only JSON is taken: a
-// browser sends that to another origin after asking, and is answered no.
+// postKnobs replaces the knobs with those of the body; omitted ones are reset. It accepts only JSON, which a browser
+// sends to another origin only after a preflight, and that is refused.
 func (c *Cloud) postKnobs(w http.ResponseWriter, r *http.Request) {
 	if r.Header.Get("Content-Type") != "application/json" {
 		c.api.Refuse(w, http.StatusUnsupportedMediaType, "unsupported_media_type", "Knobs are set with Content-Type: application/json.")
@@ -137,5 +137,5 @@ func (c *Cloud) postKnobs(w http.ResponseWriter, r *http.Request) {
 func writeJSON(w http.ResponseWriter, v any) {
 	w.Header().Set("Content-Type", "application/json")
 	w.Header().Set("Cache-Control", "no-store")
-	_ = json.NewEncoder(w).Encode(v) // the client may be gone
+	_ = json.NewEncoder(w).Encode(v) // the client may have disconnected
 }

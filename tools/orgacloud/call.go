@@ -19,12 +19,11 @@ const (
 	eventsLabel = "orga-realtime-client-events"
 
 	maxCalls = 32
-	// maxCall bounds a call; a tab that was forgotten should not play for a week.
+	// maxCall bounds the duration of a call, such as in a forgotten tab.
 	maxCall = 30 * time.Minute
-	// setupTime is how long an offer may take to become an answer. pion gives the answer as long again to
-	// become a connection.
+	// setupTime bounds the time to answer an offer. pion allows the same time again until the call is connected.
 	setupTime = 30 * time.Second
-	// heard is how much sound of the client's is answered with a transcript, in packets of 20 ms.
+	// heard is how many packets (20 ms each) the client sends before it gets a transcript.
 	heard = 50
 )
 
@@ -40,20 +39,20 @@ type offer struct {
 	} `json:"params"`
 }
 
-// answer is what a call is answered with.
+// answer is the answer to a call request.
 type answer struct {
 	ConversationID string                    `json:"conversation_id"`
 	Answer         webrtc.SessionDescription `json:"answer"`
 }
 
-// The ways in which an offer is refused, for its sender to read.
+// Reasons for refusing an offer, sent to the client.
 var (
 	errOffer    = errors.New("the offer cannot be answered")
 	errTooMany  = fmt.Errorf("%d calls are open", maxCalls)
 	errShutDown = errors.New("the cloud is closing")
 )
 
-// switchboard answers calls. All of them share one UDP port.
+// switchboard answers calls. They all share one UDP port.
 type switchboard struct {
 	api     *webrtc.API
 	socket  net.PacketConn
@@ -66,7 +65,7 @@ type switchboard struct {
 	closed bool
 }
 
-// call is one that was answered.
+// call is an answered call.
 type call struct {
 	board      *switchboard
 	pc         *webrtc.PeerConnection
@@ -76,7 +75,7 @@ type call struct {
 	silent     bool
 	ctx        context.Context
 	hangUp     context.CancelFunc
-	over       chan struct{} // closed once it is cleared away
+	over       chan struct{} // closed once it is cleaned up
 	speaking   sync.Once
 
 	mu     sync.Mutex
@@ -110,7 +109,7 @@ func openSwitchboard() (*switchboard, error) {
 	}, nil
 }
 
-// Close hangs up on everybody and waits until nothing of it runs.
+// Close ends all calls and waits for their goroutines.
 func (s *switchboard) Close() error {
 	s.mu.Lock()
 	s.closed = true
@@ -135,8 +134,8 @@ func (s *switchboard) count() int {
 	return len(s.calls)
 }
 
-// answer opens a call. The answer's SDP has all candidates in it: nothing trickles. With silent, the
-// call connects and carries nothing.
+// answer opens a call. Its SDP contains all candidates, because nothing trickles. A silent call connects, but sends
+// neither audio nor events.
 func (s *switchboard) answer(ctx context.Context, in offer, silent bool) (answer, error) {
 	c, err := s.open(in.Params.ReturnTranscription, silent)
 	if err != nil {
@@ -153,7 +152,7 @@ func (s *switchboard) answer(ctx context.Context, in offer, silent bool) (answer
 	return answer{c.id, description}, nil
 }
 
-// open makes room for a call, and has it cleared away when it is over.
+// open registers a call, and cleans it up when it is over.
 func (s *switchboard) open(transcribe, silent bool) (*call, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -172,7 +171,7 @@ func (s *switchboard) open(transcribe, silent bool) (*call, error) {
 	s.calls[c] = struct{}{}
 	s.wg.Go(func() {
 		<-c.ctx.Done()
-		_ = pc.GracefulClose() // there is nobody left to tell
+		_ = pc.GracefulClose() // errors do not matter any more
 		s.mu.Lock()
 		delete(s.calls, c)
 		s.mu.Unlock()
@@ -189,7 +188,7 @@ func (c *call) accept(ctx context.Context, in offer) (description webrtc.Session
 	c.pc.OnDataChannel(c.onDataChannel)
 	c.pc.OnTrack(func(track *webrtc.TrackRemote, _ *webrtc.RTPReceiver) { c.listen(track) })
 
-	// The stream's id goes into the SDP: clients play the stream, not the track.
+	// Clients play the stream, not the track, so the SDP must have the stream's ID.
 	c.track, err = webrtc.NewTrackLocalStaticSample(webrtc.RTPCodecCapability{MimeType: webrtc.MimeTypeOpus}, "audio", "orga")
 	if err != nil {
 		return description, err
@@ -201,8 +200,8 @@ func (c *call) accept(ctx context.Context, in offer) (description webrtc.Session
 		return description, err
 	}
 	for _, candidate := range in.Offer.Candidates {
-		// What the SDP has already is no harm; a name under .local cannot be reached from here, but its
-		// owner can reach us.
+		// Candidates that are already in the SDP are harmless. A .local name does not resolve here, but its owner can still
+		// reach us.
 		if candidate.Candidate == "" || strings.Contains(candidate.Candidate, ".local ") {
 			continue
 		}
@@ -234,11 +233,11 @@ func (c *call) onState(state webrtc.PeerConnectionState) {
 		}
 	case webrtc.PeerConnectionStateFailed, webrtc.PeerConnectionStateClosed:
 		c.hangUp()
-	default: // on the way, or a moment without the network
+	default: // connecting, or briefly disconnected
 	}
 }
 
-// onDataChannel greets on the channel of the right label and lets others be.
+// onDataChannel greets on the events channel and ignores others.
 func (c *call) onDataChannel(channel *webrtc.DataChannel) {
 	if channel.Label() != eventsLabel || c.silent {
 		return
@@ -259,8 +258,7 @@ func (c *call) onDataChannel(channel *webrtc.DataChannel) {
 	})
 }
 
-// onEvent understands session.update, in the shape that Orga's client sends and in that of the other
-// events.
+// onEvent handles session.update, in the form that Orga's client sends and in the form of the other events.
 func (c *call) onEvent(message []byte) {
 	var event struct {
 		Event string          `json:"event"`
@@ -276,8 +274,8 @@ func (c *call) onEvent(message []byte) {
 	c.send("session.updated", map[string]any{"session": event.Data})
 }
 
-// listen takes in what the client sends, and writes once that it was heard: a cloud that knows no words
-// can still tell sound from none. It returns when the track ends.
+// listen reads the client's audio and, after enough packets, sends a transcript that says so. It returns when the
+// track ends.
 func (c *call) listen(track *webrtc.TrackRemote) {
 	told := !c.transcribe || c.silent || track.Kind() != webrtc.RTPCodecTypeAudio
 	for n := 1; ; n++ {
@@ -286,13 +284,13 @@ func (c *call) listen(track *webrtc.TrackRemote) {
 		}
 		if !told && n >= heard {
 			told = c.send("conversation.item.input_audio_transcription.completed", map[string]any{
-				"transcript": fmt.Sprintf("(%.1f s of your sound reached the cloud)", (heard * packet).Seconds()),
+				"transcript": fmt.Sprintf("(%.1f s of your audio reached the cloud)", (heard * packet).Seconds()),
 			}) && c.send("response.output_item.done", map[string]any{"text": "I can hear you."})
 		}
 	}
 }
 
-// send writes an event and reports whether the channel was open to take it.
+// send writes an event and reports whether the channel was open.
 func (c *call) send(kind string, members map[string]any) bool {
 	c.mu.Lock()
 	channel := c.events
@@ -301,6 +299,6 @@ func (c *call) send(kind string, members map[string]any) bool {
 		return false
 	}
 	members["type"] = kind
-	text, _ := json.Marshal(members) // made of strings and valid JSON
+	text, _ := json.Marshal(members) // strings and valid JSON always marshal
 	return channel.SendText(string(text)) == nil
 }

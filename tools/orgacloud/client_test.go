@@ -19,7 +19,7 @@ import (
 	"github.com/orga-session/orga-session/tools/orgacloud"
 )
 
-// start starts a cloud that ends with the test.
+// start starts a cloud for the duration of the test.
 func start(t *testing.T, config orgacloud.Config) *orgacloud.Cloud {
 	t.Helper()
 	config.APIKey = orgatest.Key
@@ -35,7 +35,7 @@ func start(t *testing.T, config orgacloud.Config) *orgacloud.Cloud {
 	return cloud
 }
 
-// mint is what the endpoint does: a token, and its ICE servers.
+// mint makes the two calls of the endpoint: a token, and its ICE servers.
 func mint(t *testing.T, cloud *orgacloud.Cloud) orga.SessionConfig {
 	t.Helper()
 	config, err := orga.NewClient(orgatest.Key, orga.WithBaseURL(cloud.URL())).SessionConfig(t.Context())
@@ -45,7 +45,7 @@ func mint(t *testing.T, cloud *orgacloud.Cloud) orga.SessionConfig {
 	return config
 }
 
-// client is what Orga's client is in a browser, as far as a cloud can tell.
+// client behaves like Orga's client in a browser, as seen by a cloud.
 type client struct {
 	pc       *webrtc.PeerConnection
 	channel  *webrtc.DataChannel
@@ -54,13 +54,13 @@ type client struct {
 	streamID chan string
 }
 
-// newClient readies a client, with every server of the config or, relayOnly, with its TURN servers alone.
+// newClient creates a client with every server of the config or, if relayOnly, with its TURN servers alone.
 func newClient(t *testing.T, config orga.SessionConfig, relayOnly bool) *client {
 	t.Helper()
 	var settings webrtc.SettingEngine
 	settings.LoggerFactory = &logging.DefaultLoggerFactory{Writer: io.Discard}
 	settings.SetIncludeLoopbackCandidate(true)
-	settings.SetRelayAcceptanceMinWait(0) // there is nothing better to wait for
+	settings.SetRelayAcceptanceMinWait(0) // no better candidate will come
 	settings.SetNetworkTypes([]webrtc.NetworkType{webrtc.NetworkTypeUDP4})
 	rtc := webrtc.Configuration{}
 	for _, s := range config.ICEServers {
@@ -112,7 +112,7 @@ func newClient(t *testing.T, config orga.SessionConfig, relayOnly bool) *client 
 	ctx, cancel := context.WithCancel(t.Context())
 	t.Cleanup(cancel)
 	go func() {
-		silence := []byte{0xf8, 0xff, 0xfe} // Opus's 20 ms of nothing
+		silence := []byte{0xf8, 0xff, 0xfe} // 20 ms of silence in Opus
 		for tick := time.NewTicker(20 * time.Millisecond); ctx.Err() == nil; <-tick.C {
 			_ = microphone.WriteSample(media.Sample{Data: silence, Duration: 20 * time.Millisecond})
 		}
@@ -120,7 +120,7 @@ func newClient(t *testing.T, config orga.SessionConfig, relayOnly bool) *client 
 	return c
 }
 
-// offer gathers candidates and writes the request's body.
+// offer gathers candidates and returns the request's body.
 func (c *client) offer(t *testing.T) string {
 	t.Helper()
 	var candidates []webrtc.ICECandidateInit
@@ -148,7 +148,7 @@ func (c *client) offer(t *testing.T) string {
 	return string(body)
 }
 
-// call opens a call with the token; status and body are the answer's.
+// call opens a call with the token, and returns the answer's status and body.
 func call(t *testing.T, cloud *orgacloud.Cloud, token, offer string) (status int, body []byte) {
 	t.Helper()
 	r, err := http.NewRequestWithContext(t.Context(), "POST", cloud.URL()+"/v1/realtime/calls", strings.NewReader(offer))
@@ -174,7 +174,7 @@ func do(t *testing.T, r *http.Request) (status int, body []byte) {
 	return resp.StatusCode, body
 }
 
-// connect makes the call and takes its answer.
+// connect makes the call and applies its answer.
 func (c *client) connect(t *testing.T, cloud *orgacloud.Cloud, token string) {
 	t.Helper()
 	status, body := call(t, cloud, token, c.offer(t))
@@ -193,7 +193,7 @@ func (c *client) connect(t *testing.T, cloud *orgacloud.Cloud, token string) {
 	}
 }
 
-// await waits for an event of the type.
+// await waits for an event of the given type.
 func (c *client) await(t *testing.T, kind string) map[string]any {
 	t.Helper()
 	for {
@@ -208,7 +208,7 @@ func (c *client) await(t *testing.T, kind string) map[string]any {
 	}
 }
 
-// knobs sets them as a person would.
+// knobs sets knobs over HTTP.
 func knobs(t *testing.T, cloud *orgacloud.Cloud, body string) (status int, answer []byte) {
 	t.Helper()
 	r, err := http.NewRequestWithContext(t.Context(), "POST", cloud.URL()+"/knobs", strings.NewReader(body))
@@ -219,7 +219,7 @@ func knobs(t *testing.T, cloud *orgacloud.Cloud, body string) (status int, answe
 	return do(t, r)
 }
 
-// errorCode is the code of an error in Orga's shape.
+// errorCode returns the code of an error body.
 func errorCode(body []byte) string {
 	var answer struct {
 		Error struct{ Code string }
@@ -228,4 +228,4 @@ func errorCode(body []byte) string {
 	return answer.Error.Code
 }
 
-// withEmail mints as an older account does.
+// withEmail mints with ?email=, as an older account does.

@@ -13,16 +13,15 @@ import (
 	"github.com/orga-session/orga-session/core/orga/orgatest"
 )
 
-// Config is what a cloud is started with.
+// Config configures a cloud.
 type Config struct {
-	// APIKey is the permanent key that mints. It is required.
+	// APIKey is the permanent key that may mint. Required.
 	APIKey string
-	// Addr is where the API listens; "" is any free port of 127.0.0.1.
+	// Addr is the address of the API; "" uses any free port of 127.0.0.1.
 	Addr string
-	// TURNOverTLS adds a TURN server over TLS, with a certificate of its own making (see RootCAs), which
-	// no browser trusts.
+	// TURNOverTLS adds a TURN server over TLS, with a self-signed certificate (see RootCAs).
 	TURNOverTLS bool
-	// Knobs are how the cloud misbehaves from the start.
+	// Knobs are the faults from the start.
 	Knobs Knobs
 }
 
@@ -41,7 +40,7 @@ type Cloud struct {
 	served chan struct{}
 }
 
-// Start starts a cloud; Close ends it.
+// Start starts a cloud. Stop it with [Cloud.Close].
 func Start(config Config) (*Cloud, error) {
 	if config.APIKey == "" {
 		return nil, errors.New("orgacloud: Config.APIKey is empty")
@@ -78,23 +77,23 @@ func Start(config Config) (*Cloud, error) {
 	c.http = &http.Server{Handler: c.routes(), ReadHeaderTimeout: 10 * time.Second, IdleTimeout: time.Minute}
 	go func() {
 		defer close(c.served)
-		_ = c.http.Serve(listener) // it ends with Close, and with nothing else
+		_ = c.http.Serve(listener) // returns after Close
 	}()
 	return c, nil
 }
 
-// URL is the base URL for a client, without a slash at the end.
+// URL returns the base URL for a client, without a trailing slash.
 func (c *Cloud) URL() string { return c.url }
 
-// Knobs are the knobs as they stand: a fault that met its number of requests is gone from them.
+// Knobs returns the current knobs. A fault that was set for a number of requests is removed after these.
 func (c *Cloud) Knobs() Knobs { return c.panel.get() }
 
-// Set replaces the knobs, or says what is wrong with the new ones.
+// Set replaces the knobs, or returns why the new ones are invalid.
 func (c *Cloud) Set(k Knobs) error {
 	if err := c.panel.set(k); err != nil {
 		return err
 	}
-	choices := AllChoices() // which begin after the documented form
+	choices := AllChoices() // they list the documented form first
 	c.api.Change(func(a *orgatest.API) {
 		a.MintDrift = orgatest.MintDrifts[1+slices.Index(choices.TokenShape, k.TokenShape)]
 		a.ICEDrift = iceShapes[1+slices.Index(choices.ICEShape, k.ICEShape)]
@@ -105,13 +104,13 @@ func (c *Cloud) Set(k Knobs) error {
 
 func seconds(n int) time.Duration { return time.Duration(n) * time.Second }
 
-// RootCAs trusts TURN over TLS; nil without Config.TURNOverTLS.
+// RootCAs returns a pool that trusts TURN over TLS; nil without Config.TURNOverTLS.
 func (c *Cloud) RootCAs() *x509.CertPool { return c.roots }
 
-// Close hangs up, ends every request and frees every port. Nothing runs any more when it returns, but for
-// what the TURN server still puts away.
+// Close ends all calls and requests and frees every port. When it returns, only the TURN server may still be cleaning
+// up.
 func (c *Cloud) Close() error {
-	err := c.http.Close() // with the connections, the requests that hang
+	err := c.http.Close() // hanging requests end with their connections
 	<-c.served
 	return errors.Join(err, c.board.Close(), c.relay.Close())
 }

@@ -98,7 +98,7 @@ func TestSession(t *testing.T) {
 	}
 }
 
-// A client whose TURN credential is wrong has no way through, and nobody tells it.
+// With a wrong TURN credential, a client gets no relay and no error.
 func TestWrongTURNCredential(t *testing.T) {
 	for _, fault := range []string{"wrong credential", "expired credential"} {
 		t.Run(fault, func(t *testing.T) {
@@ -149,7 +149,7 @@ func TestTokens(t *testing.T) {
 	}
 }
 
-// cmp stands a credential in for none, which a client would not even send.
+// cmp replaces an empty credential, which a client would not send.
 func cmp(token string) string {
 	if token == "" {
 		return "none"
@@ -199,7 +199,7 @@ func TestOffersThatCannotBeAnswered(t *testing.T) {
 	}
 }
 
-// Pages of every origin may open a call, and read why not.
+// Pages of every origin can open a call, and read why it was refused.
 func TestCallsAcrossOrigins(t *testing.T) {
 	cloud := start(t, orgacloud.Config{})
 	for _, method := range []string{"OPTIONS", "POST"} {
@@ -257,7 +257,7 @@ func TestFaults(t *testing.T) {
 			fault := orgacloud.Fault{Fault: name, Times: 1}
 			cloud := start(t, orgacloud.Config{Knobs: orgacloud.Knobs{Mint: fault, ICE: fault, Call: fault}})
 			client := orga.NewClient(orgatest.Key, orga.WithBaseURL(cloud.URL()),
-				orga.WithTransport(&http.Transport{DisableKeepAlives: true})) // which are retried unasked
+				orga.WithTransport(&http.Transport{DisableKeepAlives: true})) // otherwise the transport would retry
 			faulty := func() context.Context {
 				if name != "no answer at all" {
 					return t.Context()
@@ -357,7 +357,7 @@ func TestTURNOverTLS(t *testing.T) {
 	}
 }
 
-// Close ends calls, requests that hang, and every goroutine.
+// Close ends calls, hanging requests, and every goroutine.
 func TestCloseLeavesNothing(t *testing.T) {
 	cloud, err := orgacloud.Start(orgacloud.Config{APIKey: orgatest.Key})
 	if err != nil {
@@ -365,7 +365,7 @@ func TestCloseLeavesNothing(t *testing.T) {
 	}
 	config := mint(t, cloud)
 	addr, _, _ := strings.Cut(strings.TrimPrefix(config.ICEServers[1].URLs()[1], "turn:"), "?")
-	idle, err := net.Dial("tcp", addr) // a TURN client that never says anything
+	idle, err := net.Dial("tcp", addr) // an idle TURN client
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -5,8 +5,7 @@ import (
 	"sync"
 )
 
-// conns is a listener that knows its connections, of which it accepts only so many: turn.Server leaves
-// them to their clients.
+// conns is a listener that bounds and tracks its connections, which turn.Server does not.
 type conns struct {
 	net.Listener
 	mu     sync.Mutex
@@ -31,7 +30,7 @@ func (l *conns) Accept() (net.Conn, error) {
 		if t := (&tracked{conn, l}); l.keep(t) {
 			return t, nil
 		}
-		_ = conn.Close() // one too many
+		_ = conn.Close() // over the bound
 	}
 }
 
@@ -57,7 +56,7 @@ func (l *conns) closeAll() {
 	defer l.mu.Unlock()
 	l.closed = true
 	for t := range l.open {
-		_ = t.Conn.Close() // its client may have closed it
+		_ = t.Conn.Close() // the client may have closed it
 	}
 	clear(l.open)
 }

@@ -6,9 +6,9 @@
 //	defer cloud.Close()
 //	client := orga.NewClient(key, orga.WithBaseURL(cloud.URL()))
 //
-// It is as strict as Orga: a token lives for minutes and opens one call; TURN credentials belong to one token.
-// And it fails on request (see [Knobs]), to show what an endpoint and a client do about a failure. It listens on
-// the loopback interface only.
+// It is as strict as Orga: a token lives for minutes and opens one call, and TURN credentials belong to one token.
+// It fails on request (see [Knobs]), to test how an endpoint and a client handle failures. It listens on the
+// loopback interface only.
 //
 // Its paths: the API's three under /v1/realtime/, GET / for a person, GET /stats, GET and POST /knobs.
 package orgacloud

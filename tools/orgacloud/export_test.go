@@ -1,4 +1,4 @@
 package orgacloud
 
-// TonePackets are what a call plays.
+// TonePackets exports tonePackets.
 var TonePackets = tonePackets

@@ -8,8 +8,7 @@ import (
 	"github.com/orga-session/orga-session/core/orga/orgatest"
 )
 
-// iceShapes are the ways in which the list is written, the documented one first. Last are two that a client
-// must refuse.
+// iceShapes are the forms of the ICE list, the documented one first. A client must refuse the last two.
 var iceShapes = append(slices.Clone(orgatest.ICEDrifts),
 	orgatest.ICEDrift{Name: "null list", Body: func([]orgatest.ICEServer) (string, string) { return `{"iceServers":null}`, "" }},
 	orgatest.ICEDrift{Name: "server without urls", Body: func([]orgatest.ICEServer) (string, string) {
@@ -20,11 +19,11 @@ var iceShapes = append(slices.Clone(orgatest.ICEDrifts),
 type relayAddresses struct {
 	udp, tcp string
 	tls      string // "" without TLS
-	nowhere  string // a UDP port where nothing ever answers
+	nowhere  string // a UDP port that never answers
 }
 
-// relayFaults are what can be wrong with the servers that are handed out. Each changes the addresses or
-// the credential's end of life; what it returns makes the credential itself wrong.
+// relayFaults are faults of the STUN and TURN servers. Each changes the addresses or the credential's expiry, and
+// returns whether to make the credential wrong.
 var relayFaults = []struct {
 	name  string
 	apply func(stun *string, turn *relayAddresses, expires *time.Time) (wrong bool)
@@ -48,7 +47,7 @@ var relayFaults = []struct {
 	}},
 }
 
-// servers is the list for one token: a STUN server, and a TURN server with the token's own credential.
+// servers returns the list for one token: a STUN server, and a TURN server with the token's own credential.
 func (r *relay) servers(t orgatest.Token, fault string) []orgatest.ICEServer {
 	turn := r.addresses
 	stun, expires := turn.udp, t.Expires.Add(credentialTTL)

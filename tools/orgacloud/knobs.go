@@ -11,33 +11,33 @@ import (
 	"github.com/orga-session/orga-session/core/orga/orgatest"
 )
 
-// Knobs make a cloud fail or drift. The zero Knobs is a cloud in good health.
+// Knobs are simulated faults. The zero value has none.
 type Knobs struct {
 	Mint Fault `json:"mint"`
 	ICE  Fault `json:"ice"`
 	Call Fault `json:"call"`
 
-	// TokenShape is how a mint's answer is written: a name of orgatest.MintDrifts, "" for the documented.
+	// TokenShape is the form of a mint's answer: a name of orgatest.MintDrifts, or "" for the documented one.
 	TokenShape string `json:"tokenShape"`
-	// ICEShape is how the ICE call's answer is written: one of Choices.
+	// ICEShape is the form of the ICE call's answer: one of Choices.
 	ICEShape string `json:"iceShape"`
-	// Relay is what is wrong with the STUN and TURN servers that are handed out: one of Choices.
+	// Relay is the fault of the STUN and TURN servers: one of Choices.
 	Relay string `json:"relay"`
-	// TokenTTLSeconds is how long a token lives; 0 is two minutes.
+	// TokenTTLSeconds is the lifetime of tokens; 0 means two minutes.
 	TokenTTLSeconds int `json:"tokenTTLSeconds"`
-	// ClockSkewSeconds is how far the cloud's clock is off in the expiry that it tells.
+	// ClockSkewSeconds is added to every expiry.
 	ClockSkewSeconds int `json:"clockSkewSeconds"`
-	// Silent has a call connect and then carry neither sound nor events.
+	// Silent makes calls connect without sending audio or events.
 	Silent bool `json:"silent"`
 }
 
-// Fault is what is wrong with one of the API's calls.
+// Fault is a simulated fault of one of the API's calls.
 type Fault struct {
-	// Fault is one of Choices; "" answers as it should.
+	// Fault is one of Choices; "" for none.
 	Fault string `json:"fault"`
-	// Times is how many requests meet it, 0 for all until the knobs are set again.
+	// Times is how many requests fail; 0 means all, until the knobs are set again.
 	Times int `json:"times"`
-	// LatencyMs comes before each answer, good or bad; 60,000 at most.
+	// LatencyMs delays each answer, by 60,000 at most.
 	LatencyMs int `json:"latencyMs"`
 }
 
@@ -46,7 +46,7 @@ const (
 	maxLatency  = time.Minute
 )
 
-// faults are what can be wrong with a call, beside a plain status.
+// faults are the faults of a call, except plain statuses.
 var faults = []struct {
 	name   string
 	answer http.Handler
@@ -69,7 +69,7 @@ func tooMany(seconds string) http.Handler {
 		orgatest.ErrorBody("rate_limit_exceeded", "Too many sessions."), "Retry-After", seconds)
 }
 
-// statuses are the plain ones.
+// statuses are the bodies of plain error statuses.
 var statuses = map[int]string{
 	http.StatusUnauthorized:        orgatest.ErrorBody("invalid_api_key", "The credential is not valid."),
 	http.StatusForbidden:           orgatest.ErrorBody("account_disabled", "This account may not open sessions."),
@@ -79,7 +79,7 @@ var statuses = map[int]string{
 	http.StatusServiceUnavailable:  "",
 }
 
-// Choices are the names that the knobs take, "" for nothing wrong aside.
+// Choices lists the values that the knobs take, besides "" for none.
 type Choices struct {
 	Fault      []string `json:"fault"`
 	TokenShape []string `json:"tokenShape"`
@@ -87,7 +87,7 @@ type Choices struct {
 	Relay      []string `json:"relay"`
 }
 
-// AllChoices lists them.
+// AllChoices returns the valid values.
 func AllChoices() Choices {
 	var c Choices
 	for status := range statuses {
@@ -109,7 +109,7 @@ func AllChoices() Choices {
 	return c
 }
 
-// check tells what is wrong with the knobs themselves.
+// check returns why the knobs are invalid.
 func (k Knobs) check() error {
 	c := AllChoices()
 	for _, f := range []struct {
@@ -137,7 +137,7 @@ func (k Knobs) check() error {
 	return nil
 }
 
-// answer is what a fault answers with, nil for no fault.
+// answer returns the answer of a fault; nil for none.
 func (f Fault) answer() http.Handler {
 	if status, err := strconv.Atoi(f.Fault); err == nil {
 		return orgatest.Status(status, statuses[status])
@@ -150,7 +150,7 @@ func (f Fault) answer() http.Handler {
 	return nil
 }
 
-// panel holds the knobs as they are set, and counts down the faults that meet a number of requests.
+// panel holds the current knobs, and counts down faults with a number of requests.
 type panel struct {
 	mu    sync.Mutex
 	knobs Knobs
@@ -172,7 +172,7 @@ func (p *panel) set(k Knobs) error {
 	return nil
 }
 
-// meet is the fault that the next request meets, chosen from the knobs by which.
+// meet returns the fault of the next request, of the call that which selects.
 func (p *panel) meet(which func(*Knobs) *Fault) Fault {
 	p.mu.Lock()
 	defer p.mu.Unlock()

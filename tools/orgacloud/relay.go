@@ -24,8 +24,8 @@ import (
 
 const (
 	realm = "orga.local"
-	// credentialTTL is how long a TURN credential outlives its token: an allocation is refreshed with it
-	// for as long as the call lasts.
+	// credentialTTL is how long a TURN credential outlives its token. Allocations are refreshed with it throughout the
+	// call.
 	credentialTTL = time.Hour
 	// A browser allocates once for each TURN URL, network interface and kind of media.
 	maxAllocations       = 512
@@ -33,11 +33,11 @@ const (
 	maxRelayConns        = 64
 )
 
-// silent keeps pion's own log out: it prints usernames and addresses.
+// silent drops pion's own log, which has usernames and addresses.
 var silent = &logging.DefaultLoggerFactory{Writer: io.Discard, DefaultLogLevel: logging.LogLevelDisabled, ScopeLevels: map[string]logging.LogLevel{}}
 
-// relay is a STUN and TURN server on the loopback interface, over UDP, TCP and, where asked for, TLS. It
-// relays to loopback addresses only, so that it is no way into the machine's network.
+// relay is a STUN and TURN server on the loopback interface, over UDP, TCP and optionally TLS. It relays only to
+// loopback addresses, so that it gives no access to the machine's network.
 type relay struct {
 	addresses relayAddresses
 	secret    []byte
@@ -53,7 +53,7 @@ type relay struct {
 	active map[string]Allocation // by client address and protocol
 }
 
-// Allocation is one relayed address that is in use.
+// Allocation is a relayed address in use.
 type Allocation struct {
 	Username string `json:"username"` // of the TURN credential it was made with
 	Client   string `json:"client"`
@@ -61,7 +61,7 @@ type Allocation struct {
 	Relayed  string `json:"relayed"`
 }
 
-// startRelay listens; certificate is for TURN over TLS, nil for none.
+// startRelay starts a relay; certificate enables TURN over TLS, nil disables it.
 func startRelay(certificate *tls.Certificate) (*relay, error) {
 	r := &relay{secret: []byte(rand.Text()), active: map[string]Allocation{}}
 	packets, stream, err := listenBoth()
@@ -71,7 +71,7 @@ func startRelay(certificate *tls.Certificate) (*relay, error) {
 	opened := []io.Closer{packets, stream}
 	fail := func(err error) (*relay, error) {
 		for _, c := range opened {
-			_ = c.Close() // the first error is the one to report
+			_ = c.Close() // report the first error
 		}
 		return nil, err
 	}
@@ -119,10 +119,10 @@ func startRelay(certificate *tls.Certificate) (*relay, error) {
 	return r, nil
 }
 
-// loopback is any free port on it.
+// loopback is any free port on loopback.
 const loopback = "127.0.0.1:0"
 
-// listenBoth finds a port that is free for UDP and TCP alike, as TURN servers have it.
+// listenBoth finds a port that is free for both UDP and TCP, as TURN servers use it.
 func listenBoth() (net.PacketConn, net.Listener, error) {
 	var err error
 	for range 8 {
@@ -134,12 +134,12 @@ func listenBoth() (net.PacketConn, net.Listener, error) {
 		if stream, err = net.Listen("tcp4", packets.LocalAddr().String()); err == nil {
 			return packets, stream, nil
 		}
-		_ = packets.Close() // nothing was sent on it
+		_ = packets.Close() // unused
 	}
 	return nil, nil, fmt.Errorf("no port is free for both UDP and TCP: %w", err)
 }
 
-// Close ends the relay and every connection to it.
+// Close stops the relay and closes every connection to it.
 func (r *relay) Close() error {
 	err := errors.Join(r.server.Close(), r.nowhere.Close())
 	for _, l := range r.tcp {
@@ -148,8 +148,8 @@ func (r *relay) Close() error {
 	return err
 }
 
-// credential is the password that goes with a username. Usernames are "EXPIRY:TOKEN-ID" with the expiry in
-// Unix seconds, so that nothing needs to be remembered (draft-uberti-behave-turn-rest-00).
+// credential returns the password of a username. Usernames are "EXPIRY:TOKEN-ID" with the expiry in Unix seconds,
+// so the server needs no state (draft-uberti-behave-turn-rest-00).
 func (r *relay) credential(username string) string {
 	mac := hmac.New(sha1.New, r.secret)
 	mac.Write([]byte(username))
@@ -160,7 +160,7 @@ func (r *relay) authenticate(a *turn.RequestAttributes) (user string, key []byte
 	expiry, _, _ := strings.Cut(a.Username, ":")
 	seconds, err := strconv.ParseInt(expiry, 10, 64)
 	if err != nil || time.Now().Unix() >= seconds {
-		r.refused.Add(1) // the server tells onAuth of wrong passwords only
+		r.refused.Add(1) // onAuth reports only wrong passwords
 		return "", nil, false
 	}
 	return a.Username, turn.GenerateAuthKey(a.Username, a.Realm, r.credential(a.Username)), true
@@ -199,7 +199,7 @@ func (r *relay) onDeleted(client, _ net.Addr, _, _, _ string) {
 	delete(r.active, client.Network()+client.String())
 }
 
-// RelayStats is what went through the TURN server.
+// RelayStats counts the TURN server's traffic.
 type RelayStats struct {
 	Active      []Allocation `json:"active"`
 	Allocations uint64       `json:"allocations"` // ever made
@@ -218,7 +218,7 @@ func (r *relay) stats() RelayStats {
 	return RelayStats{Active: active, Allocations: r.total.Load(), Refused: r.refused.Load(), BytesIn: r.in.Load(), BytesOut: r.out.Load()}
 }
 
-// counting counts what the relayed sockets carry.
+// counting is a relayed socket that counts bytes.
 type counting struct {
 	turn.RelayAddressGenerator
 	relay *relay
@@ -244,6 +244,6 @@ func (c countingConn) ReadFrom(b []byte) (int, net.Addr, error) {
 }
 
 func (c countingConn) WriteTo(b []byte, addr net.Addr) (int, error) {
-	c.relay.out.Add(uint64(len(b))) // before: who gets the packet may ask for the count at once
+	c.relay.out.Add(uint64(len(b))) // counted first: the recipient may read the counter at once
 	return c.PacketConn.WriteTo(b, addr)
 }

@@ -16,7 +16,7 @@ import (
 	"github.com/orga-session/orga-session/tools/orgacloud"
 )
 
-// turnClient allocates on the TURN server of a URL with the credential.
+// turnClient allocates on the TURN server at a URL.
 func turnClient(t *testing.T, cloud *orgacloud.Cloud, url, username, credential string) (net.PacketConn, *turn.Client, error) {
 	t.Helper()
 	scheme, rest, _ := strings.Cut(url, ":")
@@ -92,7 +92,7 @@ func TestRelay(t *testing.T) {
 			if err != nil || string(b[:n]) != "there" || from.String() != relayed.LocalAddr().String() {
 				t.Fatalf("the peer got %q from %v, %v", b[:n], from, err)
 			}
-			// pion's client drops what reaches it while it binds a channel, so the peer says it again.
+			// pion's client drops packets while it binds a channel, so the peer repeats them.
 			n, err = 0, os.ErrDeadlineExceeded
 			sent := uint64(0)
 			for errors.Is(err, os.ErrDeadlineExceeded) && sent < 40 {
@@ -119,7 +119,7 @@ func TestRelay(t *testing.T) {
 	}
 }
 
-// The relay leads to this machine and no further.
+// The relay reaches only this machine.
 func TestRelayStaysAtHome(t *testing.T) {
 	cloud := start(t, orgacloud.Config{})
 	turnServer := mint(t, cloud).ICEServers[1]
@@ -136,7 +136,7 @@ func TestRelayStaysAtHome(t *testing.T) {
 	}
 }
 
-// A token's credential is its own: another token's password, or a made-up name, allocates nothing.
+// A credential belongs to one token: with another token's password or an invented username, nothing is allocated.
 func TestRelayCredentials(t *testing.T) {
 	cloud := start(t, orgacloud.Config{})
 	first, second := mint(t, cloud).ICEServers[1], mint(t, cloud).ICEServers[1]

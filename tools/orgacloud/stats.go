@@ -13,11 +13,10 @@ import (
 	"github.com/orga-session/orga-session/core/orga"
 )
 
-// kept is how many of the last calls and emails are shown.
+// kept is how many of the last calls and emails are listed.
 const kept = 16
 
-// Stats is what a cloud has done so far. It has no token in it: tokens go by their id, which opens
-// nothing.
+// Stats is what a cloud has done so far. It lists token IDs, never tokens.
 type Stats struct {
 	UptimeSeconds int            `json:"uptimeSeconds"`
 	Minted        int            `json:"minted"`
@@ -27,11 +26,11 @@ type Stats struct {
 	CallsOpen     int            `json:"callsOpen"` // now
 	Refused       map[string]int `json:"refused"`   // requests, by the reason
 	Relay         RelayStats     `json:"relay"`
-	Emails        []string       `json:"emails"`   // the last that came with a mint
-	LastUsed      []string       `json:"lastUsed"` // ids of the tokens that opened the last calls
+	Emails        []string       `json:"emails"`   // the latest that came with mints
+	LastUsed      []string       `json:"lastUsed"` // IDs of the tokens of the latest calls
 }
 
-// tally counts.
+// tally collects the counters.
 type tally struct {
 	mu           sync.Mutex
 	calls        int
@@ -39,7 +38,7 @@ type tally struct {
 	emails, used []string
 }
 
-// refuse counts a fault that was met.
+// refuse counts a refused request.
 func (t *tally) refuse(reason string) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -66,7 +65,7 @@ func last(list []string, s string) []string {
 	return append(list[max(0, len(list)+1-kept):], s)
 }
 
-// Stats says what happened so far.
+// Stats returns the counters.
 func (c *Cloud) Stats() Stats {
 	c.tally.mu.Lock()
 	defer c.tally.mu.Unlock()
@@ -92,7 +91,7 @@ var stateHTML string
 
 var statePage = template.Must(template.New("state").Parse(stateHTML))
 
-// page shows the state to a person, without a script.
+// page serves the state as HTML, without scripts.
 func (c *Cloud) page(w http.ResponseWriter, _ *http.Request) {
 	stats := c.Stats()
 	var b bytes.Buffer
@@ -110,5 +109,5 @@ func (c *Cloud) page(w http.ResponseWriter, _ *http.Request) {
 	h.Set("Content-Type", "text/html; charset=utf-8")
 	h.Set("Content-Security-Policy", "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; frame-ancestors 'none'")
 	h.Set("Refresh", "3")
-	_, _ = b.WriteTo(w) // the client may be gone
+	_, _ = b.WriteTo(w) // the client may have disconnected
 }

@@ -111,7 +111,7 @@ func run(long time.Duration, clients int, cutEvery, pause time.Duration) error {
 	return errors.Join(failed...)
 }
 
-// cut closes all connections to Orga again and again, and resets them every other time.
+// cut repeatedly closes all connections to Orga, alternating between closing and resetting them.
 func cut(ctx context.Context, orga *fakeorga.API, clients ledgers, every time.Duration) {
 	tick := time.NewTicker(every)
 	defer tick.Stop()
@@ -140,7 +140,7 @@ func settle(before int) int {
 	return runtime.NumGoroutine()
 }
 
-// client sends one request after the other.
+// client sends requests one after another.
 type client struct {
 	http   *http.Client
 	url    string
@@ -149,7 +149,7 @@ type client struct {
 
 // outcome is the outcome of a request.
 type outcome struct {
-	status int // 0: no answer at all
+	status int // 0: no response
 	took   time.Duration
 	met    faults
 	lost   bool // although an endpoint could have answered
@@ -235,7 +235,7 @@ func (e *errorLines) Handle(_ context.Context, r slog.Record) error {
 func (e *errorLines) WithAttrs([]slog.Attr) slog.Handler { return e }
 func (e *errorLines) WithGroup(string) slog.Handler      { return e }
 
-// serve listens on a free port; the server's Addr says which.
+// serve listens on a free port, which is in the server's Addr.
 func serve(h http.Handler) (*http.Server, error) {
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {

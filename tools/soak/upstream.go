@@ -19,8 +19,7 @@ func tenant(i int) string { return fmt.Sprintf("client-%d", i) }
 // key is the permanent key of client i.
 func key(i int) string { return fakeorga.KeyPrefix + tenant(i) }
 
-// settings configure an endpoint whose tenants are the clients, so that Orga can tell by the key whose call it
-// receives.
+// settings configure an endpoint with one tenant for each client, so that Orga can tell the clients apart by key.
 func settings(base string, clients int) core.Env {
 	tenants := map[string]any{}
 	vars := core.Env{
@@ -37,7 +36,7 @@ func settings(base string, clients int) core.Env {
 	return vars
 }
 
-// ledgers record which faults each client's calls met, by its key.
+// ledgers record the faults of each client's calls, by its key.
 type ledgers map[string]*ledger
 
 func newLedgers(clients int) ledgers {
@@ -65,7 +64,7 @@ func (l ledgers) fault(call fakeorga.Call) fakeorga.Fault {
 	return fault
 }
 
-// ledger is the faults that a client's request has met so far.
+// ledger records the faults of a client's current request.
 type ledger struct {
 	mu  sync.Mutex
 	met faults
@@ -89,11 +88,11 @@ func (l *ledger) close() faults {
 	return l.met
 }
 
-// faults are the faults that the calls of one request met: "mint 503", "ice hang", "cut".
+// faults lists the faults of one request's calls, such as "mint 503", "ice hang" or "cut".
 type faults []string
 
-// hopeless reports whether no endpoint could have answered: every attempt of a call failed, or hung calls used
-// up the time. A cut of all connections may have failed a call of either kind.
+// hopeless reports whether no endpoint could have answered: every attempt of a call failed, or hung calls used up the
+// time. A cut of all connections may have failed either call.
 func (f faults) hopeless() bool {
 	count := make(map[string]int)
 	for _, fault := range f {

@@ -1,5 +1,5 @@
-// Command wasmtest runs the tests of what the Cloudflare Worker is made of as the Worker runs it: compiled for js/wasm, on
-// one thread, under Node.js. Tests that cannot pass there are skipped, each for a reason, which it prints.
+// Command wasmtest runs the tests of the Cloudflare Worker's packages as the Worker runs them: compiled for js/wasm, on
+// one thread, under Node.js. It skips tests that cannot pass there, and prints the reason for each.
 package main
 
 import (
@@ -15,7 +15,7 @@ import (
 
 const module = "github.com/orga-session/orga-session/"
 
-// Why a test cannot run there.
+// Reasons why a test cannot run there.
 const (
 	noControl = "Go's network on js, which is in memory, has no hook for a dial"
 	noTLS     = "TLS over Go's network on js does not end a handshake that fails"
@@ -26,7 +26,7 @@ const (
 	notUsed   = "a Worker connects by fetch"
 )
 
-// cannot are the tests that are skipped, and "" for all of a package.
+// cannot lists the skipped tests; "" skips a whole package.
 var cannot = []struct{ pkg, test, why string }{
 	{"core", "TestBodyThatNeverComes/a_GET", clock},
 	{"core", "TestBodyLeavesTheConnectionAlone", clock},
