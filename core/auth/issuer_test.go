@@ -189,6 +189,7 @@ func TestDiscoveryThatPointsElsewhere(t *testing.T) {
 		{"https://id.example", "file:///etc/passwd", "jwks_uri"},
 		{"https://id.example", "ftp://id.example/keys", "jwks_uri"},
 		{"https://id.example", "/keys", "jwks_uri"},
+		{"https://id.example", "https://" + strings.Repeat("a", 500_000) + ".example/keys", "jwks_uri must be a URL of at most 2048 bytes"},
 		{"https://id.example", "https://user:secret-query@id.example/keys", "jwks_uri"},
 		{"https://10.0.0.1", "https://10.0.0.2/keys", ""},
 		{"https://10.0.0.1", "http://10.0.0.2/keys", "https"},

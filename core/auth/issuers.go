@@ -114,11 +114,15 @@ func plainTransport() *http.Transport {
 	}
 }
 
+const maxURL = 2 << 10 // bytes
+
 // parseURL reads an address that keys can be trusted from: https, or http on this machine. The error does
 // not repeat it.
 func parseURL(s string) (*url.URL, error) {
 	u, err := url.Parse(s)
 	switch {
+	case len(s) > maxURL: // errors have the host, and a key set that address for as long as the instance lives
+		return nil, fmt.Errorf("must be a URL of at most %d bytes", maxURL)
 	case err != nil || u.Host == "":
 		return nil, errors.New("must be a URL with a host")
 	case u.User != nil || u.Fragment != "":

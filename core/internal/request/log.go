@@ -71,7 +71,7 @@ func logLine(log *slog.Logger, r *http.Request, x *Record, status int, took time
 	attrs := make([]slog.Attr, 0, 24)
 	text := func(key, value string) {
 		if value != "" {
-			attrs = append(attrs, slog.String(key, value))
+			attrs = append(attrs, slog.String(key, shortened(value)))
 		}
 	}
 	millis := func(key string, d time.Duration) {
@@ -118,6 +118,17 @@ func logLine(log *slog.Logger, r *http.Request, x *Record, status int, took time
 		text("cause", x.refused.Cause.Error())
 	}
 	log.LogAttrs(ctx, level, message, attrs...)
+}
+
+// maxText bounds each text of a request's line, in bytes. Clients choose the method, and an issuer or a store has a
+// part in causes: none of them may fill the log.
+const maxText = 1 << 10
+
+func shortened(text string) string {
+	if len(text) <= maxText {
+		return text
+	}
+	return strings.ToValidUTF8(text[:maxText], "") + "…"
 }
 
 // hashKey is this process's own, and never leaves it: a list of all addresses cannot be turned into their

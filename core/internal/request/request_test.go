@@ -322,6 +322,27 @@ func TestLogLine(t *testing.T) {
 	})
 }
 
+// Nobody fills the log with one request.
+func TestLongTextsInTheLog(t *testing.T) {
+	for _, long := range []string{strings.Repeat("A", 60_000), strings.Repeat("€", 20_000)} {
+		r := httptest.NewRequest(http.MethodGet, "/", nil)
+		r.Method = long
+		_, line := serve(fail(problem.New(problem.AuthUnavailable, errors.New(long))), r)
+		var got struct {
+			Method string `json:"http.request.method"`
+			Cause  string
+		}
+		if err := json.Unmarshal([]byte(line), &got); err != nil || len(line) > 4<<10 {
+			t.Errorf("a line of %d bytes: %v", len(line), err)
+		}
+		for _, text := range []string{got.Method, got.Cause} {
+			if start, ok := strings.CutSuffix(text, "…"); !ok || !strings.HasPrefix(long, start) || len(start) < 1000 {
+				t.Errorf("%d bytes are logged as %q", len(long), text)
+			}
+		}
+	}
+}
+
 // An error line calls for a person; what passes by itself does not. Checks are not worth a line.
 func TestLevels(t *testing.T) {
 	for _, row := range []struct {
