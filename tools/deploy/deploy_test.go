@@ -11,6 +11,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/orga-session/orga-session/core"
 )
 
 const arn = "arn:aws:secretsmanager:eu-central-1:123456789012:secret:orga-api-key-AbCdEf"
@@ -266,13 +268,29 @@ func TestTelemetryWithoutTag(t *testing.T) {
 	}
 }
 
-func TestParameterNames(t *testing.T) {
+// The template sets every setting of core that is of use on Lambda, by the parameter of its name unless a secret or a table
+// of the stack is behind it.
+func TestTemplateHasSettings(t *testing.T) {
 	template, err := os.ReadFile("../../template.yaml")
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, setting := range []string{"ORGA_API_KEY_TTL", "ORGA_AUTH", "ORGA_AUTH_JWKS_URL", "ORGA_CORS_ORIGINS", "ORGA_RATE_LIMIT_STORE", "ORGA_BASE_URL", "OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_HEADERS"} {
-		if name := parameterName(setting); !strings.Contains(string(template), "\n  "+name+":\n") || !regexp.MustCompile(`\n +`+setting+`: (!If \[\w+, .*, )?!Ref `+name+`\]?\n`).Match(template) {
+	elsewhere := []string{
+		"ORGA_API_KEY",                                                                                      // the key is in Secrets Manager
+		"ORGA_AWS_REGION", "ORGA_AWS_ACCESS_KEY_ID", "ORGA_AWS_SECRET_ACCESS_KEY", "ORGA_AWS_SESSION_TOKEN", // Lambda has its own
+		"ORGA_TRUSTED_HOPS", "ORGA_GCP_IAM_REQUIRED", "ORGA_GCPSM_ENDPOINT", // of other platforms
+	}
+	settings := []string{"OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_HEADERS"}
+	for _, s := range core.Settings() {
+		if s.Variable != "" && !slices.Contains(elsewhere, s.Variable) {
+			settings = append(settings, s.Variable)
+		}
+	}
+	for _, setting := range settings {
+		name := parameterName(setting)
+		own := strings.Contains(string(template), "\n  "+name+":\n") && regexp.MustCompile(`\n +`+setting+`: (!If \[\w+, .*, )?!Ref `+name+`\]?\n`).Match(template)
+		ofSecret := strings.HasSuffix(setting, "_SOURCE") && strings.Contains(string(template), "\n          "+setting+": !If")
+		if !own && !ofSecret {
 			t.Errorf("template.yaml does not make %s of %s", setting, name)
 		}
 	}
