@@ -65,7 +65,7 @@ func run(ctx context.Context, args []string, env core.Env, out io.Writer) error 
 	}
 	endpoint := core.Start(ctx, env, core.Drivers{
 		Secrets: secret.Drivers{"awssm": awssm.Open(env.Lookup, true), "gcpsm": gcpsm.Open(env.Lookup)},
-		Limiters: ratelimit.Drivers{
+		Limiters: map[string]ratelimit.Driver{
 			"dynamodb": dynamolimit.Open(env.Lookup, true), "https": redisrest.Open(nil), "redis": redislimit.Open, "rediss": redislimit.Open,
 		},
 	}, nil)

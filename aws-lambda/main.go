@@ -28,7 +28,7 @@ func main() {
 	// client would see a bare 502.
 	e := core.Start(context.Background(), env, core.Drivers{
 		Secrets: secret.Drivers{"awssm": awssm.Open(env.Lookup, true)},
-		Limiters: ratelimit.Drivers{
+		Limiters: map[string]ratelimit.Driver{
 			"dynamodb": dynamolimit.Open(env.Lookup, true), "redis": redislimit.Open, "rediss": redislimit.Open,
 		},
 	}, func(w io.Writer, options *slog.HandlerOptions) slog.Handler {

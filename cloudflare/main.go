@@ -17,7 +17,7 @@ func main() {
 	// An endpoint with faults serves on: a program that ended would be started by each request anew.
 	e := core.Start(workers.Background(), workers.Env(), core.Drivers{
 		Secrets:   secret.Drivers{"cloudflare": workers.SecretsStore},
-		Limiters:  ratelimit.Drivers{"https": redisrest.Open(&http.Client{Transport: workers.Transport})},
+		Limiters:  map[string]ratelimit.Driver{"https": redisrest.Open(&http.Client{Transport: workers.Transport})},
 		Transport: workers.Transport,
 	}, nil)
 	workers.Serve(e)

@@ -15,8 +15,8 @@ import (
 	"github.com/orga-session/orga-session/core/internal/request"
 	"github.com/orga-session/orga-session/core/internal/session"
 	"github.com/orga-session/orga-session/core/internal/telemetry"
+	"github.com/orga-session/orga-session/core/internal/throttle"
 	"github.com/orga-session/orga-session/core/orga"
-	"github.com/orga-session/orga-session/core/ratelimit"
 	"github.com/orga-session/orga-session/core/secret"
 )
 
@@ -31,7 +31,7 @@ type builder struct {
 	transport       http.RoundTripper // to addresses that the owner named
 	tenantTransport http.RoundTripper // to those that tenants name: public addresses only
 	allowHosts      func(http.Handler) http.Handler
-	limiter         *ratelimit.Store
+	limiter         *throttle.Store
 	issuers         auth.Issuers             // that the owner named
 	tenantIssuers   auth.Issuers             // that tenants name: public addresses only
 	claim           *auth.TenantClaim        // nil when no claim is asked for
@@ -87,7 +87,7 @@ func (b *builder) chain(s scope, name string, t Tenant) *chain {
 		}
 	}
 	h := session.Handler(&session.Service{Key: key, Orga: b.client(t)})
-	h = ratelimit.Middleware(ratelimit.Options{Limiter: b.limiter, Tenant: name, Caller: t.RateLimit, Budget: t.TenantRateLimit, Log: b.log})(h)
+	h = throttle.Middleware(throttle.Options{Limiter: b.limiter, Tenant: name, Caller: t.RateLimit, Budget: t.TenantRateLimit, Log: b.log})(h)
 	h = auth.Require(auth.Options{Methods: c.methods, Claim: b.claim, Tenant: name, ClaimValue: t.ClaimValue})(h)
 	c.Handler = b.allowHosts(c.cors.Mint(h))
 	return c

@@ -15,7 +15,7 @@
 //	core        route → method → settings → tenant: that tenant's chain, built at start
 //	cors        host, origin, Sec-Fetch-*
 //	auth        authentication
-//	ratelimit   quotas of callers and tenants
+//	throttle    quotas of callers and tenants
 //	session     body → key → token → ICE servers, in one budget
 //	orga        the two calls to Orga; usable alone as a Go SDK
 //
@@ -25,7 +25,7 @@
 //	tenants            the tenants' document    the life of the instance
 //	auth.Issuers       an issuer's keys         10 min, longer while it is down; refetched for an unknown key id
 //	                   verified tokens          2 MiB, while the keys and the token last
-//	ratelimit.Memory   a caller's count         its period
+//	throttle.Memory    a caller's count         its period
 //	egress.Transport   connections to a host    25 s idle
 //
 // Tokens and session configs are never cached: each is for one session.

@@ -15,6 +15,7 @@ import (
 	"github.com/orga-session/orga-session/core/internal/egress"
 	"github.com/orga-session/orga-session/core/internal/request"
 	"github.com/orga-session/orga-session/core/internal/telemetry"
+	"github.com/orga-session/orga-session/core/internal/throttle"
 	"github.com/orga-session/orga-session/core/orga"
 	"github.com/orga-session/orga-session/core/ratelimit"
 	"github.com/orga-session/orga-session/core/secret"
@@ -25,7 +26,7 @@ type Drivers struct {
 	// Secrets are the secret stores by scheme, beside env: and file:.
 	Secrets secret.Drivers
 	// Limiters are the stores for limits that instances share, by scheme, beside memory.
-	Limiters ratelimit.Drivers
+	Limiters map[string]ratelimit.Driver
 	// Verifiers are further methods of ORGA_AUTH by name. oidc, hmac, gateway and anonymous are taken.
 	Verifiers map[string]auth.Verifier
 	// Transport makes every call to Orga and to issuers. nil is the endpoint's own transport, which
@@ -163,10 +164,10 @@ func newBuilder(ctx context.Context, cfg Config, drivers Drivers) *builder {
 	if b.allowHosts, err = cors.AllowHosts(cfg.AllowedHosts); err != nil {
 		b.allowHosts, _ = cors.AllowHosts(nil) // the check of the setting reports it, and nothing is minted
 	}
-	limits := ratelimit.StoreOptions{Strict: cfg.RateLimitStrict, Log: b.log}
-	if b.limiter, err = drivers.Limiters.Open(cfg.RateLimitStore.Reveal(), limits); err != nil {
+	limits := throttle.StoreOptions{Strict: cfg.RateLimitStrict, Log: b.log}
+	if b.limiter, err = throttle.Open(drivers.Limiters, cfg.RateLimitStore.Reveal(), limits); err != nil {
 		b.addFault("ORGA_RATE_LIMIT_STORE", err)
-		b.limiter = ratelimit.NewStore(nil, limits)
+		b.limiter = throttle.NewStore(nil, limits)
 	}
 	b.close = append(b.close, b.limiter.Close)
 	return b

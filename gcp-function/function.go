@@ -30,7 +30,7 @@ func init() {
 	env := core.Environ(os.Environ())
 	e := core.Start(context.Background(), env, core.Drivers{
 		Secrets:  secret.Drivers{"gcpsm": gcpsm.Open(env.Lookup)},
-		Limiters: ratelimit.Drivers{"redis": redislimit.Open, "rediss": redislimit.Open},
+		Limiters: map[string]ratelimit.Driver{"redis": redislimit.Open, "rediss": redislimit.Open},
 	}, func(w io.Writer, options *slog.HandlerOptions) slog.Handler {
 		options.ReplaceAttr = cloudLogging(env["GOOGLE_CLOUD_PROJECT"])
 		return slog.NewJSONHandler(w, options)

@@ -29,6 +29,7 @@ import (
 	"github.com/orga-session/orga-session/core/auth"
 	"github.com/orga-session/orga-session/core/cors"
 	"github.com/orga-session/orga-session/core/internal/request/requesttest"
+	"github.com/orga-session/orga-session/core/internal/throttle"
 	"github.com/orga-session/orga-session/core/ratelimit"
 )
 
@@ -931,7 +932,7 @@ const app = "https://app.example"
 
 // chain is the whole of the policies in front of next, with a limit that nobody reaches.
 func chain(t testing.TB, idp *issuer, next http.Handler) http.Handler {
-	limit := ratelimit.Middleware(ratelimit.Options{Limiter: ratelimit.NewMemory(), Caller: ratelimit.Quotas{{N: 1 << 30, Per: time.Hour}}})
+	limit := throttle.Middleware(throttle.Options{Limiter: throttle.NewMemory(), Caller: ratelimit.Quotas{{N: 1 << 30, Per: time.Hour}}})
 	pages, err := cors.New([]string{app})
 	if err != nil {
 		t.Fatal(err)

@@ -1,34 +1,76 @@
 package ratelimit_test
 
 import (
+	"context"
 	"fmt"
+	"log/slog"
 	"net/http"
 	"net/http/httptest"
-	"time"
+	"sync"
 
+	"github.com/orga-session/orga-session/core"
+	"github.com/orga-session/orga-session/core/orga"
+	"github.com/orga-session/orga-session/core/orga/orgatest"
 	"github.com/orga-session/orga-session/core/ratelimit"
+	"github.com/orga-session/orga-session/core/secret"
 )
 
-// Each caller may ask twice a minute, and all callers of the tenant together three times a day.
-func Example() {
-	caller, _ := ratelimit.ParseQuotas("2/1m")
-	limit := ratelimit.Middleware(ratelimit.Options{
-		Limiter: ratelimit.NewMemory(),
-		Tenant:  "acme",
-		Caller:  caller,
-		Budget:  ratelimit.Quotas{{N: 3, Per: 24 * time.Hour}},
-	})
-	mint := limit(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusOK) }))
+// once is a Limiter that never gives a quota back.
+type once struct {
+	mu   sync.Mutex
+	used map[ratelimit.Bucket]int
+}
+
+func (o *once) Allow(_ context.Context, buckets []ratelimit.Bucket) ([]ratelimit.Decision, error) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	room := true
+	for _, b := range buckets {
+		room = room && o.used[b] < b.Quota.N
+	}
+	decisions := make([]ratelimit.Decision, len(buckets))
+	for i, b := range buckets {
+		if room {
+			o.used[b]++
+		}
+		decisions[i] = ratelimit.Decision{Allowed: room || o.used[b] < b.Quota.N, Remaining: b.Quota.N - o.used[b], Reset: b.Quota.Per}
+		if !decisions[i].Allowed {
+			decisions[i].Retry = b.Quota.Per
+		}
+	}
+	return decisions, nil
+}
+
+// A store of one's own, under a scheme that the program chooses: each caller may mint twice.
+func ExampleDriver() {
+	api := httptest.NewServer(new(orgatest.API)) // stands for Orga here
+	defer api.Close()
+	quotas, err := ratelimit.ParseQuotas("2/24h")
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	endpoint := core.New(context.Background(), core.Config{
+		RateLimitStore: secret.NewValue("once:"),
+		Tenant: core.Tenant{
+			APIKey: secret.SourceFunc(func(context.Context) (secret.Secret, error) {
+				return secret.Secret{Value: secret.NewValue(orga.KeyPrefix + "of-an-example"), Version: "1"}, nil
+			}),
+			BaseURL: api.URL, Auth: []string{"anonymous"}, RateLimit: quotas,
+		},
+		Log: slog.New(slog.DiscardHandler),
+	}, core.Drivers{Limiters: map[string]ratelimit.Driver{
+		"once": func(string) (ratelimit.Limiter, error) { return &once{used: make(map[ratelimit.Bucket]int)}, nil },
+	}})
+	defer endpoint.Close()
 
 	for range 3 {
 		w := httptest.NewRecorder()
-		mint.ServeHTTP(w, httptest.NewRequest(http.MethodGet, "/", nil))
-		fmt.Printf("%d %q\n", w.Code, w.Header().Get("Retry-After"))
+		endpoint.ServeHTTP(w, httptest.NewRequest(http.MethodGet, "/api/orga-client-secrets", nil))
+		fmt.Println(w.Code, w.Header().Get("RateLimit"))
 	}
-	fmt.Println(caller[0])
 	// Output:
-	// 200 ""
-	// 200 ""
-	// 429 "30"
-	// 2/1m0s
+	// 200 "caller";r=1;t=86400
+	// 200 "caller";r=0;t=86400
+	// 429 "caller";r=0;t=86400
 }

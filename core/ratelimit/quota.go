@@ -5,8 +5,6 @@ import (
 	"strconv"
 	"strings"
 	"time"
-
-	"github.com/orga-session/orga-session/core/ratelimit/internal/gcra"
 )
 
 // Quota allows N requests in a period. All N may be used at once; one becomes available again every Per/N.
@@ -16,8 +14,6 @@ type Quota struct {
 }
 
 func (q Quota) String() string { return strconv.Itoa(q.N) + "/" + q.Per.String() }
-
-func (q Quota) rate() gcra.Rate { return gcra.New(q.N, q.Per) }
 
 // Quotas are windows that must all have room for a request, such as 30/1m,500/24h. Empty means not set; [Off]
 // means no limit.
@@ -52,12 +48,12 @@ func ParseQuotas(s string) (Quotas, error) {
 
 // Check reports what is wrong with quotas that were not parsed.
 func (qs Quotas) Check() error {
-	if qs.off() {
+	if qs.IsOff() {
 		return nil
 	}
-	seconds := make(map[int64]bool)
+	seconds := make(map[time.Duration]bool)
 	for _, q := range qs {
-		w := wholeSeconds(q.Per)
+		w := (q.Per + time.Second - 1) / time.Second // rounded up, as in the policies' names
 		switch {
 		case q.N < 1:
 			return errors.New("want a count of at least 1, such as 30/1m; for no limit, off")
@@ -65,7 +61,7 @@ func (qs Quotas) Check() error {
 			return errors.New("want a period of at most 366 days (8784h)")
 		case q.Per.Microseconds() < int64(q.N):
 			return errors.New("want a period of at least a microsecond a request, such as 30/1m")
-		case seconds[w]: // their policies would have one name
+		case seconds[w]:
 			return errors.New("want windows with different periods, such as 30/1m,500/24h")
 		}
 		seconds[w] = true
@@ -73,5 +69,5 @@ func (qs Quotas) Check() error {
 	return nil
 }
 
-// off reports whether the quotas limit nothing.
-func (qs Quotas) off() bool { return len(qs) == 0 || len(qs) == 1 && qs[0] == Quota{} }
+// IsOff reports whether the quotas limit nothing: they are empty or [Off].
+func (qs Quotas) IsOff() bool { return len(qs) == 0 || len(qs) == 1 && qs[0] == Quota{} }

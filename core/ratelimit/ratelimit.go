@@ -1,6 +1,9 @@
-// Package ratelimit limits how often callers may mint. [Middleware] counts each request against the quotas of
-// its caller and the budget of its tenant, in a [Limiter]: [Memory] counts for one instance, a store opened by
-// [Drivers.Open] for all instances.
+// Package ratelimit has the quotas of callers and tenants, and what a store that counts requests for all
+// instances must do. [Quotas] are settings of the endpoint (core.Tenant); a [Driver] in core.Drivers opens a
+// [Limiter]. Without one, each instance counts in its own memory.
+//
+// Redis and DynamoDB are drivers in packages of their own (redislimit, redisrest, dynamolimit), so that a program
+// links only those that it imports. To write another, implement [Limiter] and run the tests of ratelimittest.
 package ratelimit
 
 import (
@@ -33,3 +36,7 @@ type Decision struct {
 type Limiter interface {
 	Allow(ctx context.Context, buckets []Bucket) ([]Decision, error)
 }
+
+// Driver opens the store that a setting names, such as redis://host, without connecting to it. Its error must
+// not repeat the setting, which may hold a password.
+type Driver func(setting string) (Limiter, error)

@@ -210,7 +210,7 @@ func (c replay) endpoint(t *testing.T) http.Handler {
 	cfg.Log = slog.New(slog.DiscardHandler)
 	h := core.New(t.Context(), cfg, core.Drivers{
 		Secrets:  secret.Drivers{"down": down},
-		Limiters: ratelimit.Drivers{"redis": redislimit.Open},
+		Limiters: map[string]ratelimit.Driver{"redis": redislimit.Open},
 	})
 	if err := h.Faults(); (err != nil) != (c.code == "misconfigured" || env["ORGA_AUTH"] == "") {
 		t.Fatal(err)

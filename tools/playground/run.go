@@ -81,7 +81,7 @@ func run(ctx context.Context, args []string, env core.Env, out io.Writer) error 
 	p.auth, p.orga = config.Auth, strings.TrimRight(config.BaseURL, "/")
 	endpoint := core.New(ctx, config, core.Drivers{
 		Secrets: secret.Drivers{"awssm": awssm.Open(settings.Lookup, true), "gcpsm": gcpsm.Open(settings.Lookup)},
-		Limiters: ratelimit.Drivers{
+		Limiters: map[string]ratelimit.Driver{
 			"dynamodb": dynamolimit.Open(settings.Lookup, true), "https": redisrest.Open(nil), "redis": redislimit.Open, "rediss": redislimit.Open,
 		},
 	})

@@ -240,7 +240,7 @@ func (s *site) startPlain(ctx context.Context) (*endpoint, error) {
 	cfg.Log = slog.New(slog.DiscardHandler)
 	h := core.New(ctx, cfg, core.Drivers{
 		Secrets:  secret.Drivers{"awssm": awssm.Open(env.Lookup, false)},
-		Limiters: ratelimit.Drivers{"redis": redislimit.Open, "dynamodb": dynamolimit.Open(env.Lookup, false)},
+		Limiters: map[string]ratelimit.Driver{"redis": redislimit.Open, "dynamodb": dynamolimit.Open(env.Lookup, false)},
 	})
 	if err := h.Faults(); err != nil {
 		return nil, err

@@ -19,8 +19,8 @@ import (
 	"time"
 
 	"github.com/orga-session/orga-session/core/internal/awsenv"
+	"github.com/orga-session/orga-session/core/internal/gcra"
 	"github.com/orga-session/orga-session/core/ratelimit"
-	"github.com/orga-session/orga-session/core/ratelimit/internal/gcra"
 )
 
 const (
@@ -112,7 +112,7 @@ func (l *Limiter) decide(ctx context.Context, windows []ratelimit.Bucket, decisi
 		for i, w := range windows {
 			decision := rate(w).Decide(rate(w).Used(fullAt[i], now+slack(w)), !isRefused)
 			decision.Reset = time.Duration(rate(w).Used(fullAt[i], now)) * time.Microsecond
-			decisions[i], room = ratelimit.Decision(decision), room && decision.Allowed
+			decisions[i], room = decision, room && decision.Allowed
 		}
 		switch {
 		case !isRefused:
@@ -172,7 +172,7 @@ func (l *Limiter) takeBack(ctx context.Context, windows []ratelimit.Bucket, deci
 		u.require("attribute_exists(#" + n + ")")
 		u.set("#" + n + " = #" + n + " - :share" + n)
 		before := decisions[i].Reset.Microseconds() - rate(w).Share
-		decisions[i] = ratelimit.Decision(rate(w).Decide(max(0, before), false))
+		decisions[i] = rate(w).Decide(max(0, before), false)
 	}
 	_, _ = l.api.update(ctx, u.done()) // a caller whom this fails for has lost one request
 	l.known.forget(windows)
@@ -217,7 +217,7 @@ func (l *Limiter) Close() error {
 	return nil
 }
 
-func rate(b ratelimit.Bucket) gcra.Rate { return gcra.New(b.Quota.N, b.Quota.Per) }
+func rate(b ratelimit.Bucket) gcra.Rate { return gcra.New(b.Quota) }
 
 // attribute holds the time at which none of a window's quota is in use, in microseconds since 1970. Another quota is
 // another attribute, and starts whole.

@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/orga-session/orga-session/core/internal/throttle"
 	"github.com/orga-session/orga-session/core/ratelimit"
 )
 
@@ -28,16 +29,16 @@ const (
 // scheduling is what a busy machine may add to a decision.
 const scheduling = 50 * time.Millisecond
 
-// TestOutage tests a [ratelimit.Store] around l, which counts in the store that fails (faults 29 and 71): each request
-// is decided within 100 ms by the instance's own limit, or refused if the Store is strict; the store is used again once
-// it is back, and the log has one line at either end.
+// TestOutage tests how an endpoint uses l, which counts in the store that fails (faults 29 and 71): each request is
+// decided within 100 ms by the instance's own limit, or refused if the endpoint is strict; the store is used again
+// once it is back, and the log has one line at either end.
 func TestOutage(t *testing.T, l ratelimit.Limiter, o Outage) {
 	t.Helper()
-	log, store := new(safeBuffer), (*ratelimit.Store)(nil)
-	strict := ratelimit.NewStore(l, ratelimit.StoreOptions{Strict: true})
+	log, store := new(safeBuffer), (*throttle.Store)(nil)
+	strict := throttle.NewStore(l, throttle.StoreOptions{Strict: true})
 	q := quota(3, 10*time.Hour)
 	var slowest time.Duration
-	ask := func(l *ratelimit.Store, key string) (allowed bool, err error) {
+	ask := func(l *throttle.Store, key string) (allowed bool, err error) {
 		start := time.Now()
 		decisions, err := l.Allow(t.Context(), []ratelimit.Bucket{{Key: key, Quota: q}})
 		slowest = max(slowest, time.Since(start))
@@ -45,7 +46,7 @@ func TestOutage(t *testing.T, l ratelimit.Limiter, o Outage) {
 	}
 	eventually(t, "the store decides in time", func() bool {
 		log = new(safeBuffer)
-		store = ratelimit.NewStore(l, ratelimit.StoreOptions{Log: slog.New(slog.NewTextHandler(log, nil))})
+		store = throttle.NewStore(l, throttle.StoreOptions{Log: slog.New(slog.NewTextHandler(log, nil))})
 		_, err := ask(store, "acme:warm")
 		return err == nil && log.String() == ""
 	})

@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/orga-session/orga-session/core/internal/throttle"
 	"github.com/orga-session/orga-session/core/ratelimit"
 )
 
@@ -43,7 +44,7 @@ func process(open ratelimit.Driver, setting string, in io.Reader, out io.Writer)
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
-	_ = ratelimit.NewStore(l, ratelimit.StoreOptions{}).Ping(ctx) // the first request to fail shows in the counts
+	_ = throttle.NewStore(l, throttle.StoreOptions{}).Ping(ctx) // the first request to fail shows in the counts
 	fmt.Fprintln(out, "ready")
 	for lines := bufio.NewScanner(in); lines.Scan(); {
 		var wg sync.WaitGroup

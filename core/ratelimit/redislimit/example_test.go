@@ -1,24 +1,20 @@
 package redislimit_test
 
 import (
-	"fmt"
-	"log/slog"
+	"context"
 	"time"
 
+	"github.com/orga-session/orga-session/core"
 	"github.com/orga-session/orga-session/core/ratelimit"
 	"github.com/orga-session/orga-session/core/ratelimit/redislimit"
+	"github.com/orga-session/orga-session/core/secret"
 )
 
 // A limit that all instances share while Redis answers, and that each has for itself while it does not.
 func Example() {
-	shared, err := redislimit.New("rediss://default:password@store.example:6379")
-	if err != nil {
-		fmt.Println(err)
-		return
-	}
-	defer shared.Close()
-	_ = ratelimit.Middleware(ratelimit.Options{ // in front of the mint
-		Limiter: ratelimit.NewStore(shared, ratelimit.StoreOptions{Log: slog.Default()}),
-		Caller:  ratelimit.Quotas{{N: 30, Per: time.Minute}, {N: 500, Per: 24 * time.Hour}},
-	})
+	endpoint := core.New(context.Background(), core.Config{
+		RateLimitStore: secret.NewValue("rediss://default:password@store.example:6379"),
+		Tenant:         core.Tenant{RateLimit: ratelimit.Quotas{{N: 30, Per: time.Minute}, {N: 500, Per: 24 * time.Hour}}},
+	}, core.Drivers{Limiters: map[string]ratelimit.Driver{"rediss": redislimit.Open}})
+	defer endpoint.Close()
 }

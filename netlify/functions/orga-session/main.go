@@ -26,7 +26,7 @@ func main() {
 		// The AWS credentials in this environment are Netlify's: only ORGA_AWS_* are the owner's. Google's
 		// store is not linked: it is 1.1 MB more, and there are no credentials of Google's here.
 		Secrets: secret.Drivers{"awssm": awssm.Open(env.Lookup, false)},
-		Limiters: ratelimit.Drivers{
+		Limiters: map[string]ratelimit.Driver{
 			"dynamodb": dynamolimit.Open(env.Lookup, false), "https": redisrest.Open(nil), "redis": redislimit.Open, "rediss": redislimit.Open,
 		},
 	}, nil)))

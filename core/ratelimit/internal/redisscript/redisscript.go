@@ -10,8 +10,8 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/orga-session/orga-session/core/internal/gcra"
 	"github.com/orga-session/orga-session/core/ratelimit"
-	"github.com/orga-session/orga-session/core/ratelimit/internal/gcra"
 )
 
 // Source is the script. Redis knows it by SHA1 once it has run.
@@ -44,7 +44,7 @@ func Args(buckets []ratelimit.Bucket) []string {
 		args = append(args, Key(b))
 	}
 	for _, b := range buckets {
-		rate := gcra.New(b.Quota.N, b.Quota.Per)
+		rate := gcra.New(b.Quota)
 		args = append(args, strconv.FormatInt(rate.Share, 10), strconv.FormatInt(rate.Burst, 10))
 	}
 	return args
@@ -62,11 +62,11 @@ func Decide(buckets []ratelimit.Bucket, reply []int64) ([]ratelimit.Decision, er
 	decisions := make([]ratelimit.Decision, len(buckets))
 	refused := false
 	for i, b := range buckets {
-		rate, used := gcra.New(b.Quota.N, b.Quota.Per), reply[i+1]
+		rate, used := gcra.New(b.Quota), reply[i+1]
 		if used < 0 || used > rate.Burst || allowed && used < rate.Share {
 			return nil, ErrAnswer
 		}
-		decisions[i] = ratelimit.Decision(rate.Decide(used, allowed))
+		decisions[i] = rate.Decide(used, allowed)
 		refused = refused || !decisions[i].Allowed
 	}
 	if refused == allowed {

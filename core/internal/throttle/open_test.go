@@ -1,4 +1,4 @@
-package ratelimit_test
+package throttle_test
 
 import (
 	"context"
@@ -6,12 +6,13 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/orga-session/orga-session/core/internal/throttle"
 	"github.com/orga-session/orga-session/core/ratelimit"
 )
 
 // pinged is a Limiter with a connection.
 type pinged struct {
-	*ratelimit.Memory
+	*throttle.Memory
 	pings, closes int
 }
 
@@ -21,13 +22,13 @@ func (p *pinged) Close() error { p.closes++; return nil }
 
 // Fault 72: a scheme that is not linked is a fault, which names those that are and nothing of the setting.
 func TestDrivers(t *testing.T) {
-	opened := &pinged{Memory: ratelimit.NewMemory()}
-	drivers := ratelimit.Drivers{
+	opened := &pinged{Memory: throttle.NewMemory()}
+	drivers := map[string]ratelimit.Driver{
 		"redis":    func(string) (ratelimit.Limiter, error) { return opened, nil },
 		"dynamodb": func(string) (ratelimit.Limiter, error) { return nil, errors.New("want a table") },
 	}
 	for _, tt := range []struct {
-		drivers          ratelimit.Drivers
+		drivers          map[string]ratelimit.Driver
 		setting, contain string
 	}{
 		{drivers, "valkey://:canary@host", "unknown store: use memory, dynamodb: or redis:"},
@@ -36,17 +37,17 @@ func TestDrivers(t *testing.T) {
 		{drivers, "dynamodb:", "want a table"},
 		{nil, "redis://:canary@host", "unknown store: use memory"},
 	} {
-		if _, err := tt.drivers.Open(tt.setting, ratelimit.StoreOptions{}); err == nil || err.Error() != tt.contain || strings.Contains(err.Error(), "canary") {
+		if _, err := throttle.Open(tt.drivers, tt.setting, throttle.StoreOptions{}); err == nil || err.Error() != tt.contain || strings.Contains(err.Error(), "canary") {
 			t.Errorf("%s: %v, want %s", tt.setting, err, tt.contain)
 		}
 	}
 	for _, setting := range []string{"", "memory"} {
-		store, err := ratelimit.Drivers(nil).Open(setting, ratelimit.StoreOptions{})
+		store, err := throttle.Open(nil, setting, throttle.StoreOptions{})
 		if err != nil || store.Ping(t.Context()) != nil || store.Close() != nil {
 			t.Errorf("%q: %v", setting, err)
 		}
 	}
-	store, err := drivers.Open("redis://host", ratelimit.StoreOptions{})
+	store, err := throttle.Open(drivers, "redis://host", throttle.StoreOptions{})
 	if err != nil || store.Ping(t.Context()) == nil || store.Close() != nil || opened.pings != 1 || opened.closes != 1 {
 		t.Errorf("%v; %d pings, %d closes", err, opened.pings, opened.closes)
 	}

@@ -6,7 +6,11 @@
 // of them to the same answers.
 package gcra
 
-import "time"
+import (
+	"time"
+
+	"github.com/orga-session/orga-session/core/ratelimit"
+)
 
 // Rate is a quota as spans of time.
 type Rate struct {
@@ -14,10 +18,10 @@ type Rate struct {
 	Burst int64 // the whole quota: the count by the share
 }
 
-// New makes the Rate of n requests in per. A share is a microsecond at least.
-func New(n int, per time.Duration) Rate {
-	n = max(1, n)
-	share := max(1, per.Microseconds()/int64(n))
+// New makes the Rate of a quota. A share is a microsecond at least.
+func New(q ratelimit.Quota) Rate {
+	n := max(1, q.N)
+	share := max(1, q.Per.Microseconds()/int64(n))
 	return Rate{Share: share, Burst: share * int64(n)}
 }
 
@@ -32,17 +36,9 @@ func (r Rate) Clamp(now int64) int64 { return now + r.Burst }
 // HasRoom reports whether one more request fits.
 func (r Rate) HasRoom(used int64) bool { return used <= r.Burst-r.Share }
 
-// Decision has the fields of a ratelimit.Decision, for conversion.
-type Decision struct {
-	Allowed   bool
-	Remaining int
-	Retry     time.Duration
-	Reset     time.Duration
-}
-
 // Decide says what used means for a caller; counted reports whether the request is included.
-func (r Rate) Decide(used int64, counted bool) Decision {
-	d := Decision{
+func (r Rate) Decide(used int64, counted bool) ratelimit.Decision {
+	d := ratelimit.Decision{
 		Allowed:   counted || r.HasRoom(used),
 		Remaining: int((r.Burst - used) / r.Share),
 		Reset:     time.Duration(used) * time.Microsecond,

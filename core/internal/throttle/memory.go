@@ -1,10 +1,13 @@
-package ratelimit
+package throttle
 
 import (
 	"context"
 	"hash/maphash"
 	"sync"
 	"time"
+
+	"github.com/orga-session/orga-session/core/internal/gcra"
+	"github.com/orga-session/orga-session/core/ratelimit"
 )
 
 const (
@@ -15,7 +18,7 @@ const (
 	evictionSample = 16
 )
 
-// Memory is a [Limiter] in the memory of this instance. It is exact, but does not see the requests of other
+// Memory is a [ratelimit.Limiter] in the memory of this instance. It is exact, but does not see the requests of other
 // instances. It is safe for concurrent use; make one with [NewMemory].
 //
 // It uses the wall clock, since a monotonic clock stops in a frozen instance. A clock that is set back costs a
@@ -41,15 +44,15 @@ func NewMemory() *Memory {
 	return &Memory{seed: maphash.MakeSeed(), table: make(map[uint64]usage)}
 }
 
-// Allow implements [Limiter]. It never fails.
-func (m *Memory) Allow(_ context.Context, buckets []Bucket) ([]Decision, error) {
-	decisions := make([]Decision, len(buckets))
+// Allow implements [ratelimit.Limiter]. It never fails.
+func (m *Memory) Allow(_ context.Context, buckets []ratelimit.Bucket) ([]ratelimit.Decision, error) {
+	decisions := make([]ratelimit.Decision, len(buckets))
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	now := time.Now().UnixMicro() // no request sees an earlier time than the one before it
 	allowed := true
 	for _, b := range buckets {
-		rate, hash := b.Quota.rate(), b.hash(m.seed)
+		rate, hash := gcra.New(b.Quota), hashOf(b, m.seed)
 		before := m.table[hash]
 		if latest := rate.Clamp(now); before.fullAt > latest { // the clock was set back
 			m.table[hash] = usage{latest, rate.Burst}
@@ -57,7 +60,7 @@ func (m *Memory) Allow(_ context.Context, buckets []Bucket) ([]Decision, error) 
 		allowed = allowed && rate.HasRoom(rate.Used(before.fullAt, now))
 	}
 	for i, b := range buckets {
-		rate, hash := b.Quota.rate(), b.hash(m.seed)
+		rate, hash := gcra.New(b.Quota), hashOf(b, m.seed)
 		before, known := m.table[hash]
 		used := rate.Used(before.fullAt, now)
 		if allowed {
@@ -67,13 +70,13 @@ func (m *Memory) Allow(_ context.Context, buckets []Bucket) ([]Decision, error) 
 			}
 			m.table[hash] = usage{now + used, rate.Burst}
 		}
-		decisions[i] = Decision(rate.Decide(used, allowed))
+		decisions[i] = rate.Decide(used, allowed)
 	}
 	return decisions, nil
 }
 
-// hash stands for a bucket in a table.
-func (b Bucket) hash(seed maphash.Seed) uint64 {
+// hashOf stands for a bucket in a table.
+func hashOf(b ratelimit.Bucket, seed maphash.Seed) uint64 {
 	const odd1, odd2 = 0x9E3779B97F4A7C15, 0xC2B2AE3D27D4EB4F
 	return maphash.String(seed, b.Key) + uint64(b.Quota.N)*odd1 + uint64(b.Quota.Per)*odd2 //nolint:gosec // neither is below zero, and any bits do
 }

@@ -1,4 +1,4 @@
-package ratelimit_test
+package throttle_test
 
 import (
 	"bytes"
@@ -9,7 +9,6 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/netip"
-	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -18,6 +17,7 @@ import (
 
 	"github.com/orga-session/orga-session/core/internal/request"
 	"github.com/orga-session/orga-session/core/internal/request/requesttest"
+	"github.com/orga-session/orga-session/core/internal/throttle"
 	"github.com/orga-session/orga-session/core/platform"
 	"github.com/orga-session/orga-session/core/ratelimit"
 )
@@ -31,38 +31,10 @@ func one(l ratelimit.Limiter, key string, q ratelimit.Quota) (ratelimit.Decision
 	return decisions[0], nil
 }
 
-func TestParseQuotas(t *testing.T) {
-	for s, want := range map[string]ratelimit.Quotas{
-		"30/1m":              {{N: 30, Per: time.Minute}},
-		"1/1s":               {{N: 1, Per: time.Second}},
-		"60/1h":              {{N: 60, Per: time.Hour}},
-		"2/500ms":            {{N: 2, Per: 500 * time.Millisecond}},
-		"30/1m,500/24h":      {{N: 30, Per: time.Minute}, {N: 500, Per: 24 * time.Hour}},
-		"30/1m , 9999/8784h": {{N: 30, Per: time.Minute}, {N: 9999, Per: 366 * 24 * time.Hour}},
-		"off":                ratelimit.Off,
-	} {
-		if got, err := ratelimit.ParseQuotas(s); err != nil || !slices.Equal(got, want) {
-			t.Errorf("%s: %v, %v", s, got, err)
-		}
-	}
-	for _, s := range []string{
-		"", "30", "30/", "/1m", "0/1m", "-1/1m", "+/1m", "1.5/1m", "30/0s", "30/-1m", "30/m", "30/1", "30/1m/2", "30 /1m", "OFF", "off,30/1m", "30/1m,off",
-		"99999999999/1m", "1000/1us1ns1", "2000000000/1s", "30/1m secret", "30/1m,", ",30/1m", "30/1m;500/24h",
-		"1/8784h1s", "1/100000h", "30/1m,0/24h", "30/1m,30/60s", "1/500ms,1/1s", // fault 72
-	} {
-		got, err := ratelimit.ParseQuotas(s)
-		if err == nil || got != nil {
-			t.Errorf("%q passes as %v", s, got)
-		} else if len(s) > 6 && strings.Contains(err.Error(), s) {
-			t.Errorf("%q is in the error: %v", s, err)
-		}
-	}
-}
-
 func TestLimitAnswers(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		m := new(requesttest.Minted)
-		h := ratelimit.Middleware(ratelimit.Options{Limiter: ratelimit.NewMemory(), Caller: ratelimit.Quotas{{N: 3, Per: 30 * time.Second}}})(m)
+		h := throttle.Middleware(throttle.Options{Limiter: throttle.NewMemory(), Caller: ratelimit.Quotas{{N: 3, Per: 30 * time.Second}}})(m)
 		for _, want := range []struct {
 			status                 int
 			limit, retry, contains string
@@ -100,7 +72,7 @@ func TestLimitAnswers(t *testing.T) {
 
 func TestNoQuotaIsNoLimit(t *testing.T) {
 	m := new(requesttest.Minted)
-	h := ratelimit.Middleware(ratelimit.Options{Limiter: broken{}, Caller: ratelimit.Off})(m)
+	h := throttle.Middleware(throttle.Options{Limiter: broken{}, Caller: ratelimit.Off})(m)
 	if w := requesttest.Serve(h, requesttest.New()); m.N != 1 || w.Header().Get("RateLimit") != "" {
 		t.Errorf("minted %d times, RateLimit %q", m.N, w.Header().Get("RateLimit"))
 	}
@@ -118,7 +90,7 @@ func (broken) Allow(context.Context, []ratelimit.Bucket) ([]ratelimit.Decision, 
 
 func TestLimiterThatFailsRefuses(t *testing.T) {
 	m := new(requesttest.Minted)
-	w := requesttest.Serve(ratelimit.Middleware(ratelimit.Options{Limiter: broken{}, Caller: ratelimit.Quotas{{N: 1, Per: time.Second}}})(m), requesttest.New())
+	w := requesttest.Serve(throttle.Middleware(throttle.Options{Limiter: broken{}, Caller: ratelimit.Quotas{{N: 1, Per: time.Second}}})(m), requesttest.New())
 	if requesttest.Code(t, w) != "limiter_unavailable" || w.Header().Get("Retry-After") != "1" || m.N != 0 {
 		t.Errorf("code %q, Retry-After %q, minted %d times", requesttest.Code(t, w), w.Header().Get("Retry-After"), m.N)
 	}
@@ -161,7 +133,7 @@ func TestCallersThatAreOne(t *testing.T) {
 		{"a subject that looks like an address", as("192.0.2.1", "198.51.100.1:1"), from("192.0.2.1:1"), false},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			h := verified(ratelimit.Middleware(ratelimit.Options{Limiter: ratelimit.NewMemory(), Caller: ratelimit.Quotas{{N: 1, Per: time.Hour}}})(new(requesttest.Minted)))
+			h := verified(throttle.Middleware(throttle.Options{Limiter: throttle.NewMemory(), Caller: ratelimit.Quotas{{N: 1, Per: time.Hour}}})(new(requesttest.Minted)))
 			if w := requesttest.Serve(h, tt.a); w.Code != 200 {
 				t.Fatalf("the first: %d", w.Code)
 			}
@@ -173,9 +145,9 @@ func TestCallersThatAreOne(t *testing.T) {
 }
 
 func TestTenantsCountApart(t *testing.T) {
-	l, q := ratelimit.NewMemory(), ratelimit.Quota{N: 1, Per: time.Hour}
+	l, q := throttle.NewMemory(), ratelimit.Quota{N: 1, Per: time.Hour}
 	for _, tenant := range []string{"", "acme", "other"} {
-		h := ratelimit.Middleware(ratelimit.Options{Limiter: l, Caller: ratelimit.Quotas{q}, Tenant: tenant})(new(requesttest.Minted))
+		h := throttle.Middleware(throttle.Options{Limiter: l, Caller: ratelimit.Quotas{q}, Tenant: tenant})(new(requesttest.Minted))
 		if w := requesttest.Serve(h, requesttest.New()); w.Code != 200 {
 			t.Errorf("tenant %q: %d", tenant, w.Code)
 		}
@@ -184,11 +156,11 @@ func TestTenantsCountApart(t *testing.T) {
 
 func TestLimiterKeysTellNobody(t *testing.T) {
 	var keys recorder
-	h := verified(ratelimit.Middleware(ratelimit.Options{Limiter: &keys, Caller: ratelimit.Quotas{{N: 1, Per: time.Hour}}, Tenant: "acme"})(new(requesttest.Minted)))
+	h := verified(throttle.Middleware(throttle.Options{Limiter: &keys, Caller: ratelimit.Quotas{{N: 1, Per: time.Hour}}, Tenant: "acme"})(new(requesttest.Minted)))
 	r := requesttest.New("Test-Caller", "5f")
 	r.RemoteAddr = "192.0.2.77:1"
 	requesttest.Serve(h, r)
-	requesttest.Serve(ratelimit.Middleware(ratelimit.Options{Limiter: &keys, Caller: ratelimit.Quotas{{N: 1, Per: time.Hour}}, Tenant: "acme"})(new(requesttest.Minted)), r)
+	requesttest.Serve(throttle.Middleware(throttle.Options{Limiter: &keys, Caller: ratelimit.Quotas{{N: 1, Per: time.Hour}}, Tenant: "acme"})(new(requesttest.Minted)), r)
 	if len(keys) != 2 || keys[0] == keys[1] {
 		t.Fatalf("keys %q", keys)
 	}
@@ -209,7 +181,7 @@ func (r *recorder) Allow(_ context.Context, buckets []ratelimit.Bucket) ([]ratel
 
 func TestManyForgedAddressesAreOneBucket(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		l := ratelimit.NewMemory()
+		l := throttle.NewMemory()
 		q := ratelimit.Quota{N: 5, Per: time.Minute}
 		for name, make := range map[string]func(i int) *http.Request{
 			"fault 30: 1,000 forged X-Forwarded-For": func(i int) *http.Request {
@@ -229,7 +201,7 @@ func TestManyForgedAddressesAreOneBucket(t *testing.T) {
 			},
 		} {
 			m := new(requesttest.Minted)
-			h := ratelimit.Middleware(ratelimit.Options{Limiter: l, Caller: ratelimit.Quotas{q}})(m)
+			h := throttle.Middleware(throttle.Options{Limiter: l, Caller: ratelimit.Quotas{q}})(m)
 			for i := range 1000 {
 				requesttest.Serve(h, make(i))
 			}
@@ -261,7 +233,7 @@ func TestMemory(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				m := ratelimit.NewMemory()
+				m := throttle.NewMemory()
 				for i, s := range tt.steps {
 					time.Sleep(s.after)
 					d, err := one(m, "ada", tt.q)
@@ -279,7 +251,7 @@ func TestMemory(t *testing.T) {
 
 func TestMemoryUnderRace(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		m := ratelimit.NewMemory()
+		m := throttle.NewMemory()
 		results := make(chan bool, 200)
 		for range 200 {
 			go func() {
@@ -305,7 +277,7 @@ func TestMemoryIsBounded(t *testing.T) {
 		const callers, most, more = 1_000_000, 64 << 20, 2 << 20
 		q := ratelimit.Quota{N: 30, Per: time.Minute}
 		before, halfway := requesttest.Heap(), uint64(0)
-		m := ratelimit.NewMemory()
+		m := throttle.NewMemory()
 		for range q.N {
 			_, _ = one(m, "limited", q)
 		}
@@ -336,7 +308,7 @@ func TestMemoryIsBounded(t *testing.T) {
 func TestFault73EvictsWhoHasUsedLeast(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		windows := ratelimit.Quotas{{N: 30, Per: time.Minute}, {N: 500, Per: 24 * time.Hour}}
-		m := ratelimit.NewMemory()
+		m := throttle.NewMemory()
 		ask := func(caller string) []ratelimit.Decision {
 			decisions, _ := m.Allow(t.Context(), []ratelimit.Bucket{{Key: caller, Quota: windows[0]}, {Key: caller, Quota: windows[1]}})
 			return decisions
@@ -354,7 +326,7 @@ func TestFault73EvictsWhoHasUsedLeast(t *testing.T) {
 }
 
 func BenchmarkMemory(b *testing.B) {
-	m := ratelimit.NewMemory()
+	m := throttle.NewMemory()
 	q := ratelimit.Quota{N: 30, Per: time.Minute}
 	b.Run("one caller", func(b *testing.B) {
 		b.ReportAllocs()
@@ -381,8 +353,8 @@ func BenchmarkMemory(b *testing.B) {
 func TestFault68SeveralWindows(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		m := new(requesttest.Minted)
-		h := ratelimit.Middleware(ratelimit.Options{
-			Limiter: ratelimit.NewMemory(),
+		h := throttle.Middleware(throttle.Options{
+			Limiter: throttle.NewMemory(),
 			Caller:  ratelimit.Quotas{{N: 2, Per: time.Minute}, {N: 3, Per: time.Hour}},
 		})(m)
 		for i, want := range []struct {
@@ -412,10 +384,10 @@ func TestFault68SeveralWindows(t *testing.T) {
 
 // Fault 69: a tenant's budget holds for all of its callers, and for no other tenant; the log names it.
 func TestFault69TenantBudget(t *testing.T) {
-	l := ratelimit.NewMemory()
+	l := throttle.NewMemory()
 	var log bytes.Buffer
 	handler := func(tenant string) http.Handler {
-		return ratelimit.Middleware(ratelimit.Options{
+		return throttle.Middleware(throttle.Options{
 			Limiter: l, Tenant: tenant, Log: slog.New(slog.NewTextHandler(&log, nil)),
 			Caller: ratelimit.Quotas{{N: 3, Per: time.Minute}}, Budget: ratelimit.Quotas{{N: 5, Per: 24 * time.Hour}, {N: 50, Per: 48 * time.Hour}},
 		})(new(requesttest.Minted))

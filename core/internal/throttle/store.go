@@ -1,4 +1,4 @@
-package ratelimit
+package throttle
 
 import (
 	"context"
@@ -9,6 +9,7 @@ import (
 
 	"github.com/orga-session/orga-session/core/internal/request"
 	"github.com/orga-session/orga-session/core/internal/wallclock"
+	"github.com/orga-session/orga-session/core/ratelimit"
 )
 
 const (
@@ -31,7 +32,7 @@ type StoreOptions struct {
 	Log    *slog.Logger // nil discards
 }
 
-// Store is a [Limiter] around one that instances share. It bounds the time of a decision, remembers refusals and
+// Store is a [ratelimit.Limiter] around one that instances share. It bounds the time of a decision, remembers refusals and
 // falls back to a [Memory] while the shared limiter is down:
 //
 //   - A decision takes at most 100 ms.
@@ -41,9 +42,9 @@ type StoreOptions struct {
 //     after 1, 2, 4 … 10 s. A strict Store fails instead, and every request tries. The start and the end of an
 //     outage are logged once each.
 //
-// A Store is safe for concurrent use. Make one with [NewStore] or [Drivers.Open].
+// A Store is safe for concurrent use. Make one with [NewStore] or [Open].
 type Store struct {
-	shared  Limiter // nil when there is none: Memory alone
+	shared  ratelimit.Limiter // nil when there is none: Memory alone
 	strict  bool
 	log     *slog.Logger
 	refused refusals
@@ -56,7 +57,7 @@ type Store struct {
 }
 
 // NewStore makes a Store around shared. If shared is nil, it counts in the memory of the instance.
-func NewStore(shared Limiter, o StoreOptions) *Store {
+func NewStore(shared ratelimit.Limiter, o StoreOptions) *Store {
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
@@ -79,8 +80,8 @@ func (s *Store) Close() error {
 	return nil
 }
 
-// Allow implements [Limiter]. Only a strict Store fails.
-func (s *Store) Allow(ctx context.Context, buckets []Bucket) ([]Decision, error) {
+// Allow implements [ratelimit.Limiter]. Only a strict Store fails.
+func (s *Store) Allow(ctx context.Context, buckets []ratelimit.Bucket) ([]ratelimit.Decision, error) {
 	if s.shared == nil {
 		return s.own.Allow(ctx, buckets)
 	}
@@ -112,7 +113,7 @@ func (s *Store) Allow(ctx context.Context, buckets []Bucket) ([]Decision, error)
 	return s.alone(ctx, buckets)
 }
 
-func (s *Store) alone(ctx context.Context, buckets []Bucket) ([]Decision, error) {
+func (s *Store) alone(ctx context.Context, buckets []ratelimit.Bucket) ([]ratelimit.Decision, error) {
 	request.From(ctx).LimitFallback = true
 	s.mu.Lock()
 	own := s.own

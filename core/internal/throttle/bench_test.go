@@ -1,4 +1,4 @@
-package ratelimit_test
+package throttle_test
 
 import (
 	"net/http"
@@ -7,25 +7,26 @@ import (
 	"time"
 
 	"github.com/orga-session/orga-session/core/internal/request/requesttest"
+	"github.com/orga-session/orga-session/core/internal/throttle"
 	"github.com/orga-session/orga-session/core/ratelimit"
 )
 
 // limits are what a request may be counted against.
 var limits = []struct {
 	name    string
-	options ratelimit.Options
+	options throttle.Options
 }{
-	{"one window", ratelimit.Options{Caller: ratelimit.Quotas{{N: 1 << 30, Per: time.Hour}}}},
-	{"two windows and a budget", ratelimit.Options{
+	{"one window", throttle.Options{Caller: ratelimit.Quotas{{N: 1 << 30, Per: time.Hour}}}},
+	{"two windows and a budget", throttle.Options{
 		Caller: ratelimit.Quotas{{N: 1 << 30, Per: time.Hour}, {N: 1 << 30, Per: 24 * time.Hour}},
 		Budget: ratelimit.Quotas{{N: 1 << 30, Per: 48 * time.Hour}},
 	}},
 }
 
 // limited answers one request after the other behind a limit in memory.
-func limited(o ratelimit.Options) func() {
-	o.Limiter, o.Tenant = ratelimit.NewStore(nil, ratelimit.StoreOptions{}), "acme"
-	h := ratelimit.Middleware(o)(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
+func limited(o throttle.Options) func() {
+	o.Limiter, o.Tenant = throttle.NewStore(nil, throttle.StoreOptions{}), "acme"
+	h := throttle.Middleware(o)(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
 	r := requesttest.New()
 	r.RemoteAddr = "192.0.2.1:1234"
 	w := httptest.NewRecorder()

@@ -1,9 +1,12 @@
-package ratelimit
+package throttle
 
 import (
 	"hash/maphash"
 	"sync"
 	"time"
+
+	"github.com/orga-session/orga-session/core/internal/gcra"
+	"github.com/orga-session/orga-session/core/ratelimit"
 )
 
 // maxRefusals bounds the table of refusals: 3 MB when full.
@@ -26,19 +29,19 @@ func newRefusals() refusals {
 }
 
 // find is the answer to a request of which a bucket is known to refuse; nil when none is.
-func (r *refusals) find(buckets []Bucket) []Decision {
+func (r *refusals) find(buckets []ratelimit.Bucket) []ratelimit.Decision {
 	now := time.Now().UnixMicro()
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if len(r.table) == 0 {
 		return nil
 	}
-	var decisions []Decision
+	var decisions []ratelimit.Decision
 	for i, b := range buckets {
-		hash := b.hash(r.seed)
+		hash := hashOf(b, r.seed)
 		known, ok := r.table[hash]
 		wait := known.until - now
-		if ok && (wait <= 0 || wait > b.Quota.rate().Share) { // over, or the clock was set back
+		if ok && (wait <= 0 || wait > gcra.New(b.Quota).Share) { // over, or the clock was set back
 			delete(r.table, hash)
 			ok = false
 		}
@@ -46,12 +49,12 @@ func (r *refusals) find(buckets []Bucket) []Decision {
 			continue
 		}
 		if decisions == nil {
-			decisions = make([]Decision, len(buckets))
+			decisions = make([]ratelimit.Decision, len(buckets))
 			for j := range decisions {
-				decisions[j] = Decision{Allowed: true, Remaining: -1}
+				decisions[j] = ratelimit.Decision{Allowed: true, Remaining: -1}
 			}
 		}
-		decisions[i] = Decision{
+		decisions[i] = ratelimit.Decision{
 			Retry: time.Duration(wait) * time.Microsecond,
 			Reset: time.Duration(known.fullAt-now) * time.Microsecond,
 		}
@@ -60,7 +63,7 @@ func (r *refusals) find(buckets []Bucket) []Decision {
 }
 
 // remember keeps the refusals among decisions.
-func (r *refusals) remember(buckets []Bucket, decisions []Decision) {
+func (r *refusals) remember(buckets []ratelimit.Bucket, decisions []ratelimit.Decision) {
 	now := time.Now().UnixMicro()
 	for i, d := range decisions {
 		if d.Allowed {
@@ -70,7 +73,7 @@ func (r *refusals) remember(buckets []Bucket, decisions []Decision) {
 		if len(r.table) >= maxRefusals {
 			evict(r.table, func(known refusal) float64 { return float64(known.until) })
 		}
-		r.table[buckets[i].hash(r.seed)] = refusal{now + d.Retry.Microseconds(), now + d.Reset.Microseconds()}
+		r.table[hashOf(buckets[i], r.seed)] = refusal{now + d.Retry.Microseconds(), now + d.Reset.Microseconds()}
 		r.mu.Unlock()
 	}
 }

@@ -1,4 +1,4 @@
-package ratelimit
+package throttle
 
 import (
 	"context"
@@ -16,14 +16,15 @@ import (
 	"github.com/orga-session/orga-session/core/internal/metric"
 	"github.com/orga-session/orga-session/core/internal/problem"
 	"github.com/orga-session/orga-session/core/internal/request"
+	"github.com/orga-session/orga-session/core/ratelimit"
 )
 
 // Options configure [Middleware].
 type Options struct {
-	Limiter Limiter
-	Tenant  string // "" for the default tenant
-	Caller  Quotas // the windows of each caller; empty and [Off] are no limit
-	Budget  Quotas // what all callers of the tenant may use together; empty and [Off] are no limit
+	Limiter ratelimit.Limiter
+	Tenant  string           // "" for the default tenant
+	Caller  ratelimit.Quotas // the windows of each caller; empty and [ratelimit.Off] are no limit
+	Budget  ratelimit.Quotas // what all callers of the tenant may use together; empty and [ratelimit.Off] are no limit
 	Log     *slog.Logger
 }
 
@@ -82,7 +83,7 @@ func Middleware(o Options) func(http.Handler) http.Handler {
 // policy is a quota as the headers and the log name it.
 type policy struct {
 	name   string
-	quota  Quota
+	quota  ratelimit.Quota
 	budget *budget // nil for a caller's
 }
 
@@ -91,8 +92,8 @@ type budget struct{ low atomic.Bool }
 
 func newPolicies(o Options) []policy {
 	var policies []policy
-	add := func(name string, quotas Quotas, isBudget bool) {
-		if quotas.off() {
+	add := func(name string, quotas ratelimit.Quotas, isBudget bool) {
+		if quotas.IsOff() {
 			return
 		}
 		for i, q := range quotas {
@@ -111,11 +112,11 @@ func newPolicies(o Options) []policy {
 	return policies
 }
 
-func buckets(policies []policy, tenant string, r *http.Request) []Bucket {
-	list := make([]Bucket, len(policies))
+func buckets(policies []policy, tenant string, r *http.Request) []ratelimit.Bucket {
+	list := make([]ratelimit.Bucket, len(policies))
 	caller, all := callerKey(r, tenant), tenant+":"
 	for i, p := range policies {
-		list[i] = Bucket{Key: caller, Quota: p.quota}
+		list[i] = ratelimit.Bucket{Key: caller, Quota: p.quota}
 		if p.budget != nil {
 			list[i].Key = all
 		}
@@ -124,7 +125,7 @@ func buckets(policies []policy, tenant string, r *http.Request) []Bucket {
 }
 
 // watch logs that a tenant's budget runs low.
-func (p policy) watch(ctx context.Context, o Options, d Decision) {
+func (p policy) watch(ctx context.Context, o Options, d ratelimit.Decision) {
 	if p.budget == nil || d.Remaining < 0 {
 		return
 	}
@@ -141,7 +142,7 @@ func (p policy) watch(ctx context.Context, o Options, d Decision) {
 
 // remaining is the value of RateLimit. On a refusal, wait, no t points past Retry-After: the draft asks that
 // to be the latest of all.
-func remaining(policies []policy, decisions []Decision, wait time.Duration) string {
+func remaining(policies []policy, decisions []ratelimit.Decision, wait time.Duration) string {
 	text := make([]byte, 0, 96)
 	for i, d := range decisions {
 		if d.Remaining < 0 {

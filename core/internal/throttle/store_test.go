@@ -1,4 +1,4 @@
-package ratelimit_test
+package throttle_test
 
 import (
 	"bytes"
@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/orga-session/orga-session/core/internal/request/requesttest"
+	"github.com/orga-session/orga-session/core/internal/throttle"
 	"github.com/orga-session/orga-session/core/ratelimit"
 )
 
@@ -20,8 +21,8 @@ import (
 func TestFault78RefusalsAreRemembered(t *testing.T) {
 	for _, strict := range []bool{false, true} {
 		synctest.Test(t, func(t *testing.T) {
-			shared := &store{Memory: ratelimit.NewMemory()}
-			l := ratelimit.NewStore(shared, ratelimit.StoreOptions{Strict: strict})
+			shared := &store{Memory: throttle.NewMemory()}
+			l := throttle.NewStore(shared, throttle.StoreOptions{Strict: strict})
 			buckets := []ratelimit.Bucket{
 				{Key: "acme:ada", Quota: ratelimit.Quota{N: 2, Per: 20 * time.Second}},
 				{Key: "acme:ada", Quota: ratelimit.Quota{N: 9, Per: time.Hour}},
@@ -62,8 +63,8 @@ func TestFault78RefusalsAreRemembered(t *testing.T) {
 // A tenant's budget that is used up answers for all of its callers.
 func TestFault78BudgetIsRemembered(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		shared := &store{Memory: ratelimit.NewMemory()}
-		l := ratelimit.NewStore(shared, ratelimit.StoreOptions{})
+		shared := &store{Memory: throttle.NewMemory()}
+		l := throttle.NewStore(shared, throttle.StoreOptions{})
 		for i := range 100 {
 			caller := "acme:" + strconv.Itoa(i)
 			d, err := l.Allow(t.Context(), []ratelimit.Bucket{
@@ -81,7 +82,7 @@ func TestFault78BudgetIsRemembered(t *testing.T) {
 
 func TestRefusalsAreBounded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		l := ratelimit.NewStore(refusing{}, ratelimit.StoreOptions{})
+		l := throttle.NewStore(refusing{}, throttle.StoreOptions{})
 		before := requesttest.Heap()
 		for i := range 200_000 {
 			_, _ = one(l, strconv.Itoa(i), ratelimit.Quota{N: 1, Per: time.Hour})
@@ -105,7 +106,7 @@ func (refusing) Allow(_ context.Context, buckets []ratelimit.Bucket) ([]ratelimi
 
 // store is a shared Limiter that can be out, or hang until its context ends.
 type store struct {
-	*ratelimit.Memory
+	*throttle.Memory
 	asked int
 	fault string
 }
@@ -122,11 +123,11 @@ func (s *store) Allow(ctx context.Context, buckets []ratelimit.Bucket) ([]rateli
 	return s.Memory.Allow(ctx, buckets)
 }
 
-func fallible(t *testing.T) (*store, *ratelimit.Store, *bytes.Buffer) {
+func fallible(t *testing.T) (*store, *throttle.Store, *bytes.Buffer) {
 	t.Helper()
 	log := new(bytes.Buffer)
-	shared := &store{Memory: ratelimit.NewMemory()}
-	return shared, ratelimit.NewStore(shared, ratelimit.StoreOptions{Log: slog.New(slog.NewTextHandler(log, nil))}), log
+	shared := &store{Memory: throttle.NewMemory()}
+	return shared, throttle.NewStore(shared, throttle.StoreOptions{Log: slog.New(slog.NewTextHandler(log, nil))}), log
 }
 
 func TestFallback(t *testing.T) {
