@@ -33,6 +33,9 @@ const (
 	maxIdle = 128
 	// maxHeader bounds the header of an answer, as orga bounds its body.
 	maxHeader = 64 << 10
+	// maxHosts bounds the hosts whose connections are kept apart. Settings name fewer, but an issuer may name another
+	// host for its keys at each discovery.
+	maxHosts = 1 << 10
 )
 
 // Transport connects to Orga. It is an http.Transport that knows what a function instance goes through.
@@ -48,7 +51,8 @@ const (
 //
 // It ignores HTTPS_PROXY: a proxy would resolve the names whose addresses a guard must see.
 type Transport struct {
-	hosts  sync.Map // name → *host, of those that the settings name
+	hosts  sync.Map     // name → *host
+	known  atomic.Int64 // hosts
 	dialer net.Dialer
 	tls    *tls.Config
 	ahead  atomic.Pointer[connection]
@@ -128,21 +132,35 @@ func (t *Transport) send(h *host, r *http.Request) (*http.Response, error) {
 }
 
 func (t *Transport) host(name string) *host {
-	h, ok := t.hosts.Load(name)
-	if !ok {
-		h, _ = t.hosts.LoadOrStore(name, &host{http: &http.Transport{
-			DialContext: func(ctx context.Context, _, addr string) (net.Conn, error) {
-				return t.dial(ctx, target{scheme: "http", addr: addr})
-			},
-			DialTLSContext: func(ctx context.Context, _, addr string) (net.Conn, error) {
-				return t.dial(ctx, target{scheme: "https", addr: addr})
-			},
-			MaxIdleConnsPerHost:    maxIdle,
-			IdleConnTimeout:        idleTimeout,
-			MaxResponseHeaderBytes: maxHeader,
-		}})
+	if h, ok := t.hosts.Load(name); ok {
+		return h.(*host)
+	}
+	h, known := t.hosts.LoadOrStore(name, &host{http: &http.Transport{
+		DialContext: func(ctx context.Context, _, addr string) (net.Conn, error) {
+			return t.dial(ctx, target{scheme: "http", addr: addr})
+		},
+		DialTLSContext: func(ctx context.Context, _, addr string) (net.Conn, error) {
+			return t.dial(ctx, target{scheme: "https", addr: addr})
+		},
+		MaxIdleConnsPerHost:    maxIdle,
+		IdleConnTimeout:        idleTimeout,
+		MaxResponseHeaderBytes: maxHeader,
+	}})
+	if !known && t.known.Add(1) > maxHosts {
+		t.forgetHosts()
 	}
 	return h.(*host)
+}
+
+// forgetHosts drops all hosts. Calls that are under way go on; the next ones open new connections.
+func (t *Transport) forgetHosts() {
+	t.hosts.Range(func(name, h any) bool {
+		if t.hosts.CompareAndDelete(name, h) {
+			t.known.Add(-1)
+			h.(*host).http.CloseIdleConnections()
+		}
+		return true
+	})
 }
 
 // Warm opens a connection to base, TLS done, for the first call to find. It is silent: what fails

@@ -231,6 +231,30 @@ func TestSlowCallSparesTheOthers(t *testing.T) {
 	}
 }
 
+// An issuer that names another host for its keys each time does not fill the memory, and nobody's calls fail for it.
+func TestHostsAreBounded(t *testing.T) {
+	w := newTestbed(t, false)
+	var wg sync.WaitGroup
+	for worker := range 4 {
+		wg.Go(func() {
+			for i := range maxHosts {
+				w.host(fmt.Sprintf("%d-%d.example", worker, i))
+				if i%100 == 0 {
+					if err := w.mint(t); err != nil {
+						t.Error(err)
+					}
+				}
+			}
+		})
+	}
+	wg.Wait()
+	kept := 0
+	w.hosts.Range(func(any, any) bool { kept++; return true })
+	if kept > maxHosts || int64(kept) != w.known.Load() {
+		t.Errorf("%d hosts are kept, and %d counted", kept, w.known.Load())
+	}
+}
+
 // fault 43: an answer's header is bounded, too.
 func TestHeaderBound(t *testing.T) {
 	w := newTestbed(t, false)
