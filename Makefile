@@ -26,13 +26,16 @@ LINTER := .cache/golangci-lint/$(LINTER_VERSION)/golangci-lint
 ACTIONLINT_VERSION := v1.7.12
 ACTIONLINT := .cache/actionlint/$(ACTIONLINT_VERSION)/actionlint
 
+# Ctrl-C is no failure of a recipe that starts with this: make ends by the signal, without a message of its own.
+INTERRUPTIBLE := trap 'exit 0' INT;
+
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-zA-Z-]+:.*## / { printf "  %-16s %s\n", $$1, $$2 }' Makefile
 
 # A variable given to make reaches the program: make run PORT=9000 ORGA_AUTH=hmac …
 run: ## Start the endpoint against a local Orga Cloud, with a page to talk to it
 	@echo "Compiling: about a minute the first time, seconds after that."
-	@cd tools && go run ./playground
+	@$(INTERRUPTIBLE) cd tools && go run ./playground
 
 # Go says CGO_ENABLED=0 where it finds no C compiler, and the race detector needs one.
 test: ## Run the tests of both modules, with the race detector
@@ -117,16 +120,16 @@ build-cloudflare: ## Build the Cloudflare Worker
 	@cp cloudflare/*.mjs "$$(go env GOROOT)/lib/wasm/wasm_exec.js" dist/cloudflare
 
 deploy-aws: ## Deploy to AWS with SAM; asks first, DRY_RUN=1 only prints the commands
-	@cd tools && go run ./deploy aws
+	@$(INTERRUPTIBLE) cd tools && go run ./deploy aws
 
 deploy-gcp: ## Deploy to Google Cloud; asks first, DRY_RUN=1 only prints the commands
-	@cd tools && go run ./deploy gcp
+	@$(INTERRUPTIBLE) cd tools && go run ./deploy gcp
 
 deploy-netlify: ## Deploy to Netlify; asks first, DRY_RUN=1 only prints the commands
-	@cd tools && go run ./deploy netlify
+	@$(INTERRUPTIBLE) cd tools && go run ./deploy netlify
 
 deploy-cloudflare: ## Deploy to Cloudflare; asks first, DRY_RUN=1 only prints the commands
-	@cd tools && go run ./deploy cloudflare
+	@$(INTERRUPTIBLE) cd tools && go run ./deploy cloudflare
 
 clean: ## Remove what was built; the tools in .cache and the link to a Netlify site stay
 	@rm -rf dist .aws-sam .netlify/functions*

@@ -4,15 +4,18 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
-	"path/filepath"
+	"slices"
 	"strings"
+
+	"github.com/orga-session/orga-session/core"
 )
 
 var awsTools = map[string]string{
 	"sam": "The SAM CLI: https://docs.aws.amazon.com/serverless-application-model/latest/developerguide/install-sam-cli.html",
 	"aws": "The AWS CLI: https://docs.aws.amazon.com/cli/latest/userguide/getting-started-install.html",
 }
+
+const awsFile = "dist/deploy-aws.toml" // a settings file
 
 func (d *deploy) aws(ctx context.Context) (plan, error) {
 	stack, secret := d.value("STACK", "orga-session"), d.value("SECRET", "orga-api-key")
@@ -48,7 +51,6 @@ func (d *deploy) aws(ctx context.Context) (plan, error) {
 	if region == "" {
 		region = "REGION"
 	}
-	overrides := append([]string{`ApiKeySecretArn="` + arn + `"`}, parameters...)
 	return plan{
 		summary: compact(
 			fmt.Sprintf("AWS: build the function and deploy it as stack %s in %s%s.", stack, region, as(who)),
@@ -56,18 +58,23 @@ func (d *deploy) aws(ctx context.Context) (plan, error) {
 			d.tags()),
 		steps: [][]string{
 			{"sam", "build"},
-			append([]string{
+			{
 				"sam", "deploy", "--stack-name", stack, "--region", region, "--resolve-s3", "--capabilities", "CAPABILITY_IAM",
-				"--no-confirm-changeset", "--no-fail-on-empty-changeset", "--parameter-overrides",
-			}, overrides...),
+				"--no-confirm-changeset", "--no-fail-on-empty-changeset", "--config-file", awsFile,
+			},
 		},
 		exists: exists,
-		after:  "Use the output Endpoint, above, in your app. Ready answers 200 once the key is available. Test the endpoint with make probe URL=…",
+		file: settingsFile{
+			name:     awsFile,
+			settings: append([]setting{{name: "ApiKeySecretArn", value: arn}}, parameters...),
+			format:   samConfig,
+		},
+		after: "Use the output Endpoint, above, in your app. Ready answers 200 once the key is available. Test the endpoint with make probe URL=…",
 	}, errors.Join(faults...)
 }
 
 // awsParameters returns the template's parameters: those of the settings, and its own.
-func (d *deploy) awsParameters() (list []string, err error) {
+func (d *deploy) awsParameters() (list []setting, err error) {
 	const own = "the template sets it; see docs/deploy-aws.md"
 	settings, err := d.settings(map[string]string{
 		"ORGA_API_KEY":              "store the key as a secret",
@@ -75,32 +82,50 @@ func (d *deploy) awsParameters() (list []string, err error) {
 		"ORGA_AUTH_HMAC_KEY_SOURCE": own + " (AuthHmacSecretArn=arn)",
 		"ORGA_TENANTS_SOURCE":       own + " (TenantsSecretArn=arn TenantKeySecretArns=arns)",
 	})
-	// SAM silently drops overrides that are not parameters of the template.
-	template, rerr := os.ReadFile(filepath.Join(d.root, "template.yaml"))
-	err = errors.Join(err, rerr)
+	known, perr := d.parameters()
+	err = errors.Join(err, perr)
 	for _, s := range settings {
-		if !strings.Contains(string(template), "\n  "+parameterName(s.name)+":\n") {
+		// SAM silently drops overrides that are not parameters of the template.
+		if !slices.Contains(known, parameterName(s.name)) {
 			err = errors.Join(err, fmt.Errorf("%s is not deployed: template.yaml has no parameter %s; add it there where the function needs it", s.name, parameterName(s.name)))
 			continue
 		}
-		list = append(list, parameter(s.name, s.value))
+		list = append(list, setting{parameterName(s.name), s.value, s.secret})
 	}
-	for _, name := range []string{
-		"ApiKeySecretField", "SecretsKmsKeyArn", "AuthHmacSecretArn", "TenantsSecretArn", "TenantKeySecretArns",
-		"ReservedConcurrency", "MemorySize", "LogRetentionDays", "Tracing", "AlarmEmail", "AlarmTopicArn", "Dashboard", "OtelLayerArn",
-	} {
-		if value, ok := d.lookup(name); ok {
-			list = append(list, quoted(name, value))
+	for _, name := range known {
+		if value, ok := d.lookup(name); ok && variableOf(name) == "" {
+			list = append(list, setting{name: name, value: value})
 		}
 	}
 	return list, err
 }
 
-// parameter formats a setting as a parameter override for SAM.
-func parameter(setting, value string) string { return quoted(parameterName(setting), value) }
+// samConfig formats parameters as a configuration file of SAM. Its strings are JSON's, which TOML reads.
+func samConfig(parameters []setting) string {
+	var text strings.Builder
+	text.WriteString("version = 0.1\n\n[default.deploy.parameters]\nparameter_overrides = [\n")
+	for _, p := range parameters {
+		fmt.Fprintf(&text, "  %s,\n", jsonText(fmt.Sprintf(`%s="%s"`, p.name, strings.ReplaceAll(p.value, `"`, `\"`))))
+	}
+	text.WriteString("]\n")
+	return text.String()
+}
 
-func quoted(name, value string) string {
-	return fmt.Sprintf(`%s="%s"`, name, strings.ReplaceAll(value, `"`, `\"`))
+// variableOf returns the variable that sets a parameter of the template, "" if the parameter is passed by its own name.
+func variableOf(parameter string) string {
+	if parameter == "ApiKeySecretArn" {
+		return "SECRET"
+	}
+	variables := []string{"OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_HEADERS"}
+	for _, s := range core.Settings() {
+		variables = append(variables, s.Variable)
+	}
+	for _, v := range variables {
+		if v != "" && parameterName(v) == parameter {
+			return v
+		}
+	}
+	return ""
 }
 
 // parameterName returns the template's parameter for a setting, such as CorsOrigins for ORGA_CORS_ORIGINS.

@@ -52,6 +52,10 @@ func (d *deploy) checkNames() error {
 	}
 	faults := []error{err}
 	for _, name := range slices.Sorted(maps.Keys(given)) {
+		if slices.Contains(parameters, name) && variableOf(name) != "" {
+			faults = append(faults, fmt.Errorf("%s is set by %s: pass that instead", name, variableOf(name)))
+			continue
+		}
 		if slices.Contains(known, name) || strings.HasPrefix(name, "OTEL_") || strings.HasPrefix(name, "AWS_") || strings.HasPrefix(name, "NETLIFY_") {
 			continue
 		}
@@ -127,7 +131,7 @@ var placeholder = secret.SourceFunc(func(context.Context) (secret.Secret, error)
 })
 
 // chooseAuth asks for ORGA_AUTH before a first deployment: without it, the endpoint refuses every mint.
-func (d *deploy) chooseAuth() error {
+func (d *deploy) chooseAuth(ctx context.Context) error {
 	if v, _ := d.lookup("ORGA_AUTH"); v != "" {
 		return nil
 	}
@@ -140,7 +144,7 @@ func (d *deploy) chooseAuth() error {
   hmac       requests signed by your own backend
   gateway    callers verified by the platform (API Gateway authorizers, IAM)
   anonymous  everybody; for trials only, because you pay for every mint`)
-	answer := d.ask("> ")
+	answer := d.ask(ctx, "> ")
 	if answer == "" {
 		return errDeclined
 	}

@@ -43,7 +43,7 @@ func (d *deploy) cloudflare(ctx context.Context) (plan, error) {
 	}
 	step := []string{"wrangler", "deploy", "--config", "cloudflare/wrangler.jsonc", "--name", worker, "--keep-vars"}
 	for _, s := range settings {
-		step = append(step, "--var", s.name+":"+s.value)
+		step = append(step, "--var", s.name+":"+argument(s))
 	}
 	return plan{
 		summary: compact(

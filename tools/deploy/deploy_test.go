@@ -1,18 +1,22 @@
 package main
 
 import (
-	"bufio"
 	"bytes"
+	"context"
+	"io"
 	"maps"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"regexp"
 	"runtime"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
 
 	"github.com/orga-session/orga-session/core"
+	"github.com/orga-session/orga-session/tools/procgroup"
 )
 
 const arn = "arn:aws:secretsmanager:eu-central-1:123456789012:secret:orga-api-key-AbCdEf"
@@ -79,15 +83,28 @@ func but(tools map[string]string, name, script string) map[string]string {
 	return changed
 }
 
-// run deploys with fake tools. It returns the output, and the calls of the tools.
+// run deploys with fake tools. It returns the output, the calls of the tools and the
+// settings file that they had.
 func run(t *testing.T, platform string, tools map[string]string, answer string, dry bool, env ...string) (out, calls string, err error) {
+	t.Helper()
+	root := t.TempDir()
+	out, err = runIn(t, root, platform, tools, answer, dry, env...)
+	made, _ := os.ReadFile(filepath.Join(root, "calls")) // no call, no file
+	file, _ := os.ReadFile(filepath.Join(root, "file"))
+	return out, string(made) + string(file), err
+}
+
+func runIn(t *testing.T, root, platform string, tools map[string]string, answer string, dry bool, env ...string) (out string, err error) {
 	t.Helper()
 	if len(tools) > 0 && runtime.GOOS == "windows" {
 		t.Skip("the fake tools are shell scripts")
 	}
-	bin, root := t.TempDir(), t.TempDir()
+	bin := t.TempDir()
 	for name, script := range tools { // they run in root
-		script = "#!/bin/sh\necho \"" + name + " $*\" >>calls\n" + script + "\n"
+		if !strings.HasPrefix(script, "#!") {
+			script = "#!/bin/sh\necho \"" + name + " $*\" >>calls\n" +
+				"for f in dist/deploy-*; do [ -f $f ] && { /bin/ls -l $f; /bin/cat $f; } >file; done\n" + script + "\n"
+		}
 		if err := os.WriteFile(filepath.Join(bin, name), []byte(script), 0o755); err != nil {
 			t.Fatal(err)
 		}
@@ -101,10 +118,9 @@ func run(t *testing.T, platform string, tools map[string]string, answer string, 
 	if err := os.WriteFile(filepath.Join(root, "template.yaml"), template, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	d := &deploy{environ: env, root: root, dry: dry, yes: slices.Contains(env, "YES=1"), in: bufio.NewReader(strings.NewReader(answer)), out: &printed}
+	d := &deploy{environ: env, root: root, dry: dry, yes: slices.Contains(env, "YES=1"), in: strings.NewReader(answer), out: &printed}
 	err = d.to(t.Context(), platform)
-	made, _ := os.ReadFile(filepath.Join(root, "calls")) // no call, no file
-	return printed.String(), string(made), err
+	return printed.String(), err
 }
 
 func TestPrerequisites(t *testing.T) {
@@ -127,6 +143,7 @@ func TestPrerequisites(t *testing.T) {
 		{"a misspelled setting at Google", "gcp", loggedInGCP, []string{"ORGA_CORS_ORIGIN=https://a.example"}, "did you mean ORGA_CORS_ORIGINS?"},
 		{"a misspelled setting at Netlify", "netlify", loggedInNetlify, []string{"NETLIFY_SITE_ID=site", "ORGA_AUTHH=oidc"}, "did you mean ORGA_AUTH?"},
 		{"a misspelled parameter", "aws", loggedInAWS, []string{"REGION=eu-central-1", "MAKEFLAGS=s -- AlarmEmial=me@example.com REGION=eu-central-1"}, "did you mean AlarmEmail?"},
+		{"a setting by its parameter's name", "aws", loggedInAWS, []string{"REGION=eu-central-1", "Auth=oidc", "MAKEFLAGS=s -- Auth=oidc REGION=eu-central-1"}, "Auth is set by ORGA_AUTH: pass that instead"},
 		{"a bad value", "aws", loggedInAWS, []string{"REGION=eu-central-1", "ORGA_RATE_LIMIT=30"}, "ORGA_RATE_LIMIT: want COUNT/PERIOD"},
 		{"a key in place of a source", "gcp", loggedInGCP, []string{"ORGA_AUTH_HMAC_KEY_SOURCE=sk_orga_ai_test"}, "ORGA_AUTH_HMAC_KEY_SOURCE: invalid setting: it contains a key"},
 		{"a region of AWS at Google", "gcp", loggedInGCP, []string{"REGION=eu-central-1", "ORGA_AUTH=hmac"}, "REGION=europe-west1"},
@@ -177,7 +194,7 @@ func changes(calls string) bool {
 }
 
 func TestDeploy(t *testing.T) {
-	aws := []string{"REGION=eu-central-1", "ORGA_AUTH=hmac", "ORGA_CORS_ORIGINS=https://a.example,https://b.example", "ORGA_DEBUG=", "ORGA_RATE_LIMIT_STORE=rediss://:hunter2@r.example", "AlarmEmail=me@example.com"}
+	aws := []string{"REGION=eu-central-1", "ORGA_AUTH=hmac", "ORGA_CORS_ORIGINS=https://a.example,https://b.example", "ORGA_DEBUG=", "ORGA_RATE_LIMIT_STORE=rediss://:hunter2@r.example", "AlarmEmail=me@example.com", "Slo=99.5"}
 	for _, tt := range []struct {
 		name, platform string
 		tools          map[string]string
@@ -186,37 +203,37 @@ func TestDeploy(t *testing.T) {
 	}{
 		{"AWS", "aws", loggedInAWS, aws, []string{
 			"sam build", "sam deploy --stack-name orga-session --region eu-central-1",
-			`ApiKeySecretArn="` + arn + `"`, `Auth="hmac"`, `CorsOrigins="https://a.example,https://b.example"`, `Debug=""`, `AlarmEmail="me@example.com"`,
-			`RateLimitStore="rediss://:hunter2@r.example"`,
+			`ApiKeySecretArn=\"` + arn + `\"`, `Auth=\"hmac\"`, `CorsOrigins=\"https://a.example,https://b.example\"`, `Debug=\"\"`, `AlarmEmail=\"me@example.com\"`,
+			`Slo=\"99.5\"`, `RateLimitStore=\"rediss://:hunter2@r.example\"`,
 		}},
 		{"Google", "gcp", loggedInGCP, append([]string{"REGION=europe-west1"}, aws[1:]...), []string{
 			"gcloud iam service-accounts create orga-session", "gcloud secrets add-iam-policy-binding orga-api-key", "make build-gcp",
 			"gcloud functions deploy orga-session --gen2 --runtime=go126 --region=europe-west1",
-			"|ORGA_CORS_ORIGINS=https://a.example,https://b.example|", "--allow-unauthenticated",
+			`"ORGA_CORS_ORIGINS": "https://a.example,https://b.example"`, `"ORGA_DEBUG": ""`, "--allow-unauthenticated",
 		}},
 		{"AWS with telemetry", "aws", loggedInAWS, []string{"REGION=eu-central-1", "ORGA_AUTH=hmac", "TAGS=otel", "OTEL_EXPORTER_OTLP_ENDPOINT=https://c.example", `OTEL_EXPORTER_OTLP_HEADERS=key="hunter2"`}, []string{
-			`OtelExporterOtlpEndpoint="https://c.example"`, `OtelExporterOtlpHeaders="key=\"hunter2\""`,
+			`OtelExporterOtlpEndpoint=\"https://c.example\"`, `OtelExporterOtlpHeaders=\"key=\\\"hunter2\\\"\"`,
 		}},
-		{"Google with another program's telemetry", "gcp", loggedInGCP, []string{"OTEL_EXPORTER_OTLP_HEADERS=hunter2", "ORGA_AUTH=oidc"}, []string{"ORGA_AUTH=oidc,GOOGLE_CLOUD_PROJECT"}},
+		{"Google with another program's telemetry", "gcp", loggedInGCP, []string{"OTEL_EXPORTER_OTLP_HEADERS=hunter2", "ORGA_AUTH=oidc"}, []string{`"ORGA_AUTH": "oidc"`}},
 		{"Netlify beside another program's telemetry", "netlify", loggedInNetlify, []string{"NETLIFY_SITE_ID=site", "ORGA_AUTH=hmac", "OTEL_SERVICE_NAME=agent"}, []string{"netlify deploy --prod"}},
 		{"Google, the first time", "gcp", firstGCP, []string{"ORGA_AUTH=anonymous"}, []string{"gcloud functions deploy", "gcloud projects get-iam-policy my-project"}},
 		{"Google, whose build account cannot be read", "gcp", but(firstGCP, "gcloud", strings.Replace(firstGCP["gcloud"], "echo projects/my-project/serviceAccounts/1-compute@developer.gserviceaccount.com", "exit 1", 1)), []string{"ORGA_AUTH=anonymous"}, []string{"gcloud functions deploy"}},
 		{"Google with a build account", "gcp", but(firstGCP, "gcloud", strings.Replace(firstGCP["gcloud"], "echo roles/cloudbuild.builds.builder", "true", 1)), []string{"ORGA_AUTH=anonymous", "BUILD_ACCOUNT=b@my-project.iam.gserviceaccount.com"}, []string{"--build-service-account=projects/my-project/serviceAccounts/b@my-project.iam.gserviceaccount.com"}},
 		{"Google with telemetry", "gcp", loggedInGCP, []string{"TAGS=otel", "OTEL_EXPORTER_OTLP_ENDPOINT=https://c.example"}, []string{
-			"make build-gcp TAGS=otel", "OTEL_EXPORTER_OTLP_ENDPOINT=https://c.example",
+			"make build-gcp TAGS=otel", `"OTEL_EXPORTER_OTLP_ENDPOINT": "https://c.example"`,
 		}},
 		{"Google with IAM", "gcp", loggedInGCP, []string{"ORGA_GCP_IAM_REQUIRED=true", "ORGA_AUTH=gateway"}, []string{"--no-allow-unauthenticated"}},
 		{"Netlify", "netlify", loggedInNetlify, append([]string{"NETLIFY_SITE_ID=site"}, aws...), []string{
 			"netlify env:set ORGA_AUTH hmac --context production", "netlify env:unset ORGA_DEBUG",
-			"netlify env:set ORGA_RATE_LIMIT_STORE rediss://:hunter2@r.example --context production --force --secret",
+			"netlify env:set ORGA_RATE_LIMIT_STORE $ORGA_RATE_LIMIT_STORE --context production --force --secret",
 			"netlify deploy --prod",
 		}},
 		{"Cloudflare", "cloudflare", loggedInCloudflare, []string{"WORKER=orga-test", "ORGA_AUTH=hmac", "ORGA_AUTH_HMAC_KEY_SOURCE=cloudflare:hunter2", "ORGA_CORS_ORIGINS=https://a.example,https://b.example", "ORGA_DEBUG="}, []string{
 			"make build-cloudflare",
-			"wrangler deploy --config cloudflare/wrangler.jsonc --name orga-test --keep-vars --var ORGA_AUTH:hmac --var ORGA_AUTH_HMAC_KEY_SOURCE:cloudflare:hunter2 --var ORGA_CORS_ORIGINS:https://a.example,https://b.example --var ORGA_DEBUG:",
+			"wrangler deploy --config cloudflare/wrangler.jsonc --name orga-test --keep-vars --var ORGA_AUTH:hmac --var ORGA_AUTH_HMAC_KEY_SOURCE:$ORGA_AUTH_HMAC_KEY_SOURCE --var ORGA_CORS_ORIGINS:https://a.example,https://b.example --var ORGA_DEBUG:",
 		}},
 		{"Cloudflare with the key in Secrets Store", "cloudflare", but(loggedInCloudflare, "wrangler", `[ "$1" != secret ]`), []string{"ORGA_API_KEY_SOURCE=cloudflare:ORGA_KEY", "ORGA_AUTH=oidc"}, []string{
-			"--var ORGA_API_KEY_SOURCE:cloudflare:ORGA_KEY",
+			"--var ORGA_API_KEY_SOURCE:$ORGA_API_KEY_SOURCE",
 		}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -300,12 +317,178 @@ func TestTemplateHasSettings(t *testing.T) {
 func TestAsksForAuth(t *testing.T) {
 	first := but(loggedInAWS, "aws", firstAWS)
 	out, calls, err := run(t, "aws", first, "anonymous\ny\n", false, "REGION=eu-central-1")
-	if err != nil || !strings.Contains(out, "Who may mint?") || !strings.Contains(out, "for trials only") || !strings.Contains(calls, `Auth="anonymous"`) {
+	if err != nil || !strings.Contains(out, "Who may mint?") || !strings.Contains(out, "for trials only") || !strings.Contains(calls, `Auth=\"anonymous\"`) {
 		t.Errorf("%v\n%s\n%s", err, out, calls)
 	}
 	for answer, want := range map[string]string{"\n": "declined", "jwt\ny\n": `unknown method "jwt"`, "oidc\ny\n": "ORGA_AUTH_ISSUER"} {
 		if _, calls, err := run(t, "aws", first, answer, false, "REGION=eu-central-1"); err == nil || !strings.Contains(err.Error(), want) || changes(calls) {
 			t.Errorf("%q: %v, want %s", answer, err, want)
+		}
+	}
+}
+
+// Arguments are visible to every user of the machine: no secret is one, and the file that has them instead is
+// readable by its owner only, and removed at the end.
+func TestSecretsAreNoArguments(t *testing.T) {
+	secrets := []string{"ORGA_AUTH=hmac", "ORGA_RATE_LIMIT_STORE=rediss://:hunter2@r.example"}
+	for _, tt := range []struct {
+		name, platform string
+		tools          map[string]string
+		env            []string
+		file           string
+		fails          bool
+	}{
+		{"AWS", "aws", loggedInAWS, append(secrets, "REGION=eu-central-1"), "dist/deploy-aws.toml", false},
+		{"AWS with telemetry", "aws", loggedInAWS, []string{"ORGA_AUTH=hmac", "REGION=eu-central-1", "TAGS=otel", "OTEL_EXPORTER_OTLP_HEADERS=key=hunter2"}, "dist/deploy-aws.toml", false},
+		{"AWS, a failed deployment", "aws", but(loggedInAWS, "sam", `[ "$1" = build ]`), append(secrets, "REGION=eu-central-1"), "dist/deploy-aws.toml", true},
+		{"Google", "gcp", loggedInGCP, secrets, "dist/deploy-gcp.json", false},
+		{"Google, a failed deployment", "gcp", but(loggedInGCP, "make", "exit 1"), secrets, "dist/deploy-gcp.json", true},
+		{"Netlify", "netlify", loggedInNetlify, append(secrets, "NETLIFY_SITE_ID=site"), "", false},
+		{"Cloudflare", "cloudflare", loggedInCloudflare, []string{"ORGA_AUTH=hmac", "ORGA_AUTH_HMAC_KEY_SOURCE=cloudflare:hunter2"}, "", false},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			root := t.TempDir()
+			out, err := runIn(t, root, tt.platform, tt.tools, "y\n", false, tt.env...)
+			if (err != nil) != tt.fails {
+				t.Fatal(err)
+			}
+			calls, _ := os.ReadFile(filepath.Join(root, "calls"))
+			if strings.Contains(string(calls)+out, "hunter2") || !changes(string(calls)) && !tt.fails {
+				t.Errorf("calls:\n%s\noutput:\n%s", calls, out)
+			}
+			if tt.file == "" {
+				return
+			}
+			file, _ := os.ReadFile(filepath.Join(root, "file"))
+			if !strings.HasPrefix(string(file), "-rw-------") || !strings.Contains(string(file), "hunter2") {
+				t.Errorf("the settings file:\n%s", file)
+			}
+			if _, err := os.Stat(filepath.Join(root, tt.file)); !os.IsNotExist(err) {
+				t.Errorf("%s is left: %v", tt.file, err)
+			}
+		})
+	}
+}
+
+// Netlify's CLI and Wrangler, which run in Node.js, find the values in place of the references to them.
+func TestReferencesResolve(t *testing.T) {
+	node, err := exec.LookPath("node")
+	if err != nil {
+		t.Skip("Node.js is not installed")
+	}
+	cli := "#!" + node + `
+const { appendFileSync, readFileSync } = require("fs");
+const args = process.argv.slice(2).join(" ");
+appendFileSync("calls", "netlify " + args + "\n" + readFileSync("/proc/self/cmdline") + "\n");
+if (args.startsWith("env:list")) console.log('{"ORGA_API_KEY":"hidden","ORGA_AUTH":"hidden"}');
+`
+	if _, err := os.Stat("/proc/self/cmdline"); err != nil {
+		t.Skip("arguments are read in /proc")
+	}
+	_, calls, err := run(t, "netlify", but(loggedInNetlify, "netlify", cli), "y\n", false,
+		"NETLIFY_SITE_ID=site", "ORGA_AUTH=hmac", "ORGA_RATE_LIMIT_STORE=rediss://:pass%20w%24rd@r.example", "NODE_OPTIONS=--no-deprecation")
+	const value = "rediss://:pass%20w%24rd@r.example"
+	if err != nil || !strings.Contains(calls, "netlify env:set ORGA_RATE_LIMIT_STORE "+value+" --context production") || strings.Count(calls, value) != 1 {
+		t.Errorf("%v\n%s", err, calls)
+	}
+}
+
+// Ctrl-C ends a question and a command, and removes the settings file.
+func TestCtrlC(t *testing.T) {
+	if runtime.GOOS == "windows" {
+		t.Skip("the fake tools are shell scripts")
+	}
+	for name, tools := range map[string]map[string]string{
+		"at the question":  loggedInAWS,
+		"during a command": but(loggedInAWS, "sam", "trap 'exit 1' INT; echo started >started; while :; do /bin/sleep 0.05; done"),
+	} {
+		t.Run(name, func(t *testing.T) {
+			bin, root := t.TempDir(), t.TempDir()
+			for name, script := range tools {
+				if err := os.WriteFile(filepath.Join(bin, name), []byte("#!/bin/sh\n"+script+"\n"), 0o755); err != nil {
+					t.Fatal(err)
+				}
+			}
+			template, err := os.ReadFile("../../template.yaml")
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := os.WriteFile(filepath.Join(root, "template.yaml"), template, 0o600); err != nil {
+				t.Fatal(err)
+			}
+			t.Setenv("PATH", bin)
+			asked, keyboard := newSignal("Deploy? [y/N]"), strings.NewReader("y\n")
+			in, typed := io.Pipe()
+			defer typed.Close()
+			ctx, interrupt := context.WithCancel(t.Context())
+			d := &deploy{environ: []string{"REGION=eu-central-1", "ORGA_AUTH=hmac"}, root: root, in: in, out: asked}
+			ended := make(chan error, 1)
+			go func() { ended <- d.to(ctx, "aws") }()
+			<-asked.seen
+			if name == "during a command" {
+				_, _ = io.Copy(typed, keyboard)
+				typed.Close()
+				for _, err := os.Stat(filepath.Join(root, "started")); err != nil; _, err = os.Stat(filepath.Join(root, "started")) {
+					runtime.Gosched()
+				}
+			}
+			interrupt()
+			if err := <-ended; err == nil {
+				t.Error("it went on")
+			}
+			if _, err := os.Stat(filepath.Join(root, awsFile)); !os.IsNotExist(err) {
+				t.Errorf("the settings file is left: %v", err)
+			}
+		})
+	}
+}
+
+// printSignal closes seen once a text was printed.
+type printSignal struct {
+	text    string
+	printed strings.Builder
+	seen    chan struct{}
+}
+
+func newSignal(text string) *printSignal { return &printSignal{text: text, seen: make(chan struct{})} }
+
+func (s *printSignal) Write(b []byte) (int, error) {
+	was := strings.Contains(s.printed.String(), s.text)
+	s.printed.Write(b)
+	if !was && strings.Contains(s.printed.String(), s.text) {
+		close(s.seen)
+	}
+	return len(b), nil
+}
+
+// Ctrl-C in make run and make deploy-… is no error to make, even if the program it ends fails; a real failure is.
+func TestMakeOnCtrlC(t *testing.T) {
+	make, err := exec.LookPath("make")
+	if err != nil || runtime.GOOS == "windows" {
+		t.Skip("make is not installed")
+	}
+	for _, target := range []string{"run", "deploy-aws", "deploy-gcp", "deploy-netlify", "deploy-cloudflare"} {
+		for script, fails := range map[string]bool{"trap 'exit 1' INT; echo started; while :; do /bin/sleep 0.05; done": false, "echo started; exit 1": true} {
+			bin := t.TempDir()
+			if err := os.WriteFile(filepath.Join(bin, "go"), []byte("#!/bin/sh\n"+script+"\n"), 0o755); err != nil {
+				t.Fatal(err)
+			}
+			started := newSignal("started\n")
+			cmd := exec.CommandContext(t.Context(), make, target)
+			cmd.Dir, cmd.Env, cmd.Stdout, cmd.Stderr = "../..", []string{"PATH=" + bin}, started, started
+			procgroup.Set(cmd)
+			if err := cmd.Start(); err != nil {
+				t.Fatal(err)
+			}
+			<-started.seen
+			if !fails {
+				if err := procgroup.Signal(cmd, syscall.SIGINT); err != nil {
+					t.Fatal(err)
+				}
+			}
+			if err := cmd.Wait(); err == nil || strings.Contains(started.printed.String(), "***") != fails {
+				t.Errorf("make %s: %v\n%s", target, err, started.printed.String())
+			}
 		}
 	}
 }

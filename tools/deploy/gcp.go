@@ -23,6 +23,9 @@ var gcpServices = []string{
 // mounted is the file with the API key in the function. Google updates it when the secret is rotated.
 const mounted = "/etc/orga/api-key"
 
+// gcpFile is a settings file. gcloud does not upload it: the source is dist/gcp.
+const gcpFile = "dist/deploy-gcp.json"
+
 func (d *deploy) gcp(ctx context.Context) (plan, error) {
 	name, secret := d.value("FUNCTION", "orga-session"), d.value("SECRET", "orga-api-key")
 	variables, err := d.gcpVariables()
@@ -80,8 +83,7 @@ func (d *deploy) gcp(ctx context.Context) (plan, error) {
 		"gcloud", "functions", "deploy", name, "--gen2", "--runtime=go126", "--region=" + region, "--source=dist/gcp",
 		"--entry-point=OrgaSession", "--trigger-http", open, "--memory=256Mi", "--cpu=1", "--timeout=15s", "--concurrency=80",
 		"--service-account=" + account, "--update-secrets=" + mounted + "=" + secret + ":latest",
-		"--update-env-vars=" + gcpList(append(variables, setting{"GOOGLE_CLOUD_PROJECT", project}, setting{"ORGA_API_KEY_SOURCE", "file:" + mounted})),
-		in, "--quiet",
+		"--flags-file=" + gcpFile, in, "--quiet",
 	}
 	if builder != "" {
 		release = append(release, "--build-service-account=projects/"+project+"/serviceAccounts/"+builder)
@@ -101,7 +103,12 @@ func (d *deploy) gcp(ctx context.Context) (plan, error) {
 			[]string{"gcloud", "functions", "describe", name, "--gen2", "--region=" + region, "--format=value(serviceConfig.uri)", in},
 		),
 		exists: exists,
-		after:  "In your app, use the address above with /api/orga-client-secrets. /readyz answers 200 once the key is available. Test the endpoint with make probe URL=…",
+		file: settingsFile{
+			name:     gcpFile,
+			settings: append(variables, setting{name: "GOOGLE_CLOUD_PROJECT", value: project}, setting{name: "ORGA_API_KEY_SOURCE", value: "file:" + mounted}),
+			format:   gcpFlags,
+		},
+		after: "In your app, use the address above with /api/orga-client-secrets. /readyz answers 200 once the key is available. Test the endpoint with make probe URL=…",
 	}, errors.Join(faults...)
 }
 
@@ -138,19 +145,11 @@ func (d *deploy) gcpVariables() ([]setting, error) {
 	})
 }
 
-// gcpList joins variables with a separator that none of them contains (see gcloud topic escaping).
-func gcpList(list []setting) string {
-	entries := make([]string, len(list))
-	for i, s := range list {
-		entries[i] = s.name + "=" + s.value
+// gcpFlags formats variables as a file of flags (gcloud topic flags-file).
+func gcpFlags(variables []setting) string {
+	values := make(map[string]string, len(variables))
+	for _, s := range variables {
+		values[s.name] = s.value
 	}
-	for _, separator := range []string{",", "|", "~", "#", "%", ";"} {
-		if !slices.ContainsFunc(entries, func(e string) bool { return strings.Contains(e, separator) }) {
-			if separator == "," {
-				return strings.Join(entries, ",")
-			}
-			return "^" + separator + "^" + strings.Join(entries, separator)
-		}
-	}
-	return "^::^" + strings.Join(entries, "::")
+	return jsonText(map[string]any{"--update-env-vars": values})
 }

@@ -13,8 +13,8 @@
 package main
 
 import (
-	"bufio"
 	"context"
+	"encoding/json"
 	"errors"
 	"flag"
 	"fmt"
@@ -22,8 +22,12 @@ import (
 	"os"
 	"os/exec"
 	"os/signal"
+	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
+	"syscall"
+	"time"
 
 	"github.com/orga-session/orga-session/core"
 )
@@ -32,8 +36,8 @@ func main() {
 	dry := flag.Bool("dry-run", isSet("DRY_RUN"), "print the commands without running them")
 	yes := flag.Bool("yes", isSet("YES"), "skip the confirmation")
 	flag.Parse()
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
-	d := &deploy{environ: os.Environ(), root: "..", dry: *dry, yes: *yes, in: bufio.NewReader(os.Stdin), out: os.Stdout}
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	d := &deploy{environ: os.Environ(), root: "..", dry: *dry, yes: *yes, in: os.Stdin, out: os.Stdout}
 	err := d.to(ctx, flag.Arg(0))
 	interrupted := ctx.Err() != nil
 	stop()
@@ -57,7 +61,7 @@ type deploy struct {
 	environ  []string // NAME=value
 	root     string   // of the repository
 	dry, yes bool
-	in       *bufio.Reader
+	in       io.Reader
 	out      io.Writer
 	done     int  // number of steps that succeeded
 	chosen   bool // the user was asked for ORGA_AUTH
@@ -77,6 +81,39 @@ type plan struct {
 	steps   [][]string // commands
 	after   string     // printed after the last step
 	exists  bool       // the deployment exists already, and may have an ORGA_AUTH
+	file    settingsFile
+}
+
+// settingsFile has the settings for one of the commands. Arguments would show secrets to every user of the machine.
+type settingsFile struct {
+	name     string // relative to the repository's root
+	settings []setting
+	format   func([]setting) string
+}
+
+// shown returns the text of the file without secrets.
+func (f settingsFile) shown() string {
+	list := slices.Clone(f.settings)
+	for i, s := range list {
+		if s.secret && s.value != "" {
+			list[i].value = "…"
+		}
+	}
+	return strings.TrimSpace(f.format(list))
+}
+
+// write creates the file, for its owner only, and returns a function that removes it.
+func (f settingsFile) write(root string) (remove func(), err error) {
+	if f.name == "" {
+		return func() {}, nil
+	}
+	path := filepath.Join(root, f.name)
+	remove = func() { _ = os.Remove(path) } // nothing there is fine, and the next deployment tries again
+	remove()
+	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+		return nil, err
+	}
+	return remove, os.WriteFile(path, []byte(f.format(f.settings)), 0o600)
 }
 
 // missing is a prerequisite that is not met, and how to meet it.
@@ -96,7 +133,7 @@ func (d *deploy) to(ctx context.Context, platform string) error {
 	}
 	p, err := prepare(ctx)
 	if err == nil && !p.exists {
-		if err = d.chooseAuth(); err == nil && d.chosen {
+		if err = d.chooseAuth(ctx); err == nil && d.chosen {
 			p, err = prepare(ctx)
 		}
 	}
@@ -106,23 +143,33 @@ func (d *deploy) to(ctx context.Context, platform string) error {
 	for _, s := range p.summary {
 		fmt.Fprintln(d.out, s)
 	}
+	if p.file.name != "" {
+		fmt.Fprintf(d.out, "\nSettings, passed in the file %s:\n%s\n", p.file.name, p.file.shown())
+	}
 	if d.dry {
 		if err != nil {
 			fmt.Fprintf(d.out, "\nBefore you deploy:\n%v\n", err)
 		}
 		fmt.Fprintln(d.out, "\nCommands:")
 		for _, step := range p.steps {
-			fmt.Fprintln(d.out, "+ "+d.shell(step))
+			fmt.Fprintln(d.out, "+ "+shell(step))
 		}
 		return nil
 	}
-	if !d.yes && !strings.HasPrefix(strings.ToLower(d.ask("\nDeploy? [y/N] ")), "y") {
+	if !d.yes && !strings.HasPrefix(strings.ToLower(d.ask(ctx, "\nDeploy? [y/N] ")), "y") {
 		return errDeclined
 	}
+	remove, err := p.file.write(d.root)
+	if err != nil {
+		return err
+	}
+	defer remove()
 	for _, step := range p.steps {
-		fmt.Fprintln(d.out, "+ "+d.shell(step))
+		fmt.Fprintln(d.out, "+ "+shell(step))
 		cmd := exec.CommandContext(ctx, step[0], step[1:]...)
-		cmd.Dir, cmd.Env, cmd.Stdin, cmd.Stdout, cmd.Stderr = d.root, d.environ, d.in, d.out, os.Stderr
+		cmd.Dir, cmd.Env, cmd.Stdin, cmd.Stdout, cmd.Stderr = d.root, d.withNodeOptions(), d.in, d.out, os.Stderr
+		cmd.Cancel = func() error { return cmd.Process.Signal(os.Interrupt) } // on Ctrl-C the terminal has sent it one too
+		cmd.WaitDelay = 10 * time.Second
 		if err := cmd.Run(); err != nil {
 			return fmt.Errorf("%s %s: %w", step[0], step[1], err)
 		}
@@ -132,11 +179,28 @@ func (d *deploy) to(ctx context.Context, platform string) error {
 	return nil
 }
 
-// ask prints a question and reads a line; "" if there is none.
-func (d *deploy) ask(question string) string {
+// ask prints a question and reads a line; "" if there is none or ctx ends. It reads no further than the line,
+// because the rest of the input is for the commands.
+func (d *deploy) ask(ctx context.Context, question string) string {
 	fmt.Fprint(d.out, question)
-	answer, _ := d.in.ReadString('\n')
-	return strings.TrimSpace(answer)
+	answer := make(chan string, 1)
+	go func() {
+		var line []byte
+		for b := make([]byte, 1); ; {
+			n, err := d.in.Read(b)
+			line = append(line, b[:n]...)
+			if err != nil || n > 0 && b[0] == '\n' {
+				answer <- strings.TrimSpace(string(line))
+				return
+			}
+		}
+	}()
+	select {
+	case line := <-answer:
+		return line
+	case <-ctx.Done():
+		return ""
+	}
 }
 
 // lookup returns the value of an environment variable.
@@ -176,8 +240,11 @@ func need(tools map[string]string) error {
 	return errors.Join(faults...)
 }
 
-// setting is one ORGA_* or OTEL_* variable of the environment.
-type setting struct{ name, value string }
+// setting is one ORGA_* or OTEL_* variable of the environment, or a parameter of the template.
+type setting struct {
+	name, value string
+	secret      bool // never printed, nor an argument of a command
+}
 
 // settings returns the variables of the environment to deploy, sorted by name, and an error for each refused
 // one (by name, with the reason). OTEL_* variables may be meant for other programs, so they are included only
@@ -192,7 +259,7 @@ func (d *deploy) settings(refused map[string]string) ([]setting, error) {
 		case no:
 			faults = append(faults, fmt.Errorf("%s is not deployed: %s", name, why))
 		case strings.HasPrefix(name, "ORGA_"), strings.HasPrefix(name, "OTEL_") && d.hasTag("otel"):
-			list = append(list, setting{name, value})
+			list = append(list, setting{name, value, slices.Contains(private, name)})
 		}
 	}
 	slices.SortFunc(list, func(a, b setting) int { return strings.Compare(a.name, b.name) })
@@ -203,7 +270,7 @@ func (d *deploy) hasTag(tag string) bool {
 	return slices.Contains(strings.Split(d.value("TAGS", ""), ","), tag)
 }
 
-// private lists the settings that may hold a credential: they are deployed, but never printed. Sources are
+// private lists the settings that may hold a credential. Sources are
 // included because a key may have been pasted there by mistake.
 var private = func() []string {
 	names := []string{"OTEL_EXPORTER_OTLP_HEADERS", "OTEL_EXPORTER_OTLP_TRACES_HEADERS", "OTEL_EXPORTER_OTLP_METRICS_HEADERS"}
@@ -215,24 +282,42 @@ var private = func() []string {
 	return names
 }()
 
-// shell formats a command for a POSIX shell, without the values of private settings.
-func (d *deploy) shell(args []string) string {
+// jsonText returns strings, or maps of them, as JSON for people and tools to read.
+func jsonText(v any) string {
+	var text strings.Builder
+	encoder := json.NewEncoder(&text)
+	encoder.SetEscapeHTML(false)
+	encoder.SetIndent("", "  ")
+	_ = encoder.Encode(v) // strings always encode
+	return strings.TrimSpace(text.String())
+}
+
+// argument returns how a setting's value is written as an argument of a command that is a Node.js program. For a
+// secret it is a reference, which withNodeOptions resolves inside the program: these commands take values as
+// arguments only, and those are visible to every user of the machine.
+func argument(s setting) string {
+	if s.secret && s.value != "" {
+		return "$" + s.name
+	}
+	return s.value
+}
+
+// withNodeOptions returns the environment of the commands.
+func (d *deploy) withNodeOptions() []string {
+	const resolve = `--import=data:text/javascript,process.argv=process.argv.map(a=>a.replace(/\$(ORGA_\w+)/g,(all,name)=>process.env[name]||all))`
+	return append(slices.Clone(d.environ), "NODE_OPTIONS="+strings.TrimSpace(d.value("NODE_OPTIONS", "")+" "+resolve))
+}
+
+var reference = regexp.MustCompile(`^[\w:]*\$ORGA_\w+$`)
+
+// shell formats a command for a POSIX shell.
+func shell(args []string) string {
 	quoted := make([]string, len(args))
 	for i, arg := range args {
-		for _, name := range private {
-			v, ok := d.lookup(name)
-			if !ok || v == "" {
-				continue
-			}
-			// Each platform's tool takes it in another form: alone, in a list, as a parameter.
-			if arg == v {
-				arg = "…"
-			}
-			arg = strings.ReplaceAll(arg, name+"="+v, name+"=…")
-			arg = strings.ReplaceAll(arg, name+":"+v, name+":…")
-			arg = strings.ReplaceAll(arg, parameter(name, v), parameter(name, "…"))
-		}
-		if strings.ContainsFunc(arg, func(r rune) bool { return !strings.ContainsRune(plainInShell, r) }) {
+		switch {
+		case reference.MatchString(arg):
+			arg = `"` + arg + `"`
+		case strings.ContainsFunc(arg, func(r rune) bool { return !strings.ContainsRune(plainInShell, r) }):
 			arg = "'" + strings.ReplaceAll(arg, "'", `'\''`) + "'"
 		}
 		quoted[i] = arg

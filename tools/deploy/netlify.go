@@ -7,7 +7,6 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
-	"slices"
 	"strings"
 )
 
@@ -40,8 +39,8 @@ func (d *deploy) netlify(ctx context.Context) (plan, error) {
 		if s.value == "" {
 			steps = append(steps, []string{"netlify", "env:unset", s.name, "--context", "production", "--force"})
 		} else {
-			step := []string{"netlify", "env:set", s.name, s.value, "--context", "production", "--force"}
-			if slices.Contains(private, s.name) {
+			step := []string{"netlify", "env:set", s.name, argument(s), "--context", "production", "--force"}
+			if s.secret {
 				step = append(step, "--secret")
 			}
 			steps = append(steps, step)

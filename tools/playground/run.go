@@ -59,9 +59,7 @@ func run(ctx context.Context, args []string, env core.Env, out io.Writer) error 
 	if flags.NArg() > 0 {
 		return fmt.Errorf("unexpected argument %q; see -help", flags.Arg(0))
 	}
-	chosen := env["PORT"] != ""
-	flags.Visit(func(f *flag.Flag) { chosen = chosen || f.Name == "port" })
-	listener, err := listen(*port, chosen, out)
+	listener, err := listen(*port, out)
 	if err != nil {
 		return err
 	}
@@ -116,17 +114,13 @@ func run(ctx context.Context, args []string, env core.Env, out io.Writer) error 
 	return nil
 }
 
-// listen listens on the port. If it is in use, a chosen port is an error, and the default port is replaced by a
-// free one.
-func listen(port string, chosen bool, out io.Writer) (net.Listener, error) {
+// listen listens on the port, or on a free one if that fails, because another playground has it, say.
+func listen(port string, out io.Writer) (net.Listener, error) {
 	listener, err := net.Listen("tcp4", loopback(port))
 	if err == nil {
 		return listener, nil
 	}
-	if chosen {
-		return nil, fmt.Errorf("%w\nChoose another port: make run PORT=9000 (PORT=0 for any free one)", err)
-	}
-	fmt.Fprintf(out, "Port %s is in use; using a free one. To choose one: make run PORT=9000\n", port)
+	fmt.Fprintf(out, "%v; using a free port. To choose another one: make run PORT=9000\n", err)
 	return net.Listen("tcp4", loopback("0"))
 }
 
