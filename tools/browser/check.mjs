@@ -414,9 +414,10 @@ await check("control: the permanent key is refused by Orga as a token", async ()
 // serve serves a page of another site that has nothing but the client.
 function serve(origin) {
   const server = createServer((request, response) => {
-    if (request.url === "/client.js") {
+    const script = { "/client.js": "../playground/static/client.js", "/remedies.js": "../remedy/remedies.js" }[request.url];
+    if (script) {
       response.setHeader("Content-Type", "text/javascript");
-      createReadStream(new URL("../playground/static/client.js", import.meta.url)).pipe(response);
+      createReadStream(new URL(script, import.meta.url)).pipe(response);
     } else {
       response.setHeader("Content-Type", "text/html");
       response.end('<!doctype html><title>Another site</title><link rel="icon" href="data:,">');

@@ -17,6 +17,7 @@ import (
 	"testing"
 
 	"github.com/orga-session/orga-session/core"
+	"github.com/orga-session/orga-session/tools/remedy"
 )
 
 var link = regexp.MustCompile(`\]\(([^)\s]+)\)`)
@@ -226,6 +227,22 @@ func codes(t *testing.T, files map[string]string) map[string]string {
 		t.Fatalf("only %d codes found", len(list))
 	}
 	return list
+}
+
+// Each code that is sent has a remedy, and docs/use.md has all of them.
+func TestRemedies(t *testing.T) {
+	files := tree(t)
+	remedies := remedy.ByCode()
+	for code := range codes(t, files) {
+		if code != "client_gone" && remedies[code] == "" {
+			t.Errorf("tools/remedy has nothing for %s", code)
+		}
+	}
+	for code, text := range remedies {
+		if !strings.Contains(files["docs/use.md"], "| `"+code+"` | "+text+" |\n") {
+			t.Errorf("docs/use.md does not have %s: %s", code, text)
+		}
+	}
 }
 
 func TestCodes(t *testing.T) {

@@ -11,6 +11,7 @@ import (
 	"strings"
 
 	"github.com/orga-session/orga-session/tools/orgacloud"
+	"github.com/orga-session/orga-session/tools/remedy"
 )
 
 //go:embed static
@@ -33,6 +34,10 @@ func (p *playground) handler(addr string) (http.Handler, error) {
 	own := http.NewServeMux()
 	own.HandleFunc("GET /{$}", func(w http.ResponseWriter, r *http.Request) { http.ServeFileFS(w, r, files, "index.html") })
 	own.Handle("GET /static/", http.StripPrefix("/static/", noListing(http.FileServerFS(files))))
+	own.HandleFunc("GET /static/remedies.js", func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", "text/javascript; charset=utf-8")
+		_, _ = w.Write(remedy.Module)
+	})
 	own.HandleFunc("GET /playground/settings", p.settings)
 	if p.cloud != nil {
 		own.HandleFunc("GET /playground/stats", p.stats)

@@ -131,7 +131,7 @@ func TestLocal(t *testing.T) {
 	})
 	t.Run("the page", func(t *testing.T) {
 		for path, kind := range map[string]string{
-			"/": "text/html", "/static/page.js": "text/javascript", "/static/client.js": "text/javascript",
+			"/": "text/html", "/static/page.js": "text/javascript", "/static/client.js": "text/javascript", "/static/remedies.js": "text/javascript",
 			"/static/style.css": "text/css", "/static/icon.svg": "image/svg+xml",
 		} {
 			resp, body := get(t, home+path)

@@ -1,6 +1,8 @@
 // A client that makes the same calls as Orga's client in a browser, and also reports which step failed, why, and
 // what to do about it. The playground's page and the browser checks (tools/browser) share it.
 
+import remedies from "./remedies.js";
+
 /** The steps of a session, in order. */
 export const steps = ["config", "gather", "call", "connect", "sound"];
 
@@ -18,24 +20,6 @@ export class StepError extends Error {
     Object.assign(this, { step, reason, advice, ...detail });
   }
 }
-
-// Advice by the code of the endpoint's problem body.
-const endpointAdvice = {
-  unauthenticated: "Send the caller's credential with the request (fetchSessionConfig), or set ORGA_AUTH.",
-  forbidden: "List this page's origin in ORGA_CORS_ORIGINS, and check that the tenant exists and admits this caller.",
-  not_found: "Check the address: /api/orga-client-secrets.",
-  method_not_allowed: "Use GET or POST.",
-  rate_limited: "Wait as long as Retry-After says. ORGA_RATE_LIMIT sets the limit.",
-  misconfigured: "Read the endpoint's log: it names each invalid setting.",
-  internal: "Read the endpoint's log and report it: this is a bug.",
-  upstream_auth_failed: "Orga refuses the API key. Check ORGA_API_KEY_SOURCE, and that the key is not revoked.",
-  upstream_error: "Orga failed, or its answer has no usable token or ICE list. Try again; the endpoint's log names the failed call.",
-  upstream_rate_limited: "Orga limits this account. Wait as long as Retry-After says.",
-  secret_unavailable: "The API key cannot be read from its store. Check the permissions and the network.",
-  limiter_unavailable: "The rate limit store does not answer. Check ORGA_RATE_LIMIT_STORE.",
-  auth_unavailable: "The issuer's keys cannot be fetched. Check ORGA_AUTH_ISSUER.",
-  timeout: "Orga took too long. Try again; ORGA_TIMEOUT sets the endpoint's time budget.",
-};
 
 // Advice by the code of Orga's error.
 const callAdvice = {
@@ -77,7 +61,7 @@ export async function fetchConfig(endpoint, init) {
   if (!response.ok) {
     const code = typeof body?.code === "string" ? body.code : "";
     throw new StepError("config", `The endpoint answered ${response.status}${code ? ` (${code})` : ""}.`,
-      endpointAdvice[code] ?? "Read the endpoint's log.",
+      remedies[code] ?? "Read the endpoint's log.",
       { ms, timing, status: response.status, code, problem: body, retryAfter: response.headers.get("Retry-After") });
   }
   if (!body?.ephemeralToken || !body?.iceServers) {

@@ -50,7 +50,7 @@ func (p *prober) answered(a answer) bool {
 		p.report.add(Check{
 			ID: "status", Status: Fail, Code: pr.Code, RequestID: pr.RequestID,
 			Detail: fmt.Sprintf("%d %s%s", a.status, pr.Code, retryAfter(a.header)),
-			Remedy: remedy(pr.Code),
+			Remedy: codeRemedy(pr.Code),
 		})
 		return true
 	default:
