@@ -13,7 +13,7 @@ RUN CGO_ENABLED=0 go build -trimpath -tags "$TAGS" -ldflags "-s -w -X github.com
 
 FROM gcr.io/distroless/static:nonroot
 COPY --from=build /orga-session /orga-session
-# All interfaces inside the container; publish the port where you want it reachable.
+# Listens on all interfaces of the container; publish the port to reach it from outside.
 ENV PORT=8080
 EXPOSE 8080
 ENTRYPOINT ["/orga-session"]

@@ -1,5 +1,5 @@
-# What can be done with this repository; `make` lists it. Recipes are POSIX sh, and Go is all that
-# most of them need. SAM runs build-OrgaSessionFunction from here too, with ARTIFACTS_DIR set.
+# `make` lists the targets. Recipes are POSIX sh, and most of them need only Go. SAM also runs
+# build-OrgaSessionFunction, with ARTIFACTS_DIR set.
 
 .DEFAULT_GOAL := help
 .PHONY: help run test test-wasm lint drill bench soak verify probe build build-aws build-gcp build-netlify \
@@ -8,8 +8,7 @@
 MODULE := github.com/orga-session/orga-session
 SOURCES := main.go main_test.go aws-lambda cloudflare core gcp-function netlify tools
 
-# What may be built in besides: TAGS=otel is OpenTelemetry (docs/operate.md). SAM hands it on. Several are
-# separated by commas.
+# Optional build tags, comma-separated: TAGS=otel adds OpenTelemetry (docs/operate.md). SAM passes them on.
 TAGS ?=
 comma := ,
 
@@ -32,31 +31,31 @@ INTERRUPTIBLE := trap 'exit 0' INT;
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-zA-Z-]+:.*## / { printf "  %-16s %s\n", $$1, $$2 }' Makefile
 
-# A variable given to make reaches the program: make run PORT=9000 ORGA_AUTH=hmac …
-run: ## Start the endpoint against a local Orga Cloud, with a page to talk to it
+# Variables on make's command line reach the program: make run PORT=9000 ORGA_AUTH=hmac …
+run: ## Run the endpoint with a local Orga Cloud, and a page to open a session
 	@echo "Compiling: about a minute the first time, seconds after that."
 	@$(INTERRUPTIBLE) cd tools && go run ./playground
 
-# Go says CGO_ENABLED=0 where it finds no C compiler, and the race detector needs one.
+# The race detector needs a C compiler. Go reports CGO_ENABLED=0 if it finds none.
 test: ## Run the tests of both modules, with the race detector
 	@race=-race; \
 	if [ "$$(go env CGO_ENABLED)" != 1 ]; then \
-		echo "No C compiler here: the tests run without the race detector." >&2; \
+		echo "No C compiler found: running the tests without the race detector." >&2; \
 		if [ "$$CI" = true ]; then exit 1; fi; \
 		race=; \
 	fi; \
-	command -v redis-server >/dev/null || echo "No redis-server here: the tests of the shared limit are skipped." >&2; \
-	command -v node >/dev/null || echo "No node here: the JavaScript of the docs is not run." >&2; \
+	command -v redis-server >/dev/null || echo "redis-server not found: skipping the tests of the shared limit." >&2; \
+	command -v node >/dev/null || echo "node not found: skipping the JavaScript of the docs." >&2; \
 	go test $$race -shuffle=on ./... && \
 	go test $$race -shuffle=on -tags otel -run Telemetry ./core && \
-	cd tools && go test $$race -shuffle=on -count=1 ./... # Go's cache does not see the files of the other module
+	cd tools && go test $$race -shuffle=on -count=1 ./... # -count=1: Go's test cache ignores the files of the other module
 
-test-wasm: ## Run the tests of what the Cloudflare Worker is made of on js/wasm, under Node.js
+test-wasm: ## Run the tests of the Cloudflare Worker's packages on js/wasm, under Node.js
 	@cd tools && go run ./wasmtest
 
-lint: $(LINTER) $(ACTIONLINT) ## Check format, vet, go.mod and the linter's rules in both modules, and the workflows
+lint: $(LINTER) $(ACTIONLINT) ## Check the format of both modules, vet and lint them, and lint the workflows
 	@unformatted=$$(gofmt -l $(SOURCES)); \
-	if [ -n "$$unformatted" ]; then echo "gofmt -w is due on:"; echo "$$unformatted"; exit 1; fi
+	if [ -n "$$unformatted" ]; then echo "Run gofmt -w on:"; echo "$$unformatted"; exit 1; fi
 	@for module in . tools; do \
 		(cd $$module && go vet ./... && go mod tidy -diff && "$(CURDIR)/$(LINTER)" run ./...) || exit 1; \
 	done
@@ -71,19 +70,19 @@ $(LINTER):
 $(ACTIONLINT):
 	@GOBIN="$(CURDIR)/$(dir $@)" go install github.com/rhysd/actionlint/cmd/actionlint@$(ACTIONLINT_VERSION)
 
-drill: ## Cause incidents, and print for each the log line, what to do, and which alarms fire
+drill: ## Simulate incidents, and print each one's log line, remedy and alarms
 	@cd tools && go test -count=1 -v -run Incidents ./drill
 
-bench: ## Measure the endpoint against its Node peer
+bench: ## Benchmark the endpoint against the same calls in Node.js
 	@cd tools && go run ./bench
 
-soak: ## Hold the endpoint under load while its upstream misbehaves, for ten minutes
+soak: ## Load the endpoint for ten minutes while a fake Orga API fails at random
 	@cd tools && go run ./soak -for 10m
 
-verify: ## Run each platform's own tools on what would be deployed
+verify: ## Check the deployed artifacts with each platform's own tools
 	@cd tools && go run ./verify
 
-probe: ## Check an endpoint as a WebRTC client would: make probe URL=https://…
+probe: ## Test an endpoint as a WebRTC client would: make probe URL=https://…
 	@cd tools && go run ./probe $(URL)
 
 build: build-aws build-gcp build-netlify build-cloudflare ## Build for every platform, into dist
@@ -108,28 +107,28 @@ build-gcp: ## Stage the source that Google Cloud builds
 	done
 	cd dist/gcp && go mod vendor
 
-# What Netlify's own build runs; it is here to see that it passes, and how large it is.
+# Netlify runs its own build; this one checks that it compiles, and the size.
 build-netlify: ## Build the Netlify function
 	@mkdir -p dist/netlify
 	CGO_ENABLED=0 GOOS=linux GOARCH=amd64 $(BUILD) -o dist/netlify/orga-session ./netlify/functions/orga-session
 
-# The modules as they are uploaded. wasm_exec.js is the toolchain's own, and must be of the compiler's version.
+# The modules as uploaded. wasm_exec.js must come from the compiler's toolchain.
 build-cloudflare: ## Build the Cloudflare Worker
 	@rm -rf dist/cloudflare && mkdir -p dist/cloudflare
 	GOOS=js GOARCH=wasm go build -trimpath -buildvcs=false -ldflags '$(LDFLAGS)' -o dist/cloudflare/orga-session.wasm ./cloudflare
 	@cp cloudflare/*.mjs "$$(go env GOROOT)/lib/wasm/wasm_exec.js" dist/cloudflare
 
-deploy-aws: ## Deploy to AWS with SAM; asks first, DRY_RUN=1 only prints the commands
+deploy-aws: ## Deploy to AWS with SAM, after a confirmation; DRY_RUN=1 only prints the commands
 	@$(INTERRUPTIBLE) cd tools && go run ./deploy aws
 
-deploy-gcp: ## Deploy to Google Cloud; asks first, DRY_RUN=1 only prints the commands
+deploy-gcp: ## Deploy to Google Cloud, after a confirmation; DRY_RUN=1 only prints the commands
 	@$(INTERRUPTIBLE) cd tools && go run ./deploy gcp
 
-deploy-netlify: ## Deploy to Netlify; asks first, DRY_RUN=1 only prints the commands
+deploy-netlify: ## Deploy to Netlify, after a confirmation; DRY_RUN=1 only prints the commands
 	@$(INTERRUPTIBLE) cd tools && go run ./deploy netlify
 
-deploy-cloudflare: ## Deploy to Cloudflare; asks first, DRY_RUN=1 only prints the commands
+deploy-cloudflare: ## Deploy to Cloudflare, after a confirmation; DRY_RUN=1 only prints the commands
 	@$(INTERRUPTIBLE) cd tools && go run ./deploy cloudflare
 
-clean: ## Remove what was built; the tools in .cache and the link to a Netlify site stay
+clean: ## Remove build output, except .cache and the link to a Netlify site
 	@rm -rf dist .aws-sam .netlify/functions*
