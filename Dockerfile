@@ -1,4 +1,4 @@
-# The endpoint as a plain server, in an image that holds one static binary, the CA certificates and no shell.
+# Builds the server into an image with one static binary, CA certificates and no shell:
 # docker build -t orga-session . ; add --build-arg TAGS=otel for OpenTelemetry, and
 # --build-arg COMMIT=$(git rev-parse HEAD) for the commit in the log's first line (docs/operate.md).
 FROM golang:1.26 AS build

@@ -12,12 +12,12 @@ SOURCES := main.go main_test.go aws-lambda cloudflare core gcp-function netlify 
 TAGS ?=
 comma := ,
 
-# The commit in `--version` and in the log's first line. The same sources with the same COMMIT are the same bytes, from
-# a checkout or from an archive, where it is empty unless it is given.
+# The commit that `--version` and the log's first line print. The same sources with the same COMMIT give identical
+# binaries, from a checkout or from an archive (where COMMIT is empty unless you set it).
 COMMIT ?= $(shell git describe --always --dirty --abbrev=40 --exclude='*' 2>/dev/null)
 LDFLAGS = -s -w -X $(MODULE)/core.commit=$(COMMIT)
 
-# What runs on Lambda is a static binary without what only a debugger reads. No -buildvcs, which adds more than the commit.
+# The Lambda binary is static and stripped. -buildvcs would add more than the commit.
 BUILD = go build -trimpath -buildvcs=false -tags 'lambda.norpc$(if $(TAGS),$(comma)$(TAGS))' -ldflags '$(LDFLAGS)'
 
 LINTER_VERSION := v2.15.0
@@ -25,7 +25,7 @@ LINTER := .cache/golangci-lint/$(LINTER_VERSION)/golangci-lint
 ACTIONLINT_VERSION := v1.7.12
 ACTIONLINT := .cache/actionlint/$(ACTIONLINT_VERSION)/actionlint
 
-# Ctrl-C is no failure of a recipe that starts with this: make ends by the signal, without a message of its own.
+# Start a recipe with this if Ctrl-C is a normal way to end it: make then prints no error.
 INTERRUPTIBLE := trap 'exit 0' INT;
 
 help: ## List the targets
@@ -95,10 +95,10 @@ build-OrgaSessionFunction:
 	@mkdir -p "$(ARTIFACTS_DIR)"
 	CGO_ENABLED=0 GOOS=linux GOARCH=arm64 $(BUILD) -o "$(ARTIFACTS_DIR)/bootstrap" ./aws-lambda
 
-# Google builds a function from the root of what is uploaded, so its package is staged there, with
-# the files that it is built from and their dependencies, and nothing else. TAGS chose among them
-# already, so they are built there without any; the commit is written into the source.
-build-gcp: ## Stage the source that Google Cloud builds
+# Google builds a function from the root of the upload. So its package is staged there, with exactly the files that
+# the build needs. TAGS selects among these files and the commit is written into the source, so the build itself
+# takes no flags.
+build-gcp: ## Stage the source for Google Cloud's build
 	@rm -rf dist/gcp && mkdir -p dist/gcp
 	@cp go.mod go.sum gcp-function/.gcloudignore dist/gcp
 	@for file in $$(GOOS=linux GOARCH=amd64 go list -tags '$(TAGS)' -deps -f '{{with .Module}}{{if .Main}}{{range $$.GoFiles}}{{$$.ImportPath}}/{{.}} {{end}}{{range $$.EmbedFiles}}{{$$.ImportPath}}/{{.}} {{end}}{{end}}{{end}}' ./gcp-function); do \
