@@ -144,6 +144,7 @@ func newBuilder(ctx context.Context, cfg Config, drivers Drivers) *builder {
 		// Issuers have transports of their own: the connection that is opened ahead is Orga's.
 		b.transport, b.issuers.Transport = b.connect(nil), b.connect(nil)
 		b.tenantTransport, b.tenantIssuers.Transport = b.connect(egress.PublicOnly), b.connect(egress.PublicOnly)
+		b.issuers.PublicTransport = b.tenantIssuers.Transport
 	}
 	if cfg.TenantClaim != "" {
 		b.claim = &auth.TenantClaim{Name: cfg.TenantClaim, Log: b.log}

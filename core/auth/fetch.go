@@ -6,7 +6,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
+	"net/http/httptrace"
 	"net/netip"
 	"net/url"
 	"strings"
@@ -19,9 +21,15 @@ import (
 // some 400,000.
 const maxDocument = 1 << 20
 
+// address is where something is fetched, and by which transport.
+type address struct {
+	*url.URL
+	transport http.RoundTripper
+}
+
 // fetch gets the keys from the address given, or from the one that the issuer names when it is nil. The
 // address that was discovered is kept, whatever becomes of the keys.
-func (s *keySet) fetch(ctx context.Context, at *url.URL) (*keys, error) {
+func (s *keySet) fetch(ctx context.Context, at *address) (*keys, error) {
 	if at == nil {
 		var err error
 		if at, err = s.discover(ctx); err != nil {
@@ -50,7 +58,9 @@ func (s *keySet) fetch(ctx context.Context, at *url.URL) (*keys, error) {
 }
 
 // discover asks the issuer where its keys are (OpenID Connect Discovery 1.0, section 4).
-func (s *keySet) discover(ctx context.Context) (*url.URL, error) {
+func (s *keySet) discover(ctx context.Context) (*address, error) {
+	var from net.Addr // of the issuer; nil when unknown
+	ctx = httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{GotConn: func(got httptrace.GotConnInfo) { from = got.Conn.RemoteAddr() }})
 	body, err := s.get(ctx, s.discovery)
 	if err != nil {
 		return nil, err
@@ -70,12 +80,21 @@ func (s *keySet) discover(ctx context.Context) (*url.URL, error) {
 	}
 	at, err := parseURL(document.JWKSURL)
 	if err == nil {
-		err = checkDiscovered(s.discovery, at)
+		err = checkDiscovered(s.discovery.URL, at)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("jwks_uri %w", err)
 	}
-	return at, nil
+	if isPublic(from) && at.Host != s.discovery.Host {
+		return &address{at, s.public}, nil
+	}
+	return &address{at, s.transport}, nil
+}
+
+// isPublic reports whether addr, nil when unknown, is on the internet.
+func isPublic(addr net.Addr) bool {
+	tcp, ok := addr.(*net.TCPAddr)
+	return ok && !isInternal(tcp.IP.String())
 }
 
 // checkDiscovered reports what keeps the address of the keys from being one that the issuer may send us to:
@@ -90,19 +109,23 @@ func checkDiscovered(issuer, at *url.URL) error {
 	return nil
 }
 
-// isInternal reports whether host is, by its looks, not on the internet. What a name resolves to is for the
-// transport to check.
+// isInternal reports whether host is, by its looks, not on the internet. What a name resolves to is for a
+// transport to check: see [Issuers].PublicTransport.
 func isInternal(host string) bool {
 	addr, err := netip.ParseAddr(host)
-	return platform.IsLoopback(host) || err == nil && (!addr.Unmap().IsGlobalUnicast() || addr.Unmap().IsPrivate())
+	addr = addr.Unmap()
+	return platform.IsLoopback(host) || err == nil && (!addr.IsGlobalUnicast() || addr.IsPrivate() || carrierNAT.Contains(addr))
 }
+
+// carrierNAT is shared address space (RFC 6598), which overlay networks use, too.
+var carrierNAT = netip.MustParsePrefix("100.64.0.0/10")
 
 // get reads a document. Its errors name the host, not the path or the query, and repeat nothing of what was
 // answered.
-func (s *keySet) get(ctx context.Context, at *url.URL) ([]byte, error) {
-	r := (&http.Request{Method: http.MethodGet, URL: at, Host: at.Host, Header: make(http.Header)}).WithContext(ctx)
+func (s *keySet) get(ctx context.Context, at *address) ([]byte, error) {
+	r := (&http.Request{Method: http.MethodGet, URL: at.URL, Host: at.Host, Header: make(http.Header)}).WithContext(ctx)
 	// A transport, not a client: the latter follows redirects, and has the whole URL in its errors.
-	resp, err := s.transport.RoundTrip(r)
+	resp, err := at.transport.RoundTrip(r)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", at.Host, err)
 	}

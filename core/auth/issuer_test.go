@@ -7,8 +7,10 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"net"
 	"net/http"
 	"net/http/httptest"
+	"net/http/httptrace"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -183,6 +185,7 @@ func TestDiscoveryThatPointsElsewhere(t *testing.T) {
 		{"https://id.example", "https://[::1]/keys", "private"},
 		{"https://id.example", "https://[::ffff:127.0.0.1]/keys", "private"},
 		{"https://id.example", "https://10.0.0.1/keys", "private"},
+		{"https://id.example", "https://100.64.0.1/keys", "private"},
 		{"https://id.example", "https://169.254.169.254/latest", "private"},
 		{"https://id.example", "https://0.0.0.0/keys", "private"},
 		{"https://id.example", "https://[fd00:ec2::254]/keys", "private"},
@@ -220,6 +223,76 @@ func TestDiscoveryThatPointsElsewhere(t *testing.T) {
 		if !strings.Contains(log.String(), tt.want) || strings.Contains(log.String(), "secret-query") {
 			t.Errorf("%s: the log says %s, want %q", tt.keys, &log, tt.want)
 		}
+	}
+}
+
+// connected is a transport whose connections lead to an address.
+type connected struct {
+	to   net.Addr
+	next http.RoundTripper
+}
+
+func (c connected) RoundTrip(r *http.Request) (*http.Response, error) {
+	if trace := httptrace.ContextClientTrace(r.Context()); trace != nil && trace.GotConn != nil {
+		trace.GotConn(httptrace.GotConnInfo{Conn: c})
+	}
+	return c.next.RoundTrip(r)
+}
+
+func (c connected) RemoteAddr() net.Addr { return c.to }
+
+// The rest of a net.Conn.
+func (connected) Read([]byte) (int, error)         { return 0, io.EOF }
+func (connected) Write([]byte) (int, error)        { return 0, io.EOF }
+func (connected) Close() error                     { return nil }
+func (connected) LocalAddr() net.Addr              { return nil }
+func (connected) SetDeadline(time.Time) error      { return nil }
+func (connected) SetReadDeadline(time.Time) error  { return nil }
+func (connected) SetWriteDeadline(time.Time) error { return nil }
+
+// fault 60: a name that an issuer on the internet gives may resolve to a private address, and is asked by a transport
+// that sees to it. An issuer inside, and the issuer's own host, are the owner's choice.
+func TestKeysOfAPublicIssuer(t *testing.T) {
+	tcp := func(ip string) net.Addr { return &net.TCPAddr{IP: net.ParseIP(ip), Port: 443} }
+	for _, tt := range []struct {
+		name   string
+		issuer net.Addr
+		keys   string
+		public bool
+	}{
+		{"another host", tcp("8.8.8.8"), "https://keys.example/keys", true},
+		{"another host, IPv6", tcp("2600::1"), "https://keys.example/keys", true},
+		{"another port", tcp("8.8.8.8"), "https://id.example:8443/keys", true},
+		{"its own host", tcp("8.8.8.8"), "https://id.example/keys", false},
+		{"an issuer inside", tcp("10.0.0.1"), "https://keys.example/keys", false},
+		{"an issuer in an overlay network", tcp("100.100.1.1"), "https://keys.example/keys", false},
+		{"an issuer on this machine", tcp("::1"), "https://keys.example/keys", false},
+		{"a proxy's socket", &net.UnixAddr{Name: "proxy"}, "https://keys.example/keys", false},
+		{"unknown", nil, "https://keys.example/keys", false},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			idp, asked := newIssuer("https://id.example", public(kid1, ecKey())), false
+			answers := func(isPublic bool) http.RoundTripper {
+				return transport(func(r *http.Request) *http.Response {
+					w := httptest.NewRecorder()
+					if strings.HasSuffix(r.URL.Path, "/.well-known/openid-configuration") {
+						fmt.Fprintf(w, `{"issuer":"https://id.example","jwks_uri":%q}`, tt.keys)
+					} else {
+						asked = true
+						if isPublic != tt.public {
+							t.Errorf("the keys are asked for by the other transport")
+						}
+						idp.ServeHTTP(w, r)
+					}
+					return w.Result()
+				})
+			}
+			issuers := auth.Issuers{Transport: connected{tt.issuer, answers(false)}, PublicTransport: answers(true)}
+			v := must(issuers.OIDC(auth.OIDCConfig{Issuer: "https://id.example", Audiences: []string{audience}}))
+			if _, err := v.Verify(bearer(token(jose.ES256, kid1, ecKey(), idp.claims(nil)))); err != nil || !asked {
+				t.Errorf("asked %t, %v", asked, err)
+			}
+		})
 	}
 }
 

@@ -19,6 +19,10 @@ import (
 type Issuers struct {
 	// Transport fetches discovery documents and keys; nil is a default one. Redirects are not followed.
 	Transport http.RoundTripper
+	// PublicTransport fetches keys from other hosts that an issuer on the internet names in its discovery
+	// document. One that reaches public addresses only keeps the issuer from sending us into a private network;
+	// nil is Transport.
+	PublicTransport http.RoundTripper
 	// Log gets a line for each fetch that fails or finds unusable keys; nil logs nothing.
 	Log *slog.Logger
 
@@ -89,14 +93,17 @@ func (i *Issuers) keysOf(from source) *keySet {
 		if i.keys == nil {
 			i.keys = make(map[source]*keySet)
 		}
-		transport, log := i.Transport, i.Log
+		transport, public, log := i.Transport, i.PublicTransport, i.Log
 		if transport == nil {
 			transport = plainTransport()
+		}
+		if public == nil {
+			public = transport
 		}
 		if log == nil {
 			log = slog.New(slog.DiscardHandler)
 		}
-		s = newKeySet(from, transport, log)
+		s = newKeySet(from, transport, public, log)
 		i.keys[from] = s
 	}
 	return s

@@ -31,9 +31,10 @@ const (
 // that are old are fetched anew, too, and go on verifying until others have come.
 type keySet struct {
 	issuer     string
-	configured *url.URL // the JWKS URL; nil discovers it
-	discovery  *url.URL // of the document that has the JWKS URL; of no use where that is configured
+	configured *address // the JWKS URL; nil discovers it
+	discovery  *address // of the document that has the JWKS URL; nil where that is configured
 	transport  http.RoundTripper
+	public     http.RoundTripper // to other hosts that an issuer on the internet names
 	log        *slog.Logger
 
 	current atomic.Pointer[keys] // nil until the first good fetch; written under mu
@@ -42,7 +43,7 @@ type keySet struct {
 
 	mu           sync.Mutex
 	flight       *flight.Flight[*keys] // nil when none is under way
-	discovered   *url.URL              // the JWKS URL, when it had to be asked for
+	discovered   *address              // the JWKS URL, when it had to be asked for
 	discoveredAt time.Time             // wall clock, as are all here
 	cooledFrom   time.Time             // when the last fetch began that a token caused, or that failed with keys at hand
 	failedAt     time.Time             // when the last fetch ended that failed
@@ -56,12 +57,14 @@ type keys struct {
 	fetchedAt time.Time              // when the fetch began; wall clock
 }
 
-func newKeySet(from source, transport http.RoundTripper, log *slog.Logger) *keySet {
-	s := &keySet{issuer: from.issuer, transport: transport, log: log}
+func newKeySet(from source, transport, public http.RoundTripper, log *slog.Logger) *keySet {
+	s := &keySet{issuer: from.issuer, transport: transport, public: public, log: log}
 	if from.jwksURL != "" { // the one that is used has been checked
-		s.configured, _ = url.Parse(from.jwksURL)
+		at, _ := url.Parse(from.jwksURL)
+		s.configured = &address{at, transport}
 	} else {
-		s.discovery, _ = url.Parse(strings.TrimSuffix(from.issuer, "/") + "/.well-known/openid-configuration")
+		at, _ := url.Parse(strings.TrimSuffix(from.issuer, "/") + "/.well-known/openid-configuration")
+		s.discovery = &address{at, transport}
 	}
 	s.flights.Timeout, s.flights.MaxAbandoned = keysTimeout, maxHung
 	return s

@@ -1,5 +1,5 @@
 // Package egress holds the connections to Orga: a transport that survives a frozen instance, and the guard
-// that keeps the URLs that tenants name to public addresses.
+// that keeps the URLs that tenants and issuers name to public addresses.
 package egress
 
 import (
@@ -221,7 +221,7 @@ func (t *Transport) open(ctx context.Context, to target) (net.Conn, error) {
 	return secure, nil
 }
 
-var errNotPublic = errors.New("a URL that a tenant names must lead to a public address")
+var errNotPublic = errors.New("a URL that a tenant or an issuer names must lead to a public address")
 
 // PublicOnly is a guard for New that lets connections reach public addresses only: its name may resolve
 // to anything, the platform's metadata service included. It sees the address that is really dialled,
