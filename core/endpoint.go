@@ -11,7 +11,7 @@ import (
 	"time"
 
 	"github.com/orga-session/orga-session/core/auth"
-	"github.com/orga-session/orga-session/core/cors"
+	"github.com/orga-session/orga-session/core/internal/cors"
 	"github.com/orga-session/orga-session/core/internal/egress"
 	"github.com/orga-session/orga-session/core/internal/request"
 	"github.com/orga-session/orga-session/core/internal/telemetry"

@@ -9,7 +9,7 @@ import (
 	"time"
 
 	"github.com/orga-session/orga-session/core/auth"
-	"github.com/orga-session/orga-session/core/cors"
+	"github.com/orga-session/orga-session/core/internal/cors"
 	"github.com/orga-session/orga-session/core/internal/problem"
 	"github.com/orga-session/orga-session/core/internal/request"
 	"github.com/orga-session/orga-session/core/internal/session"

@@ -11,7 +11,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/orga-session/orga-session/core/cors"
+	"github.com/orga-session/orga-session/core/internal/cors"
 	"github.com/orga-session/orga-session/core/internal/egress"
 	"github.com/orga-session/orga-session/core/orga"
 	"github.com/orga-session/orga-session/core/ratelimit"

@@ -13,8 +13,8 @@ import (
 	"net/url"
 	"strings"
 
+	"github.com/orga-session/orga-session/core/internal/loopback"
 	"github.com/orga-session/orga-session/core/internal/wallclock"
-	"github.com/orga-session/orga-session/core/platform"
 )
 
 // maxDocument bounds a discovery document or a key set, in bytes: 100 RSA keys with their certificates have
@@ -114,7 +114,7 @@ func checkDiscovered(issuer, at *url.URL) error {
 func isInternal(host string) bool {
 	addr, err := netip.ParseAddr(host)
 	addr = addr.Unmap()
-	return platform.IsLoopback(host) || err == nil && (!addr.IsGlobalUnicast() || addr.IsPrivate() || carrierNAT.Contains(addr))
+	return loopback.Is(host) || err == nil && (!addr.IsGlobalUnicast() || addr.IsPrivate() || carrierNAT.Contains(addr))
 }
 
 // carrierNAT is shared address space (RFC 6598), which overlay networks use, too.

@@ -11,7 +11,7 @@ import (
 	"sync"
 	"time"
 
-	"github.com/orga-session/orga-session/core/platform"
+	"github.com/orga-session/orga-session/core/internal/loopback"
 )
 
 // Issuers makes verifiers of OpenID Connect tokens. They share the keys of an issuer and the verified tokens.
@@ -134,7 +134,7 @@ func parseURL(s string) (*url.URL, error) {
 		return nil, errors.New("must be a URL with a host")
 	case u.User != nil || u.Fragment != "":
 		return nil, errors.New("must be a URL without a user and a fragment")
-	case u.Scheme == "https" || u.Scheme == "http" && platform.IsLoopback(u.Hostname()):
+	case u.Scheme == "https" || u.Scheme == "http" && loopback.Is(u.Hostname()):
 		return u, nil
 	}
 	return nil, errors.New("must be an https URL; http is for loopback hosts only")

@@ -27,7 +27,7 @@ import (
 	"github.com/go-jose/go-jose/v4"
 
 	"github.com/orga-session/orga-session/core/auth"
-	"github.com/orga-session/orga-session/core/cors"
+	"github.com/orga-session/orga-session/core/internal/cors"
 	"github.com/orga-session/orga-session/core/internal/request/requesttest"
 	"github.com/orga-session/orga-session/core/internal/throttle"
 	"github.com/orga-session/orga-session/core/ratelimit"

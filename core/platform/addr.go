@@ -35,9 +35,3 @@ func ParseAddr(s string) netip.Addr {
 	}
 	return addr.Unmap().WithZone("")
 }
-
-// IsLoopback reports whether host, a name or an address without a port, is this machine itself.
-func IsLoopback(host string) bool {
-	addr, err := netip.ParseAddr(strings.Trim(host, "[]"))
-	return err == nil && addr.Unmap().IsLoopback() || strings.EqualFold(strings.TrimSuffix(host, "."), "localhost")
-}

@@ -6,7 +6,7 @@ import (
 	"net/url"
 	"strconv"
 
-	"github.com/orga-session/orga-session/core/platform"
+	"github.com/orga-session/orga-session/core/internal/loopback"
 )
 
 // CheckBaseURL reports what keeps base from being an address that the key may be sent to: https, or http
@@ -20,11 +20,11 @@ func CheckBaseURL(base string, public bool) error {
 	case !isPort(u.Port()):
 		return errors.New("has a port outside of 1 to 65535")
 	case u.Scheme == "https":
-	case u.Scheme == "http" && !public && platform.IsLoopback(u.Hostname()):
+	case u.Scheme == "http" && !public && loopback.Is(u.Hostname()):
 	default:
 		return errors.New("must be https (http is for this machine's own addresses)")
 	}
-	if addr, err := netip.ParseAddr(u.Hostname()); public && (platform.IsLoopback(u.Hostname()) || err == nil && !isPublic(addr)) {
+	if addr, err := netip.ParseAddr(u.Hostname()); public && (loopback.Is(u.Hostname()) || err == nil && !isPublic(addr)) {
 		return errNotPublic
 	}
 	return nil

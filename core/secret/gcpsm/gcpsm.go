@@ -24,7 +24,7 @@ import (
 	"time"
 	"unicode/utf8"
 
-	"github.com/orga-session/orga-session/core/platform"
+	"github.com/orga-session/orga-session/core/internal/loopback"
 	"github.com/orga-session/orga-session/core/secret"
 )
 
@@ -100,7 +100,7 @@ func isEndpoint(s string) bool {
 	if err != nil || u.Hostname() == "" || u.RawQuery != "" || u.Fragment != "" || u.User != nil {
 		return false
 	}
-	return u.Scheme == "https" || u.Scheme == "http" && platform.IsLoopback(u.Hostname())
+	return u.Scheme == "https" || u.Scheme == "http" && loopback.Is(u.Hostname())
 }
 
 // newHTTPClient returns a client that keeps no connection alive: minutes pass between two fetches, and

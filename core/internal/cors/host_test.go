@@ -8,7 +8,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/orga-session/orga-session/core/cors"
+	"github.com/orga-session/orga-session/core/internal/cors"
 	"github.com/orga-session/orga-session/core/internal/request"
 	"github.com/orga-session/orga-session/core/internal/request/requesttest"
 )

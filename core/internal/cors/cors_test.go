@@ -10,7 +10,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/orga-session/orga-session/core/cors"
+	"github.com/orga-session/orga-session/core/internal/cors"
 	"github.com/orga-session/orga-session/core/internal/problem"
 	"github.com/orga-session/orga-session/core/internal/request"
 	"github.com/orga-session/orga-session/core/internal/request/requesttest"
