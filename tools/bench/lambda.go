@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/orga-session/orga-session/tools/fakeorga"
+	"github.com/orga-session/orga-session/tools/lambdaevent"
 	"github.com/orga-session/orga-session/tools/lambdaruntime"
 )
 
@@ -98,13 +99,6 @@ func secretsManager() *httptest.Server {
 	}))
 }
 
-// event is an HTTP API's (payload version 2.0).
-const event = `{"version":"2.0","routeKey":"$default","rawPath":"` + defaultPath + `","rawQueryString":"","headers":{"accept":"*/*",
-"host":"api.example.com","origin":"` + origin + `","user-agent":"bench"},"requestContext":{"accountId":"000000000000","apiId":"api",
-"domainName":"api.example.com","domainPrefix":"api","http":{"method":"GET","path":"` + defaultPath + `","protocol":"HTTP/1.1",
-"sourceIp":"203.0.113.7","userAgent":"bench"},"requestId":"JKJaXmPLvHcESHA=","routeKey":"$default","stage":"$default",
-"time":"23/Nov/2026:08:00:00 +0000","timeEpoch":1795420800000},"isBase64Encoded":false}`
-
 // invoke runs one invocation and checks its answer.
 func (f *function) invoke(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, time.Minute)
@@ -116,7 +110,14 @@ func (f *function) invoke(ctx context.Context) error {
 		case <-ctx.Done():
 		}
 	}()
-	response, err := f.api.Invoke(ctx, []byte(event), lambdaruntime.Options{Timeout: time.Minute})
+	event, err := json.Marshal(lambdaevent.HTTPAPI(lambdaevent.Request{
+		Method: http.MethodGet, Path: defaultPath, Host: "api.example.com", Addr: "203.0.113.7", ID: "JKJaXmPLvHcESHA=",
+		Header: http.Header{"Accept": {"*/*"}, "Origin": {origin}, "User-Agent": {"bench"}},
+	}))
+	if err != nil {
+		return err
+	}
+	response, err := f.api.Invoke(ctx, event, lambdaruntime.Options{Timeout: time.Minute})
 	if err != nil {
 		return fmt.Errorf("%w; output: %s", err, &f.output)
 	}

@@ -25,6 +25,7 @@ import (
 	"github.com/orga-session/orga-session/core/orga/orgatest"
 	"github.com/orga-session/orga-session/core/ratelimit/ratelimittest"
 	"github.com/orga-session/orga-session/core/secret/secrettest"
+	"github.com/orga-session/orga-session/tools/lambdaevent"
 	"github.com/orga-session/orga-session/tools/lambdaruntime"
 )
 
@@ -309,19 +310,16 @@ func invoke(t *testing.T, api *lambdaruntime.API, r request, i int) int {
 	if r.from == "" {
 		r.from = fmt.Sprintf("198.51.100.%d", i+1)
 	}
-	method := http.MethodGet
-	headers := map[string]string{"host": "api.example"}
+	method, header := http.MethodGet, make(http.Header)
 	if r.body != "" {
-		method, headers["content-type"] = http.MethodPost, "application/json"
+		method, header = http.MethodPost, http.Header{"Content-Type": {"application/json"}}
 	}
-	maps.Copy(headers, r.headers)
-	event, err := json.Marshal(map[string]any{
-		"version": "2.0", "routeKey": "$default", "rawPath": r.path, "headers": headers, "body": r.body, "isBase64Encoded": false,
-		"requestContext": map[string]any{
-			"apiId": "api", "stage": "$default", "domainName": "api.example",
-			"http": map[string]any{"method": method, "path": r.path, "protocol": "HTTP/1.1", "sourceIp": r.from},
-		},
-	})
+	for name, value := range r.headers {
+		header.Set(name, value)
+	}
+	event, err := json.Marshal(lambdaevent.HTTPAPI(lambdaevent.Request{
+		Method: method, Path: r.path, Header: header, Body: r.body, Addr: r.from, Host: "api.example",
+	}))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -5,10 +5,10 @@ import (
 	"encoding/json"
 	"maps"
 	"net/http"
-	"net/url"
 	"strings"
 	"testing"
 
+	"github.com/orga-session/orga-session/tools/lambdaevent"
 	"github.com/orga-session/orga-session/tools/lambdaruntime"
 )
 
@@ -23,101 +23,36 @@ type object = map[string]any
 
 // triggers make the event that a trigger would for a request.
 var triggers = map[string]func(request) object{
-	"REST API": func(r request) object {
-		path, query := r.split()
-		return object{
-			"resource": "/{proxy+}", "path": path, "httpMethod": r.method,
-			"headers": r.headers(), "multiValueHeaders": lists(r.headers()),
-			"queryStringParameters": nil, "multiValueQueryStringParameters": query,
-			"requestContext": object{
-				"stage": "prod", "path": "/prod" + path, "requestId": "rest-id",
-				"identity": object{"sourceIp": clientAddr},
-			},
-			"body": text(r.body), "isBase64Encoded": false,
+	"REST API":         trigger(lambdaevent.RESTAPI, "prod", false),
+	"HTTP API":         trigger(lambdaevent.HTTPAPI, "prod", true),
+	"Function URL":     trigger(lambdaevent.HTTPAPI, "", true),
+	"ALB":              trigger(lambdaevent.ALB, "", false),
+	"ALB, multi-value": trigger(lambdaevent.ALBMultiValue, "", false),
+	"Netlify":          trigger(lambdaevent.Netlify, "", true),
+}
+
+func trigger(event func(lambdaevent.Request) object, stage string, encoded bool) func(request) object {
+	return func(r request) object {
+		path, query, _ := strings.Cut(r.path, "?")
+		header := http.Header{"X-Forwarded-Proto": {"https"}, "X-Forwarded-For": {"203.0.113.9"}}
+		for name, value := range r.header {
+			header.Set(name, value)
 		}
-	},
-	"HTTP API":     func(r request) object { return v2(r, "/prod", "prod") },
-	"Function URL": func(r request) object { return v2(r, "", "$default") },
-	"ALB": func(r request) object {
-		path, _, _ := strings.Cut(r.path, "?")
-		headers := r.headers()
-		headers["x-forwarded-for"] = "203.0.113.9, " + clientAddr
-		return object{
-			"requestContext": object{"elb": object{"targetGroupArn": "arn:aws:elasticloadbalancing:eu-central-1:000000000000:targetgroup/orga/0"}},
-			"httpMethod":     r.method, "path": path, "queryStringParameters": object{},
-			"headers": headers, "body": r.body, "isBase64Encoded": false,
+		body := r.body
+		if encoded {
+			body = base64.StdEncoding.EncodeToString([]byte(body))
 		}
-	},
-	"ALB, multi-value": func(r request) object {
-		path, _, _ := strings.Cut(r.path, "?")
-		headers := lists(r.headers())
-		headers["x-forwarded-for"] = []string{"203.0.113.9, " + clientAddr}
-		return object{
-			"requestContext": object{"elb": object{"targetGroupArn": "arn:aws:elasticloadbalancing:eu-central-1:000000000000:targetgroup/orga/0"}},
-			"httpMethod":     r.method, "path": path, "multiValueQueryStringParameters": object{},
-			"multiValueHeaders": headers, "body": r.body, "isBase64Encoded": false,
-		}
-	},
-	"Netlify": func(r request) object {
-		path, query := r.split()
-		headers := r.headers()
-		headers["x-nf-client-connection-ip"] = clientAddr
-		return object{
-			"path": path, "httpMethod": r.method, "headers": headers, "multiValueHeaders": lists(headers),
-			"queryStringParameters": object{}, "multiValueQueryStringParameters": query,
-			"body": base64.StdEncoding.EncodeToString([]byte(r.body)), "isBase64Encoded": true,
-			"rawUrl": "https://" + host + r.path, "rawQuery": query.Encode(),
-		}
-	},
+		return event(lambdaevent.Request{
+			Method: r.method, Path: path, Query: query, Header: header, Body: body, IsBase64Encoded: encoded,
+			Addr: clientAddr, Host: host, ID: "front-end-id", Stage: stage,
+		})
+	}
 }
 
 // direct is Netlify's event for a call of the function itself, past the redirects.
 func direct(r request) object {
 	r.path = "/.netlify/functions/orga-session/" + strings.TrimPrefix(strings.TrimPrefix(r.path, "/api"), "/")
 	return triggers["Netlify"](r)
-}
-
-func v2(r request, prefix, stage string) object {
-	path, query, _ := strings.Cut(r.path, "?")
-	return object{
-		"version": "2.0", "routeKey": "$default", "rawPath": prefix + path, "rawQueryString": query,
-		"headers": r.headers(),
-		"requestContext": object{
-			"stage": stage, "requestId": "v2-id",
-			"http": object{"method": r.method, "path": prefix + path, "sourceIp": clientAddr},
-		},
-		"body": base64.StdEncoding.EncodeToString([]byte(r.body)), "isBase64Encoded": true,
-	}
-}
-
-func (r request) split() (string, url.Values) {
-	path, query, _ := strings.Cut(r.path, "?")
-	values, _ := url.ParseQuery(query)
-	return path, values
-}
-
-func (r request) headers() map[string]string {
-	headers := map[string]string{"host": host, "x-forwarded-proto": "https", "x-forwarded-for": "203.0.113.9"}
-	for name, value := range r.header {
-		headers[strings.ToLower(name)] = value
-	}
-	return headers
-}
-
-func lists(headers map[string]string) map[string][]string {
-	multi := make(map[string][]string)
-	for name, value := range headers {
-		multi[name] = []string{value}
-	}
-	return multi
-}
-
-// text is a body as REST APIs send it: null for none.
-func text(body string) any {
-	if body == "" {
-		return nil
-	}
-	return body
 }
 
 // overLambda is the way to a binary behind a Runtime API.

@@ -22,15 +22,11 @@ import (
 	"time"
 
 	"github.com/orga-session/orga-session/core/orga/orgatest"
+	"github.com/orga-session/orga-session/tools/lambdaevent"
 	"github.com/orga-session/orga-session/tools/lambdaruntime"
 )
 
 var long = flag.Duration("freeze", 200*time.Millisecond, "how long the binary is stopped")
-
-// event is an event of an HTTP API.
-const event = `{"version":"2.0","routeKey":"$default","rawPath":"/api/orga-client-secrets","rawQueryString":"",
-	"headers":{"host":"endpoint.example"},"isBase64Encoded":false,
-	"requestContext":{"stage":"$default","requestId":"r","http":{"method":"GET","path":"/api/orga-client-secrets","sourceIp":"192.0.2.1"}}}`
 
 // function is a running Lambda binary, with Orga behind a proxy.
 type function struct {
@@ -79,8 +75,14 @@ func start(t *testing.T) *function {
 // invoke requests a session config, and returns how long it took.
 func (f *function) invoke(t *testing.T) time.Duration {
 	t.Helper()
+	event, err := json.Marshal(lambdaevent.HTTPAPI(lambdaevent.Request{
+		Method: "GET", Path: "/api/orga-client-secrets", Host: "endpoint.example", Addr: "192.0.2.1", ID: "r",
+	}))
+	if err != nil {
+		t.Fatal(err)
+	}
 	begin := time.Now()
-	response, err := f.runtime.Invoke(context.Background(), []byte(event), lambdaruntime.Options{})
+	response, err := f.runtime.Invoke(context.Background(), event, lambdaruntime.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}

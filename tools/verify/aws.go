@@ -16,6 +16,8 @@ import (
 	"runtime"
 	"slices"
 	"strings"
+
+	"github.com/orga-session/orga-session/tools/lambdaevent"
 )
 
 // aws checks the SAM bundle, and starts its function under Lambda's own emulator, in front of moto.
@@ -60,17 +62,17 @@ func (s *site) aws(ctx context.Context) []*endpoint {
 		_, err := s.run(ctx, filepath.Join(s.source, "tools"), []string{"VERIFY_MOTO=" + s.back.moto.URL}, "go", "test", "-count=1", "-run", "TestMoto", "./verify")
 		return err
 	})
-	front := func(name string, event func(*http.Request, string, bool) any) *endpoint {
-		return &endpoint{name: name, orga: d.orga, way: trigger{event: event, invoke: invoke}}
+	front := func(name string, event func(lambdaevent.Request) lambdaevent.Event, addr, host string) *endpoint {
+		return &endpoint{name: name, orga: d.orga, way: trigger{event: event, addr: addr, host: host, invoke: invoke}}
 	}
-	overHTTP := front(httpAPI, eventV2(addrHTTP, "verify.execute-api."+region+".amazonaws.com"))
+	overHTTP := front(httpAPI, lambdaevent.HTTPAPI, addrHTTP, "verify.execute-api."+region+".amazonaws.com")
 	s.table.check(aws, store, "20 mints: Secrets Manager was asked once for each secret", func() error { return s.askedOnce(ctx, overHTTP) })
 	return []*endpoint{
 		overHTTP,
-		front(restAPI, eventV1),
-		front(functionURL, eventV2(addrURL, "verify.lambda-url."+region+".on.aws")),
-		front(alb, eventALB(addrALB, false)),
-		front(albMulti, eventALB(addrALB2, true)),
+		front(restAPI, lambdaevent.RESTAPI, addrREST, "verify.example"),
+		front(functionURL, lambdaevent.HTTPAPI, addrURL, "verify.lambda-url."+region+".on.aws"),
+		front(alb, lambdaevent.ALB, addrALB, "verify.example"),
+		front(albMulti, lambdaevent.ALBMultiValue, addrALB2, "verify.example"),
 	}
 }
 

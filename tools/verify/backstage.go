@@ -31,7 +31,6 @@ import (
 
 const (
 	region  = "eu-central-1"
-	account = "123456789012"
 	hmacKey = "a-key-that-only-this-verification-has"
 )
 
