@@ -9,10 +9,12 @@ import (
 	"fmt"
 	"io"
 	"log"
+	"maps"
 	"net"
 	"net/http"
 	"os"
 	"os/signal"
+	"strconv"
 	"strings"
 	"syscall"
 	"time"
@@ -63,6 +65,15 @@ func run(ctx context.Context, args []string, env core.Env, out io.Writer) error 
 	if flags.NArg() > 0 {
 		return fmt.Errorf("unexpected argument %q; settings come from the environment, see --help", flags.Arg(0))
 	}
+	var listener net.Listener
+	if !*check {
+		var err error
+		if listener, err = new(net.ListenConfig).Listen(ctx, "tcp", listenAddr(*addr, env)); err != nil {
+			return fmt.Errorf("%w; choose another address with -addr or PORT", err)
+		}
+		defer func() { _ = listener.Close() }() // the server has closed it, unless Start panicked
+		env = withLocalHosts(env, listener.Addr())
+	}
 	endpoint := core.Start(ctx, env, core.Drivers{
 		Secrets: secret.Drivers{"awssm": awssm.Open(env.Lookup, true), "gcpsm": gcpsm.Open(env.Lookup)},
 		Limiters: map[string]ratelimit.Driver{
@@ -77,7 +88,7 @@ func run(ctx context.Context, args []string, env core.Env, out io.Writer) error 
 		fmt.Fprintln(out, "All settings are valid.")
 		return nil
 	}
-	return serve(ctx, listenAddr(*addr, env), endpoint, endpoint.Config().Timeout, out)
+	return serve(ctx, listener, endpoint, endpoint.Config().Timeout, out)
 }
 
 // listenAddr returns the address to listen on. A platform that sets $PORT sends requests to it from other
@@ -92,6 +103,24 @@ func listenAddr(flag string, env core.Env) string {
 	return "127.0.0.1:8080"
 }
 
+// withLocalHosts allows the loopback names only where everybody may mint who reaches the server, and only this
+// machine does. Otherwise a web page could mint in the user's browser: its owner points its name at 127.0.0.1 (DNS
+// rebinding), and a GET of its own origin has no Origin header. ORGA_ALLOWED_HOSTS replaces it.
+func withLocalHosts(env core.Env, listening net.Addr) core.Env {
+	addr, ok := listening.(*net.TCPAddr)
+	if !ok || !addr.IP.IsLoopback() || env["ORGA_ALLOWED_HOSTS"] != "" || strings.TrimSpace(env["ORGA_AUTH"]) != "anonymous" {
+		return env
+	}
+	port := strconv.Itoa(addr.Port)
+	var hosts []string
+	for _, host := range []string{"localhost", "127.0.0.1", "::1", addr.IP.String()} {
+		hosts = append(hosts, net.JoinHostPort(host, port))
+	}
+	env = maps.Clone(env)
+	env["ORGA_ALLOWED_HOSTS"] = strings.Join(hosts, ",")
+	return env
+}
+
 // shutdownTimeout bounds the wait for requests in flight; a mint's own budget is 8 s.
 const shutdownTimeout = 10 * time.Second
 
@@ -99,11 +128,7 @@ const shutdownTimeout = 10 * time.Second
 // requests and reads nothing would hold its connection for ever.
 const writeTimeout = 5 * time.Second
 
-func serve(ctx context.Context, addr string, endpoint http.Handler, budget time.Duration, out io.Writer) error {
-	listener, err := new(net.ListenConfig).Listen(ctx, "tcp", addr)
-	if err != nil {
-		return fmt.Errorf("%w; choose another address with -addr or PORT", err)
-	}
+func serve(ctx context.Context, listener net.Listener, endpoint http.Handler, budget time.Duration, out io.Writer) error {
 	fmt.Fprintf(out, "Serving http://%s/api/orga-client-secrets\n", listener.Addr())
 	server := &http.Server{
 		Handler:           endpoint,

@@ -78,6 +78,51 @@ func TestServes(t *testing.T) {
 	}
 }
 
+// A page whose name leads to this machine cannot mint where everybody may: its GET has no Origin.
+func TestDNSRebinding(t *testing.T) {
+	status := func(address, host string) int {
+		t.Helper()
+		r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, address, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		r.Host = strings.Replace(host, "PORT", r.URL.Port(), 1)
+		resp, err := http.DefaultClient.Do(r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_ = resp.Body.Close()
+		return resp.StatusCode
+	}
+	for _, tt := range []struct {
+		set  core.Env
+		host string
+		want int
+	}{
+		{nil, "127.0.0.1:PORT", 200},
+		{nil, "localhost:PORT", 200},
+		{nil, "[::1]:PORT", 200},
+		{nil, "evil.example:PORT", 403},
+		{nil, "evil.example", 403},
+		{nil, "localhost.evil.example:PORT", 403},
+		{core.Env{"ORGA_ALLOWED_HOSTS": "voice.example"}, "voice.example", 200},
+		{core.Env{"ORGA_ALLOWED_HOSTS": "voice.example"}, "localhost:PORT", 403},
+		{core.Env{"ORGA_AUTH": "gateway"}, "voice.example", 401}, // a page has no credential
+	} {
+		address, stop := start(t, tt.set)
+		if got := status(address, tt.host); got != tt.want {
+			t.Errorf("%v, %s: %d, want %d", tt.set, tt.host, got, tt.want)
+		}
+		if err := stop(); err != nil {
+			t.Error(err)
+		}
+	}
+	public := &net.TCPAddr{IP: net.IPv6unspecified, Port: 8080} // reached under names that only the owner knows
+	if env := withLocalHosts(core.Env{"ORGA_AUTH": "anonymous"}, public); env["ORGA_ALLOWED_HOSTS"] != "" {
+		t.Errorf("at %v, the hosts are %q", public, env["ORGA_ALLOWED_HOSTS"])
+	}
+}
+
 // A client that sends requests and reads no answer does not keep its connection.
 func TestClientThatReadsNothing(t *testing.T) {
 	address, _ := start(t, core.Env{"ORGA_TIMEOUT": "100ms"})
