@@ -7,12 +7,15 @@ import (
 	"encoding/json"
 	"fmt"
 	"net"
+	"net/http/httptest"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"slices"
+	"strings"
 	"time"
 
+	"github.com/orga-session/orga-session/core/ratelimit/ratelimittest"
 	"github.com/orga-session/orga-session/tools/bench/stats"
 	"github.com/orga-session/orga-session/tools/fakeorga"
 )
@@ -329,12 +332,20 @@ func (l *lab) measureGrowth(r *results) error {
 		{"16 clients, Google's function, one caller", google, 16, func(int) (string, string) { return caller(0) }, nil},
 		{"16 clients, Google's function, every request from a new caller", google, 16, caller, nil},
 	}
+	stored := func(name string, settings ...string) {
+		row := rows[2]
+		row.name, row.settings = "16 clients, limit in "+name, settings
+		rows = append(rows, row)
+	}
+	table := &ratelimittest.DynamoDB{Table: "limits"}
+	dynamo := httptest.NewServer(table)
+	defer dynamo.Close()
+	stored("DynamoDB", "ORGA_RATE_LIMIT_STORE=dynamodb:limits", "AWS_ENDPOINT_URL_DYNAMODB="+dynamo.URL,
+		"AWS_REGION=eu-central-1", "AWS_ACCESS_KEY_ID=bench", "AWS_SECRET_ACCESS_KEY=none")
 	if redis, err := l.startRedis(); err != nil {
 		l.progress("no row for Redis: %v", err)
 	} else {
-		rows = append(rows, rows[2])
-		last := &rows[len(rows)-1]
-		last.name, last.settings = "16 clients, limit in Redis", []string{"ORGA_RATE_LIMIT_STORE=" + redis}
+		stored("Redis", "ORGA_RATE_LIMIT_STORE="+redis)
 	}
 	servers := make([]*server, len(rows))
 	r.Growth = make([]variant, len(rows))
@@ -358,6 +369,10 @@ func (l *lab) measureGrowth(r *results) error {
 			}
 			r.Growth[i].Turns = append(r.Growth[i].Turns, t)
 		}
+	}
+	counted := slices.IndexFunc(r.Growth, func(v variant) bool { return strings.HasSuffix(v.Name, "DynamoDB") })
+	if asked := servers[counted].asked; table.Calls() < asked {
+		return fmt.Errorf("only %d of %d requests were counted in DynamoDB", table.Calls(), asked)
 	}
 	for i, s := range servers {
 		if r.Growth[i].Memory, err = s.process.memory(); err != nil {
