@@ -105,7 +105,7 @@ func (s *keySet) verify(ctx context.Context, t *token, ours bool) (*keys, error)
 	case err != nil:
 		return nil, err
 	}
-	if newer.verify(t) {
+	if newer != known && newer.verify(t) {
 		s.held.Store(true)
 		return newer, nil
 	}

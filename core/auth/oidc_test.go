@@ -224,6 +224,23 @@ func TestOIDCProviders(t *testing.T) {
 	}
 }
 
+// fault 20: while no fetch is due, a key is tried once on a bad signature.
+func TestBadSignatureIsTriedOnce(t *testing.T) {
+	idp := newIssuer("https://id.example", public(kid1, rsaKey()))
+	v := idp.verifier(t)
+	verify := func(token string) float64 {
+		r := bearer(token)
+		return testing.AllocsPerRun(100, func() { _, _ = v.Verify(r) })
+	}
+	forged := token(jose.RS256, kid1, otherRSA(), idp.claims(nil))
+	bad, unknown := verify(forged), verify(token(jose.RS256, "kid-9", otherRSA(), idp.claims(nil)))
+	jws := must(jose.ParseSignedCompact(forged, []jose.SignatureAlgorithm{jose.RS256}))
+	one := testing.AllocsPerRun(100, func() { _, _ = jws.Verify(rsaKey().Public()) })
+	if tries := (bad - unknown) / one; tries > 1.5 {
+		t.Errorf("%.1f tries: a bad signature takes %v allocations, an unknown key %v, and a try %v", tries, bad, unknown, one)
+	}
+}
+
 func TestOIDCRefuses(t *testing.T) {
 	idp := newIssuer("https://id.example", public(kid1, rsaKey()), public("kid-ec", ecKey()))
 	h, m := whole(idp.verifier(t))
