@@ -30,7 +30,7 @@ var (
 	errTokenIssuer    = errors.New("oidc: the token's iss is not the configured issuer")
 	errTokenAudience  = errors.New("oidc: the token is for another audience")
 	errTokenKind      = errors.New("oidc: not a token to call with: a refresh, logout or event token, or one that is bound to a key (cnf)")
-	errTokenSubject   = errors.New("oidc: the token's sub is neither a string nor a number")
+	errTokenSubject   = errors.New("oidc: the token's sub is neither a valid string nor a number")
 	errTokenExpired   = errors.New("oidc: the token has expired or has no exp")
 	errTokenEarly     = errors.New("oidc: the token is not valid yet")
 )
@@ -136,7 +136,10 @@ func (t *token) subject() (string, error) {
 	if !ok || string(raw) == "null" {
 		return "", nil
 	}
-	if s, ok := strictjson.String(raw); ok && utf8.Valid(raw) { // else two subjects may be decoded to one
+	if s, ok := strictjson.String(raw); ok {
+		if strings.ContainsRune(s, utf8.RuneError) { // invalid UTF-8 or half a surrogate pair: other subjects are decoded to the same
+			return "", errTokenSubject
+		}
 		return s, nil
 	}
 	if raw[0] != '-' && (raw[0] < '0' || raw[0] > '9') {

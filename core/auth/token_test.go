@@ -244,8 +244,20 @@ func TestDuplicateClaims(t *testing.T) {
 			t.Errorf("%s: %+v", more, p)
 		}
 	}
-	if p, err := v.Verify(bearer(signES256(`{"alg":"ES256","kid":"kid-1"}`, strings.Replace(claims, `"ada"`, "\"\xff\"", 1)))); err == nil {
-		t.Errorf("a subject that is no UTF-8: %+v", p)
+}
+
+// Two subjects must not become one: they would share a limit.
+func TestSubjectsThatWouldBeDecodedToOne(t *testing.T) {
+	idp := newIssuer("https://id.example", public(kid1, ecKey()))
+	v := idp.verifier(t)
+	claims := string(must(json.Marshal(idp.claims(nil))))
+	for _, subject := range []string{"\"\xff\"", "\"\xfe\"", `"\ud800"`, `"\ud801"`, `"ada\udfff"`, `"\ufffd"`} {
+		if p, err := v.Verify(bearer(signES256(`{"alg":"ES256","kid":"kid-1"}`, strings.Replace(claims, `"ada"`, subject, 1)))); err == nil {
+			t.Errorf("%q: %+v", subject, p)
+		}
+	}
+	if p, err := v.Verify(bearer(signES256(`{"alg":"ES256","kid":"kid-1"}`, strings.Replace(claims, `"ada"`, `"\ud83d\ude00 é"`, 1)))); err != nil || p.Subject != "😀 é" {
+		t.Errorf("%+v, %v", p, err)
 	}
 }
 
