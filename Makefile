@@ -3,7 +3,7 @@
 
 .DEFAULT_GOAL := help
 .PHONY: help run test test-wasm lint drill bench soak verify probe build build-aws build-gcp build-netlify \
-	build-cloudflare build-OrgaSessionFunction deploy-aws deploy-gcp deploy-netlify deploy-cloudflare clean
+	build-cloudflare build-OrgaSessionFunction build-CanaryFunction deploy-aws deploy-gcp deploy-netlify deploy-cloudflare clean
 
 MODULE := github.com/orga-session/orga-session
 SOURCES := main.go main_test.go aws-lambda cloudflare core gcp-function netlify tools
@@ -94,6 +94,9 @@ build-aws: ## Build the Lambda binary
 build-OrgaSessionFunction:
 	@mkdir -p "$(ARTIFACTS_DIR)"
 	CGO_ENABLED=0 GOOS=linux GOARCH=arm64 $(BUILD) -o "$(ARTIFACTS_DIR)/bootstrap" ./aws-lambda
+
+# The canary of template.yaml is the same binary with another handler.
+build-CanaryFunction: build-OrgaSessionFunction
 
 # Google builds a function from the root of the upload. So its package is staged there, with exactly the files that
 # the build needs. TAGS selects among these files and the commit is written into the source, so the build itself

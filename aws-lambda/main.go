@@ -1,5 +1,5 @@
 // Command aws-lambda is the endpoint on AWS Lambda, behind an HTTP API, a REST API, a Function URL or a
-// load balancer: the event tells which.
+// load balancer: the event tells which. With the handler "canary" it is the canary of package canary.
 package main
 
 import (
@@ -10,6 +10,7 @@ import (
 
 	"github.com/aws/aws-lambda-go/lambda"
 
+	"github.com/orga-session/orga-session/aws-lambda/canary"
 	"github.com/orga-session/orga-session/core"
 	"github.com/orga-session/orga-session/core/lambdahttp"
 	"github.com/orga-session/orga-session/core/ratelimit"
@@ -24,10 +25,16 @@ func main() {
 		return
 	}
 	env := core.Environ(os.Environ())
+	secrets := secret.Drivers{"awssm": awssm.Open(env.Lookup, true)}
+	if env["_HANDLER"] == canary.Handler {
+		log := slog.New(lambdahttp.Metrics(slog.NewJSONHandler(os.Stderr, nil)))
+		lambda.Start(canary.FromEnv(env, secrets, log).Run)
+		return
+	}
 	// An endpoint with faults serves on: a process that ended would be started again and again, and a
 	// client would see a bare 502.
 	e := core.Start(context.Background(), env, core.Drivers{
-		Secrets: secret.Drivers{"awssm": awssm.Open(env.Lookup, true)},
+		Secrets: secrets,
 		Limiters: map[string]ratelimit.Driver{
 			"dynamodb": dynamolimit.Open(env.Lookup, true), "redis": redislimit.Open, "rediss": redislimit.Open,
 		},

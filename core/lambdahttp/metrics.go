@@ -31,6 +31,8 @@ const namespace = "OrgaSession"
 //	caller_limited                  function         mints that a caller's quota refused
 //	tenant_limited                  function         mints that a tenant's budget refused
 //	tenant_budget_low               function         tenants that have used 80 percent of their budget
+//
+// Any other line with the attribute metric counts under that attribute's value, by function.
 func Metrics(next slog.Handler) slog.Handler { return metrics{next, lambdacontext.FunctionName} }
 
 type metrics struct {

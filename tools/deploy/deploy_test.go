@@ -194,7 +194,7 @@ func changes(calls string) bool {
 }
 
 func TestDeploy(t *testing.T) {
-	aws := []string{"REGION=eu-central-1", "ORGA_AUTH=hmac", "ORGA_CORS_ORIGINS=https://a.example,https://b.example", "ORGA_DEBUG=", "ORGA_RATE_LIMIT_STORE=rediss://:hunter2@r.example", "AlarmEmail=me@example.com", "Slo=99.5"}
+	aws := []string{"REGION=eu-central-1", "ORGA_AUTH=hmac", "ORGA_CORS_ORIGINS=https://a.example,https://b.example", "ORGA_DEBUG=", "ORGA_RATE_LIMIT_STORE=rediss://:hunter2@r.example", "AlarmEmail=me@example.com", "Slo=99.5", "CanaryMinutes=5"}
 	for _, tt := range []struct {
 		name, platform string
 		tools          map[string]string
@@ -204,7 +204,7 @@ func TestDeploy(t *testing.T) {
 		{"AWS", "aws", loggedInAWS, aws, []string{
 			"sam build", "sam deploy --stack-name orga-session --region eu-central-1",
 			`ApiKeySecretArn=\"` + arn + `\"`, `Auth=\"hmac\"`, `CorsOrigins=\"https://a.example,https://b.example\"`, `Debug=\"\"`, `AlarmEmail=\"me@example.com\"`,
-			`Slo=\"99.5\"`, `RateLimitStore=\"rediss://:hunter2@r.example\"`,
+			`Slo=\"99.5\"`, `CanaryMinutes=\"5\"`, `RateLimitStore=\"rediss://:hunter2@r.example\"`,
 		}},
 		{"Google", "gcp", loggedInGCP, append([]string{"REGION=europe-west1"}, aws[1:]...), []string{
 			"gcloud iam service-accounts create orga-session", "gcloud secrets add-iam-policy-binding orga-api-key", "make build-gcp",

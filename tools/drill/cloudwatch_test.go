@@ -65,7 +65,7 @@ type alarm struct {
 type input struct{ series, stat string }
 
 // parameters are those of the template, and what its resources are called here.
-var parameters = map[string]string{"Slo": "99.9", "MaxQuietMinutes": "30", "OrgaSessionFunction": "local", "OrgaSessionApi": "api"}
+var parameters = map[string]string{"Slo": "99.9", "MaxQuietMinutes": "30", "OrgaSessionFunction": "local", "OrgaSessionApi": "api", "CanaryFunction": "canary"}
 
 func filled(s string) string {
 	return regexp.MustCompile(`\$\{(\w+)\}`).ReplaceAllStringFunc(s, func(m string) string {
@@ -357,8 +357,16 @@ func TestNoFloodOfMails(t *testing.T) {
 	}
 }
 
-// healthy is one mint that went well.
+// contentCanary is the run of a canary, every five minutes, that finds nothing.
+func contentCanary(m metrics, minute int) {
+	if minute%5 == 0 {
+		m.add("OrgaSession canary_ok function=canary", minute, 1)
+	}
+}
+
+// healthy is one mint that went well, and the canary.
 func healthy(m metrics, minute int) {
+	contentCanary(m, minute)
 	m.add("OrgaSession requests function=local code=ok", minute, 1)
 	m.add("OrgaSession total_ms function=local", minute, 150)
 }

@@ -5,9 +5,12 @@ package drill
 import (
 	"bufio"
 	"bytes"
+	"context"
 	"encoding/base64"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"io"
 	"maps"
 	"net/http"
 	"net/http/httptest"
@@ -18,175 +21,16 @@ import (
 	"runtime"
 	"slices"
 	"strings"
+	"sync"
+	"syscall"
 	"testing"
 	"time"
 
-	"github.com/orga-session/orga-session/core/orga"
 	"github.com/orga-session/orga-session/core/orga/orgatest"
-	"github.com/orga-session/orga-session/core/ratelimit/ratelimittest"
 	"github.com/orga-session/orga-session/core/secret/secrettest"
 	"github.com/orga-session/orga-session/tools/lambdaevent"
 	"github.com/orga-session/orga-session/tools/lambdaruntime"
 )
-
-// site is what an incident happens in.
-type site struct {
-	t     *testing.T
-	orga  *orgatest.Server
-	store *secrettest.AWS
-	env   map[string]string
-}
-
-// request is what a caller sends; the zero one is a mint on the default route from an address of its own.
-type request struct {
-	path, body, from string
-	headers          map[string]string
-}
-
-type incident struct {
-	name     string
-	set      func(s *site) // before the start
-	requests []request     // nil for five plain ones
-	line     string        // a part of the line's cause, or its msg or error.type, that a row of docs/operate.md begins with
-	alarm    string        // that must fire; "" if none may
-	reason   string        // why none may
-}
-
-func setting(name, value string) func(*site) {
-	return func(s *site) { s.env[name] = value }
-}
-
-func orgaAnswers(call orga.Call, h http.Handler) func(*site) {
-	return func(s *site) { s.orga.FailAll(call, h) }
-}
-
-func storeFails(f secrettest.Fault) func(*site) {
-	return func(s *site) {
-		s.env["ORGA_API_KEY_SOURCE"] = "awssm:orga/key"
-		s.store.Fail(f, 0)
-	}
-}
-
-// jwt is a token with an issuer, whose signature nobody made.
-func jwt(iss string) map[string]string {
-	encode := base64.RawURLEncoding.EncodeToString
-	claims := fmt.Sprintf(`{"iss":%q,"aud":"app","sub":"someone","exp":%d}`, iss, time.Now().Add(time.Hour).Unix())
-	return map[string]string{"authorization": "Bearer " + encode([]byte(`{"alg":"RS256","kid":"k1"}`)) + "." + encode([]byte(claims)) + "." + encode(make([]byte, 256))}
-}
-
-func oidc(s *site) {
-	maps.Copy(s.env, map[string]string{"ORGA_AUTH": "oidc", "ORGA_AUTH_ISSUER": "http://127.0.0.1:1", "ORGA_AUTH_AUDIENCE": "app"})
-}
-
-// keySet is that of an issuer with one key.
-func keySet(s *site) {
-	n := base64.RawURLEncoding.EncodeToString(bytes.Repeat([]byte{0xff}, 256))
-	server := httptest.NewServer(orgatest.Status(200, `{"keys":[{"kty":"RSA","kid":"k1","e":"AQAB","n":"`+n+`"}]}`))
-	s.t.Cleanup(server.Close)
-	s.env["ORGA_AUTH_JWKS_URL"] = server.URL
-}
-
-func hmacAuth(s *site) {
-	maps.Copy(s.env, map[string]string{"ORGA_AUTH": "hmac", "ORGA_AUTH_HMAC_KEY_SOURCE": "env:HMAC", "HMAC": strings.Repeat("0123456789abcdef", 4)})
-}
-
-func signed(ts time.Time) map[string]string {
-	return map[string]string{"authorization": fmt.Sprintf("Orga-HMAC ts=%d,sig=%064d", ts.Unix(), 0)}
-}
-
-func dynamo(answer http.HandlerFunc) func(*site) {
-	return func(s *site) {
-		server := httptest.NewServer(answer)
-		s.t.Cleanup(server.Close)
-		s.env["ORGA_RATE_LIMIT_STORE"], s.env["AWS_ENDPOINT_URL_DYNAMODB"], s.env["ORGA_RATE_LIMIT"] = "dynamodb:limits", server.URL, "30/1m"
-	}
-}
-
-func redis(address string) func(*site) {
-	return func(s *site) { s.env["ORGA_RATE_LIMIT_STORE"], s.env["ORGA_RATE_LIMIT"] = address, "1000/1m" }
-}
-
-func redisServer(url string, args ...string) func(*site) {
-	return func(s *site) {
-		server := ratelimittest.StartRedis(s.t, args...)
-		redis(strings.ReplaceAll(url, "ADDRESS", server.Addr))(s)
-	}
-}
-
-func all(steps ...func(*site)) func(*site) {
-	return func(s *site) {
-		for _, step := range steps {
-			step(s)
-		}
-	}
-}
-
-func times(n int, r request) []request { return slices.Repeat([]request{r}, n) }
-
-var incidents = []incident{
-	// The key and its store
-	{name: "Orga refuses the key", set: func(s *site) { s.orga.AcceptKeys(orga.KeyPrefix + "another000000000000000000000") }, line: "orga mint: credential rejected (status 401", alarm: "KeyRefusedAlarm"},
-	{name: "Orga refuses the account", set: orgaAnswers(orga.CallMint, orgatest.Status(403, "{}")), line: "orga mint: credential rejected (status 403", alarm: "KeyRefusedAlarm"},
-	{name: "access to the secret is denied at start", set: storeFails(secrettest.Denied), line: "refused by the store", alarm: "SecretRefusedAlarm"},
-	{name: "the secret is deleted at start", set: func(s *site) { storeFails(secrettest.Healthy)(s); s.store.Delete("orga/key") }, line: "refused by the store", alarm: "SecretRefusedAlarm"},
-	{name: "the secret is JSON and no member is named", set: func(s *site) { storeFails(secrettest.Healthy)(s); s.store.Put("orga/key", `{"apiKey":"x"}`) }, line: "unusable secret: it is a JSON object", alarm: "SecretRefusedAlarm"},
-	{name: "the secret lacks the member", set: func(s *site) {
-		s.env["ORGA_API_KEY_SOURCE"] = "awssm:orga/key#key"
-		s.store.Put("orga/key", `{"apiKey":"x"}`)
-	}, line: "unusable secret: its JSON has no member", alarm: "SecretRefusedAlarm"},
-	{name: "the secret is empty", set: func(s *site) { storeFails(secrettest.Healthy)(s); s.store.Put("orga/key", " ") }, line: "unusable secret: it is empty", alarm: "SecretRefusedAlarm"},
-	{name: "the store is down at start", set: storeFails(secrettest.Down), line: "secret fetch failed", alarm: "NoSuccessAlarm"},
-	{name: "the store throttles at start", set: storeFails(secrettest.Throttling), line: "secret fetch failed", alarm: "NoSuccessAlarm"},
-	{name: "the variable of the key is not set", set: setting("ORGA_API_KEY", ""), line: "misconfigured", alarm: "MisconfiguredAlarm"},
-
-	// Orga
-	{name: "Orga answers 500", set: orgaAnswers(orga.CallMint, orgatest.Status(500, "{}")), line: "orga mint: server error (status 500", alarm: "FastBurnAlarm"},
-	{name: "Orga limits the account", set: orgaAnswers(orga.CallMint, orgatest.Status(429, "{}", "Retry-After", "60")), line: "upstream_rate_limited", alarm: "FastBurnAlarm"},
-	{name: "Orga is down for maintenance", set: orgaAnswers(orga.CallMint, orgatest.Status(503, "{}", "Retry-After", "600")), line: "upstream_rate_limited", alarm: "FastBurnAlarm"},
-	{name: "Orga hangs", set: all(setting("ORGA_TIMEOUT", "1s"), orgaAnswers(orga.CallMint, orgatest.Hang())), requests: times(2, request{}), line: "orga mint: timed out", alarm: "FastBurnAlarm"},
-	{name: "Orga answers with a web page", set: orgaAnswers(orga.CallMint, orgatest.HTML()), line: "orga mint: unusable answer (status 200", alarm: "FastBurnAlarm"},
-	{name: "Orga wants an email", set: orgaAnswers(orga.CallMint, orgatest.Status(422, "{}")), line: "orga mint: request rejected (status 422", alarm: "FastBurnAlarm"},
-	{name: "Orga refuses its own token", set: orgaAnswers(orga.CallICE, orgatest.Status(401, "{}")), line: "orga ice: credential rejected (status 401", alarm: "FastBurnAlarm"},
-	{name: "Orga's ICE call fails", set: orgaAnswers(orga.CallICE, orgatest.Status(500, "{}")), line: "orga ice: server error (status 500", alarm: "FastBurnAlarm"},
-	{name: "tokens expire at once", set: func(s *site) { s.orga.Change(func(a *orgatest.API) { a.TTL = 5 * time.Second }) }, line: "Orga sent a token that expires within 15 s", alarm: "ShortLivedTokensAlarm"},
-	{name: "Orga has no ICE servers", set: orgaAnswers(orga.CallICE, orgatest.Status(200, `{"iceServers":[]}`)), line: "Orga sent no ICE servers", reason: "callers that need no relay connect; the line is a WARN, and make probe fails"},
-
-	// Addresses
-	{name: "nothing listens at the base URL", set: setting("ORGA_BASE_URL", "http://127.0.0.1:1"), line: "orga mint: connection failed: dial tcp", alarm: "FastBurnAlarm"},
-	{name: "the base URL's host does not exist", set: setting("ORGA_BASE_URL", "https://orga.invalid"), line: "orga mint: connection failed: dial tcp", alarm: "FastBurnAlarm"},
-	{name: "the base URL redirects", set: orgaAnswers(orga.CallMint, orgatest.Redirect("https://elsewhere.example/")), line: "orga mint: request rejected (status 307", alarm: "FastBurnAlarm"},
-
-	// Callers
-	{name: "the issuer is down", set: oidc, requests: times(5, request{headers: jwt("http://127.0.0.1:1")}), line: "auth_unavailable", alarm: "NoSuccessAlarm"},
-	{name: "the issuer has changed its name", set: all(oidc, keySet), requests: times(5, request{headers: jwt("https://new.example")}), line: "oidc: the token's iss is not the configured issuer", alarm: "NoSuccessAlarm"},
-	{name: "apps send no credential", set: hmacAuth, line: "no accepted credential", alarm: "NoSuccessAlarm"},
-	{name: "a backend's clock is wrong", set: hmacAuth, requests: times(5, request{headers: signed(time.Now().Add(-time.Hour))}), line: "hmac: ts is more than 5 minutes off", alarm: "NoSuccessAlarm"},
-	{name: "a backend has another key", set: hmacAuth, requests: times(5, request{headers: signed(time.Now())}), line: "hmac: the signature does not match", alarm: "NoSuccessAlarm"},
-	{name: "credentials are refused in a surge", set: hmacAuth, requests: times(15, request{}), line: "no accepted credential", alarm: "UnauthenticatedAlarm"},
-	{name: "a new page is not listed", requests: times(15, request{headers: map[string]string{"origin": "https://new.example"}}), line: "the origin is not listed", alarm: "ForbiddenAlarm"},
-	{name: "an unknown tenant", requests: times(5, request{path: "/api/orga-client-secrets/nobody"}), line: "unknown tenant", alarm: "NoSuccessAlarm"},
-
-	// Settings
-	{name: "ORGA_AUTH is not set", set: setting("ORGA_AUTH", ""), line: "misconfigured", alarm: "MisconfiguredAlarm"},
-	{name: "a setting is wrong", set: setting("ORGA_TIMEOUT", "soon"), line: "misconfigured", alarm: "MisconfiguredAlarm"},
-	{name: "a setting is misspelled", set: setting("ORGA_CORS_ORIGIN", "https://app.example"), line: "unknown setting", reason: "nobody is refused because of it; where somebody is, the alarm of that fires"},
-	{name: "Orga answers 500, and the log level is error", set: all(setting("ORGA_LOG_LEVEL", "error"), orgaAnswers(orga.CallMint, orgatest.Status(500, "{}"))), line: "metrics", alarm: "FastBurnAlarm"},
-
-	// Limits
-	{name: "Redis is down", set: redis("redis://127.0.0.1:1"), line: "rate limit store unavailable", alarm: "LimitFallbackAlarm"},
-	{name: "Redis is down, and limits are strict", set: all(redis("redis://127.0.0.1:1"), setting("ORGA_RATE_LIMIT_STRICT", "true")), line: "limiter_unavailable", alarm: "FastBurnAlarm"},
-	{name: "Redis' password is wrong", set: redisServer("redis://:wrong@ADDRESS", "--requirepass", "right"), line: "redis: the server refused: WRONGPASS", alarm: "LimitFallbackAlarm"},
-	{name: "DynamoDB denies access", set: dynamo(func(w http.ResponseWriter, _ *http.Request) {
-		ratelimittest.DynamoDBError(w, 400, "AccessDeniedException", nil)
-	}), line: "rate limit store unavailable", alarm: "LimitFallbackAlarm"},
-	{name: "one caller asks in a loop", set: setting("ORGA_RATE_LIMIT", "2/1m"), requests: slices.Concat(times(6, request{from: "203.0.113.9"}), times(5, request{})), line: "rate_limited", reason: "the limit does what it is for, and all others succeed"},
-	{name: "a tenant nears its budget", set: setting("ORGA_TENANT_RATE_LIMIT", "10/24h"), requests: times(9, request{}), line: "tenant budget at 80 percent", alarm: "TenantBudgetAlarm"},
-
-	// Clients
-	{name: "a client sends too much", requests: slices.Concat([]request{{body: `{"a":"` + strings.Repeat("a", 17<<10) + `"}`}}, times(4, request{})), line: "too_large", reason: "a client's mistake"},
-	{name: "a client sends no JSON", requests: slices.Concat([]request{{body: "no"}}, times(4, request{})), line: "bad_request", reason: "a client's mistake"},
-	{name: "nobody can reach the endpoint", requests: []request{}, alarm: "QuietAlarm"},
-}
 
 // pages are the alarms that a person is woken by.
 func pages(list []alarm) []string {
@@ -199,22 +43,69 @@ func pages(list []alarm) []string {
 	return names
 }
 
-// build builds the function for this machine, otherwise as the Makefile does.
-func build(t *testing.T) string {
-	to := filepath.Join(t.TempDir(), "bootstrap")
-	cmd := exec.Command("go", "build", "-tags", "lambda.norpc", "-o", to, "./aws-lambda")
+// The programs that incidents happen to.
+const (
+	function = ""       // AWS Lambda's
+	server   = "server" // the plain server
+	panics   = "panics" // the function with a bug in each mint
+	ends     = "ends"   // the function with a bug that ends the process
+)
+
+// build builds a program for this machine, otherwise as the Makefile does.
+func build(t *testing.T, program string) string {
+	t.Helper()
+	dir := t.TempDir()
+	args, source := []string{"build", "-tags", "lambda.norpc", "-o", filepath.Join(dir, "bootstrap")}, "./aws-lambda"
+	if program == server {
+		source = "."
+	}
+	if bug := map[string]string{panics: `panic("drill")`, ends: `os.Exit(2)`}[program]; bug != "" {
+		args = append(args, "-overlay", overlay(t, dir, bug))
+	}
+	cmd := exec.Command("go", append(args, source)...)
 	cmd.Dir, cmd.Env = "../..", append(os.Environ(), "CGO_ENABLED=0")
 	if out, err := cmd.CombinedOutput(); err != nil {
 		t.Fatalf("%v\n%s", err, out)
 	}
-	return to
+	return filepath.Join(dir, "bootstrap")
+}
+
+// overlay puts a bug where a mint begins.
+func overlay(t *testing.T, dir, bug string) string {
+	t.Helper()
+	path, err := filepath.Abs("../../core/internal/session/handler.go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	code, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	const place = "\t\tconfig, err := s.Mint(r.Context())\n"
+	changed := strings.Replace(string(code), place, "\t\tif s != nil { "+bug+" }\n"+place, 1)
+	if changed == string(code) {
+		t.Fatalf("%s does not mint any more", path)
+	}
+	list, err := json.Marshal(map[string]any{"Replace": map[string]string{path: filepath.Join(dir, "handler.go")}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, text := range map[string]string{"handler.go": changed, "overlay.json": string(list)} {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return filepath.Join(dir, "overlay.json")
 }
 
 func TestIncidents(t *testing.T) {
 	if runtime.GOOS == "windows" {
 		t.Skip("AWS Lambda's binary is not built for Windows")
 	}
-	bootstrap := build(t)
+	programs := make(map[string]string)
+	for _, name := range []string{function, server, panics, ends} {
+		programs[name] = build(t, name)
+	}
 	list := alarms(t)
 	page, err := os.ReadFile("../../docs/operate.md")
 	if err != nil {
@@ -223,7 +114,7 @@ func TestIncidents(t *testing.T) {
 	for _, in := range incidents {
 		t.Run(in.name, func(t *testing.T) {
 			t.Parallel()
-			log, statuses := run(t, bootstrap, in)
+			log, statuses := run(t, programs, in)
 			if in.line != "" {
 				line := found(log, in.line)
 				if line == "" {
@@ -236,7 +127,10 @@ func TestIncidents(t *testing.T) {
 				t.Logf("line:  %s", line)
 				t.Logf("row:   %s", row)
 			}
-			fired := raised(list, log, statuses)
+			var fired []string
+			if in.program != server { // CloudWatch does not watch it
+				fired = raised(list, log, statuses, in.canary == nil && !in.stopped)
+			}
 			switch {
 			case in.alarm != "" && !slices.Contains(fired, in.alarm):
 				t.Errorf("%s does not fire; fired: %v", in.alarm, fired)
@@ -255,8 +149,8 @@ func TestIncidents(t *testing.T) {
 	}
 }
 
-// run starts the function and sends it the requests of an incident. It returns the log and the answers' statuses.
-func run(t *testing.T, bootstrap string, in incident) (log []string, statuses []int) {
+// run lets an incident happen. It returns the log and the answers' statuses.
+func run(t *testing.T, programs map[string]string, in incident) (log []string, statuses []int) {
 	store := new(secrettest.AWS)
 	store.Put("orga/key", orgatest.Key)
 	stores := httptest.NewServer(store)
@@ -270,40 +164,140 @@ func run(t *testing.T, bootstrap string, in incident) (log []string, statuses []
 	if in.set != nil {
 		in.set(s)
 	}
-	api, err := lambdaruntime.Start("127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() { _ = api.Close() }()
-	cmd := exec.CommandContext(t.Context(), bootstrap)
-	cmd.Env = api.Env()
-	for name, value := range s.env {
-		cmd.Env = append(cmd.Env, name+"="+value)
-	}
-	var output bytes.Buffer
-	cmd.Stdout, cmd.Stderr = &output, &output
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
 	requests := in.requests
 	if requests == nil {
-		requests = times(5, request{})
+		requests = times(max(5, in.instances), request{})
 	}
+	if in.program == server {
+		return s.serve(programs[server], requests)
+	}
+	var instances []*instance
+	for range max(1, in.instances) {
+		instances = append(instances, s.start(programs[in.program], s.env))
+	}
+	statuses = make([]int, len(requests))
+	var wg sync.WaitGroup
 	for i, r := range requests {
-		statuses = append(statuses, invoke(t, api, r, i))
+		if r.before != nil {
+			r.before(s)
+		}
+		send := func() { statuses[i] = instances[i%len(instances)].invoke(t.Context(), r.event(i)).StatusCode }
+		if in.instances > 0 {
+			wg.Go(send)
+		} else {
+			send()
+		}
 	}
-	if len(requests) == 0 {
-		<-api.Ready()
+	wg.Wait()
+	if in.canary != nil {
+		gateway := httptest.NewServer(instances[0])
+		defer gateway.Close()
+		env := map[string]string{"_HANDLER": "canary", "CANARY_URL": gateway.URL + "/api/orga-client-secrets", "AWS_LAMBDA_FUNCTION_NAME": parameters["CanaryFunction"]}
+		maps.Copy(env, s.env)
+		maps.Copy(env, in.canary(s, gateway.URL))
+		canary := s.start(programs[function], env)
+		_ = canary.invoke(t.Context(), []byte(`{"version":"0","source":"aws.events","detail-type":"Scheduled Event","detail":{}}`))
+		log = canary.end()
 	}
-	_ = cmd.Process.Kill() // the function waits for its next event
-	_ = cmd.Wait()
-	for lines := bufio.NewScanner(&output); lines.Scan(); {
-		log = append(log, lines.Text())
+	for _, i := range instances {
+		log = append(log, i.end()...)
 	}
 	return log, statuses
 }
 
-func invoke(t *testing.T, api *lambdaruntime.API, r request, i int) int {
+// instance is one of the function's.
+type instance struct {
+	t      *testing.T
+	api    *lambdaruntime.API
+	cmd    *exec.Cmd
+	output bytes.Buffer
+}
+
+func (s *site) start(program string, env map[string]string) *instance {
+	s.t.Helper()
+	i := &instance{t: s.t}
+	var err error
+	if i.api, err = lambdaruntime.Start("127.0.0.1:0"); err != nil {
+		s.t.Fatal(err)
+	}
+	s.t.Cleanup(func() { _ = i.api.Close() })
+	i.cmd = exec.CommandContext(s.t.Context(), program)
+	i.cmd.Env = environ(i.api.Env(), env)
+	i.cmd.Stdout, i.cmd.Stderr = &i.output, &i.output
+	if err := i.cmd.Start(); err != nil {
+		s.t.Fatal(err)
+	}
+	return i
+}
+
+func environ(list []string, env map[string]string) []string {
+	for name, value := range env {
+		list = append(list, name+"="+value)
+	}
+	return list
+}
+
+// end returns the log of an instance that has started.
+func (i *instance) end() []string {
+	select {
+	case <-i.api.Ready():
+	case <-i.t.Context().Done():
+	}
+	_ = i.cmd.Process.Kill() // the function waits for its next event
+	_ = i.cmd.Wait()
+	return lines(&i.output)
+}
+
+func lines(output io.Reader) (log []string) {
+	for lines := bufio.NewScanner(output); lines.Scan(); {
+		log = append(log, lines.Text())
+	}
+	return log
+}
+
+// response is what a function answers to an HTTP API.
+type response struct {
+	StatusCode      int
+	Headers         map[string]string
+	Body            string
+	IsBase64Encoded bool
+}
+
+// invoke is a 500, as an HTTP API's, where the function gives no answer.
+func (i *instance) invoke(ctx context.Context, event []byte) (r response) {
+	answer, err := i.api.Invoke(ctx, event, lambdaruntime.Options{Timeout: 5 * time.Second})
+	if errors.Is(err, lambdaruntime.ErrTimedOut) {
+		return response{StatusCode: http.StatusInternalServerError}
+	}
+	if err == nil {
+		err = json.Unmarshal(answer, &r)
+	}
+	if err != nil {
+		i.t.Error(err)
+	}
+	return r
+}
+
+// ServeHTTP makes an instance an HTTP API.
+func (i *instance) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	q := request{path: r.URL.EscapedPath(), headers: make(map[string]string)}
+	for name, values := range r.Header {
+		q.headers[strings.ToLower(name)] = strings.Join(values, ",")
+	}
+	answer := i.invoke(r.Context(), q.event(0))
+	body := []byte(answer.Body)
+	if answer.IsBase64Encoded {
+		body, _ = base64.StdEncoding.DecodeString(answer.Body)
+	}
+	for name, value := range answer.Headers {
+		w.Header().Set(name, value)
+	}
+	w.WriteHeader(answer.StatusCode)
+	_, _ = w.Write(body)
+}
+
+// event is that of an HTTP API for the i-th request.
+func (r request) event(i int) []byte {
 	if r.path == "" {
 		r.path = "/api/orga-client-secrets"
 	}
@@ -317,21 +311,59 @@ func invoke(t *testing.T, api *lambdaruntime.API, r request, i int) int {
 	for name, value := range r.headers {
 		header.Set(name, value)
 	}
-	event, err := json.Marshal(lambdaevent.HTTPAPI(lambdaevent.Request{
+	e := lambdaevent.HTTPAPI(lambdaevent.Request{
 		Method: method, Path: r.path, Header: header, Body: r.body, Addr: r.from, Host: "api.example",
-	}))
+	})
+	if r.claims != nil {
+		e["requestContext"].(lambdaevent.Event)["authorizer"] = map[string]any{"jwt": map[string]any{"claims": r.claims}}
+	}
+	event, err := json.Marshal(e)
 	if err != nil {
-		t.Fatal(err)
+		panic(err) // texts and maps of them
 	}
-	answer, err := api.Invoke(t.Context(), event, lambdaruntime.Options{Timeout: 30 * time.Second})
+	return event
+}
+
+// serve runs the plain server, and ends it as a platform does, so that it finishes its log.
+func (s *site) serve(program string, requests []request) (log []string, statuses []int) {
+	cmd := exec.CommandContext(s.t.Context(), program, "-addr", "127.0.0.1:0")
+	cmd.Env = environ(nil, s.env)
+	var output bytes.Buffer
+	cmd.Stderr = &output
+	stdout, err := cmd.StdoutPipe()
 	if err != nil {
-		t.Fatal(err)
+		s.t.Fatal(err)
 	}
-	var response struct{ StatusCode int }
-	if err := json.Unmarshal(answer, &response); err != nil {
-		t.Fatal(err)
+	if err := cmd.Start(); err != nil {
+		s.t.Fatal(err)
 	}
-	return response.StatusCode
+	first, err := bufio.NewReader(stdout).ReadString('\n')
+	address, ok := strings.CutPrefix(strings.TrimSpace(first), "Serving ")
+	if err != nil || !ok {
+		s.t.Fatalf("the server says %q: %v", first, err)
+	}
+	for _, r := range requests {
+		ctx, cancel := context.WithCancel(s.t.Context())
+		if r.leaves {
+			ctx, cancel = context.WithTimeout(ctx, 300*time.Millisecond)
+		}
+		req, err := http.NewRequestWithContext(ctx, http.MethodGet, address, nil)
+		if err != nil {
+			s.t.Fatal(err)
+		}
+		if resp, err := http.DefaultClient.Do(req); err == nil {
+			statuses = append(statuses, resp.StatusCode)
+			_ = resp.Body.Close()
+		} else if !r.leaves {
+			s.t.Error(err)
+		}
+		cancel()
+	}
+	if err := cmd.Process.Signal(syscall.SIGTERM); err != nil {
+		s.t.Fatal(err)
+	}
+	_ = cmd.Wait()
+	return lines(&output), statuses
 }
 
 // found is the first line whose msg, error.type or cause has text, without what only machines read.
@@ -362,8 +394,8 @@ func rowFor(page, text string) string {
 }
 
 // raised are the alarms that act within an hour in which what happened happens again every minute, after an hour with
-// one mint a minute.
-func raised(list []alarm, log []string, statuses []int) []string {
+// one mint a minute. A canary runs every five minutes; content, it finds nothing.
+func raised(list []alarm, log []string, statuses []int, content bool) []string {
 	m := make(metrics)
 	for minute := range 60 {
 		healthy(m, minute)
@@ -375,7 +407,12 @@ func raised(list []alarm, log []string, statuses []int) []string {
 			}
 		}
 		for _, line := range log {
-			embedded(m, line, minute)
+			if minute%5 == 0 || !strings.Contains(line, `"function":"canary"`) {
+				embedded(m, line, minute)
+			}
+		}
+		if content {
+			contentCanary(m, minute)
 		}
 	}
 	var fired []string

@@ -157,6 +157,17 @@ func (s *site) templateHolds(ctx context.Context, a arns) error {
 	if grants, err := t.grants(); err != nil || len(grants) != len(want)-1 || t.exists(t.Resources["RateLimitTable"]) {
 		fault("with RateLimitStore=memory there is a table, or the function may do %v, %w", grants, err)
 	}
+	if name := "CanaryFunction"; t.exists(t.Resources[name]) || t.Resources[name].Condition == "" {
+		fault("without CanaryMinutes there is a %s", name)
+	}
+	if t, err = s.transformed(ctx, map[string]string{"ApiKeySecretArn": a.key, "RateLimitStore": "memory", "CanaryMinutes": "5", "CanaryHmacSecretArn": a.hmac}); err != nil {
+		return err
+	}
+	canary := append(slices.Clone(want[1:]), grant{"secretsmanager:GetSecretValue", a.hmac}) // both roles share the log's policy
+	slices.SortFunc(canary, compareGrants)
+	if grants, err := t.grants(); err != nil || !slices.Equal(grants, canary) {
+		fault("with a canary, the functions may do %v, %w", grants, err)
+	}
 	for _, name := range sorted(t.Resources) {
 		r := t.Resources[name]
 		all, err := json.Marshal(r.Properties)

@@ -200,9 +200,11 @@ func (t *template) grants() ([]grant, error) {
 			}
 		}
 	}
-	slices.SortFunc(list, func(a, b grant) int { return strings.Compare(a.action+a.resource, b.action+b.resource) })
+	slices.SortFunc(list, compareGrants)
 	return list, nil
 }
+
+func compareGrants(a, b grant) int { return strings.Compare(a.action+a.resource, b.action+b.resource) }
 
 func many(v any) []any {
 	if list, ok := v.([]any); ok {
