@@ -24,6 +24,8 @@ LINTER_VERSION := v2.15.0
 LINTER := .cache/golangci-lint/$(LINTER_VERSION)/golangci-lint
 ACTIONLINT_VERSION := v1.7.12
 ACTIONLINT := .cache/actionlint/$(ACTIONLINT_VERSION)/actionlint
+KUBE_SCORE_VERSION := v1.20.0
+KUBE_SCORE := .cache/kube-score/$(KUBE_SCORE_VERSION)/kube-score
 
 # Start a recipe with this if Ctrl-C is a normal way to end it: make then prints no error.
 INTERRUPTIBLE := trap 'exit 0' INT;
@@ -53,7 +55,7 @@ test: ## Run the tests of both modules, with the race detector
 test-wasm: ## Run the tests of the Cloudflare Worker's packages on js/wasm, under Node.js
 	@cd tools && go run ./wasmtest
 
-lint: $(LINTER) $(ACTIONLINT) ## Check the format of both modules, vet and lint them, and lint the workflows
+lint: $(LINTER) $(ACTIONLINT) $(KUBE_SCORE) ## Check the format of both modules, vet and lint them, and lint the workflows and the Kubernetes manifest
 	@unformatted=$$(gofmt -l $(SOURCES)); \
 	if [ -n "$$unformatted" ]; then echo "Run gofmt -w on:"; echo "$$unformatted"; exit 1; fi
 	@for module in . tools; do \
@@ -62,6 +64,7 @@ lint: $(LINTER) $(ACTIONLINT) ## Check the format of both modules, vet and lint 
 	@go vet -tags otel ./... && "$(CURDIR)/$(LINTER)" run --build-tags otel ./core/...
 	@export GOOS=js GOARCH=wasm && go vet ./core/... ./cloudflare/... && "$(CURDIR)/$(LINTER)" run ./cloudflare/...
 	@$(ACTIONLINT) .github/workflows/*.yml docs/ci/*.yml
+	@out=$$($(KUBE_SCORE) score --exit-one-on-warning --kubernetes-version v1.30 docs/kubernetes/*.yaml) || { echo "$$out"; exit 1; }
 
 $(LINTER):
 	@echo "Building golangci-lint $(LINTER_VERSION) into .cache: about five minutes on two cores, the first time only."
@@ -69,6 +72,9 @@ $(LINTER):
 
 $(ACTIONLINT):
 	@GOBIN="$(CURDIR)/$(dir $@)" go install github.com/rhysd/actionlint/cmd/actionlint@$(ACTIONLINT_VERSION)
+
+$(KUBE_SCORE):
+	@GOBIN="$(CURDIR)/$(dir $@)" go install github.com/zegl/kube-score/cmd/kube-score@$(KUBE_SCORE_VERSION)
 
 drill: ## Simulate incidents, and print each one's log line, remedy and alarms
 	@cd tools && go test -count=1 -v -run Incidents ./drill

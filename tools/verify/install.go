@@ -29,6 +29,7 @@ type site struct {
 	table                                                   *table
 	goEnv                                                   map[string]string
 	python, sam, schemathesis, netlifyCLI, gcloud, chromium string
+	kubernetesValidate                                      string
 	wrangler, workerdNPM                                    string // and the folder that both are installed in
 
 	back backstage // what every endpoint is put in front of
@@ -88,6 +89,9 @@ func (s *site) install(ctx context.Context) error {
 	})
 	wg.Go(func() {
 		s.table.check(plain, toolsThere, "schemathesis", func() error { return s.installSchemathesis(ctx) })
+	})
+	wg.Go(func() {
+		s.table.check(plain, toolsThere, "kubernetes-validate", func() error { return s.installKubernetes(ctx) })
 	})
 	wg.Go(func() {
 		s.table.check(netlify, toolsThere, "netlify-cli", func() error { return s.installNetlify(ctx) })
@@ -151,6 +155,12 @@ func (s *site) installPython(ctx context.Context) error {
 func (s *site) installSchemathesis(ctx context.Context) error {
 	s.schemathesis = filepath.Join(s.cache, "schemathesis", "bin", "schemathesis")
 	return s.installVenv(ctx, "schemathesis", "python/schemathesis.txt", "schemathesis: about half a minute")
+}
+
+// installKubernetes brings a validator that ships the API's schemas.
+func (s *site) installKubernetes(ctx context.Context) error {
+	s.kubernetesValidate = filepath.Join(s.cache, "kubernetes", "bin", "kubernetes-validate")
+	return s.installVenv(ctx, "kubernetes", "python/kubernetes.txt", "kubernetes-validate: a few seconds")
 }
 
 func (s *site) installVenv(ctx context.Context, name, list, slow string) error {

@@ -101,6 +101,10 @@ func verify(ctx context.Context, isolateOnly bool, mints int) (ok bool, err erro
 	if err := s.install(ctx); err != nil {
 		return false, err
 	}
+	s.table.check(plain, accepted, "kubernetes-validate --strict accepts docs/kubernetes", func() error {
+		_, err := s.run(ctx, s.source, nil, s.kubernetesValidate, "--strict", "--quiet", filepath.Join("docs", "kubernetes", "orga-session.yaml"))
+		return err
+	})
 	if err := s.shared(ctx); err != nil {
 		return false, err
 	}
