@@ -11,6 +11,7 @@ import (
 	"strings"
 
 	"github.com/orga-session/orga-session/core/auth"
+	"github.com/orga-session/orga-session/core/internal/access"
 	"github.com/orga-session/orga-session/core/internal/cors"
 	"github.com/orga-session/orga-session/core/internal/request"
 	"github.com/orga-session/orga-session/core/internal/session"
@@ -34,18 +35,18 @@ type builder struct {
 	limiter         *throttle.Store
 	issuers         auth.Issuers             // that the owner named
 	tenantIssuers   auth.Issuers             // that tenants name: public addresses only
-	claim           *auth.TenantClaim        // nil when no claim is asked for
+	claim           *access.TenantClaim      // nil when no claim is asked for
 	hmacKeys        map[string]*secret.Cache // by source
 
 	faults []error
 	close  []func() error
 }
 
-// chain is what answers the mints of one tenant: host → cors → auth → ratelimit → session.
+// chain is what answers the mints of one tenant: host → cors → access → throttle → session.
 type chain struct {
 	http.Handler
 	cors    *cors.Policy
-	methods []auth.Method
+	methods []access.Method
 	keys    []*secret.Cache // what a mint needs: the API key, and the hmac key where that is in use
 }
 
@@ -88,7 +89,7 @@ func (b *builder) chain(s scope, name string, t Tenant) *chain {
 	}
 	h := session.Handler(&session.Service{Key: key, Orga: b.client(t)})
 	h = throttle.Middleware(throttle.Options{Limiter: b.limiter, Tenant: name, Caller: t.RateLimit, Budget: t.TenantRateLimit, Log: b.log})(h)
-	h = auth.Require(auth.Options{Methods: c.methods, Claim: b.claim, Tenant: name, ClaimValue: t.ClaimValue})(h)
+	h = access.Require(access.Options{Methods: c.methods, Claim: b.claim, Tenant: name, ClaimValue: t.ClaimValue})(h)
 	c.Handler = b.allowHosts(c.cors.Mint(h))
 	return c
 }
@@ -157,7 +158,7 @@ func (b *builder) client(t Tenant) *orga.Client {
 }
 
 // methods are the ways in which a tenant's callers may be verified, and the hmac key where one is used.
-func (b *builder) methods(s scope, t Tenant) (list []auth.Method, hmacKey *secret.Cache) {
+func (b *builder) methods(s scope, t Tenant) (list []access.Method, hmacKey *secret.Cache) {
 	setting := s.name("ORGA_AUTH")
 	if len(t.Auth) == 0 {
 		b.addFault(setting, errors.New("is not set: every mint is refused; want oidc, hmac, gateway or anonymous"))
@@ -166,21 +167,21 @@ func (b *builder) methods(s scope, t Tenant) (list []auth.Method, hmacKey *secre
 		b.addFault(setting, errors.New("anonymous accepts everybody; remove it or the other methods"))
 	}
 	for _, name := range t.Auth {
-		var m auth.Method
+		var m access.Method
 		switch name {
 		case "anonymous":
-			m = auth.Anonymous()
+			m = access.Anonymous()
 			if t.AuthIssuer != "" && (s == "" || t.ownIssuer) {
 				b.log.Warn("anonymous lets everybody in although an issuer is set", "setting", setting)
 			}
 		case "gateway":
-			m = auth.Gateway()
+			m = access.Gateway()
 		case "hmac":
 			m, hmacKey = b.hmac(s, t)
 		case "oidc":
 			m = b.issuer(s, t)
 		default:
-			if m = (auth.Method{Name: name, Verifier: b.drivers.Verifiers[name]}); m.Verifier == nil {
+			if m = (access.Method{Name: name, Verifier: b.drivers.Verifiers[name]}); m.Verifier == nil {
 				known := slices.Sorted(maps.Keys(b.drivers.Verifiers))
 				b.addFault(setting, unknownWord("method", name, append([]string{"oidc", "hmac", "gateway", "anonymous"}, known...)))
 			}
@@ -192,22 +193,22 @@ func (b *builder) methods(s scope, t Tenant) (list []auth.Method, hmacKey *secre
 	return list, hmacKey
 }
 
-func (b *builder) hmac(s scope, t Tenant) (auth.Method, *secret.Cache) {
+func (b *builder) hmac(s scope, t Tenant) (access.Method, *secret.Cache) {
 	setting := s.name("ORGA_AUTH_HMAC_KEY_SOURCE")
 	if t.HMACKeySource == "" {
 		b.addFault(setting, errors.New("is not set; hmac requires it"))
-		return auth.Method{}, nil
+		return access.Method{}, nil
 	}
 	keys, ok := b.hmacKeys[t.HMACKeySource]
 	if !ok {
 		src := b.open(setting, t.HMACKeySource, decodeHMACKeys)
 		if src == nil {
-			return auth.Method{}, nil
+			return access.Method{}, nil
 		}
 		keys = secret.NewCache(src, secret.CacheOptions{Name: t.HMACKeySource, TTL: b.cfg.APIKeyTTL, Log: b.log})
 		b.hmacKeys[t.HMACKeySource] = keys
 	}
-	return auth.HMAC(auth.HMACConfig{Keys: func(ctx context.Context) (string, error) {
+	return access.HMAC(access.HMACConfig{Keys: func(ctx context.Context) (string, error) {
 		key, err := keys.Get(ctx)
 		if fetchErr, ok := errors.AsType[*secret.FetchError](err); ok {
 			return "", session.SecretProblem(fetchErr)
@@ -222,14 +223,14 @@ func decodeHMACKeys(text string) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	if err := auth.CheckHMACKeys(text); err != nil {
+	if err := access.CheckHMACKeys(text); err != nil {
 		return "", fmt.Errorf("%w: it %w", secret.ErrMalformed, err)
 	}
 	return text, nil
 }
 
 // issuer verifies the tokens of a tenant's issuer. One that only a tenant names is held to public addresses.
-func (b *builder) issuer(s scope, t Tenant) auth.Method {
+func (b *builder) issuer(s scope, t Tenant) access.Method {
 	issuers := &b.issuers
 	if t.ownIssuer {
 		issuers = &b.tenantIssuers
@@ -238,7 +239,7 @@ func (b *builder) issuer(s scope, t Tenant) auth.Method {
 	if b.claim != nil {
 		cfg.Claims = []string{b.claim.Name}
 	}
-	m, err := issuers.OIDC(cfg)
+	m, err := access.OIDC(issuers, cfg)
 	if err != nil {
 		b.addFault(strings.Join([]string{s.name("ORGA_AUTH_ISSUER"), s.name("ORGA_AUTH_AUDIENCE"), s.name("ORGA_AUTH_JWKS_URL")}, ", "), err)
 	}

@@ -14,7 +14,7 @@
 //	request     id, headers of every answer, recover, log line
 //	core        route → method → settings → tenant: that tenant's chain, built at start
 //	cors        host, origin, Sec-Fetch-*
-//	auth        authentication
+//	access      authentication
 //	throttle    quotas of callers and tenants
 //	session     body → key → token → ICE servers, in one budget
 //	orga        the two calls to Orga; usable alone as a Go SDK

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/orga-session/orga-session/core/auth"
+	"github.com/orga-session/orga-session/core/internal/access"
 	"github.com/orga-session/orga-session/core/internal/cors"
 	"github.com/orga-session/orga-session/core/internal/egress"
 	"github.com/orga-session/orga-session/core/internal/request"
@@ -147,7 +148,7 @@ func newBuilder(ctx context.Context, cfg Config, drivers Drivers) *builder {
 		b.issuers.PublicTransport = b.tenantIssuers.Transport
 	}
 	if cfg.TenantClaim != "" {
-		b.claim = &auth.TenantClaim{Name: cfg.TenantClaim, Log: b.log}
+		b.claim = &access.TenantClaim{Name: cfg.TenantClaim, Log: b.log}
 	}
 	for _, warning := range cfg.warnings {
 		b.log.Warn("unknown setting", "cause", warning)

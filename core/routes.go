@@ -8,7 +8,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/orga-session/orga-session/core/auth"
+	"github.com/orga-session/orga-session/core/internal/access"
 	"github.com/orga-session/orga-session/core/internal/cors"
 	"github.com/orga-session/orga-session/core/internal/problem"
 	"github.com/orga-session/orga-session/core/internal/request"
@@ -62,7 +62,7 @@ func (b *builder) router() *router {
 	}
 	// 401 without a credential, else 403, as for a tenant that the caller may not use. Without CORS headers,
 	// since no page may ask for it.
-	r.unknownTenant = b.allowHosts(cors.None().Mint(auth.Require(auth.Options{Methods: r.defaultTenant.methods})(refuse(errUnknownTenant))))
+	r.unknownTenant = b.allowHosts(cors.None().Mint(access.Require(access.Options{Methods: r.defaultTenant.methods})(refuse(errUnknownTenant))))
 	if b.cfg.TenantsSource != "" {
 		r.directory = b.directory()
 	}

@@ -23,7 +23,8 @@ type Principal struct {
 }
 
 // Verifier decides whether a request comes from a caller who may mint. To accept another kind of
-// credential (App Check, Turnstile, a session cookie), implement one and use it in a [Method].
+// credential (App Check, Turnstile, a session cookie), implement one, put it in core.Drivers under a name, and
+// add the name to ORGA_AUTH.
 //
 // Errors choose the answer, and may be wrapped:
 //
@@ -61,15 +62,3 @@ type UnavailableError struct {
 
 func (e *UnavailableError) Error() string { return e.Err.Error() }
 func (e *UnavailableError) Unwrap() error { return e.Err }
-
-// Method is a [Verifier] with a name for the log.
-type Method struct {
-	Name   string // as in ORGA_AUTH: oidc, hmac, …
-	Scheme string // the scheme for WWW-Authenticate, such as Bearer; "" names none
-	Verifier
-}
-
-// Anonymous accepts every request, without a subject. Limits then count by address.
-func Anonymous() Method {
-	return Method{Name: "anonymous", Verifier: VerifierFunc(func(*http.Request) (Principal, error) { return Principal{}, nil })}
-}

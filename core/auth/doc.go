@@ -1,14 +1,10 @@
-// Package auth authenticates callers. A mint costs money, so a request without a valid credential is refused
-// before the endpoint fetches a key or calls Orga.
+// Package auth has what authenticates callers, for programs that add to it, and for backends that sign requests.
 //
-// [Require] is middleware for net/http. It tries each [Method] in turn; one that accepts is enough:
+// A [Verifier] accepts a kind of credential; core.Drivers takes those of a program, by the names that ORGA_AUTH
+// uses for them. [Issuers] makes one for the tokens of an OpenID Connect issuer, to be combined with others. The
+// endpoint has its own for oidc, hmac, gateway and anonymous.
 //
-//	Issuers.OIDC   a token of an OpenID Connect issuer (Auth0, Cognito, Entra, Firebase, Supabase, Clerk, …)
-//	HMAC           a signature by your own backend, made with [SignRequest] and a shared key
-//	Gateway        an identity verified by the platform
-//	Anonymous      everybody
-//
-// or a custom [Verifier]. A [TenantClaim] ties callers to their tenant.
+// [SignRequest] is the caller's half of hmac.
 //
 // Everything here is safe for concurrent use. Times are read from the wall clock, because a monotonic clock
 // stops while a serverless platform freezes the instance.

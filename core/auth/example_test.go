@@ -11,11 +11,14 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/url"
+	"os"
 	"strings"
 	"time"
 
+	"github.com/orga-session/orga-session/core"
 	"github.com/orga-session/orga-session/core/auth"
 	"github.com/orga-session/orga-session/core/orga"
+	"github.com/orga-session/orga-session/core/orga/orgatest"
 )
 
 // turnstile accepts visitors who have passed a Cloudflare Turnstile widget. The page sends the widget's
@@ -141,47 +144,47 @@ func sessionFor(ctx context.Context, client *http.Client, endpoint, key, user st
 	return config, err
 }
 
-// The caller's half of HMAC, in a backend: sign for a user, and decode the answer.
+// The caller's half of hmac, in a backend: sign for a user, and decode the answer.
 func ExampleSignRequest() {
 	key := strings.Repeat("k", 64) // from openssl rand -hex 32, the same as the endpoint's
 
-	// Stands for the endpoint here.
-	hmac := auth.HMAC(auth.HMACConfig{Keys: func(context.Context) (string, error) { return key, nil }})
-	endpoint := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		caller, err := hmac.Verify(r)
-		if err != nil {
-			w.WriteHeader(http.StatusUnauthorized)
-			return
-		}
-		fmt.Println("a session for", caller.Subject)
-		fmt.Fprint(w, `{"ephemeralToken":"token","iceServers":[{"urls":"stun:stun.example:3478"}]}`)
-	}))
+	// Stand for Orga and the endpoint here.
+	api := httptest.NewServer(new(orgatest.API))
+	defer api.Close()
+	env := core.Env{"ORGA_API_KEY": orgatest.Key, "ORGA_BASE_URL": api.URL, "ORGA_AUTH": "hmac", "ORGA_AUTH_HMAC_KEY_SOURCE": "env:HMAC_KEY", "HMAC_KEY": key}
+	cfg := core.ConfigFromEnv(env)
+	cfg.Log = slog.New(slog.DiscardHandler)
+	endpoint := httptest.NewServer(core.New(context.Background(), cfg, core.Drivers{}))
 	defer endpoint.Close()
 
-	config, err := sessionFor(context.Background(), endpoint.Client(), endpoint.URL, key, "user-7")
-	fmt.Println(config.Token.Reveal(), len(config.ICEServers), err)
-	_, err = sessionFor(context.Background(), endpoint.Client(), endpoint.URL, strings.Repeat("x", 64), "user-7")
+	url := endpoint.URL + "/api/orga-client-secrets"
+	config, err := sessionFor(context.Background(), endpoint.Client(), url, key, "user-7")
+	fmt.Println(config.Token.Reveal() != "", len(config.ICEServers) > 0, err)
+	_, err = sessionFor(context.Background(), endpoint.Client(), url, strings.Repeat("x", 64), "user-7")
 	fmt.Println(err)
 	// Output:
-	// a session for user-7
-	// token 1 <nil>
+	// true true <nil>
 	// orga-session answered 401 Unauthorized
 }
 
-// Middleware for one issuer whose tokens say which tenant a user belongs to.
-func ExampleRequire() {
-	issuers := &auth.Issuers{}
-	oidc, err := issuers.OIDC(auth.OIDCConfig{
-		Issuer:    "https://example.eu.auth0.com/",
-		Audiences: []string{"https://voice.example"},
-		Claims:    []string{"org_id"},
+// Firebase's users in an app that Firebase attests: two issuers, combined by [userOfApp].
+func ExampleIssuers() {
+	issuers := new(auth.Issuers)
+	user, err := issuers.OIDC(auth.OIDCConfig{Issuer: "https://securetoken.google.com/PROJECT-ID", Audiences: []string{"PROJECT-ID"}})
+	if err != nil {
+		log.Fatal(err)
+	}
+	app, err := issuers.OIDC(auth.OIDCConfig{
+		Issuer:    "https://firebaseappcheck.googleapis.com/PROJECT-NUMBER",
+		Audiences: []string{"projects/PROJECT-NUMBER"},
+		JWKSURL:   "https://firebaseappcheck.googleapis.com/v1/jwks",
 	})
 	if err != nil {
 		log.Fatal(err)
 	}
-	claim := &auth.TenantClaim{Name: "org_id", Log: slog.Default()}
-	mint := http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}) // your handler
-
-	require := auth.Require(auth.Options{Methods: []auth.Method{oidc}, Claim: claim, Tenant: "acme", ClaimValue: "org_2abC"})
-	http.Handle("/acme", require(mint))
+	env := core.Environ(os.Environ()) // has ORGA_AUTH=firebase
+	endpoint := core.Start(context.Background(), env, core.Drivers{
+		Verifiers: map[string]auth.Verifier{"firebase": userOfApp(user, app)},
+	}, nil)
+	defer endpoint.Close()
 }

@@ -4,11 +4,19 @@ import (
 	"net/http"
 
 	"github.com/orga-session/orga-session/core/auth"
+	"github.com/orga-session/orga-session/core/internal/access"
 	"github.com/orga-session/orga-session/core/internal/request/requesttest"
 )
 
-// whole makes a chain of methods alone.
-func whole(methods ...auth.Method) (http.Handler, *requesttest.Minted) {
+const mintPath = "/api/orga-client-secrets"
+
+// behind puts a verifier of tokens in front of next.
+func behind(v auth.Verifier, next http.Handler) http.Handler {
+	return access.Require(access.Options{Methods: []access.Method{{Name: "oidc", Scheme: "Bearer", Verifier: v}}})(next)
+}
+
+// whole makes a chain of a verifier of tokens alone.
+func whole(v auth.Verifier) (http.Handler, *requesttest.Minted) {
 	m := new(requesttest.Minted)
-	return auth.Require(auth.Options{Methods: methods})(m), m
+	return behind(v, m), m
 }

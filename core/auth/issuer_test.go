@@ -63,7 +63,7 @@ func TestSlowIssuer(t *testing.T) {
 		t.Run(fmt.Sprintf("%v an answer, %v to spend", tt.answers, tt.budget), func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				idp := newIssuer("https://id.example", public(kid1, ecKey()))
-				h := auth.Require(auth.Options{Methods: []auth.Method{oidc(slow{idp, tt.answers}, auth.OIDCConfig{})}})(
+				h := behind(oidc(slow{idp, tt.answers}, auth.OIDCConfig{}),
 					http.HandlerFunc(func(http.ResponseWriter, *http.Request) {})) // many at once
 				var wg sync.WaitGroup
 				for range 50 {

@@ -39,7 +39,7 @@ type OIDCConfig struct {
 	Issuer    string   // its URL, byte for byte as in the iss of its tokens; with a JWKSURL, any text
 	Audiences []string // a token must name one of these in aud (see [Issuers.OIDC] for tokens without one)
 	JWKSURL   string   // the address of its keys; "" discovers it from the issuer
-	Claims    []string // claims to keep in [Principal]; names or paths, as in [TenantClaim]
+	Claims    []string // claims to keep in [Principal]; names, or paths into nested objects with a dot between their names
 }
 
 // OIDC accepts callers with a JWT of an issuer, sent as Authorization: Bearer. Every asymmetric algorithm
@@ -55,13 +55,12 @@ type OIDCConfig struct {
 // refused with an [UnavailableError].
 //
 // The error joins all faults of the configuration, without its values.
-func (i *Issuers) OIDC(cfg OIDCConfig) (Method, error) {
+func (i *Issuers) OIDC(cfg OIDCConfig) (Verifier, error) {
 	if err := cfg.check(); err != nil {
-		return Method{}, err
+		return nil, err
 	}
 	cfg.Audiences, cfg.Claims = slices.Clone(cfg.Audiences), slices.Clone(cfg.Claims)
-	v := &oidcVerifier{cfg: cfg, keys: i.keysOf(source{cfg.Issuer, cfg.JWKSURL}), verified: &i.verified}
-	return Method{Name: "oidc", Scheme: bearer, Verifier: v}, nil
+	return &oidcVerifier{cfg: cfg, keys: i.keysOf(source{cfg.Issuer, cfg.JWKSURL}), verified: &i.verified}, nil
 }
 
 func (cfg OIDCConfig) check() error {

@@ -6,6 +6,8 @@ import (
 	"net/http"
 	"slices"
 	"time"
+
+	"github.com/orga-session/orga-session/core/internal/authheader"
 )
 
 // leeway is how far an issuer's clock may be from ours.
@@ -19,7 +21,7 @@ type oidcVerifier struct {
 
 // Verify implements [Verifier].
 func (v *oidcVerifier) Verify(r *http.Request) (Principal, error) {
-	raw, ok := credential(r.Header, bearer)
+	raw, ok := authheader.Credential(r.Header, authheader.Bearer)
 	if !ok {
 		return Principal{}, ErrNoCredential
 	}

@@ -13,6 +13,7 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"encoding/pem"
+	"errors"
 	"fmt"
 	"log/slog"
 	"maps"
@@ -153,15 +154,22 @@ func token(alg jose.SignatureAlgorithm, kid string, key any, claims map[string]a
 }
 
 // verifier is of an issuer that is reached without a network.
-func (i *issuer) verifier(testing.TB) auth.Method { return oidc(i, auth.OIDCConfig{Issuer: i.url}) }
+func (i *issuer) verifier(testing.TB) auth.Verifier { return oidc(i, auth.OIDCConfig{Issuer: i.url}) }
 
 // oidc is of one issuer that is reached through a transport. What cfg leaves out is https://id.example's.
-func oidc(t http.RoundTripper, cfg auth.OIDCConfig) auth.Method {
+func oidc(t http.RoundTripper, cfg auth.OIDCConfig) auth.Verifier {
 	cfg.Issuer = cmp.Or(cfg.Issuer, "https://id.example")
 	if cfg.Audiences == nil {
 		cfg.Audiences = []string{audience}
 	}
 	return must((&auth.Issuers{Transport: t}).OIDC(cfg))
+}
+
+// unreachable is a transport to nowhere.
+type unreachable struct{}
+
+func (unreachable) RoundTrip(*http.Request) (*http.Response, error) {
+	return nil, errors.New("unreachable")
 }
 
 func bearer(token string) *http.Request { return requesttest.New("Authorization", "Bearer "+token) }
@@ -954,7 +962,7 @@ func chain(t testing.TB, idp *issuer, next http.Handler) http.Handler {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return pages.Mint(auth.Require(auth.Options{Methods: []auth.Method{idp.verifier(t)}})(limit(next)))
+	return pages.Mint(behind(idp.verifier(t), limit(next)))
 }
 
 func TestChainAllocatesLittle(t *testing.T) {

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/orga-session/orga-session/core/auth"
+	"github.com/orga-session/orga-session/core/internal/access"
 )
 
 // recipes are the fenced blocks of docs/policy.md in a language.
@@ -73,7 +74,7 @@ func TestRecipesInGo(t *testing.T) {
 // The page's shell and Node lines sign what the endpoint accepts.
 func TestRecipesForHMAC(t *testing.T) {
 	const key = "0123456789abcdef-of-a-test-0123456789"
-	method := hmacOf(keysOf(strings.Repeat("old-", 8) + "\n" + key))
+	method := access.HMAC(access.HMACConfig{Keys: func(context.Context) (string, error) { return strings.Repeat("old-", 8) + "\n" + key, nil }})
 	endpoint := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		caller, err := method.Verify(r)
 		fmt.Fprint(w, "minted at ", r.URL.Path, " for ", caller.Subject, err)

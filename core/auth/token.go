@@ -189,7 +189,7 @@ func (t *token) date(name string) (_ time.Time, present, ok bool) {
 func (t *token) keep(names []string) map[string]any {
 	var kept map[string]any
 	for _, name := range names {
-		v, ok := lookup(t.claims, name)
+		v, ok := strictjson.Lookup(t.claims, name)
 		if !ok {
 			continue
 		}

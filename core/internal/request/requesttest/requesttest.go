@@ -1,4 +1,4 @@
-// Package requesttest has what the tests of auth, cors and throttle share: a mint that counts, and requests answered
+// Package requesttest has what the tests of access, auth, cors and throttle share: a mint that counts, and requests answered
 // as the endpoint answers them.
 package requesttest
 

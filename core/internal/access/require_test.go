@@ -1,9 +1,8 @@
-package auth_test
+package access_test
 
 import (
 	"bytes"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -14,19 +13,20 @@ import (
 	"time"
 
 	"github.com/orga-session/orga-session/core/auth"
+	"github.com/orga-session/orga-session/core/internal/access"
 	"github.com/orga-session/orga-session/core/internal/request"
 	"github.com/orga-session/orga-session/core/internal/request/requesttest"
 	"github.com/orga-session/orga-session/core/platform"
 )
 
 // accepts is a method with a principal for everybody.
-func accepts(p auth.Principal) auth.Method {
-	return auth.Method{Name: "test", Verifier: auth.VerifierFunc(func(*http.Request) (auth.Principal, error) { return p, nil })}
+func accepts(p auth.Principal) access.Method {
+	return access.Method{Name: "test", Verifier: auth.VerifierFunc(func(*http.Request) (auth.Principal, error) { return p, nil })}
 }
 
 // refuses is a method with an error for everybody.
-func refuses(err error) auth.Method {
-	return auth.Method{Name: "test", Verifier: auth.VerifierFunc(func(*http.Request) (auth.Principal, error) { return auth.Principal{}, err })}
+func refuses(err error) access.Method {
+	return access.Method{Name: "test", Verifier: auth.VerifierFunc(func(*http.Request) (auth.Principal, error) { return auth.Principal{}, err })}
 }
 
 func TestAuthNeedsOneVerifierThatAccepts(t *testing.T) {
@@ -38,20 +38,20 @@ func TestAuthNeedsOneVerifierThatAccepts(t *testing.T) {
 	)
 	for _, tt := range []struct {
 		name    string
-		methods []auth.Method
+		methods []access.Method
 		want    string
 	}{
 		{"none configured", nil, "unauthenticated"},
-		{"no credential", []auth.Method{nothing}, "unauthenticated"},
-		{"a bad one", []auth.Method{bad}, "unauthenticated"},
-		{"a good one", []auth.Method{good}, ""},
-		{"the second accepts", []auth.Method{nothing, good}, ""},
-		{"a bad one for the first, a good one for the second", []auth.Method{bad, good}, ""},
-		{"the first is out, the second accepts", []auth.Method{out, good}, ""},
-		{"the first is out, nothing for the second", []auth.Method{out, nothing}, "auth_unavailable"},
-		{"a bad one for the first, the second is out", []auth.Method{bad, out}, "auth_unavailable"},
-		{"the first is out, a bad one for the second", []auth.Method{out, bad}, "auth_unavailable"},
-		{"anybody", []auth.Method{auth.Anonymous()}, ""},
+		{"no credential", []access.Method{nothing}, "unauthenticated"},
+		{"a bad one", []access.Method{bad}, "unauthenticated"},
+		{"a good one", []access.Method{good}, ""},
+		{"the second accepts", []access.Method{nothing, good}, ""},
+		{"a bad one for the first, a good one for the second", []access.Method{bad, good}, ""},
+		{"the first is out, the second accepts", []access.Method{out, good}, ""},
+		{"the first is out, nothing for the second", []access.Method{out, nothing}, "auth_unavailable"},
+		{"a bad one for the first, the second is out", []access.Method{bad, out}, "auth_unavailable"},
+		{"the first is out, a bad one for the second", []access.Method{out, bad}, "auth_unavailable"},
+		{"anybody", []access.Method{access.Anonymous()}, ""},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			h, m := whole(tt.methods...)
@@ -113,22 +113,22 @@ func TestAuthCauses(t *testing.T) {
 	out := refuses(&auth.UnavailableError{Err: errors.New("out")})
 	other := accepts(auth.Principal{Subject: "ada", Claims: map[string]any{"org": "other"}})
 	for _, tt := range []struct {
-		methods []auth.Method
+		methods []access.Method
 		want    string
 	}{
 		{nil, "no accepted credential"},
-		{[]auth.Method{nothing}, "no accepted credential"},
-		{[]auth.Method{bad}, "bad"},
-		{[]auth.Method{bad, nothing}, "bad"},
-		{[]auth.Method{nothing, bad}, "bad"},
-		{[]auth.Method{out, bad}, "out"},
-		{[]auth.Method{out, nothing}, "out"},
-		{[]auth.Method{bad, out}, "out"},
-		{[]auth.Method{other, bad}, "the tenant claim does not match the route"},
-		{[]auth.Method{other, nothing}, "the tenant claim does not match the route"},
+		{[]access.Method{nothing}, "no accepted credential"},
+		{[]access.Method{bad}, "bad"},
+		{[]access.Method{bad, nothing}, "bad"},
+		{[]access.Method{nothing, bad}, "bad"},
+		{[]access.Method{out, bad}, "out"},
+		{[]access.Method{out, nothing}, "out"},
+		{[]access.Method{bad, out}, "out"},
+		{[]access.Method{other, bad}, "the tenant claim does not match the route"},
+		{[]access.Method{other, nothing}, "the tenant claim does not match the route"},
 	} {
 		var log bytes.Buffer
-		h := request.Handler(auth.Require(auth.Options{Methods: tt.methods, Claim: claim("org"), Tenant: "acme"})(new(requesttest.Minted)), slog.New(slog.NewTextHandler(&log, nil)))
+		h := request.Handler(access.Require(access.Options{Methods: tt.methods, Claim: claim("org"), Tenant: "acme"})(new(requesttest.Minted)), slog.New(slog.NewTextHandler(&log, nil)))
 		h.ServeHTTP(httptest.NewRecorder(), requesttest.New())
 		if want := "cause=" + tt.want + "\n"; !strings.Contains(strings.ReplaceAll(log.String(), `"`, ""), want) {
 			t.Errorf("%s, want %s", &log, want)
@@ -148,27 +148,27 @@ func TestAuthHasOneBodyForAllReasons(t *testing.T) {
 }
 
 // claim is a tenant claim of this name; nil for none.
-func claim(name string) *auth.TenantClaim {
+func claim(name string) *access.TenantClaim {
 	if name == "" {
 		return nil
 	}
-	return &auth.TenantClaim{Name: name}
+	return &access.TenantClaim{Name: name}
 }
 
 // The challenge names the schemes that are accepted.
 func TestChallenge(t *testing.T) {
-	bearer, signed := oidc(unreachable{}, auth.OIDCConfig{}), hmacOf(keysOf(""))
+	bearer, signed := oidc(t), hmacOf(keysOf(""))
 	for _, tt := range []struct {
-		methods []auth.Method
+		methods []access.Method
 		want    string
 	}{
-		{[]auth.Method{bearer}, "Bearer"},
-		{[]auth.Method{signed}, "Orga-HMAC"},
-		{[]auth.Method{bearer, signed}, "Bearer, Orga-HMAC"},
-		{[]auth.Method{signed, auth.Gateway(), bearer}, "Orga-HMAC, Bearer"},
-		{[]auth.Method{auth.Gateway()}, "Bearer"}, // RFC 9110 wants one
+		{[]access.Method{bearer}, "Bearer"},
+		{[]access.Method{signed}, "Orga-HMAC"},
+		{[]access.Method{bearer, signed}, "Bearer, Orga-HMAC"},
+		{[]access.Method{signed, access.Gateway(), bearer}, "Orga-HMAC, Bearer"},
+		{[]access.Method{access.Gateway()}, "Bearer"}, // RFC 9110 wants one
 		{nil, "Bearer"},
-		{[]auth.Method{{Name: "turnstile", Scheme: "Turnstile", Verifier: refuses(auth.ErrNoCredential)}}, "Turnstile"},
+		{[]access.Method{{Name: "turnstile", Scheme: "Turnstile", Verifier: refuses(auth.ErrNoCredential)}}, "Turnstile"},
 	} {
 		h, _ := whole(tt.methods...)
 		if got := requesttest.Serve(h, requesttest.New()).Header().Get("WWW-Authenticate"); got != tt.want {
@@ -182,7 +182,7 @@ func TestMethodsAreLogged(t *testing.T) {
 	var log bytes.Buffer
 	ada := accepts(auth.Principal{Subject: "ada"})
 	ada.Name = "ticket"
-	h := request.Handler(auth.Require(auth.Options{Methods: []auth.Method{hmacOf(keysOf("")), ada}})(new(requesttest.Minted)),
+	h := request.Handler(access.Require(access.Options{Methods: []access.Method{hmacOf(keysOf("")), ada}})(new(requesttest.Minted)),
 		slog.New(slog.NewTextHandler(&log, &slog.HandlerOptions{Level: slog.LevelDebug})))
 	h.ServeHTTP(httptest.NewRecorder(), requesttest.New())
 	for _, want := range []string{`auth=hmac outcome="no accepted credential`, `auth=ticket outcome=accepted`, `msg=request `, ` auth=ticket user.hash=`} {
@@ -200,58 +200,13 @@ func TestClaimValue(t *testing.T) {
 	}{
 		{"org_2abC", ""}, {"acme", "forbidden"}, {"org_2abc", "forbidden"}, {"org_2abC ", "forbidden"}, {"", "forbidden"}, {nil, "forbidden"}, {[]any{"org_2abC"}, "forbidden"},
 	} {
-		h := auth.Require(auth.Options{
-			Methods: []auth.Method{accepts(auth.Principal{Subject: "ada", Claims: map[string]any{"org_id": tt.claim}})},
+		h := access.Require(access.Options{
+			Methods: []access.Method{accepts(auth.Principal{Subject: "ada", Claims: map[string]any{"org_id": tt.claim}})},
 			Claim:   claim("org_id"), Tenant: "acme", ClaimValue: "org_2abC",
 		})(new(requesttest.Minted))
 		if got := requesttest.Code(t, requesttest.Serve(h, requesttest.New())); got != tt.want {
 			t.Errorf("%v: code %q, want %q", tt.claim, got, tt.want)
 		}
-	}
-}
-
-// A claim's name may lead into objects, of a token as of a gateway's identity.
-func TestNestedTenantClaim(t *testing.T) {
-	for _, tt := range []struct {
-		name, claim, claims, want string
-	}{
-		{"Firebase", "firebase.tenant", `{"firebase":{"tenant":"acme","sign_in_provider":"password"}}`, ""},
-		{"Firebase, another tenant", "firebase.tenant", `{"firebase":{"tenant":"other"}}`, "forbidden"},
-		{"Firebase, no tenant", "firebase.tenant", `{"firebase":{}}`, "forbidden"},
-		{"the end of the path alone", "firebase.tenant", `{"tenant":"acme"}`, "forbidden"},
-		{"an object", "firebase", `{"firebase":{"tenant":"acme"}}`, "forbidden"},
-		{"a text on the way", "firebase.tenant", `{"firebase":"tenant"}`, "forbidden"},
-		{"a list on the way", "firebase.tenant", `{"firebase":[{"tenant":"acme"}]}`, "forbidden"},
-		{"a name with dots", "https://app.example/org", `{"https://app.example/org":"acme"}`, ""},
-		{"the name before the path", "a.b", `{"a.b":"acme","a":{"b":"other"}}`, ""},
-		{"a path through a name with dots", "https://app.example/claims.org", `{"https://app.example/claims":{"org":"acme"}}`, ""},
-		{"three deep", "a.b.c", `{"a":{"b":{"c":"acme"}}}`, ""},
-		{"a name with dots inside", "a.b.c", `{"a":{"b.c":"acme"}}`, ""},
-		{"another way when one ends", "a.b.c", `{"a":{"x":1},"a.b":{"c":"acme"}}`, ""},
-		{"another case", "Firebase.tenant", `{"firebase":{"tenant":"acme"}}`, "forbidden"},
-		{"a dot at the end", "firebase.", `{"firebase":{"":"acme"}}`, ""},
-		{"no dot", "abc", `{"a":{"c":"acme"}}`, "forbidden"},
-		{"twice in the object", "a.b", `{"a":{"b":"acme","b":"other"}}`, "forbidden"},
-	} {
-		t.Run(tt.name, func(t *testing.T) {
-			var claims map[string]any
-			if err := json.Unmarshal([]byte(tt.claims), &claims); err != nil {
-				t.Fatal(err)
-			}
-			idp := newIssuer("https://id.example", public(kid1, ecKey()))
-			standard := must(json.Marshal(idp.claims(nil)))
-			r := bearer(signES256(`{"alg":"ES256","kid":"kid-1"}`, strings.TrimSuffix(string(standard), "}")+","+tt.claims[1:]))
-			r = r.WithContext(platform.With(r.Context(), platform.Info{Identity: &platform.Identity{Subject: "ada", Claims: claims}}))
-			for _, method := range []auth.Method{oidc(idp, auth.OIDCConfig{Claims: []string{tt.claim}}), auth.Gateway()} {
-				if strings.HasPrefix(tt.name, "twice") && method.Name == "gateway" {
-					continue // encoding/json has decided already
-				}
-				h := auth.Require(auth.Options{Methods: []auth.Method{method}, Claim: claim(tt.claim), Tenant: "acme"})(new(requesttest.Minted))
-				if got := requesttest.Code(t, requesttest.Serve(h, r)); got != tt.want {
-					t.Errorf("%s: code %q, want %q", method.Name, got, tt.want)
-				}
-			}
-		})
 	}
 }
 
@@ -271,9 +226,9 @@ func TestMissingClaimIsWarnedOfOnce(t *testing.T) {
 		{"anybody", auth.Principal{}, false},
 	} {
 		var log bytes.Buffer
-		shared := &auth.TenantClaim{Name: "org", Log: slog.New(slog.NewTextHandler(&log, nil))}
+		shared := &access.TenantClaim{Name: "org", Log: slog.New(slog.NewTextHandler(&log, nil))}
 		for _, tenant := range []string{"acme", "other", ""} {
-			h := auth.Require(auth.Options{Methods: []auth.Method{accepts(tt.p)}, Claim: shared, Tenant: tenant})(new(requesttest.Minted))
+			h := access.Require(access.Options{Methods: []access.Method{accepts(tt.p)}, Claim: shared, Tenant: tenant})(new(requesttest.Minted))
 			requesttest.Serve(h, requesttest.New())
 			requesttest.Serve(h, requesttest.New())
 		}
@@ -316,7 +271,7 @@ func TestAuthHoldsCallersToTheirTenant(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			m := new(requesttest.Minted)
-			w := requesttest.Serve(auth.Require(auth.Options{Methods: []auth.Method{accepts(tt.p)}, Claim: claim(tt.claim), Tenant: tt.tenant})(m), requesttest.New())
+			w := requesttest.Serve(access.Require(access.Options{Methods: []access.Method{accepts(tt.p)}, Claim: claim(tt.claim), Tenant: tt.tenant})(m), requesttest.New())
 			if got := requesttest.Code(t, w); got != tt.want {
 				t.Errorf("code %q, want %q", got, tt.want)
 			}
@@ -332,7 +287,7 @@ func TestCallerIsRecorded(t *testing.T) {
 	callers := make(map[string]bool)
 	for _, p := range []auth.Principal{{Subject: "ada", Issuer: "i"}, {Subject: "ada", Issuer: "j"}, {Subject: "bob", Issuer: "i"}, {}} {
 		var caller string
-		h := auth.Require(auth.Options{Methods: []auth.Method{accepts(p)}})(
+		h := access.Require(access.Options{Methods: []access.Method{accepts(p)}})(
 			http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { caller = request.From(r.Context()).Caller }))
 		requesttest.Serve(h, requesttest.New())
 		if (caller == "") != (p.Subject == "") || caller != "" && len(caller) != 32 || callers[caller] {
@@ -343,7 +298,7 @@ func TestCallerIsRecorded(t *testing.T) {
 }
 
 func TestGatewayBelievesThePlatformAlone(t *testing.T) {
-	h, m := whole(auth.Gateway())
+	h, m := whole(access.Gateway())
 	forged := requesttest.New(
 		"X-Amzn-Oidc-Identity", "ada", "X-Amzn-Oidc-Data", "x", "X-Orga-Tenant", "acme", "X-Tenant", "acme",
 		"X-Goog-Authenticated-User-Email", "ada@example.com", "X-Forwarded-User", "ada", "X-Amzn-Requestcontext", `{"authorizer":{"principalId":"ada"}}`)
@@ -352,7 +307,7 @@ func TestGatewayBelievesThePlatformAlone(t *testing.T) {
 	}
 	r := requesttest.New()
 	r = r.WithContext(platform.With(r.Context(), platform.Info{Identity: &platform.Identity{Subject: "ada", Claims: map[string]any{"org": "acme"}}}))
-	if got := requesttest.Code(t, requesttest.Serve(auth.Require(auth.Options{Methods: []auth.Method{auth.Gateway()}, Claim: claim("org"), Tenant: "acme"})(m), r)); got != "" {
+	if got := requesttest.Code(t, requesttest.Serve(access.Require(access.Options{Methods: []access.Method{access.Gateway()}, Claim: claim("org"), Tenant: "acme"})(m), r)); got != "" {
 		t.Errorf("an identity of the platform's: code %q", got)
 	}
 	if m.N != 1 {
@@ -364,7 +319,7 @@ func TestGatewayBelievesThePlatformAlone(t *testing.T) {
 func TestRefusedClaimNamesTheCaller(t *testing.T) {
 	ada := accepts(auth.Principal{Subject: "ada", Claims: map[string]any{"org": "other"}})
 	var log bytes.Buffer
-	h := request.Handler(auth.Require(auth.Options{Methods: []auth.Method{ada}, Claim: claim("org"), Tenant: "acme"})(new(requesttest.Minted)), slog.New(slog.NewJSONHandler(&log, nil)))
+	h := request.Handler(access.Require(access.Options{Methods: []access.Method{ada}, Claim: claim("org"), Tenant: "acme"})(new(requesttest.Minted)), slog.New(slog.NewJSONHandler(&log, nil)))
 	h.ServeHTTP(httptest.NewRecorder(), httptest.NewRequest(http.MethodGet, "/", nil))
 	if !strings.Contains(log.String(), `"error.type":"forbidden"`) || !strings.Contains(log.String(), `"user.hash":"`) || strings.Contains(log.String(), "ada") {
 		t.Error(log.String())

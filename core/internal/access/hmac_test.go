@@ -1,4 +1,4 @@
-package auth_test
+package access_test
 
 import (
 	"context"
@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/orga-session/orga-session/core/auth"
+	"github.com/orga-session/orga-session/core/internal/access"
 	"github.com/orga-session/orga-session/core/internal/problem"
 	"github.com/orga-session/orga-session/core/internal/request"
 	"github.com/orga-session/orga-session/core/internal/request/requesttest"
@@ -32,8 +33,8 @@ func keysOf(keys string) func(context.Context) (string, error) {
 	return func(context.Context) (string, error) { return keys, nil }
 }
 
-func hmacOf(keys func(context.Context) (string, error)) auth.Method {
-	return auth.HMAC(auth.HMACConfig{Keys: keys})
+func hmacOf(keys func(context.Context) (string, error)) access.Method {
+	return access.HMAC(access.HMACConfig{Keys: keys})
 }
 
 func TestHMAC(t *testing.T) {
@@ -158,13 +159,6 @@ func TestHMACAsksForTheKeyOnlyWhenItMayHelp(t *testing.T) {
 	})
 }
 
-// unreachable is a transport to nowhere.
-type unreachable struct{}
-
-func (unreachable) RoundTrip(*http.Request) (*http.Response, error) {
-	return nil, errors.New("unreachable")
-}
-
 // signSubject is the header of a signature over ts and subject that is shown as a header with sub.
 func signSubject(key, subject string, at time.Time, header func(ts int64, sig string) string) string {
 	mac := hmac.New(sha256.New, []byte(key))
@@ -244,7 +238,7 @@ func TestHMACCauses(t *testing.T) {
 func TestHMACSubjectIsTheCaller(t *testing.T) {
 	const key = "key-of-a-test-0123456789abcdef0123"
 	callers := make(map[string]bool)
-	h := auth.Require(auth.Options{Methods: []auth.Method{hmacOf(keysOf(key))}})(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+	h := access.Require(access.Options{Methods: []access.Method{hmacOf(keysOf(key))}})(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
 		x := request.From(r.Context())
 		if callers[x.Caller] = true; x.Auth != "hmac" {
 			t.Errorf("the method is %q", x.Auth)
@@ -291,7 +285,7 @@ func TestCheckHMACKeys(t *testing.T) {
 		{"nothing", "", false},
 		{"a line break", "\n", false},
 	} {
-		err := auth.CheckHMACKeys(tt.text)
+		err := access.CheckHMACKeys(tt.text)
 		if (err == nil) != tt.ok || err != nil && strings.Contains(err.Error(), key[1:]) {
 			t.Errorf("%s: %v", tt.name, err)
 		}
@@ -308,7 +302,7 @@ func TestCheckHMACKeys(t *testing.T) {
 func TestHMACKeysOfTwoTenants(t *testing.T) {
 	keys := map[string]string{"acme": strings.Repeat("acme", 8), "other": strings.Repeat("other", 8)}
 	for tenant, key := range keys {
-		require := auth.Require(auth.Options{Methods: []auth.Method{hmacOf(keysOf(key))}, Claim: claim("org"), Tenant: tenant})
+		require := access.Require(access.Options{Methods: []access.Method{hmacOf(keysOf(key))}, Claim: claim("org"), Tenant: tenant})
 		for signer, signing := range keys {
 			m := new(requesttest.Minted)
 			r := httptest.NewRequest(http.MethodGet, mintPath+"/"+tenant, nil)

@@ -1,8 +1,9 @@
-package auth
+package access
 
 import (
 	"net/http"
 
+	"github.com/orga-session/orga-session/core/auth"
 	"github.com/orga-session/orga-session/core/platform"
 )
 
@@ -10,11 +11,11 @@ import (
 // URL, IAM on Cloud Run. Adapters read the identity from the event's envelope, which no client can write,
 // never from headers.
 func Gateway() Method {
-	return Method{Name: "gateway", Verifier: VerifierFunc(func(r *http.Request) (Principal, error) {
+	return Method{Name: "gateway", Verifier: auth.VerifierFunc(func(r *http.Request) (auth.Principal, error) {
 		id := platform.From(r.Context()).Identity
 		if id == nil {
-			return Principal{}, ErrNoCredential
+			return auth.Principal{}, auth.ErrNoCredential
 		}
-		return Principal{Subject: id.Subject, Issuer: id.Issuer, Claims: id.Claims}, nil
+		return auth.Principal{Subject: id.Subject, Issuer: id.Issuer, Claims: id.Claims}, nil
 	})}
 }

@@ -1,15 +1,16 @@
-package auth
+package access
 
 import (
 	"crypto/sha256"
 	"encoding/hex"
-	"encoding/json"
 	"errors"
 	"log/slog"
 	"net/http"
 	"strings"
 	"sync/atomic"
 
+	"github.com/orga-session/orga-session/core/auth"
+	"github.com/orga-session/orga-session/core/internal/authheader"
 	"github.com/orga-session/orga-session/core/internal/problem"
 	"github.com/orga-session/orga-session/core/internal/request"
 	"github.com/orga-session/orga-session/core/internal/strictjson"
@@ -48,7 +49,7 @@ func Require(o Options) func(http.Handler) http.Handler {
 	challenge := http.Header{"Www-Authenticate": {challenges(o.Methods)}}
 	return func(next http.Handler) http.Handler {
 		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-			refusal := &problem.Problem{Code: problem.Unauthenticated, Cause: ErrNoCredential, Header: challenge}
+			refusal := &problem.Problem{Code: problem.Unauthenticated, Cause: auth.ErrNoCredential, Header: challenge}
 			for _, m := range o.Methods {
 				p, err := m.Verify(r)
 				refused := refusalOf(r, err)
@@ -66,7 +67,7 @@ func Require(o Options) func(http.Handler) http.Handler {
 					refusal = problem.New(problem.Forbidden, errTenant)
 				case refused != nil:
 					refusal = refused
-				case refusal.Code == problem.Unauthenticated && !errors.Is(err, ErrNoCredential):
+				case refusal.Code == problem.Unauthenticated && !errors.Is(err, auth.ErrNoCredential):
 					refusal.Cause = err
 				}
 			}
@@ -81,10 +82,10 @@ func refusalOf(r *http.Request, err error) *problem.Problem {
 	if refused, ok := errors.AsType[*problem.Problem](err); ok {
 		return refused
 	}
-	if unavailable, ok := errors.AsType[*UnavailableError](err); ok {
+	if unavailable, ok := errors.AsType[*auth.UnavailableError](err); ok {
 		return &problem.Problem{Code: problem.AuthUnavailable, RetryAfter: unavailable.RetryAfter, Cause: err}
 	}
-	if errors.Is(err, ErrForbidden) {
+	if errors.Is(err, auth.ErrForbidden) {
 		return problem.New(problem.Forbidden, err)
 	}
 	if out := r.Context().Err(); out != nil && errors.Is(err, out) {
@@ -103,13 +104,13 @@ func challenges(methods []Method) string {
 		}
 	}
 	if len(schemes) == 0 {
-		return bearer
+		return authheader.Bearer
 	}
 	return strings.Join(schemes, ", ")
 }
 
 // belongs reports whether a caller may use the tenant of the route.
-func (o *Options) belongs(p Principal) bool {
+func (o *Options) belongs(p auth.Principal) bool {
 	if o.Claim == nil || p.PathSigned {
 		return true
 	}
@@ -131,54 +132,16 @@ func (o *Options) wanted() string {
 }
 
 // of returns the claim of p; nil when there is none.
-func (c *TenantClaim) of(p Principal) any {
-	v, ok := lookup(p.Claims, c.Name)
+func (c *TenantClaim) of(p auth.Principal) any {
+	v, ok := strictjson.Lookup(p.Claims, c.Name)
 	if !ok && c.Log != nil && (p.Subject != "" || p.Claims != nil) && !c.warned.Swap(true) {
 		c.Log.Warn("a verified caller lacks the tenant claim", "claim", c.Name)
 	}
 	return v
 }
 
-// member returns a member of v if v is an object, decoded or not.
-func member(v any, name string) (any, bool) {
-	switch v := v.(type) {
-	case map[string]any:
-		inner, ok := v[name]
-		return inner, ok
-	case strictjson.Members:
-		inner, ok := v.Get(name)
-		return inner, ok
-	case json.RawMessage:
-		members, err := strictjson.Parse(v)
-		if err != nil {
-			return nil, false
-		}
-		return member(members, name)
-	}
-	return nil, false
-}
-
-// lookup finds the claim called path in object, else the one that path leads to: at each dot, the part
-// before it may be the name of an object that holds the rest.
-func lookup(object any, path string) (any, bool) {
-	if v, ok := member(object, path); ok {
-		return v, true
-	}
-	for i := range len(path) {
-		if path[i] != '.' {
-			continue
-		}
-		if inner, ok := member(object, path[:i]); ok {
-			if v, ok := lookup(inner, path[i+1:]); ok {
-				return v, true
-			}
-		}
-	}
-	return nil, false
-}
-
 // record notes the caller in the request's record.
-func record(r *http.Request, method string, p Principal) {
+func record(r *http.Request, method string, p auth.Principal) {
 	x := request.From(r.Context())
 	x.Auth, x.Issuer = method, p.Issuer
 	if p.Subject != "" {
@@ -198,20 +161,4 @@ func trace(r *http.Request, method string, err error) {
 		outcome = err.Error()
 	}
 	log.LogAttrs(r.Context(), slog.LevelDebug, "credential checked", slog.String("auth", method), slog.String("outcome", outcome))
-}
-
-const bearer = "Bearer"
-
-// credential returns what follows scheme in the Authorization header; false when there is no such header,
-// or more than one: choosing one would be a guess.
-func credential(h http.Header, scheme string) (string, bool) {
-	values := h["Authorization"]
-	if len(values) != 1 {
-		return "", false
-	}
-	name, rest, ok := strings.Cut(values[0], " ")
-	if !ok || !strings.EqualFold(name, scheme) {
-		return "", false
-	}
-	return strings.TrimLeft(rest, " "), true
 }
