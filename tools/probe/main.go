@@ -1,5 +1,5 @@
-// Command probe asks a session endpoint, deployed or local, as a browser would, uses the token and the
-// ICE servers that it gets, and says what is wrong and what to do about it. docs/probe.md has examples.
+// Command probe calls a session endpoint as a browser would, uses the token and the ICE servers that it gets, and
+// reports what is wrong and what to do about it. docs/probe.md has examples.
 package main
 
 import (
@@ -20,15 +20,15 @@ import (
 
 const usage = `Usage: probe [flags] URL
 
-Asks the session endpoint at URL as a browser would, and uses what it answers.
-Without a path, URL means ` + probe.DefaultPath + `.
+Calls the session endpoint at URL as a browser would, and tests the token and the
+ICE servers that it returns. The default path is ` + probe.DefaultPath + `.
 
-A run mints two tokens, to see that they differ, and a third only from an
-endpoint that mints for an origin nobody listed. Orga bills what is minted.
+A run mints two tokens, to check that they differ, and a third only if the endpoint
+mints for an unlisted origin. Orga bills each mint.
 
 Exit code: 0 works, 1 broken, 2 could not run (usage, no network, no such name).
 
---version alone prints the version. Flags:
+probe --version prints the version. Flags:
 `
 
 func main() {
@@ -41,7 +41,7 @@ func main() {
 	os.Exit(code)
 }
 
-// run is the command without the process around it; it returns the exit code.
+// run runs the command and returns the exit code.
 func run(ctx context.Context, args []string, stdout, stderr io.Writer, colour bool) int {
 	o := probe.Options{Header: http.Header{}}
 	flags := flag.NewFlagSet("probe", flag.ContinueOnError)
@@ -51,17 +51,17 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer, colour bo
 		flags.SetOutput(w)
 		flags.PrintDefaults()
 	}
-	flags.StringVar(&o.Origin, "origin", "", "the page's `origin`, as https://app.example; without it, the endpoint's own")
-	var headers []string // checked later: flag would print a value that it may not keep
-	flags.Func("header", "a `header` to send, as 'Authorization: Bearer …'; repeatable, never printed", func(s string) error {
+	flags.StringVar(&o.Origin, "origin", "", "the page's `origin`, such as https://app.example (default the endpoint's own)")
+	var headers []string // validated later: flag would print an invalid value, which may be a credential
+	flags.Func("header", "a `header` to send, such as 'Authorization: Bearer …'; repeatable, never printed", func(s string) error {
 		headers = append(headers, s)
 		return nil
 	})
-	flags.DurationVar(&o.Timeout, "timeout", probe.DefaultTimeout, "for the whole run")
+	flags.DurationVar(&o.Timeout, "timeout", probe.DefaultTimeout, "limit for the whole run")
 	asJSON := flags.Bool("json", false, "print JSON instead of a checklist")
 
 	var urls []string
-	for len(args) > 0 { // flags may stand on both sides of URL
+	for len(args) > 0 { // flags may follow URL
 		switch err := flags.Parse(args); {
 		case errors.Is(err, flag.ErrHelp):
 			help(stdout)
@@ -102,21 +102,21 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer, colour bo
 	return map[probe.Outcome]int{probe.Works: 0, probe.Broken: 1, probe.NotRun: 2}[report.Outcome]
 }
 
-// addHeader adds "Name: value" to h. Its errors do not repeat it: it may hold a credential.
+// addHeader adds "Name: value" to h. Its errors do not repeat the value, which may be a credential.
 func addHeader(h http.Header, s string) error {
 	name, value, ok := strings.Cut(s, ":")
 	name, value = strings.TrimSpace(name), strings.TrimSpace(value)
 	switch {
 	case !ok || name == "" || strings.ContainsAny(name, " \t\r\n") || strings.ContainsAny(value, "\r\n"):
-		return errors.New("--header takes 'Name: value'")
+		return errors.New("--header: want 'Name: value'")
 	case strings.EqualFold(name, "Origin"):
-		return errors.New("the origin is given with --origin")
+		return errors.New("set the origin with --origin")
 	}
 	h.Add(name, value)
 	return nil
 }
 
-// colours says whether a person looks at f.
+// colours reports whether to use colors on f: it is a terminal.
 func colours(f *os.File) bool {
 	info, err := f.Stat()
 	return err == nil && info.Mode()&os.ModeCharDevice != 0 && os.Getenv("NO_COLOR") == "" && os.Getenv("TERM") != "dumb"

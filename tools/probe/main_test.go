@@ -13,7 +13,7 @@ import (
 	"github.com/orga-session/orga-session/tools/probe/probe"
 )
 
-// TestMain takes the proxies out of the environment: through one, a name that nobody has is the proxy's affair.
+// TestMain unsets the proxies: through one, an unknown host name would be the proxy's error.
 func TestMain(m *testing.M) {
 	for _, name := range []string{"HTTP_PROXY", "HTTPS_PROXY", "http_proxy", "https_proxy"} {
 		_ = os.Unsetenv(name)
@@ -21,7 +21,7 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-// working is an endpoint without TURN, so that it works but for a warning.
+// working is an endpoint without TURN servers, so that it works with one warning.
 func working(t *testing.T) string {
 	n := 0
 	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -50,15 +50,15 @@ func TestExitCode(t *testing.T) {
 		stderr string
 	}{
 		{"works", func(u string) []string { return []string{"--header", auth, u} }, 0, "It works", ""},
-		{"flags behind the address", func(u string) []string { return []string{u, "--header", auth} }, 0, "It works", ""},
+		{"flags after the address", func(u string) []string { return []string{u, "--header", auth} }, 0, "It works", ""},
 		{"works, as JSON", func(u string) []string { return []string{"--json", "--header", auth, u} }, 0, `"outcome": "works"`, ""},
 		{"broken", func(u string) []string { return []string{u} }, 1, "It does not work", ""},
 		{"no such name", func(string) []string { return []string{"https://no-such-host.invalid"} }, 2, "could not run", ""},
 		{"no address", func(string) []string { return nil }, 2, "", "Usage"},
 		{"two addresses", func(u string) []string { return []string{u, u} }, 2, "", "Usage"},
 		{"unknown flag", func(u string) []string { return []string{"--nope", u} }, 2, "", "not defined"},
-		{"no time", func(u string) []string { return []string{"--timeout", "0s", u} }, 2, "", "Usage"},
-		{"half a header", func(u string) []string { return []string{"--header", "Bearer let-me-in", u} }, 2, "", "takes"},
+		{"a timeout of zero", func(u string) []string { return []string{"--timeout", "0s", u} }, 2, "", "Usage"},
+		{"a header without a name", func(u string) []string { return []string{"--header", "Bearer let-me-in", u} }, 2, "", "want 'Name: value'"},
 		{"origin as a header", func(u string) []string { return []string{"--header", "origin: https://a", u} }, 2, "", "--origin"},
 		{"help", func(string) []string { return []string{"--help"} }, 0, "mints two tokens", ""},
 	}

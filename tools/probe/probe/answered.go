@@ -12,7 +12,7 @@ import (
 	"strings"
 )
 
-// problem is what the endpoint says of a refusal, as far as it is its own and safe to repeat.
+// problem has the parts of the endpoint's error body that are safe to print.
 type problem struct {
 	Code      string `json:"code"`
 	RequestID string `json:"requestId"`
@@ -23,25 +23,25 @@ var (
 	requestIDs = regexp.MustCompile(`^[A-Za-z0-9._-]{1,128}$`)
 )
 
-// answered checks the status, and names what answers instead of the endpoint. False: the endpoint itself
-// has not answered, so nothing else can be said of it.
+// answered checks the status, and whether something else answered instead of the endpoint. It returns false if so,
+// because the other checks would then say nothing about the endpoint.
 func (p *prober) answered(a answer) bool {
 	switch pr, own := problemOf(a); {
 	case timedOut(a.err):
-		p.report.fail("status", fmt.Sprintf("it hangs: no whole answer within %s", patient(a.limit)),
-			"look at the function's log and at ORGA_TIMEOUT; clients give up after 10 s")
+		p.report.fail("status", fmt.Sprintf("it hangs: no complete response within %s", patient(a.limit)),
+			"Check the function's log, and ORGA_TIMEOUT. Clients give up after 10 s.")
 		return false
 	case a.err != nil:
-		p.report.fail("status", "the connection closed without a whole answer",
-			"look whether the function crashes, and whether a proxy in front speaks https to it")
+		p.report.fail("status", "the connection was closed before the response was complete",
+			"Check whether the function crashes, and whether a proxy in front of it uses the right protocol (http or https).")
 		return false
 	case a.status/100 == 3:
 		p.report.fail("status", fmt.Sprintf("%d, a redirect%s", a.status, destination(a, p.browser.target)),
-			"use the address it leads to: a redirect costs time and, across origins, the CORS headers and the credential")
+			"Use the address it leads to. A redirect costs time, and across origins it loses the CORS headers and the credential.")
 		return false
 	case isHTML(a):
-		p.report.fail("status", fmt.Sprintf("%d with HTML instead of JSON: a page answers, not the endpoint", a.status),
-			"check the path ("+DefaultPath+"), and that the host's routes send it to the function before a page")
+		p.report.fail("status", fmt.Sprintf("%d with HTML instead of JSON: a web page answers, not the endpoint", a.status),
+			"Check the path ("+DefaultPath+"), and that the host routes it to the function and not to a page.")
 		return false
 	case a.status/100 == 2:
 		p.report.ok("status", fmt.Sprintf("%d %s", a.status, http.StatusText(a.status)))
@@ -54,13 +54,13 @@ func (p *prober) answered(a answer) bool {
 		})
 		return true
 	default:
-		p.report.fail("status", fmt.Sprintf("%d%s, but not from the endpoint: its refusals are problem+json with a code",
+		p.report.fail("status", fmt.Sprintf("%d%s, but not from the endpoint, whose errors are problem+json with a code",
 			a.status, retryAfter(a.header)), gatewayRemedy(a.status))
 		return false
 	}
 }
 
-// problemOf is the endpoint's own problem; false for anything else.
+// problemOf returns the endpoint's error body; false if the answer is not one.
 func problemOf(a answer) (problem, bool) {
 	var pr problem
 	if mediaType(a.header) != "application/problem+json" || json.Unmarshal(a.body, &pr) != nil || !codes.MatchString(pr.Code) {
@@ -81,7 +81,7 @@ func isHTML(a answer) bool {
 	return mediaType(a.header) == "text/html" || bytes.HasPrefix(bytes.TrimSpace(a.body), []byte("<"))
 }
 
-// retryAfter repeats a Retry-After that is a number, as ours are.
+// retryAfter formats a Retry-After in seconds; "" for any other.
 func retryAfter(h http.Header) string {
 	seconds, err := strconv.ParseUint(h.Get("Retry-After"), 10, 32)
 	if err != nil {
@@ -90,7 +90,7 @@ func retryAfter(h http.Header) string {
 	return fmt.Sprintf(", retry in %d s", seconds)
 }
 
-// destination is where a redirect leads, without the parts of an address that may hold a secret.
+// destination describes where a redirect leads, without the parts of the address that may contain secrets.
 func destination(a answer, from *url.URL) string {
 	to, err := from.Parse(a.header.Get("Location"))
 	if err != nil || a.header.Get("Location") == "" {

@@ -14,15 +14,15 @@ import (
 	"time"
 )
 
-// maxBody bounds what is read of an answer, in bytes; a session config has a few thousand.
+// maxBody bounds how much of a body is read, in bytes; a session config has a few thousand.
 const maxBody = 256 << 10
 
-// browser asks the endpoint with the headers that a page's fetch would send.
+// browser sends requests with the headers of a page's fetch.
 type browser struct {
 	client *http.Client
 	target *url.URL
 	header http.Header
-	proxy  *url.URL // through which the endpoint is asked; nil without one
+	proxy  *url.URL // nil without one
 }
 
 func newBrowser(target *url.URL, o Options) (*browser, error) {
@@ -31,7 +31,7 @@ func newBrowser(target *url.URL, o Options) (*browser, error) {
 		find = http.ProxyFromEnvironment
 	}
 	proxy, err := find(&http.Request{URL: target})
-	if err != nil { // it repeats the address, which may hold a password
+	if err != nil { // err repeats the address, which may contain a password
 		return nil, errors.New(proxyVariable(target) + ": want the address of a proxy, such as http://proxy.example:3128")
 	}
 	return &browser{
@@ -50,7 +50,7 @@ func newBrowser(target *url.URL, o Options) (*browser, error) {
 	}, nil
 }
 
-// answer is what came back, or err and how far it got.
+// answer is a response, or err and how far the request got.
 type answer struct {
 	err      error
 	status   int
@@ -58,13 +58,13 @@ type answer struct {
 	body     []byte
 	cut      bool // the body is longer than maxBody
 	received time.Time
-	limit    time.Duration // how long it was waited for at most
+	limit    time.Duration // the timeout
 	timing   Timing
-	remote   string // the address of the connection, "" when there was none
+	remote   string // the address of the connection, "" if there was none
 	tls      *tls.ConnectionState
 }
 
-// get is a bare fetch(url) with the caller's headers; origin "" is a page at the endpoint's own.
+// get sends a bare fetch(url) with the caller's headers; origin "" is the endpoint's own.
 func (b *browser) get(ctx context.Context, origin string) answer {
 	h := b.header.Clone()
 	if h == nil {
@@ -78,8 +78,7 @@ func (b *browser) get(ctx context.Context, origin string) answer {
 	return b.send(ctx, http.MethodGet, h)
 }
 
-// preflight is what a browser sends ahead of a request that carries the caller's headers. A browser
-// never sends a credential with it.
+// preflight sends the preflight of a request with the given header names, without a credential, as browsers do.
 func (b *browser) preflight(ctx context.Context, origin string, asked []string) answer {
 	return b.send(ctx, http.MethodOptions, http.Header{
 		"Origin":                         {origin},
@@ -114,7 +113,7 @@ func (b *browser) send(ctx context.Context, method string, h http.Header) (a ans
 		a.err = cause(err)
 		return a
 	}
-	defer func() { _ = res.Body.Close() }() // what was needed has been read
+	defer func() { _ = res.Body.Close() }() // the body has been read
 	a.received = time.Now()
 	a.status, a.header, a.tls = res.StatusCode, res.Header, res.TLS
 	a.body, a.err = io.ReadAll(io.LimitReader(res.Body, maxBody+1))
@@ -124,7 +123,7 @@ func (b *browser) send(ctx context.Context, method string, h http.Header) (a ans
 	return a
 }
 
-// cause is err without the address that net/http puts around it: the address may hold a secret.
+// cause returns err without the address that net/http adds, which may contain a secret.
 func cause(err error) error {
 	if wrapped, ok := errors.AsType[*url.Error](err); ok {
 		return wrapped.Err
@@ -134,7 +133,7 @@ func cause(err error) error {
 
 func timedOut(err error) bool { return errors.Is(err, context.DeadlineExceeded) }
 
-// Windows has numbers of its own for the errors of a network; no other system uses them.
+// Windows has its own numbers for network errors, which no other system uses.
 const (
 	wsaNetDown     = syscall.Errno(10050)
 	wsaNetUnreach  = syscall.Errno(10051)
@@ -146,7 +145,7 @@ func noNetwork(err error) bool {
 	return isAny(err, syscall.ENETUNREACH, syscall.ENETDOWN, wsaNetUnreach, wsaNetDown)
 }
 
-// portClosed reports whether nothing listens at a port. Windows reports a closed UDP port as a reset.
+// portClosed reports whether the port is closed. Windows reports a closed UDP port as a reset.
 func portClosed(err error) bool {
 	return isAny(err, syscall.ECONNREFUSED, wsaConnRefused, wsaConnReset)
 }

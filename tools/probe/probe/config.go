@@ -8,7 +8,7 @@ import (
 	"time"
 )
 
-// sessionConfig is what a client takes from the answer, and what we read besides.
+// sessionConfig has the members that a client reads, and the expiry.
 type sessionConfig struct {
 	token     string
 	servers   []iceServer
@@ -16,10 +16,10 @@ type sessionConfig struct {
 	expiresAt time.Time
 }
 
-// config checks the JSON as Orga's clients do: a token and ICE servers that are truthy. The ICE servers
-// are also checked as RTCPeerConnection would: one bad entry throws, and the session ends there.
+// config checks the JSON as Orga's clients do: the token and the ICE servers must be truthy. It checks the ICE servers
+// as RTCPeerConnection does, which throws at one bad entry.
 func (p *prober) config(a answer) (sessionConfig, bool) {
-	const fix = "the body is {\"ephemeralToken\":\"…\",\"iceServers\":[…]}: check what stands between the endpoint and here"
+	const fix = "The endpoint returns {\"ephemeralToken\":\"…\",\"iceServers\":[…]}. Check what lies between the endpoint and this machine."
 	var body struct {
 		Token     json.RawMessage `json:"ephemeralToken"`
 		ICE       json.RawMessage `json:"iceServers"`
@@ -29,13 +29,13 @@ func (p *prober) config(a answer) (sessionConfig, bool) {
 	var c sessionConfig
 	switch err := json.Unmarshal(a.body, &body); {
 	case a.cut:
-		p.report.fail("config", fmt.Sprintf("the body is longer than %d KiB", maxBody>>10), fix)
+		p.report.fail("config", fmt.Sprintf("the body is larger than %d KiB", maxBody>>10), fix)
 		return c, false
 	case err != nil:
-		p.report.fail("config", "the body is no JSON object", fix)
+		p.report.fail("config", "the body is not a JSON object", fix)
 		return c, false
 	case json.Unmarshal(body.Token, &c.token) != nil || c.token == "":
-		p.report.fail("config", "ephemeralToken is missing, empty, or no string", fix)
+		p.report.fail("config", "ephemeralToken is missing, empty or not a string", fix)
 		return c, false
 	case len(body.ICE) == 0 || string(body.ICE) == "null":
 		p.report.fail("config", "iceServers is missing", fix)
@@ -43,12 +43,12 @@ func (p *prober) config(a answer) (sessionConfig, bool) {
 	}
 	p.report.Mints++
 	p.report.ok("config", "token "+abbreviate(c.token))
-	_ = json.Unmarshal(body.ExpiresIn, &c.expiresIn) // one that is no number is as good as none,
-	_ = json.Unmarshal(body.ExpiresAt, &c.expiresAt) // and so is one that is no RFC 3339
+	_ = json.Unmarshal(body.ExpiresIn, &c.expiresIn) // ignored if it is not a number
+	_ = json.Unmarshal(body.ExpiresAt, &c.expiresAt) // ignored if it is not RFC 3339
 	return c, p.ice(body.ICE, &c)
 }
 
-// abbreviate shows enough of a token to tell it from another, and too little to use it.
+// abbreviate shows enough of a token to tell it from others, but too little to use it.
 func abbreviate(token string) string {
 	const shown = 6
 	if len(token) < 4*shown {
@@ -57,7 +57,7 @@ func abbreviate(token string) string {
 	return fmt.Sprintf("%.*s… (%d characters)", shown, strings.ToValidUTF8(token, "?"), len(token))
 }
 
-// permanentKey looks for the one thing that must never be in an answer.
+// permanentKey checks that no response contains a permanent key.
 func (p *prober) permanentKey(answers ...answer) {
 	const prefix = "sk_orga_ai_"
 	for _, a := range answers {
@@ -66,10 +66,10 @@ func (p *prober) permanentKey(answers ...answer) {
 			leaks = leaks || strings.Contains(strings.Join(values, "\n"), prefix)
 		}
 		if leaks {
-			p.report.fail("secret", "a permanent key ("+prefix+"…) is in the answer",
-				"take the endpoint down, revoke the key, and find out who hands it on")
+			p.report.fail("secret", "the response contains a permanent key ("+prefix+"…)",
+				"Take the endpoint down, revoke the key, and find out what passes it on.")
 			return
 		}
 	}
-	p.report.ok("secret", "no permanent key in the answer")
+	p.report.ok("secret", "no permanent key in the response")
 }

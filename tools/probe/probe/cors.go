@@ -12,12 +12,12 @@ import (
 
 const (
 	allowOrigin = "Access-Control-Allow-Origin"
-	listOrigin  = "add the page's origin to ORGA_CORS_ORIGINS, exactly as the browser sends it: scheme, host, port"
-	notAsked    = "not asked: without --origin the page stands at the endpoint's own, where CORS does not apply"
+	listOrigin  = "Add the page's origin to ORGA_CORS_ORIGINS, exactly as browsers send it: scheme, host, port."
+	notAsked    = "not checked: CORS does not apply to the endpoint's own origin; set --origin to check a page elsewhere"
 )
 
-// preflight asks what a browser asks ahead of a request with the caller's headers; without any, what it
-// asks for an app that signs its users in.
+// preflight checks the preflight of a request with the caller's headers, or else with those of an app that sends a
+// user's token.
 func (p *prober) preflight(ctx context.Context, mint answer) {
 	if p.origin == "" {
 		p.report.skip("cors.preflight", notAsked)
@@ -33,20 +33,20 @@ func (p *prober) preflight(ctx context.Context, mint answer) {
 	const id = "cors.preflight"
 	a := p.browser.preflight(ctx, p.origin, asked)
 	if a.err != nil {
-		p.report.fail(id, "OPTIONS gets no whole answer within "+patient(a.limit), "route OPTIONS to the function as well")
+		p.report.fail(id, "OPTIONS gets no complete response within "+patient(a.limit), "Route OPTIONS to the function, too.")
 		return
 	}
 	switch origins := a.header.Values(allowOrigin); {
 	case a.status >= 500 && a.status == mint.status:
-		p.report.skip(id, fmt.Sprintf("OPTIONS is answered %d as well", a.status))
+		p.report.skip(id, fmt.Sprintf("OPTIONS is answered with %d, too", a.status))
 		return
 	case a.status/100 != 2 && len(origins) == 0:
-		p.report.fail(id, fmt.Sprintf("OPTIONS is answered %d, without CORS headers", a.status),
-			"let OPTIONS reach the function without a credential, and "+listOrigin)
+		p.report.fail(id, fmt.Sprintf("OPTIONS is answered with %d, without CORS headers", a.status),
+			"Let OPTIONS reach the function without a credential. "+listOrigin)
 		return
 	case a.status/100 != 2:
-		p.report.fail(id, fmt.Sprintf("OPTIONS is answered %d; a browser wants 2xx", a.status),
-			"let OPTIONS reach the function without a credential: a browser never sends one with it")
+		p.report.fail(id, fmt.Sprintf("OPTIONS is answered with %d; browsers require 2xx", a.status),
+			"Let OPTIONS reach the function without a credential, because browsers never send one with it.")
 		return
 	default:
 		if fault, fix := originFault(origins, p.origin); fault != "" {
@@ -57,15 +57,15 @@ func (p *prober) preflight(ctx context.Context, mint answer) {
 	for _, name := range asked {
 		if !lists(a.header, "Access-Control-Allow-Headers", name) {
 			p.report.fail(id, "the header "+name+" is not allowed",
-				"the endpoint allows Authorization, Content-Type and X-Request-Id; send no other across origins")
+				"Across origins, send only Authorization, Content-Type and X-Request-Id, which the endpoint allows.")
 			return
 		}
 	}
 	p.report.ok(id, "GET with "+strings.Join(asked, ", ")+" is allowed")
 }
 
-// readable checks that the page may read the answer to its own request, a refusal as well: without that
-// it cannot tell 401 from no network.
+// readable checks that the page may read the response to its request, even an error: otherwise it cannot distinguish a
+// 401 from a network failure.
 func (p *prober) readable(asked, mint answer) {
 	const id = "cors.request"
 	if p.origin == "" {
@@ -74,24 +74,24 @@ func (p *prober) readable(asked, mint answer) {
 	}
 	origins := asked.header.Values(allowOrigin)
 	if asked.status == http.StatusForbidden && mint.status != http.StatusForbidden && len(origins) == 0 {
-		p.report.fail(id, "the origin is refused: "+p.origin+" is not listed", listOrigin)
+		p.report.fail(id, "the origin "+p.origin+" is refused: it is not listed", listOrigin)
 		return
 	}
 	if fault, fix := originFault(origins, p.origin); fault != "" {
 		p.report.fail(id, fault, fix)
 		return
 	}
-	p.report.ok(id, p.origin+" may read the answer")
+	p.report.ok(id, p.origin+" may read the response")
 }
 
-// originFault says why a page of that origin may not read an answer with these allowed origins.
+// originFault returns why a page of the origin may not read a response with these allowed origins; "" if it may.
 func originFault(origins []string, origin string) (fault, fix string) {
 	switch {
 	case len(origins) == 0:
-		return "no " + allowOrigin + ": the page may not read the answer", listOrigin
+		return "no " + allowOrigin + ": the page may not read the response", listOrigin
 	case len(origins) > 1:
-		return fmt.Sprintf("%d %s headers: a browser refuses more than one", len(origins), allowOrigin),
-			"let the endpoint alone do CORS: turn off the gateway's or the host's own"
+		return fmt.Sprintf("%d %s headers: browsers reject more than one", len(origins), allowOrigin),
+			"Turn off the CORS settings of the gateway or host: the endpoint handles CORS itself."
 	case origins[0] != origin && origins[0] != "*":
 		return "another origin is allowed, not " + origin, listOrigin
 	default:
@@ -99,7 +99,7 @@ func originFault(origins []string, origin string) (fault, fix string) {
 	}
 }
 
-// foreign asks as a page that nobody lists: it must get neither a CORS header nor a token.
+// foreign checks that a page of an unlisted origin gets neither a CORS header nor a token.
 func (p *prober) foreign(ctx context.Context) {
 	const id = "cors.foreign"
 	a := p.browser.get(ctx, foreignOrigin)
@@ -112,13 +112,13 @@ func (p *prober) foreign(ctx context.Context) {
 	}
 	switch {
 	case a.err != nil || a.status == http.StatusTooManyRequests || a.status >= 500:
-		p.report.skip(id, "the answer to a foreign origin says nothing about it")
+		p.report.skip(id, "inconclusive: the request from a foreign origin failed for another reason")
 	case a.header.Get(allowOrigin) != "":
 		p.report.fail(id, "a page of any origin may mint and read the token",
-			"list exact origins in ORGA_CORS_ORIGINS, and let no gateway add CORS headers of its own")
+			"List exact origins in ORGA_CORS_ORIGINS, and make sure that no gateway adds its own CORS headers.")
 	case minted:
-		p.report.fail(id, "a page of any origin can mint: it cannot read the token, but the owner pays for it",
-			"refuse a mint with an Origin that is not listed, as the endpoint does by itself")
+		p.report.fail(id, "a page of any origin can mint; it cannot read the token, but the owner pays for it",
+			"Refuse mints with an unlisted Origin. The endpoint does so by itself; check what lies in front of it.")
 	default:
 		p.report.ok(id, fmt.Sprintf("refused with %d, without CORS headers", a.status))
 	}

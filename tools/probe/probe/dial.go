@@ -12,10 +12,10 @@ import (
 	"github.com/pion/turn/v5"
 )
 
-// errNoTLS says that there was a connection and no TLS over it.
+// errNoTLS means that the TLS handshake failed on an open connection.
 var errNoTLS = errors.New("no TLS")
 
-// dial connects to u over what it says: UDP, TCP or TLS.
+// dial connects to u over the transport that it names: UDP, TCP or TLS.
 func (p *prober) dial(ctx context.Context, u stun.URI) (net.PacketConn, net.Addr, error) {
 	address := net.JoinHostPort(u.Host, strconv.Itoa(u.Port))
 	if u.Proto == stun.ProtoTypeUDP {
@@ -32,7 +32,7 @@ func (p *prober) dial(ctx context.Context, u stun.URI) (net.PacketConn, net.Addr
 	if u.IsSecure() {
 		secure := tls.Client(conn, &tls.Config{RootCAs: p.roots, ServerName: u.Host, MinVersion: tls.VersionTLS12})
 		if err := secure.HandshakeContext(ctx); err != nil {
-			_ = conn.Close() // of no use
+			_ = conn.Close() // unusable
 			return nil, nil, fmt.Errorf("%w: %w", errNoTLS, err)
 		}
 		conn = secure
@@ -40,8 +40,7 @@ func (p *prober) dial(ctx context.Context, u stun.URI) (net.PacketConn, net.Addr
 	return turn.NewSTUNConn(conn), conn.RemoteAddr(), nil
 }
 
-// datagrams is a connected UDP socket as a net.PacketConn. Connected, it learns at once that nothing
-// listens at the other end.
+// datagrams is a connected UDP socket as a net.PacketConn. A connected socket reports a closed port immediately.
 type datagrams struct{ net.Conn }
 
 func (d datagrams) ReadFrom(b []byte) (int, net.Addr, error) {

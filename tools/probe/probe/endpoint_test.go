@@ -15,21 +15,21 @@ import (
 	"time"
 )
 
-// page is the origin that the endpoint of the tests lists.
+// page is the origin that the test endpoint lists.
 const page = "https://app.example"
 
-// endpoint is a session endpoint in which nothing is wrong until a test changes something.
+// endpoint is a session endpoint without faults; tests change one thing.
 type endpoint struct {
 	*httptest.Server
 	turn  *turnServer
 	mints atomic.Int32
 
 	origins []string
-	// config may change what is answered; n counts the mints from 1.
+	// config may change the session config; n counts mints from 1.
 	config func(c map[string]any, n int)
-	// before may answer in the endpoint's stead, and says whether it did.
+	// before may answer instead of the endpoint, and reports whether it did.
 	before func(w http.ResponseWriter, r *http.Request) bool
-	// after may change the headers of an answer.
+	// after may change the response's headers.
 	after func(h http.Header)
 }
 
@@ -81,20 +81,20 @@ func (e *endpoint) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// refuse answers as the endpoint does.
+// refuse answers with an error body of the endpoint.
 func refuse(w http.ResponseWriter, status int, code string) {
 	w.Header().Set("Content-Type", "application/problem+json")
 	w.WriteHeader(status)
 	_, _ = fmt.Fprintf(w, `{"status":%d,"code":%q,"requestId":"request-1"}`, status, code)
 }
 
-// token is a JWT of sorts; its middle tells when it ends.
+// token has the form of a JWT with an exp.
 func token(n int, life time.Duration) string {
 	claims := fmt.Sprintf(`{"exp":%d,"jti":"secret-token-%d"}`, time.Now().Add(life).Unix(), n)
 	return "eyJhbGciOiJub25lIn0." + base64.RawURLEncoding.EncodeToString([]byte(claims)) + ".c2lnbmF0dXJl"
 }
 
-// probe runs the probe against e, briefly.
+// probe runs the probe against e with a short timeout.
 func (e *endpoint) probe(t *testing.T, o Options) Report {
 	t.Helper()
 	if o.URL == "" {
@@ -107,7 +107,7 @@ func (e *endpoint) probe(t *testing.T, o Options) Report {
 	return Run(t.Context(), o)
 }
 
-// problems are the checks of a report that came out as s, each as "id" or "id scheme".
+// problems lists the checks of a report with status s, each as "id" or "id scheme".
 func problems(r Report, s Status) []string {
 	var out []string
 	for _, c := range r.Checks {
@@ -123,7 +123,7 @@ func problems(r Report, s Status) []string {
 	return out
 }
 
-// answers makes a before that gives one answer to everything but a preflight.
+// answers returns a before that gives one response to everything except preflights.
 func answers(status int, contentType, body string, header ...string) func(http.ResponseWriter, *http.Request) bool {
 	return func(w http.ResponseWriter, r *http.Request) bool {
 		if r.Method == http.MethodOptions {

@@ -7,7 +7,7 @@ import (
 	"github.com/orga-session/orga-session/tools/probe/probe"
 )
 
-// A deployment's pipeline can ask whether what it deployed works.
+// A deployment pipeline can test the deployed endpoint.
 func ExampleRun() {
 	report := probe.Run(context.Background(), probe.Options{
 		URL:    "https://api.example.invalid",

@@ -12,14 +12,14 @@ import (
 )
 
 const (
-	// needed is what a token must live on: gathering candidates may take 5 s, the call 10 s.
+	// needed is the time that a client may need: up to 5 s to gather candidates and 10 s for the call.
 	needed = 15 * time.Second
-	// An answer takes its time to travel; and what checks a token's times allows 60 s as a rule.
+	// Allow for the travel time of a response, and for the usual leeway of 60 s in checks of token times.
 	clockNoise, clockBroken = 5 * time.Second, time.Minute
 )
 
-// skew is how far the endpoint's clock is ahead of this machine's; false without a Date. A Date has lost
-// half a second on average.
+// skew returns how far the endpoint's clock is ahead of this machine's; false without a Date. A Date is truncated to
+// seconds, so half a second is added.
 func skew(a answer) (time.Duration, bool) {
 	date, err := http.ParseTime(a.header.Get("Date"))
 	return date.Add(time.Second / 2).Sub(a.received).Round(time.Second), err == nil
@@ -28,27 +28,27 @@ func skew(a answer) (time.Duration, bool) {
 func (p *prober) clock(a answer, c sessionConfig) {
 	ahead, known := skew(a)
 	if !known {
-		p.report.skip("clock", "the answer has no Date")
+		p.report.skip("clock", "the response has no Date")
 		return
 	}
 	switch away := ahead.Abs(); {
 	case away > clockBroken:
 		p.report.fail("clock", "the endpoint's Date is "+spellSkew(ahead)+" of this machine's clock",
-			"one of the two is wrong: set this machine's clock, or look for a cache that serves old answers")
+			"Set this machine's clock, or look for a cache that serves old responses.")
 		return
 	case away > clockNoise:
-		p.report.warn("clock", "the endpoint's Date is "+spellSkew(ahead)+" of this machine's clock", "set the clock")
+		p.report.warn("clock", "the endpoint's Date is "+spellSkew(ahead)+" of this machine's clock", "Set the clock that is wrong.")
 		return
 	}
 	if c.expiresIn != nil && !c.expiresAt.IsZero() {
-		told := seconds(*c.expiresIn)
-		if apart := c.expiresAt.Sub(a.received.Add(ahead)) - told; apart.Abs() > clockNoise {
-			p.report.fail("clock", "expiresAt and expiresIn are "+apart.Abs().Round(time.Second).String()+" apart",
-				"look for a cache that serves old answers")
+		expected := seconds(*c.expiresIn)
+		if apart := c.expiresAt.Sub(a.received.Add(ahead)) - expected; apart.Abs() > clockNoise {
+			p.report.fail("clock", "expiresAt and expiresIn differ by "+apart.Abs().Round(time.Second).String(),
+				"Look for a cache that serves old responses.")
 			return
 		}
 	}
-	p.report.ok("clock", "agrees with this machine's")
+	p.report.ok("clock", "agrees with this machine's clock")
 }
 
 func spellSkew(ahead time.Duration) string {
@@ -58,8 +58,8 @@ func spellSkew(ahead time.Duration) string {
 	return ahead.String() + " ahead"
 }
 
-// expiry checks what is left of the token's life, by the shortest of what the answer and the token say.
-// Where the clocks disagree it is the longest: that fault is the clock's, and named there.
+// expiry checks the token's remaining life: the shortest that the response and the token state. If the clocks disagree,
+// it takes the longest instead, because the check clock already reports that fault.
 func (p *prober) expiry(a answer, c sessionConfig) {
 	var lives []time.Duration
 	ahead, known := skew(a)
@@ -80,25 +80,25 @@ func (p *prober) expiry(a answer, c sessionConfig) {
 		until(exp)
 	}
 	if len(lives) == 0 {
-		p.report.warn("expiry", "not known: neither the answer nor the token says", "a session may start with a dead token and not know why")
+		p.report.warn("expiry", "unknown: neither the response nor the token states it", "Ask Orga. Without an expiry, a client cannot tell that its token has expired.")
 		return
 	}
 	left := slices.Min(lives)
 	if skewed {
 		left = slices.Max(lives)
 	}
-	const fix = "hand out each token at once, never from a cache; a client needs up to 15 s before it uses it"
+	const fix = "Return each token as soon as it is minted, never from a cache. A client may take up to 15 s to use it."
 	switch left = left.Round(time.Second); {
 	case left <= 0:
 		p.report.fail("expiry", fmt.Sprintf("the token expired %s ago", left.Abs()), fix)
 	case left < needed:
-		p.report.fail("expiry", fmt.Sprintf("the token lives %s more, a client may need %s", left, needed), fix)
+		p.report.fail("expiry", fmt.Sprintf("the token expires in %s; a client may need %s", left, needed), fix)
 	default:
-		p.report.ok("expiry", fmt.Sprintf("the token lives %s more", left))
+		p.report.ok("expiry", fmt.Sprintf("the token expires in %s", left))
 	}
 }
 
-// jwtExpiry is the exp of a token that is a JWT.
+// jwtExpiry returns the exp of a JWT; false for any other token.
 func jwtExpiry(token string) (time.Time, bool) {
 	parts := strings.Split(token, ".")
 	if len(parts) != 3 {
@@ -117,7 +117,7 @@ func jwtExpiry(token string) (time.Time, bool) {
 	return time.Unix(0, 0).Add(seconds(claims.Exp)), true
 }
 
-// seconds is s of them, at most what a Duration holds.
+// seconds converts s to a Duration, clamped to half its range.
 func seconds(s float64) time.Duration {
 	const most = math.MaxInt64 / float64(time.Second) / 2
 	return time.Duration(max(-most, min(s, most)) * float64(time.Second))

@@ -8,10 +8,10 @@ import (
 	"time"
 )
 
-// silence is how long a test waits for a server that says nothing: enough for all else of a run.
+// silence is the timeout of tests with a silent server; it suffices for the rest of a run.
 const silence = time.Second
 
-// TestFaults seeds one fault at a time: the probe names that one, and none besides.
+// TestFaults injects one fault at a time; the probe must report exactly that one.
 func TestFaults(t *testing.T) {
 	tests := []struct {
 		name   string
@@ -47,7 +47,7 @@ func TestFaults(t *testing.T) {
 					}
 				}
 			}},
-		{name: "preflight wants a credential", fails: []string{"cors.preflight"}, detail: "OPTIONS is answered 401",
+		{name: "preflight requires a credential", fails: []string{"cors.preflight"}, detail: "OPTIONS is answered with 401",
 			fault: func(_ *testing.T, e *endpoint) {
 				e.before = func(w http.ResponseWriter, r *http.Request) bool {
 					if r.Method == http.MethodOptions {
@@ -81,7 +81,7 @@ func TestFaults(t *testing.T) {
 			fault: func(_ *testing.T, e *endpoint) {
 				e.config = func(c map[string]any, n int) { c["ephemeralToken"] = token(n, -time.Minute) }
 			}},
-		{name: "token too short-lived", fails: []string{"expiry"}, detail: "lives 9s more",
+		{name: "token too short-lived", fails: []string{"expiry"}, detail: "expires in 9s",
 			fault: func(_ *testing.T, e *endpoint) {
 				e.config = func(c map[string]any, _ int) { c["expiresIn"] = 9; delete(c, "expiresAt") }
 			}},
@@ -92,7 +92,7 @@ func TestFaults(t *testing.T) {
 					c["iceServers"] = []any{map[string]any{"urls": dead.stunURL()}, e.turn.entry(e.turn.udpURL(), e.turn.tcpURL())}
 				}
 			}},
-		{name: "STUN not there", fails: []string{"stun stun"}, detail: "nothing listens there over UDP",
+		{name: "STUN port closed", fails: []string{"stun stun"}, detail: "nothing listens on its port over UDP",
 			fault: func(t *testing.T, e *endpoint) {
 				s := gone(t)
 				e.config = func(c map[string]any, _ int) {
@@ -113,18 +113,18 @@ func TestFaults(t *testing.T) {
 					c["iceServers"] = []any{map[string]any{"urls": e.turn.stunURL()}, s.entry(s.udpURL(), s.tcpURL())}
 				}
 			}},
-		{name: "TURN down", fails: []string{"turn turn tcp"}, detail: "nothing listens there over TCP",
+		{name: "TURN down", fails: []string{"turn turn tcp"}, detail: "nothing listens on its port over TCP",
 			fault: func(t *testing.T, e *endpoint) {
 				s := gone(t)
 				e.config = func(c map[string]any, _ int) { c["iceServers"] = []any{s.entry(s.tcpURL())} }
 			}},
-		{name: "turns: where there is no TLS", fails: []string{"turn turns tcp"}, detail: "does not speak TLS",
+		{name: "turns: without TLS", fails: []string{"turn turns tcp"}, detail: "does not speak TLS",
 			fault: func(_ *testing.T, e *endpoint) {
 				e.config = func(c map[string]any, _ int) {
 					c["iceServers"] = []any{e.turn.entry(strings.Replace(e.turn.tcpURL(), "turn:", "turns:", 1))}
 				}
 			}},
-		{name: "turns: with another name's certificate", fails: []string{"turn turns tcp"}, detail: "another name",
+		{name: "turns: with a certificate for another name", fails: []string{"turn turns tcp"}, detail: "another name",
 			fault: func(_ *testing.T, e *endpoint) {
 				e.config = func(c map[string]any, _ int) {
 					c["iceServers"] = []any{e.turn.entry(strings.Replace(e.turn.tlsURL(), "127.0.0.1", "localhost", 1))}
@@ -144,9 +144,9 @@ func TestFaults(t *testing.T) {
 			}},
 		{name: "no token", fails: []string{"config"}, detail: "ephemeralToken is missing",
 			fault: func(_ *testing.T, e *endpoint) { e.config = func(c map[string]any, _ int) { c["ephemeralToken"] = "" } }},
-		{name: "no JSON", fails: []string{"config"}, detail: "no JSON object",
+		{name: "not JSON", fails: []string{"config"}, detail: "not a JSON object",
 			fault: func(_ *testing.T, e *endpoint) { e.before = answers(200, "application/json", "ok") }},
-		{name: "a body without an end", fails: []string{"config"}, detail: "longer than",
+		{name: "an endless body", fails: []string{"config"}, detail: "larger than",
 			fault: func(_ *testing.T, e *endpoint) {
 				e.before = answers(200, "application/json", strings.Repeat(" ", maxBody+1))
 			}},
@@ -173,25 +173,25 @@ func TestFaults(t *testing.T) {
 				e.after = func(h http.Header) { h.Set("Date", time.Now().Add(time.Hour).UTC().Format(http.TimeFormat)) }
 				e.config = func(c map[string]any, _ int) { c["expiresIn"] = 120 - 3600 }
 			}},
-		{name: "expiresAt and expiresIn apart", fails: []string{"clock"}, detail: "expiresAt and expiresIn are",
+		{name: "expiresAt and expiresIn apart", fails: []string{"clock"}, detail: "expiresAt and expiresIn differ",
 			fault: func(_ *testing.T, e *endpoint) { e.config = func(c map[string]any, _ int) { c["expiresIn"] = 60 } }},
-		{name: "hanging", fails: []string{"status"}, detail: "hangs: no whole answer within 200ms", o: Options{Timeout: 200 * time.Millisecond},
+		{name: "hanging", fails: []string{"status"}, detail: "hangs: no complete response within 200ms", o: Options{Timeout: 200 * time.Millisecond},
 			fault: func(_ *testing.T, e *endpoint) {
 				e.before = func(_ http.ResponseWriter, r *http.Request) bool { <-r.Context().Done(); return true }
 			}},
-		{name: "closes without an answer", fails: []string{"status"}, detail: "closed without",
+		{name: "closes without a response", fails: []string{"status"}, detail: "closed before",
 			fault: func(_ *testing.T, e *endpoint) {
 				e.before = func(http.ResponseWriter, *http.Request) bool { panic(http.ErrAbortHandler) }
 			}},
-		{name: "no no-store", fails: []string{"headers"}, detail: "no Cache-Control: no-store",
+		{name: "no Cache-Control: no-store", fails: []string{"headers"}, detail: "no Cache-Control: no-store",
 			fault: func(_ *testing.T, e *endpoint) { e.after = func(h http.Header) { h.Set("Cache-Control", "public") } }},
-		{name: "the permanent key in the answer", fails: []string{"secret"}, detail: "a permanent key",
+		{name: "the permanent key in the response", fails: []string{"secret"}, detail: "a permanent key",
 			fault: func(_ *testing.T, e *endpoint) {
 				e.config = func(c map[string]any, _ int) { c["debug"] = "sk_orga_ai_" + "test" }
 			}},
-		{name: "another name's certificate", fails: []string{"tls"}, detail: "another name", o: Options{URL: "localhost"},
+		{name: "a certificate for another name", fails: []string{"tls"}, detail: "another name", o: Options{URL: "localhost"},
 			fault: func(*testing.T, *endpoint) {}},
-		{name: "not there", fails: []string{"reach"}, detail: "refused",
+		{name: "endpoint down", fails: []string{"reach"}, detail: "refused",
 			fault: func(_ *testing.T, e *endpoint) { e.Close() }},
 	}
 	for _, test := range tests {

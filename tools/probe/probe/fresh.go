@@ -7,14 +7,14 @@ import (
 	"net/http"
 )
 
-// fresh mints once more, at once, as a client that repeats does.
+// fresh mints again immediately, as a retrying client does.
 func (p *prober) fresh(ctx context.Context, page string, first answer, c sessionConfig) {
 	second := p.browser.get(ctx, page)
 	if pr, own := problemOf(second); own || second.status == http.StatusTooManyRequests {
 		p.report.add(Check{
 			ID: "fresh", Status: Fail, Code: pr.Code, RequestID: pr.RequestID,
-			Detail: fmt.Sprintf("a second mint right after the first is answered %d %s", second.status, pr.Code),
-			Remedy: "allow a burst of two at least (ORGA_RATE_LIMIT): the widget repeats once on any failure",
+			Detail: fmt.Sprintf("a second mint right after the first is answered with %d %s", second.status, pr.Code),
+			Remedy: "Allow a burst of at least two (ORGA_RATE_LIMIT), because the widget retries once on any failure.",
 		})
 		return
 	}
@@ -22,19 +22,19 @@ func (p *prober) fresh(ctx context.Context, page string, first answer, c session
 		Token string `json:"ephemeralToken"`
 	}
 	if second.err != nil || second.status/100 != 2 || json.Unmarshal(second.body, &body) != nil || body.Token == "" {
-		p.report.fail("fresh", "a second mint right after the first gives no token", "look at the endpoint's log: it does not answer reliably")
+		p.report.fail("fresh", "a second mint right after the first returns no token", "Check the endpoint's log.")
 		return
 	}
 	if body.Token == c.token {
-		p.report.fail("fresh", "a second mint gives the same token: it is cached"+age(first, second),
-			"a token is for one session: let no cache, CDN or pool in front of the endpoint or in it keep an answer")
+		p.report.fail("fresh", "a second mint returns the same token: it is cached"+age(first, second),
+			"A token is for one session. Make sure that no cache, CDN or pool stores responses.")
 		return
 	}
 	p.report.Mints++
-	p.report.ok("fresh", "a second mint gives another token")
+	p.report.ok("fresh", "a second mint returns another token")
 }
 
-// age tells where a cache stands, by the headers that caches leave.
+// age names a header that a cache has added; "" if there is none.
 func age(answers ...answer) string {
 	for _, a := range answers {
 		for _, name := range []string{"Age", "X-Cache", "Cf-Cache-Status", "Cache-Status"} {

@@ -5,12 +5,12 @@ import (
 	"strings"
 )
 
-// headers checks those that stand on every answer. Only no-store is a matter of life and death: a cache
-// that keeps a token hands it to the next caller.
+// headers checks the headers of every response. Only a missing no-store is a failure: a cache could give one caller's
+// token to another.
 func (p *prober) headers(a answer) {
 	if !lists(a.header, "Cache-Control", "no-store") {
-		p.report.fail("headers", "no Cache-Control: no-store: a cache may hand one caller's token to another",
-			"let nothing in front of the endpoint set or drop Cache-Control")
+		p.report.fail("headers", "no Cache-Control: no-store, so a cache may give one caller's token to another",
+			"Make sure that nothing in front of the endpoint changes Cache-Control.")
 		return
 	}
 	var missing []string
@@ -30,13 +30,13 @@ func (p *prober) headers(a answer) {
 	}
 	if len(missing) > 0 {
 		p.report.warn("headers", "missing: "+strings.Join(missing, ", "),
-			"look what stands in front of the endpoint and drops them")
+			"Find out what drops them in front of the endpoint.")
 		return
 	}
-	p.report.ok("headers", "no-store and the others are there")
+	p.report.ok("headers", "no-store and all others are present")
 }
 
-// lists says whether a comma-separated header holds a value, whatever its case.
+// lists reports whether a comma-separated header contains a value, ignoring case.
 func lists(h http.Header, name, value string) bool {
 	for v := range strings.SplitSeq(strings.Join(h.Values(name), ","), ",") {
 		if strings.EqualFold(strings.TrimSpace(v), value) {

@@ -14,20 +14,20 @@ type iceServer struct {
 	credential string
 }
 
-// target is the address as a browser understands it, with the defaults filled in.
+// target returns the address with the defaults filled in, as a browser does.
 func (s iceServer) target() string { return s.uri.String() }
 
 func (s iceServer) relays() bool {
 	return s.uri.Scheme == stun.SchemeTypeTURN || s.uri.Scheme == stun.SchemeTypeTURNS
 }
 
-const iceRemedy = "hand on what Orga sent, less members that are null or empty: new RTCPeerConnection throws at such an entry"
+const iceRemedy = "Pass on what Orga sent, without members that are null or empty: new RTCPeerConnection throws at such an entry."
 
-// ice checks the entries one by one, without repeating what is in them.
+// ice checks each entry, without printing its content.
 func (p *prober) ice(list json.RawMessage, c *sessionConfig) bool {
 	var entries []json.RawMessage
 	if json.Unmarshal(list, &entries) != nil {
-		p.report.fail("ice", "iceServers is no list", iceRemedy)
+		p.report.fail("ice", "iceServers is not a list", iceRemedy)
 		return false
 	}
 	turn := false
@@ -43,15 +43,15 @@ func (p *prober) ice(list json.RawMessage, c *sessionConfig) bool {
 		}
 	}
 	if !turn {
-		p.report.warn("ice", fmt.Sprintf("none of its entries (%d) is TURN", len(entries)),
-			"ask Orga for TURN: without it, callers behind a strict firewall do not connect")
+		p.report.warn("ice", "no entry is a TURN server",
+			"Ask Orga for a TURN server. Without one, callers behind a strict firewall cannot connect.")
 		return true
 	}
 	p.report.ok("ice", fmt.Sprintf("entries: %d, addresses: %d", len(entries), len(c.servers)))
 	return true
 }
 
-// readEntry reads an entry the way a browser does; the fault says what the browser would throw at.
+// readEntry parses an entry as a browser does; the fault is what a browser would reject.
 func readEntry(raw json.RawMessage) (servers []iceServer, fault string) {
 	var entry struct {
 		URLs       json.RawMessage `json:"urls"`
@@ -59,7 +59,7 @@ func readEntry(raw json.RawMessage) (servers []iceServer, fault string) {
 		Credential json.RawMessage `json:"credential"`
 	}
 	if json.Unmarshal(raw, &entry) != nil || string(raw) == "null" {
-		return nil, "it is no object"
+		return nil, "it is not an object"
 	}
 	var urls []string
 	var one string
@@ -67,12 +67,12 @@ func readEntry(raw json.RawMessage) (servers []iceServer, fault string) {
 	case json.Unmarshal(entry.URLs, &one) == nil && one != "":
 		urls = []string{one}
 	case json.Unmarshal(entry.URLs, &urls) != nil || len(urls) == 0:
-		return nil, "urls is missing, empty, or no text"
+		return nil, "urls is missing, empty or not a string"
 	}
 	for i, u := range urls {
 		uri, err := stun.ParseURI(u)
 		if err != nil {
-			return nil, fmt.Sprintf("url %d is no stun: or turn: address", i+1)
+			return nil, fmt.Sprintf("url %d is not a stun: or turn: address", i+1)
 		}
 		s := iceServer{uri: *uri}
 		if s.relays() {

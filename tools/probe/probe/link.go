@@ -13,10 +13,10 @@ import (
 	"github.com/pion/turn/v5"
 )
 
-// errNotRelayed says that a TURN server took a packet and nothing came out.
+// errNotRelayed means that a packet sent through a TURN server did not arrive.
 var errNotRelayed = errors.New("the packet did not come through the relay")
 
-// binding asks a STUN server under which address it sees us.
+// binding asks a STUN server for this machine's address.
 func (p *prober) binding(ctx context.Context, s iceServer) (string, error) {
 	l, err := p.link(ctx, s)
 	if err != nil {
@@ -35,11 +35,11 @@ func (p *prober) binding(ctx context.Context, s iceServer) (string, error) {
 	if err := seen.GetFrom(answer.Msg); err != nil {
 		return "", err
 	}
-	return "sees us as " + seen.String(), nil
+	return "sees this machine as " + seen.String(), nil
 }
 
-// relaying takes two relays of a TURN server and sends a packet from one to the other, as two clients
-// that may only be relayed do.
+// relaying allocates two relays on a TURN server and sends a packet from one to the other, as two relay-only clients
+// do.
 func (p *prober) relaying(ctx context.Context, s iceServer) (string, error) {
 	from, err := p.relay(ctx, s)
 	if err != nil {
@@ -60,7 +60,7 @@ func (p *prober) relaying(ctx context.Context, s iceServer) (string, error) {
 	return "relays over " + via(s.uri), nil
 }
 
-// send repeats a packet, as UDP may lose one, until it arrives or the time is over.
+// send repeats a packet, because UDP may lose it, until it arrives or the time is up.
 func send(from, to *link) error {
 	const every = 100 * time.Millisecond
 	packet := []byte(rand.Text())
@@ -79,7 +79,7 @@ func send(from, to *link) error {
 	return errNotRelayed
 }
 
-// link is a connection to one server. Its context ends with the connection, and says why.
+// link is a connection to one server. Its context ends with the connection; the cause is the reason.
 type link struct {
 	ctx    context.Context
 	end    context.CancelCauseFunc
@@ -88,7 +88,7 @@ type link struct {
 	relay  net.PacketConn // nil without an allocation
 }
 
-// link opens a connection to s, over what its address says.
+// link opens a connection to s.
 func (p *prober) link(ctx context.Context, s iceServer) (*link, error) {
 	conn, remote, err := p.dial(ctx, s.uri)
 	if err != nil {
@@ -99,7 +99,7 @@ func (p *prober) link(ctx context.Context, s iceServer) (*link, error) {
 		Username:       s.username,
 		Password:       s.credential,
 		Conn:           conn,
-		// A library's log may repeat what a server sent.
+		// The library's log may contain what a server sent.
 		LoggerFactory: &logging.DefaultLoggerFactory{Writer: io.Discard, DefaultLogLevel: logging.LogLevelDisabled},
 	})
 	if err != nil {
@@ -109,14 +109,14 @@ func (p *prober) link(ctx context.Context, s iceServer) (*link, error) {
 	l := &link{conn: conn, client: client}
 	l.ctx, l.end = context.WithCancelCause(ctx)
 	context.AfterFunc(l.ctx, func() {
-		client.Close() // ends the transactions that take no context
+		client.Close() // ends transactions without a context
 		_ = conn.Close()
 	})
 	go l.listen()
 	return l, nil
 }
 
-// relay opens a connection to s and allocates a relay with the credential given.
+// relay opens a connection to s and allocates a relay with its credential.
 func (p *prober) relay(ctx context.Context, s iceServer) (*link, error) {
 	l, err := p.link(ctx, s)
 	if err != nil {
@@ -137,11 +137,11 @@ func (l *link) listen() {
 			l.end(err)
 			return
 		}
-		_, _ = l.client.HandleInbound(packet[:n], from) // what does not parse is no answer to us
+		_, _ = l.client.HandleInbound(packet[:n], from) // ignore packets that do not parse
 	}
 }
 
-// why is the reason for which the connection ended, or err when it has not.
+// why returns the reason why the connection ended, or err if it has not.
 func (l *link) why(err error) error {
 	if l.ctx.Err() != nil {
 		return context.Cause(l.ctx)
@@ -149,10 +149,10 @@ func (l *link) why(err error) error {
 	return err
 }
 
-// close gives the relay back and ends the connection.
+// close releases the relay and closes the connection.
 func (l *link) close() {
 	if l.relay != nil {
-		_ = l.relay.Close() // at the worst it lapses in ten minutes
+		_ = l.relay.Close() // if this fails, the relay expires in ten minutes
 	}
 	l.end(nil)
 }

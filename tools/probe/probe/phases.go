@@ -11,8 +11,8 @@ import (
 	"time"
 )
 
-// phases notes where the time of a request goes. Its hooks are called side by side where two addresses
-// are tried at once, and may be called when the request has long been given up.
+// phases records the phases of a request. Its hooks may run concurrently, if two addresses are tried at once, and
+// after the request was abandoned.
 type phases struct {
 	mu     sync.Mutex
 	timing Timing
@@ -48,16 +48,16 @@ func (p *phases) trace() *httptrace.ClientTrace {
 	}
 }
 
-// serverTiming reads the endpoint's own account (W3C Server-Timing): name → milliseconds. Only the names
-// that the endpoint documents are taken; anything else is untrusted.
+// serverTiming parses Server-Timing into milliseconds by name. It accepts only the names that the endpoint documents,
+// because anything else is untrusted.
 func serverTiming(h http.Header) map[string]float64 {
 	out := map[string]float64{}
 	for metric := range strings.SplitSeq(strings.Join(h.Values("Server-Timing"), ","), ",") {
 		name, rest, _ := strings.Cut(metric, ";")
 		_, dur, _ := strings.Cut(rest, "dur=")
 		ms, err := strconv.ParseFloat(strings.TrimSpace(dur), 64)
-		told := err == nil && ms >= 0 && ms < 1e9 // neither NaN nor infinite, which JSON cannot hold
-		if name = strings.TrimSpace(name); told && slices.Contains([]string{"secret", "token", "ice"}, name) {
+		valid := err == nil && ms >= 0 && ms < 1e9 // excludes NaN and infinity, which JSON cannot represent
+		if name = strings.TrimSpace(name); valid && slices.Contains([]string{"secret", "token", "ice"}, name) {
 			out[name] = ms
 		}
 	}

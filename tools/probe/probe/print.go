@@ -7,7 +7,7 @@ import (
 	"unicode"
 )
 
-// signs stand in front of a line, with the colour of a terminal.
+// signs mark a line, with a terminal color.
 var signs = map[Status]struct{ sign, colour string }{
 	OK:   {"✓", "\x1b[32m"},
 	Warn: {"!", "\x1b[33m"},
@@ -15,7 +15,7 @@ var signs = map[Status]struct{ sign, colour string }{
 	Skip: {"-", "\x1b[2m"},
 }
 
-// Print writes the report as a checklist, with what to do under each line that needs it.
+// Print writes the report as a checklist, with a remedy under each failed line.
 func (r Report) Print(w io.Writer, colour bool) error {
 	var out strings.Builder
 	paint := func(code, s string) string {
@@ -45,15 +45,15 @@ func (r Report) Print(w io.Writer, colour bool) error {
 			detail = c.Target + "  " + detail
 		}
 		if c.RequestID != "" {
-			detail += ", request id " + c.RequestID
+			detail += ", request ID " + c.RequestID
 		}
 		fmt.Fprintf(&out, "%s %-*s  %s\n", paint(signs[c.Status].colour, signs[c.Status].sign), width, c.ID, printable(detail))
-		if c.Remedy != "" && (i+1 == len(r.Checks) || r.Checks[i+1].Remedy != c.Remedy) { // once for a row of the same
+		if c.Remedy != "" && (i+1 == len(r.Checks) || r.Checks[i+1].Remedy != c.Remedy) { // print equal remedies in a row once
 			fmt.Fprintf(&out, "  %-*s  → %s\n", width, "", printable(c.Remedy))
 		}
 	}
 	if len(unchecked) > 0 {
-		fmt.Fprintf(&out, "%s not checked, as something above failed: %s\n",
+		fmt.Fprintf(&out, "%s not checked because a check above failed: %s\n",
 			paint(signs[Skip].colour, signs[Skip].sign), strings.Join(unchecked, ", "))
 	}
 	fmt.Fprintf(&out, "\n%s\n", r.sum())
@@ -73,10 +73,10 @@ func asPage(origin string) string {
 	if origin == "" {
 		return ""
 	}
-	return "  asked by a page of " + origin
+	return "  called from a page of " + origin
 }
 
-// printable drops what could move a terminal's cursor: names of servers come from the endpoint.
+// printable drops control characters, which could manipulate the terminal: server names come from the endpoint.
 func printable(s string) string {
 	return strings.Map(func(r rune) rune {
 		if unicode.IsPrint(r) {

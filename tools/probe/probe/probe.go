@@ -1,9 +1,9 @@
-// Package probe asks a session endpoint what a browser would ask it, and then uses what it answers: it
-// tells an endpoint that answers from one that works. Each check names one thing, says what was seen,
-// and, when that is wrong, what to do about it.
+// Package probe calls a session endpoint as a browser would, and then uses the token and the ICE servers that it
+// returns, to distinguish an endpoint that answers from one that works. Each check reports one observation and, if it is
+// a fault, a remedy.
 //
-// Nothing it reports holds a token beyond its first six characters, a credential, or a header that was
-// handed in; of what a server wrote, it repeats only codes, request ids and addresses.
+// A report contains at most six characters of a token, and no credentials or request headers. Of a server's text, it
+// repeats only codes, request IDs and addresses.
 package probe
 
 import (
@@ -15,21 +15,21 @@ import (
 	"time"
 )
 
-// Options say whom to ask, and as whom.
+// Options select the endpoint and the caller.
 type Options struct {
-	// URL is the endpoint. Without a path it means DefaultPath.
+	// URL is the endpoint's address. The default path is DefaultPath.
 	URL string
-	// Origin is the page's, as a browser would send it. "" stands for a page at the endpoint's own
-	// origin, which CORS has nothing to say about.
+	// Origin is the page's origin, as a browser would send it. "" means the endpoint's own origin, to which CORS does
+	// not apply.
 	Origin string
-	// Header goes with each request but the preflight, for an endpoint that asks for a credential.
+	// Header is sent with each request except preflights, such as for authentication.
 	Header http.Header
 	// Timeout bounds the whole run; 0 means DefaultTimeout.
 	Timeout time.Duration
-	// RootCAs are whose certificates are trusted; nil means the system's.
+	// RootCAs are the trusted certificate authorities; nil means the system's.
 	RootCAs *x509.CertPool
-	// Proxy finds the proxy through which the endpoint is asked; nil means the one that HTTPS_PROXY,
-	// HTTP_PROXY and NO_PROXY name. STUN and TURN servers are always asked without it.
+	// Proxy returns the proxy to the endpoint; nil means the one of HTTPS_PROXY, HTTP_PROXY and NO_PROXY. STUN and
+	// TURN servers are always contacted directly.
 	Proxy func(*http.Request) (*url.URL, error)
 }
 
@@ -40,13 +40,12 @@ const (
 	DefaultTimeout = 30 * time.Second
 	// clientTimeout is how long Orga's clients wait for the endpoint.
 	clientTimeout = 10 * time.Second
-	// foreignOrigin is no page that anybody lists: .invalid never resolves (RFC 6761).
+	// foreignOrigin is an origin that nobody lists: .invalid never resolves (RFC 6761).
 	foreignOrigin = "https://foreign-origin.invalid"
 )
 
-// Run makes every check that can be made and returns when all have, at the latest when the timeout is
-// over. It mints two tokens, to see that they differ, and a third only from an endpoint that mints for a
-// foreign origin. It leaves nothing behind: TURN allocations are given back.
+// Run makes every possible check within the timeout. It mints two tokens, to check that they differ, and a third only if
+// the endpoint mints for a foreign origin. It releases its TURN allocations.
 func Run(ctx context.Context, o Options) Report {
 	target, origin, err := o.addresses()
 	if err != nil {
@@ -81,16 +80,16 @@ func unasked(why error) Report {
 	return r
 }
 
-// prober is one run. Its checks follow one another; only ICE servers are asked side by side.
+// prober is one run. Checks are sequential, except that ICE servers are checked concurrently.
 type prober struct {
 	browser *browser
-	origin  string // "" for a page at the endpoint's own
+	origin  string // "" for the endpoint's own
 	roots   *x509.CertPool
 	report  Report
 }
 
-// all makes the checks in the order in which one makes the next possible. An error says that the run
-// could not be made at all: the fault is here, not there.
+// all makes the checks; each depends on earlier ones. An error means that the probe could not run: the fault is on this
+// machine, not at the endpoint.
 func (p *prober) all(ctx context.Context) error {
 	first := p.browser.get(ctx, p.origin)
 	if err := p.browser.notRun(first.err); err != nil {
@@ -124,9 +123,9 @@ func (p *prober) all(ctx context.Context) error {
 	return nil
 }
 
-// despiteOrigin asks again as a page of the endpoint's own when the origin may be what is refused, so
-// that everything behind the refusal is checked as well. A 403 mints nothing: there are still two mints.
-// It says which answer to judge, and which origin got it.
+// despiteOrigin repeats a request answered with 403 from the endpoint's own origin. If only the origin was refused, the
+// other checks can still run. A 403 mints nothing, so there are still two mints. It returns the answer to check, and its
+// origin.
 func (p *prober) despiteOrigin(ctx context.Context, first answer) (answer, string) {
 	if p.origin == "" || first.status != http.StatusForbidden {
 		return first, p.origin

@@ -56,7 +56,7 @@ func TestSecretsAreNotShown(t *testing.T) {
 	}
 }
 
-// TestJSONIsStable holds the members that programs read. Members may be added here, none may go.
+// TestJSONIsStable checks the members that programs read. Members may be added here, but not removed.
 func TestJSONIsStable(t *testing.T) {
 	e := newEndpoint(t)
 	e.before = answers(429, "application/problem+json", `{"code":"rate_limited","requestId":"r1"}`, "Retry-After", "7")
@@ -92,7 +92,7 @@ func TestJSONIsStable(t *testing.T) {
 	}
 }
 
-// An endpoint may answer what it likes: the report stays JSON, and no number wraps around.
+// Whatever an endpoint answers, the report is valid JSON, and no number overflows.
 func TestAbsurdNumbers(t *testing.T) {
 	e := newEndpoint(t)
 	e.config = func(c map[string]any, _ int) { c["expiresIn"] = 1e300; delete(c, "expiresAt") }

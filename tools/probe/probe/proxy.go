@@ -10,10 +10,10 @@ import (
 	"strings"
 )
 
-// proxyVariable is the environment variable whose proxy u is asked through.
+// proxyVariable returns the environment variable with the proxy for u.
 func proxyVariable(u *url.URL) string { return strings.ToUpper(u.Scheme) + "_PROXY" }
 
-// through names the proxy, without its password; "" without one.
+// through names the proxy, without its password; "" if there is none.
 func (b *browser) through() string {
 	if b.proxy == nil {
 		return ""
@@ -21,11 +21,11 @@ func (b *browser) through() string {
 	return "through the proxy " + b.proxy.Scheme + "://" + b.proxy.Host
 }
 
-// proxyStatus is the status with which a proxy refused to connect.
+// proxyStatus is the status of a proxy that refused to connect.
 type proxyStatus int
 
 func (s proxyStatus) Error() string {
-	return fmt.Sprintf("the proxy answers %d %s", int(s), http.StatusText(int(s)))
+	return fmt.Sprintf("the proxy answered %d %s", int(s), http.StatusText(int(s)))
 }
 
 func refusedByProxy(_ context.Context, _ *url.URL, _ *http.Request, res *http.Response) error {
@@ -35,7 +35,7 @@ func refusedByProxy(_ context.Context, _ *url.URL, _ *http.Request, res *http.Re
 	return proxyStatus(res.StatusCode)
 }
 
-// notRun is the reason why the endpoint could not be asked at all, nil when it could.
+// notRun returns why the endpoint could not be contacted at all, nil if the fault is not here.
 func (b *browser) notRun(err error) error {
 	if op, ok := errors.AsType[*net.OpError](err); ok && op.Op == "proxyconnect" {
 		why := "it does not accept connections"

@@ -14,7 +14,7 @@ import (
 	"time"
 )
 
-// TestMain takes the proxies out of the environment: a test that wants one names it.
+// TestMain unsets the proxies; a test that needs one sets it.
 func TestMain(m *testing.M) {
 	for _, name := range []string{"HTTP_PROXY", "HTTPS_PROXY", "http_proxy", "https_proxy"} {
 		_ = os.Unsetenv(name)
@@ -22,7 +22,7 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-// proxy connects to whatever it is asked for, once before has let the request pass.
+// proxy is a CONNECT proxy; before may refuse the request.
 func proxy(t *testing.T, before http.HandlerFunc) func(*http.Request) (*url.URL, error) {
 	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if before != nil {
@@ -39,7 +39,7 @@ func proxy(t *testing.T, before http.HandlerFunc) func(*http.Request) (*url.URL,
 			t.Error(err)
 			return
 		}
-		_, _ = io.WriteString(here, "HTTP/1.1 200 OK\r\n\r\n") // only now does the client send more
+		_, _ = io.WriteString(here, "HTTP/1.1 200 OK\r\n\r\n") // the client sends only after this
 		go func() { _, _ = io.Copy(there, here); _ = there.Close() }()
 		_, _ = io.Copy(here, there)
 		_ = here.Close()
@@ -63,15 +63,15 @@ func TestThroughAProxy(t *testing.T) {
 		outcome Outcome
 		says    []string
 	}{
-		{"that connects", proxy(t, nil), Works, []string{"through the proxy http://127.0.0.1:"}},
-		{"that cannot connect", proxy(t, status(502)), Broken, []string{"no connection through the proxy http://127.0.0.1:", "502 Bad Gateway", "NO_PROXY"}},
-		{"that refuses", proxy(t, status(403)), Broken, []string{"no connection through the proxy", "403 Forbidden", "NO_PROXY"}},
-		{"that wants a password", proxy(t, status(407)), Broken, []string{"407 Proxy Authentication Required"}},
-		{"that hangs", proxy(t, func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() }), Broken,
-			[]string{"no connection through the proxy", "nothing answered within"}},
-		{"that is not there", at("127.0.0.1:1"), NotRun, []string{"no connection through the proxy", "refused", "HTTPS_PROXY", "add 127.0.0.1 to NO_PROXY"}},
-		{"whose name does not resolve", at("no-such-host.invalid:3128"), NotRun, []string{"no-such-host.invalid", "HTTPS_PROXY"}},
-		{"whose address is malformed", func(*http.Request) (*url.URL, error) { return nil, errors.New("password-of-the-proxy") }, NotRun,
+		{"a proxy that connects", proxy(t, nil), Works, []string{"through the proxy http://127.0.0.1:"}},
+		{"a proxy that cannot connect", proxy(t, status(502)), Broken, []string{"no connection through the proxy http://127.0.0.1:", "502 Bad Gateway", "NO_PROXY"}},
+		{"a proxy that refuses", proxy(t, status(403)), Broken, []string{"no connection through the proxy", "403 Forbidden", "NO_PROXY"}},
+		{"a proxy that requires a password", proxy(t, status(407)), Broken, []string{"407 Proxy Authentication Required"}},
+		{"a proxy that hangs", proxy(t, func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() }), Broken,
+			[]string{"no connection through the proxy", "no answer within"}},
+		{"a proxy that is down", at("127.0.0.1:1"), NotRun, []string{"no connection through the proxy", "refused", "HTTPS_PROXY", "add 127.0.0.1 to NO_PROXY"}},
+		{"a proxy whose name does not resolve", at("no-such-host.invalid:3128"), NotRun, []string{"no-such-host.invalid", "HTTPS_PROXY"}},
+		{"a proxy with a malformed address", func(*http.Request) (*url.URL, error) { return nil, errors.New("password-of-the-proxy") }, NotRun,
 			[]string{"HTTPS_PROXY: want the address of a proxy"}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -97,14 +97,14 @@ func TestThroughAProxy(t *testing.T) {
 	}
 }
 
-// TURN has no proxy, which may be why a server is not reached.
-func TestServersAreAskedWithoutTheProxy(t *testing.T) {
+// STUN and TURN servers are contacted directly; if one is not reached, the remedy says so.
+func TestServersBypassProxy(t *testing.T) {
 	e := newEndpoint(t)
 	e.config = func(c map[string]any, _ int) {
 		c["iceServers"] = []any{map[string]any{"urls": "turn:127.0.0.1:1?transport=tcp", "username": "u", "credential": "p"}}
 	}
 	r := e.probe(t, Options{Proxy: proxy(t, nil)})
-	if !slices.ContainsFunc(r.Checks, func(c Check) bool { return c.ID == "turn" && strings.HasSuffix(c.Remedy, "without the proxy") }) {
+	if !slices.ContainsFunc(r.Checks, func(c Check) bool { return c.ID == "turn" && strings.HasSuffix(c.Remedy, "without the proxy.") }) {
 		t.Errorf("%+v", r.Checks)
 	}
 }

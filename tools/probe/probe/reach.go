@@ -10,37 +10,37 @@ import (
 	"time"
 )
 
-// reached checks the way to the endpoint. False: there is no connection, or none that a browser takes.
+// reached checks the connection. It returns false if there is none that a browser would accept.
 func (p *prober) reached(a answer) bool {
 	host := p.browser.target.Hostname()
 	if untrusted, why := certificateFault(a.err); untrusted {
 		p.report.ok("reach", "a connection opens")
 		p.report.fail("tls", "the certificate is not accepted: "+why,
-			"serve a certificate of a public authority for this name, with its whole chain")
+			"Serve a certificate from a public authority for this name, with its complete chain.")
 		return false
 	}
 	through := p.browser.through()
 	if a.remote == "" && through != "" {
 		p.report.fail("reach", "no connection "+through+": "+unreachable(a),
-			"check the address, and whether the proxy may connect to it; with "+host+" in NO_PROXY it is asked without the proxy")
+			"Check the address, and whether the proxy may connect to it. To bypass the proxy, add "+host+" to NO_PROXY.")
 		return false
 	}
 	if a.remote == "" {
 		p.report.fail("reach", "no connection: "+unreachable(a),
-			"check the address, the deployment, and a firewall between here and there")
+			"Check the address, the deployment, and any firewall in between.")
 		return false
 	}
 	p.report.ok("reach", fmt.Sprintf("%s in %s", cmp.Or(through, a.remote), spell(a.timing.DNS+a.timing.Connect)))
 	switch {
 	case p.browser.target.Scheme == "http" && isLoopback(host):
-		p.report.ok("tls", "none, as on this machine none is needed")
+		p.report.ok("tls", "none; not needed on this machine")
 	case p.browser.target.Scheme == "http":
-		p.report.fail("tls", "none: a page on https may not call it, and a page on http gets no microphone",
-			"serve the endpoint on https")
+		p.report.fail("tls", "none: an https page may not call it, and an http page cannot use the microphone",
+			"Serve the endpoint over https.")
 	case a.tls != nil:
 		p.certificate(a.tls)
 	default:
-		p.report.skip("tls", "no answer came over it")
+		p.report.skip("tls", "there was no response")
 	}
 	return true
 }
@@ -51,19 +51,19 @@ func (p *prober) certificate(s *tls.ConnectionState) {
 	left := time.Until(leaf.NotAfter)
 	detail := fmt.Sprintf("%s, certificate until %s", tls.VersionName(s.Version), leaf.NotAfter.UTC().Format(time.DateOnly))
 	if left < soon {
-		p.report.warn("tls", fmt.Sprintf("%s: %d days left", detail, int(left.Hours()/24)), "renew the certificate")
+		p.report.warn("tls", fmt.Sprintf("%s: %d days left", detail, int(left.Hours()/24)), "Renew the certificate.")
 		return
 	}
 	p.report.ok("tls", detail)
 }
 
-// certificateFault says in our words what a browser would refuse about a certificate.
+// certificateFault returns why a browser would reject a certificate.
 func certificateFault(err error) (untrusted bool, why string) {
 	if _, ok := errors.AsType[x509.HostnameError](err); ok {
 		return true, "it is for another name"
 	}
 	if _, ok := errors.AsType[x509.UnknownAuthorityError](err); ok {
-		return true, "nobody known vouches for it"
+		return true, "it is not signed by a known authority"
 	}
 	if invalid, ok := errors.AsType[x509.CertificateInvalidError](err); ok {
 		if invalid.Reason == x509.Expired {
@@ -77,10 +77,10 @@ func certificateFault(err error) (untrusted bool, why string) {
 	return false, ""
 }
 
-// unreachable says what became of an attempt to connect.
+// unreachable describes why a connection failed.
 func unreachable(a answer) string {
 	if timedOut(a.err) {
-		return "nothing answered within " + patient(a.limit)
+		return "no answer within " + patient(a.limit)
 	}
 	if op, ok := errors.AsType[*net.OpError](a.err); ok && op.Op == "dial" {
 		return op.Err.Error()
@@ -88,13 +88,13 @@ func unreachable(a answer) string {
 	if refusal, ok := errors.AsType[proxyStatus](a.err); ok {
 		return refusal.Error()
 	}
-	return "the connection closed before the request was sent"
+	return "the connection was closed before the request was sent"
 }
 
-// patient writes how long something was waited for.
+// patient formats a timeout.
 func patient(d time.Duration) string { return d.Round(10 * time.Millisecond).String() }
 
-// spell writes milliseconds as a person reads them.
+// spell formats milliseconds.
 func spell(ms float64) string {
 	if ms >= 1000 {
 		return fmt.Sprintf("%.1f s", ms/1000)

@@ -7,21 +7,21 @@ import (
 	"github.com/orga-session/orga-session/tools/remedy"
 )
 
-// codeRemedy is the advice for a refusal by the endpoint.
+// codeRemedy returns the remedy for an error of the endpoint.
 func codeRemedy(code string) string {
-	return cmp.Or(remedy.ByCode()[code], "find the request id in the endpoint's log")
+	return cmp.Or(remedy.ByCode()[code], "Find the request ID in the endpoint's log.")
 }
 
-// gatewayRemedy is the advice for a refusal by something in front of the endpoint.
+// gatewayRemedy returns the remedy for an error of something in front of the endpoint.
 func gatewayRemedy(status int) string {
 	switch status {
 	case http.StatusUnauthorized, http.StatusForbidden:
-		return "a gateway refuses in front of the function (authorizer, IAM, firewall, password): let the request through, or send what it asks for with --header"
+		return "Something in front of the function refuses (authorizer, IAM, firewall, password). Let the request through, or send the credential with --header."
 	case http.StatusNotFound, http.StatusMethodNotAllowed:
-		return "check the path (" + DefaultPath + ") and the gateway's routes"
+		return "Check the path (" + DefaultPath + ") and the gateway's routes."
 	case http.StatusTooManyRequests:
-		return "a limit in front of the function: wait, or raise it there"
+		return "A rate limit in front of the function is exceeded. Wait, or raise it there."
 	default:
-		return "the function crashed, timed out or did not start: see its log"
+		return "The function crashed, timed out or did not start. Check its log."
 	}
 }

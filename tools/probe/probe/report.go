@@ -6,40 +6,40 @@ import (
 	"time"
 )
 
-// Status is what came of a check.
+// Status is the result of a check.
 type Status string
 
-// What can come of a check.
+// Results of a check.
 const (
 	OK   Status = "ok"
-	Warn Status = "warn" // works, but somebody should know
+	Warn Status = "warn" // works, but needs attention
 	Fail Status = "fail"
-	Skip Status = "skip" // could not be checked, as something before it failed, or did not apply
+	Skip Status = "skip" // does not apply, or was not possible because an earlier check failed
 )
 
-// Outcome is what came of a run.
+// Outcome is the result of a run.
 type Outcome string
 
-// What can come of a run.
+// Results of a run.
 const (
 	Works  Outcome = "works"
 	Broken Outcome = "broken"
 	NotRun Outcome = "not_run"
 )
 
-// Report is what a run found. Its JSON form is stable: members may be added, none change or go. Every
-// id of IDs occurs at least once in Checks, stun and turn once for each address.
+// Report is the result of a run. Its JSON form is stable: members may be added, but existing ones do not change. Checks
+// contains every ID of [IDs] at least once, and stun and turn once for each address.
 type Report struct {
 	URL     string  `json:"url"`
 	Origin  string  `json:"origin,omitempty"`
 	Outcome Outcome `json:"outcome"`
 	Reason  string  `json:"reason,omitempty"` // why it could not run
 	Checks  []Check `json:"checks"`
-	Mints   int     `json:"mints"` // tokens that the run has cost
+	Mints   int     `json:"mints"` // number of tokens minted
 	Timing  Timing  `json:"timing"`
 }
 
-// Check is one thing that was looked at.
+// Check is the result of one check.
 type Check struct {
 	ID     string `json:"id"`
 	Target string `json:"target,omitempty"` // the address of a STUN or TURN server
@@ -47,21 +47,21 @@ type Check struct {
 	Detail string `json:"detail"`
 	Remedy string `json:"remedy,omitempty"`
 
-	Code      string `json:"code,omitempty"`      // of the problem that the endpoint answered
-	RequestID string `json:"requestId,omitempty"` // to find the answer in the endpoint's log
+	Code      string `json:"code,omitempty"`      // of the endpoint's error
+	RequestID string `json:"requestId,omitempty"` // to find the request in the endpoint's log
 }
 
-// Timing is where the time of the first request went, in milliseconds. A phase that did not happen is 0.
+// Timing has the phases of the first request in milliseconds. A phase that did not happen is 0.
 type Timing struct {
 	DNS       float64            `json:"dns"`
 	Connect   float64            `json:"connect"`
 	TLS       float64            `json:"tls"`
-	FirstByte float64            `json:"firstByte"` // from the request's being out to the answer's first byte
+	FirstByte float64            `json:"firstByte"` // from the end of the request to the first byte of the response
 	Total     float64            `json:"total"`
 	Server    map[string]float64 `json:"server,omitempty"` // the endpoint's own Server-Timing
 }
 
-// IDs are the checks, in the order of a report.
+// IDs returns the IDs of all checks, in the order of a report.
 func IDs() []string {
 	return []string{
 		"reach", "tls", "status", "config", "ice", "headers", "secret", "expiry", "clock", "fresh",
@@ -79,10 +79,10 @@ func (r *Report) judge(s Status, id, detail, remedy string) {
 	r.add(Check{ID: id, Status: s, Detail: detail, Remedy: remedy})
 }
 
-// unreached marks a check that something before it made impossible.
+// unreached is the detail of a check that an earlier failure made impossible.
 const unreached = "needs a check that failed"
 
-// finish brings the checks into their order, notes those that were not reached, and draws the sum.
+// finish sorts the checks, adds those that were not reached, and sets the outcome.
 func (r *Report) finish() {
 	ids := IDs()
 	for _, id := range ids {
@@ -103,7 +103,7 @@ func (r *Report) finish() {
 	}
 }
 
-// Count is how many checks came out as s.
+// Count returns the number of checks with status s.
 func (r *Report) Count(s Status) (n int) {
 	for _, c := range r.Checks {
 		if c.Status == s {
@@ -113,7 +113,7 @@ func (r *Report) Count(s Status) (n int) {
 	return n
 }
 
-// millis is d in milliseconds, to a tenth.
+// millis returns d in milliseconds, rounded to a tenth.
 func millis(d time.Duration) float64 {
 	return float64(d.Round(100*time.Microsecond).Microseconds()) / 1000
 }

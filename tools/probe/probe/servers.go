@@ -11,19 +11,19 @@ import (
 )
 
 const (
-	// gathering is how long a browser waits for a STUN or TURN server before it does without.
+	// gathering is how long a browser waits for a STUN or TURN server.
 	gathering = 5 * time.Second
-	// tried is how many addresses are asked; browsers grow slow with more than a handful.
+	// tried bounds the number of addresses; more than a handful also slow down browsers.
 	tried = 16
 )
 
-// outcome is what came of one STUN or TURN server.
+// outcome is the result for one STUN or TURN server.
 type outcome struct {
 	check       Check
-	unreachable bool // nothing came back at all
+	unreachable bool // there was no reply at all
 }
 
-// iceServers asks each server of the list, side by side.
+// iceServers checks all servers of the list concurrently.
 func (p *prober) iceServers(ctx context.Context, c sessionConfig) {
 	ctx, cancel := context.WithTimeout(ctx, gathering)
 	defer cancel()
@@ -38,27 +38,27 @@ func (p *prober) iceServers(ctx context.Context, c sessionConfig) {
 	count := map[string]int{}
 	for i, o := range outcomes {
 		if o.unreachable && onlyTCP(servers, outcomes, servers[i]) {
-			o.check.Detail = "nothing comes back over UDP, while TURN over TCP works: UDP is blocked on the way, or not served"
-			o.check.Remedy = fmt.Sprintf("let UDP out to port %d; until then calls go over TCP, start up to 5 s later and stutter on a poor line", servers[i].uri.Port)
+			o.check.Detail = "no reply over UDP, although TURN over TCP works: UDP is blocked on the way, or the server does not offer it"
+			o.check.Remedy = fmt.Sprintf("Allow UDP to port %d. Without it, calls use TCP, start up to 5 s later, and stutter on a poor connection.", servers[i].uri.Port)
 		}
 		if o.unreachable && p.browser.proxy != nil {
-			o.check.Remedy += "; the probe asks it without the proxy"
+			o.check.Remedy += " The probe contacts it without the proxy."
 		}
 		count[o.check.ID]++
 		p.report.add(o.check)
 	}
 	for _, id := range []string{"stun", "turn"} {
 		if count[id] == 0 {
-			p.report.skip(id, "there is none in the list")
+			p.report.skip(id, "the list has none")
 		}
 	}
 	if len(c.servers) > tried {
-		p.report.skip("turn", fmt.Sprintf("%d further addresses were not tried", len(c.servers)-tried))
+		p.report.skip("turn", fmt.Sprintf("%d more addresses were not checked", len(c.servers)-tried))
 	}
 }
 
-// onlyTCP says whether a server that was not reached over UDP shares that with all others like it, while
-// TCP gets through. For TURN, STUN does not count: it may be on another port, or of another owner.
+// onlyTCP reports whether TCP works, but a server and all others of its kind were not reached over UDP. For TURN, STUN
+// servers do not count: they may use another port, or belong to someone else.
 func onlyTCP(servers []iceServer, outcomes []outcome, failed iceServer) bool {
 	reached := map[stun.ProtoType]bool{}
 	for i, s := range servers {
@@ -69,7 +69,7 @@ func onlyTCP(servers []iceServer, outcomes []outcome, failed iceServer) bool {
 	return failed.uri.Proto == stun.ProtoTypeUDP && reached[stun.ProtoTypeTCP] && !reached[stun.ProtoTypeUDP]
 }
 
-// iceServer asks one server: for a binding, or for a relay when it is TURN.
+// iceServer checks one server: it requests a binding, or relays a packet if it is a TURN server.
 func (p *prober) iceServer(ctx context.Context, s iceServer) outcome {
 	check := Check{ID: "stun", Target: s.target(), Status: OK}
 	ask := p.binding
@@ -77,7 +77,7 @@ func (p *prober) iceServer(ctx context.Context, s iceServer) outcome {
 		check.ID, ask = "turn", p.relaying
 	}
 	if s.uri.IsSecure() && s.uri.Proto == stun.ProtoTypeUDP {
-		check.Status, check.Detail = Skip, "TLS over UDP: browsers do not use it"
+		check.Status, check.Detail = Skip, "browsers do not use TLS over UDP"
 		return outcome{check: check}
 	}
 	start := time.Now()
@@ -91,49 +91,49 @@ func (p *prober) iceServer(ctx context.Context, s iceServer) outcome {
 	return outcome{check: check, unreachable: silent}
 }
 
-// describe says what a failure means; silent, that nothing came back at all.
+// describe explains a failure; silent means that there was no reply at all.
 func describe(err error, s iceServer, waited time.Duration) (status Status, detail, remedy string, silent bool) {
-	const reach = "check that the server runs and that a firewall lets its port through"
+	const reach = "Check that the server runs, and that no firewall blocks its port."
 	if refusal, ok := errors.AsType[*stun.TurnError](err); ok {
 		status, detail, remedy = refused(refusal.ErrorCodeAttr.Code)
 		return status, detail, remedy, false
 	}
 	if untrusted, why := certificateFault(err); untrusted {
-		return Fail, "its certificate is not accepted: " + why, "tell who runs the server: browsers refuse it as well", false
+		return Fail, "its certificate is not accepted: " + why, "Tell the server's operator. Browsers reject it, too.", false
 	}
 	switch {
 	case errors.Is(err, errNotRelayed):
-		return Fail, "it allocates, but a packet sent through it does not arrive",
-			"check that its relay ports (49152-65535/udp as a rule) are open and its external address is right", false
+		return Fail, "it allocates a relay, but a packet sent through it does not arrive",
+			"Check that its relay ports (usually 49152-65535/udp) are open, and that its external address is correct.", false
 	case timedOut(err):
 		return Fail, "no answer over " + via(s.uri) + " within " + patient(waited), reach, true
 	case portClosed(err):
-		return Fail, "nothing listens there over " + via(s.uri), reach, true
+		return Fail, "nothing listens on its port over " + via(s.uri), reach, true
 	case errors.Is(err, errNoTLS):
-		return Fail, "it does not speak TLS on this port", "the address should begin with turn:, or the server lacks a certificate", false
+		return Fail, "it does not speak TLS on this port", "Use turn: instead of turns:, or install a certificate on the server.", false
 	case notRun(err) != nil:
-		return Fail, notRun(err).Error(), "check the address that Orga hands out", true
+		return Fail, notRun(err).Error(), "Check the address in Orga's list.", true
 	default:
-		return Fail, "it does not answer over " + via(s.uri) + " as such a server does", reach, false
+		return Fail, "its reply over " + via(s.uri) + " is not that of a STUN or TURN server", reach, false
 	}
 }
 
-// refused says what a TURN server's error code means to whoever runs the endpoint.
+// refused explains a TURN server's error code.
 func refused(code stun.ErrorCode) (status Status, detail, remedy string) {
 	switch code {
 	case stun.CodeUnauthorized, stun.CodeWrongCredentials:
-		return Fail, "it refuses the credential", "hand on username and credential exactly as Orga sent them, never from a cache; " +
-			"when they are, tell Orga: the client will say connected and nothing will flow"
+		return Fail, "it refuses the credential", "Pass on the username and credential exactly as Orga sent them, never from a cache. " +
+			"If they are unchanged, tell Orga. Clients would report connected, although no media flows."
 	case stun.CodeForbidden:
-		return Warn, "it allocates, but forbids to relay to itself: relaying is not checked", "try a call with relay only"
+		return Warn, "it allocates a relay, but forbids packets to itself, so relaying was not checked", "Try a call with relay only."
 	case stun.CodeAllocQuotaReached:
-		return Warn, "its quota is reached: relaying is not checked", "wait ten minutes for old allocations to end; then ask Orga"
+		return Warn, "its quota is used up, so relaying was not checked", "Wait ten minutes until old allocations expire. If it persists, ask Orga."
 	default:
-		return Fail, fmt.Sprintf("it answers with error %d", code), "tell Orga"
+		return Fail, fmt.Sprintf("it answers with error %d", code), "Tell Orga."
 	}
 }
 
-// via names what carries the packets to a server.
+// via names the transport to a server.
 func via(u stun.URI) string {
 	switch {
 	case u.IsSecure():

@@ -5,7 +5,7 @@ import (
 	"time"
 )
 
-// slow says where the time of the first request went. It fails nothing: a cold start is slow by right.
+// slow reports the phases of the first request. It never fails, because a cold start may be slow.
 func (p *prober) slow() {
 	const much = 3 * time.Second
 	t := p.report.Timing
@@ -16,7 +16,7 @@ func (p *prober) slow() {
 			spell(t.Server["secret"]), spell(t.Server["token"]), spell(t.Server["ice"]))
 	}
 	if t.Total > millis(much) {
-		p.report.warn("time", detail, "probe again: a cold start passes; if it stays, look at the longest part; clients give up at 10 s")
+		p.report.warn("time", detail, "Probe again: a cold start is slow only once. If it stays slow, look at the longest phase. Clients give up after 10 s.")
 		return
 	}
 	p.report.ok("time", detail)

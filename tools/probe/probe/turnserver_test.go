@@ -19,8 +19,7 @@ const (
 
 var discard = log.New(io.Discard, "", 0)
 
-// turnServer is a real TURN and STUN server on this machine, over UDP and TCP on one port and over TLS on
-// another.
+// turnServer is a TURN and STUN server on this machine, over UDP and TCP on one port and over TLS on another.
 type turnServer struct {
 	port, tlsPort int
 	forbid        bool // refuses every peer
@@ -37,7 +36,7 @@ func newTURNServer(t *testing.T, certificate *tls.Config) *turnServer {
 	return s
 }
 
-// serve starts a server on the sockets, which it closes at the end of the test.
+// serve starts a server on the sockets, and closes them at the end of the test.
 func (s *turnServer) serve(t *testing.T, packets []net.PacketConn, streams []net.Listener) {
 	relays := func() turn.RelayAddressGenerator {
 		return &turn.RelayAddressGeneratorStatic{RelayAddress: net.IPv4(127, 0, 0, 1), Address: "127.0.0.1"}
@@ -65,7 +64,7 @@ func (s *turnServer) serve(t *testing.T, packets []net.PacketConn, streams []net
 	t.Cleanup(func() { _ = server.Close() })
 }
 
-// withoutUDP is a server behind a firewall that swallows UDP: the port is open, and nothing answers.
+// withoutUDP is a server behind a firewall that drops UDP: the port is open, but nothing answers.
 func withoutUDP(t *testing.T) *turnServer {
 	tcp, _ := listenBoth(t)
 	s := &turnServer{port: tcp.Addr().(*net.TCPAddr).Port, credential: turnPass}
@@ -73,16 +72,16 @@ func withoutUDP(t *testing.T) *turnServer {
 	return s
 }
 
-// silent is a server that takes every packet and answers none.
+// silent is a server that accepts every packet and answers none.
 func silent(t *testing.T) *turnServer {
 	_, udp := listenBoth(t)
 	return &turnServer{port: udp.LocalAddr().(*net.UDPAddr).Port}
 }
 
-// gone is a server whose port is closed.
+// gone is a server with closed ports.
 func gone(t *testing.T) *turnServer {
 	tcp, udp := listenBoth(t)
-	_, _ = tcp.Close(), udp.Close() // their being open is all that can go wrong
+	_, _ = tcp.Close(), udp.Close() // errors do not matter
 	return &turnServer{port: tcp.Addr().(*net.TCPAddr).Port, credential: turnPass}
 }
 
@@ -93,7 +92,7 @@ func (s *turnServer) tlsURL() string {
 	return fmt.Sprintf("turns:127.0.0.1:%d?transport=tcp", s.tlsPort)
 }
 
-// iceServers is the list that a token comes with.
+// iceServers is the list of a session config.
 func (s *turnServer) iceServers() []any {
 	return []any{
 		map[string]any{"urls": s.stunURL()},
@@ -105,9 +104,9 @@ func (s *turnServer) entry(urls ...string) map[string]any {
 	return map[string]any{"urls": urls, "username": turnUser, "credential": s.credential}
 }
 
-// listenBoth opens a TCP and a UDP port of the same number.
+// listenBoth opens a TCP and a UDP port with the same number.
 func listenBoth(t *testing.T) (net.Listener, net.PacketConn) {
-	for range 10 { // a relay of another test may have the port
+	for range 10 { // a relay of another test may use the port
 		tcp := listen(t)
 		udp, err := net.ListenPacket("udp", tcp.Addr().String())
 		if err == nil {
