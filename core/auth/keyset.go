@@ -48,12 +48,14 @@ type keySet struct {
 	cooledFrom   time.Time             // when the last fetch began that a token caused, or that failed with keys at hand
 	failedAt     time.Time             // when the last fetch ended that failed
 	failed       error                 // nil after a good one
+	fetches      int                   // that succeeded
 }
 
 // keys is one state of an issuer's keys; it never changes.
 type keys struct {
 	list      []publicKey
 	byID      map[string][]publicKey // "" for those without an id
+	number    int                    // of the fetch, from 1
 	fetchedAt time.Time              // when the fetch began; wall clock
 }
 
@@ -231,7 +233,8 @@ func (s *keySet) start(ctx context.Context) *flight.Flight[*keys] {
 		s.flight = nil
 		if err == nil {
 			s.failed = nil
-			fetched.fetchedAt = began
+			s.fetches++
+			fetched.number, fetched.fetchedAt = s.fetches, began
 			s.current.Store(fetched)
 			return
 		}

@@ -44,7 +44,7 @@ type signed struct {
 // verifiedToken is a token whose signature, issuer and audience hold.
 type verifiedToken struct {
 	signature [sha256.Size]byte // hash of the signature as it was sent
-	keys      *keys             // one of which made it
+	keys      int               // number of the keys that hold it; not those themselves, which may be large and long replaced
 	principal Principal
 	notBefore time.Time
 	expiry    time.Time

@@ -30,7 +30,7 @@ func (v *oidcVerifier) Verify(r *http.Request) (Principal, error) {
 	}
 	id, signature := v.split(raw)
 	t := v.verified.get(id, signature)
-	remembered := t != nil && t.keys == v.keys.atHand(r.Context())
+	remembered := t != nil && t.keys == v.keys.atHand(r.Context()).number // there are keys, since t was verified
 	if !remembered {
 		var err error
 		if t, err = v.verify(r.Context(), raw); err != nil {
@@ -82,7 +82,7 @@ func (v *oidcVerifier) verify(ctx context.Context, raw string) (*verifiedToken, 
 		return nil, errTokenEarly
 	}
 	return &verifiedToken{
-		keys:      keys,
+		keys:      keys.number,
 		principal: Principal{Subject: subject, Issuer: v.cfg.Issuer, Claims: t.keep(v.cfg.Claims)},
 		notBefore: notBefore,
 		expiry:    expiry,

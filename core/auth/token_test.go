@@ -470,6 +470,37 @@ func TestMemoryOfTokens(t *testing.T) {
 	}
 }
 
+// An issuer that replaces a large key set again and again, and signs a token with each, keeps none but the last.
+func TestMemoryKeepsNoOldKeys(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		idp := newIssuer("https://id.example")
+		v := idp.verifier(t)
+		large := make([]any, 1000)
+		for i := range 999 {
+			large[i] = object{"kty": "RSA", "kid": fmt.Sprint(i), "e": "AQAB", "n": base64URL(bytes.Repeat([]byte{0xff}, 500))}
+		}
+		before := uint64(0)
+		for i := range 15 {
+			kid := fmt.Sprint("rotated-", i)
+			large[999] = jwk(ecKey(), object{"kid": kid})
+			idp.mu.Lock()
+			idp.document = keySet(large...)
+			idp.mu.Unlock()
+			if _, err := v.Verify(bearer(token(jose.ES256, kid, ecKey(), idp.claims(object{"jti": i})))); err != nil {
+				t.Fatal(err)
+			}
+			if i == 0 {
+				before = requesttest.Heap()
+			}
+			time.Sleep(31 * time.Second)
+		}
+		if grown := int64(requesttest.Heap()) - int64(before); grown > 2<<20 {
+			t.Errorf("15 key sets are kept in %d KiB", grown>>10)
+		}
+		_, _ = v.Verify(requesttest.New()) // keeps v
+	})
+}
+
 // A token that has expired is forgotten when it comes again.
 func TestMemoryForgetsExpiredTokens(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
