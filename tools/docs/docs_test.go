@@ -15,6 +15,7 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+	"unicode/utf8"
 
 	"github.com/orga-session/orga-session/core"
 	"github.com/orga-session/orga-session/tools/remedy"
@@ -129,6 +130,20 @@ func TestCommands(t *testing.T) {
 	for _, flag := range regexp.MustCompile("`--([a-z]+)`").FindAllStringSubmatch(files["docs/probe.md"], -1) {
 		if !strings.Contains(files["tools/probe/main.go"], strconv.Quote(flag[1])) {
 			t.Errorf("docs/probe.md: the probe has no flag %s", flag[0])
+		}
+	}
+}
+
+// A command is read without scrolling sideways.
+func TestCommandsFitTheScreen(t *testing.T) {
+	command := regexp.MustCompile(`^\s*(make|sam|aws|gcloud|netlify|wrangler|vercel|docker|kubectl|gh|sed|for) `)
+	for _, p := range pages(tree(t)) {
+		continued := false
+		for line := range strings.SplitSeq(p.code, "\n") {
+			if (continued || command.MatchString(line)) && utf8.RuneCountInString(line) > 100 {
+				t.Errorf("%s: more than 100 characters: %s", p.name, line)
+			}
+			continued = strings.HasSuffix(line, "\\")
 		}
 	}
 }
