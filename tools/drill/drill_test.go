@@ -6,6 +6,7 @@ import (
 	"bufio"
 	"bytes"
 	"context"
+	"crypto/rand"
 	"encoding/base64"
 	"encoding/json"
 	"errors"
@@ -265,7 +266,9 @@ type response struct {
 
 // invoke is a 500, as an HTTP API's, where the function gives no answer.
 func (i *instance) invoke(ctx context.Context, event []byte) (r response) {
-	answer, err := i.api.Invoke(ctx, event, lambdaruntime.Options{Timeout: 5 * time.Second})
+	id := make([]byte, 16)
+	_, _ = rand.Read(id) // it never fails
+	answer, err := i.api.Invoke(ctx, event, lambdaruntime.Options{RequestID: fmt.Sprintf("%x-%x-%x-%x-%x", id[:4], id[4:6], id[6:8], id[8:10], id[10:]), Timeout: 5 * time.Second})
 	if errors.Is(err, lambdaruntime.ErrTimedOut) {
 		return response{StatusCode: http.StatusInternalServerError}
 	}
