@@ -20,7 +20,7 @@ import (
 	"github.com/orga-session/orga-session/tools/lambdaevent"
 )
 
-// aws checks the SAM bundle, and starts its function under Lambda's own emulator, in front of moto.
+// aws checks the SAM bundle, and runs its function under Lambda's own emulator, with moto as AWS.
 func (s *site) aws(ctx context.Context) []*endpoint {
 	if s.sam == "" {
 		return nil
@@ -29,7 +29,7 @@ func (s *site) aws(ctx context.Context) []*endpoint {
 		_, err := s.run(ctx, s.source, nil, s.sam, "validate", "--lint", "--region", region)
 		return err
 	})
-	for _, where := range []string{"--build-in-source", "--no-build-in-source"} { // as samconfig.toml has it, and SAM's default
+	for _, where := range []string{"--build-in-source", "--no-build-in-source"} { // samconfig.toml's setting, and SAM's default
 		s.table.check(aws, built, "sam build "+where, func() error {
 			if _, err := s.run(ctx, s.source, nil, s.sam, "build", where); err != nil {
 				return err
@@ -76,7 +76,7 @@ func (s *site) aws(ctx context.Context) []*endpoint {
 	}
 }
 
-// isStatic holds a binary to what Lambda starts without anything beside it.
+// isStatic requires a static binary: Lambda provides no libraries.
 func isStatic(path string, machine elf.Machine) error {
 	f, err := elf.Open(path)
 	if err != nil {
@@ -102,7 +102,7 @@ func onlyFile(dir string) error {
 	return err
 }
 
-// arns are the secrets of the deployment, as moto names them.
+// arns are the ARNs of the deployment's secrets in moto.
 type arns struct{ key, tenantKey, tenants, hmac string }
 
 func (s *site) fillStore(ctx context.Context, d *deployment) (arns, error) {
@@ -115,7 +115,7 @@ func (s *site) fillStore(ctx context.Context, d *deployment) (arns, error) {
 	return a, errors.Join(faults[:]...)
 }
 
-// transformed is the template after SAM's own transform.
+// transformed is the template after SAM's transform.
 func (s *site) transformed(ctx context.Context, parameters map[string]string) (*template, error) {
 	given, err := json.Marshal(parameters)
 	if err != nil {
@@ -163,7 +163,7 @@ func (s *site) templateHolds(ctx context.Context, a arns) error {
 	if t, err = s.transformed(ctx, map[string]string{"ApiKeySecretArn": a.key, "RateLimitStore": "memory", "CanaryMinutes": "5", "CanaryHmacSecretArn": a.hmac}); err != nil {
 		return err
 	}
-	canary := append(slices.Clone(want[1:]), grant{"secretsmanager:GetSecretValue", a.hmac}) // both roles share the log's policy
+	canary := append(slices.Clone(want[1:]), grant{"secretsmanager:GetSecretValue", a.hmac}) // both roles use the log's policy
 	slices.SortFunc(canary, compareGrants)
 	if grants, err := t.grants(); err != nil || !slices.Equal(grants, canary) {
 		fault("with a canary, the functions may do %v, %w", grants, err)
@@ -190,15 +190,15 @@ func (s *site) templateHolds(ctx context.Context, a arns) error {
 	return errors.Join(faults...)
 }
 
-// startLambda builds the function for this machine, starts it under the emulator with the environment
-// that the template gives it, and tells how to invoke it.
+// startLambda builds the function for this machine, starts it under the emulator with the template's environment, and
+// returns how to invoke it.
 func (s *site) startLambda(ctx context.Context, d *deployment, a arns) (func(context.Context, []byte) ([]byte, error), error) {
 	dir := filepath.Join(s.scratch, "lambda")
 	recipe, err := s.run(ctx, s.source, nil, "make", "-n", "build-OrgaSessionFunction", "ARTIFACTS_DIR="+dir)
 	if err != nil {
 		return nil, err
 	}
-	recipe = strings.ReplaceAll(recipe, "GOARCH=arm64", "GOARCH="+runtime.GOARCH) // the emulator runs on this machine
+	recipe = strings.ReplaceAll(recipe, "GOARCH=arm64", "GOARCH="+runtime.GOARCH) // the emulator uses this machine's architecture
 	if _, err := s.run(ctx, s.source, nil, "sh", "-ec", recipe); err != nil {
 		return nil, err
 	}
@@ -220,7 +220,7 @@ func (s *site) startLambda(ctx context.Context, d *deployment, a arns) (func(con
 	if err != nil {
 		return nil, err
 	}
-	maps.Copy(env, map[string]string{ // what Lambda sets, and where AWS is here
+	maps.Copy(env, map[string]string{ // Lambda's own variables, and moto's address
 		"AWS_REGION": region, "AWS_ACCESS_KEY_ID": "verify", "AWS_SECRET_ACCESS_KEY": "none", "AWS_SESSION_TOKEN": "none",
 		"AWS_LAMBDA_FUNCTION_TIMEOUT":      fmt.Sprint(t.Resources["OrgaSessionFunction"].Properties["Timeout"]),
 		"AWS_LAMBDA_FUNCTION_MEMORY_SIZE":  "256",
@@ -270,7 +270,7 @@ func (s *site) startLambda(ctx context.Context, d *deployment, a arns) (func(con
 	}, nil
 }
 
-// askedOnce mints on a function that has just started, and holds it to one call for each secret.
+// askedOnce mints on a fresh function, and requires one call for each secret.
 func (s *site) askedOnce(ctx context.Context, e *endpoint) error {
 	for _, path := range []string{mintPath, mintPath + "/acme"} {
 		for range 10 {
@@ -289,7 +289,7 @@ func (s *site) askedOnce(ctx context.Context, e *endpoint) error {
 				calls += n
 			}
 		}
-		if calls > 1 || calls == 0 && name != "orga/hmac" { // nobody has signed yet
+		if calls > 1 || calls == 0 && name != "orga/hmac" { // no signed request yet
 			faults = append(faults, fmt.Errorf("%d calls for %s", calls, name))
 		}
 	}

@@ -34,24 +34,24 @@ const (
 	hmacKey = "a-key-that-only-this-verification-has"
 )
 
-// backstage is what stands behind all endpoints: a page that may ask them, the limits' store, the
-// secret stores. Each deployment has an Orga API of its own.
+// backstage is shared by all endpoints: the page whose origin they list, the limiter store and the secret stores. Each
+// deployment has its own Orga API.
 type backstage struct {
 	page      net.Listener
-	origin    string // of the page, the only one that is listed
+	origin    string // of the page; the only listed one
 	redis     *process
 	redisAddr string
-	moto      *httptest.Server // counts, in front of moto
+	moto      *httptest.Server // a proxy in front of moto that counts calls
 	google    secrettest.Google
 	googleAt  *httptest.Server
 	databases int
 
 	mu    sync.Mutex
-	asked map[string]int // secret → GetSecretValue calls that moto saw
+	asked map[string]int // secret → GetSecretValue calls that moto received
 
-	dynamo    sync.Mutex   // lets one call to DynamoDB through at a time: moto is not atomic across threads
-	dynamoOut atomic.Bool  // DynamoDB answers nothing but that it fails
-	counted   atomic.Int32 // UpdateItem calls that moto saw
+	dynamo    sync.Mutex   // serializes calls to DynamoDB: moto is not atomic across threads
+	dynamoOut atomic.Bool  // DynamoDB answers every call with an error
+	counted   atomic.Int32 // UpdateItem calls that moto received
 }
 
 func (s *site) shared(ctx context.Context) error {
@@ -87,7 +87,7 @@ func (s *site) startMoto(ctx context.Context) error {
 	}
 	proxy := httputil.NewSingleHostReverseProxy(base)
 	s.back.moto = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		body, _ := io.ReadAll(r.Body) // what is cut off moto refuses
+		body, _ := io.ReadAll(r.Body) // moto rejects a truncated body
 		if target := r.Header.Get("X-Amz-Target"); strings.HasPrefix(target, "DynamoDB_") {
 			if s.back.dynamoOut.Load() {
 				http.Error(w, "out", http.StatusInternalServerError)
@@ -114,7 +114,7 @@ func (s *site) startMoto(ctx context.Context) error {
 	return nil
 }
 
-// putSecret makes a secret in moto and gives its ARN.
+// putSecret creates a secret in moto and returns its ARN.
 func (s *site) putSecret(ctx context.Context, name, value string) (arn string, err error) {
 	var made struct{ ARN string }
 	err = callAWS(ctx, s.back.moto.URL, "secretsmanager.CreateSecret", map[string]string{"Name": name, "SecretString": value}, &made)
@@ -124,7 +124,7 @@ func (s *site) putSecret(ctx context.Context, name, value string) (arn string, e
 	return made.ARN, nil
 }
 
-// makeTable makes a table for limits in moto, as template.yaml does.
+// makeTable creates a limits table in moto, like template.yaml's.
 func makeTable(ctx context.Context, moto, name string) error {
 	return callAWS(ctx, moto, "DynamoDB_20120810.CreateTable", map[string]any{
 		"TableName": name, "BillingMode": "PAY_PER_REQUEST",
@@ -133,7 +133,7 @@ func makeTable(ctx context.Context, moto, name string) error {
 	}, new(any))
 }
 
-// callAWS calls an operation of a service at moto.
+// callAWS calls an operation of an AWS service at moto.
 func callAWS(ctx context.Context, moto, operation string, input, output any) error {
 	body, err := json.Marshal(input)
 	if err != nil {
@@ -159,11 +159,11 @@ func callAWS(ctx context.Context, moto, operation string, input, output any) err
 	return json.NewDecoder(resp.Body).Decode(output)
 }
 
-// deployment is what one platform's settings lead to: an Orga API, and keys that only it accepts.
+// deployment is a platform's configuration: an Orga API, and keys that only this API accepts.
 type deployment struct {
 	orga           *orgatest.API
 	key, tenantKey string
-	env            map[string]string // settings that are alike on all platforms
+	env            map[string]string // settings that all platforms share
 }
 
 func (s *site) deployment(name string) *deployment {
@@ -186,8 +186,8 @@ func (s *site) deployment(name string) *deployment {
 	return d
 }
 
-// tenants are those that the conformance rows ask for. own is where this platform keeps the tenants'
-// key, nowhere a secret that its store does not have.
+// tenants returns the tenants of the conformance rows. own is the source of this platform's tenant key, nowhere a source
+// without a secret.
 func (s *site) tenants(own, nowhere string) string {
 	tenant := func(members ...string) map[string]string {
 		t := map[string]string{"apiKeySource": own}
@@ -205,12 +205,12 @@ func (s *site) tenants(own, nowhere string) string {
 		"nostore": tenant("apiKeySource", nowhere),
 	}})
 	if err != nil {
-		panic(err) // texts always marshal
+		panic(err) // strings always marshal
 	}
 	return string(document)
 }
 
-// ownAWS are the settings for awssm: from outside AWS, moto being AWS.
+// ownAWS returns the settings for awssm: outside AWS, with moto as AWS.
 func (s *site) ownAWS() map[string]string {
 	return map[string]string{
 		"ORGA_AWS_REGION": region, "ORGA_AWS_ACCESS_KEY_ID": "verify", "ORGA_AWS_SECRET_ACCESS_KEY": "none",
@@ -218,7 +218,7 @@ func (s *site) ownAWS() map[string]string {
 	}
 }
 
-// withEnvironment is for a platform whose tenants and keys are in its environment: all of its settings.
+// withEnvironment returns all settings of a platform that keeps tenants and keys in its environment.
 func (s *site) withEnvironment(d *deployment) map[string]string {
 	env := maps.Clone(d.env)
 	maps.Copy(env, s.ownAWS())
@@ -231,7 +231,7 @@ func (s *site) withEnvironment(d *deployment) map[string]string {
 	return env
 }
 
-// startPlain is the reference: the core behind net/http, in this process.
+// startPlain starts the reference in this process: the core behind net/http.
 func (s *site) startPlain(ctx context.Context) (*endpoint, error) {
 	d := s.deployment(plain)
 	env := core.Env(s.withEnvironment(d))
@@ -247,7 +247,7 @@ func (s *site) startPlain(ctx context.Context) (*endpoint, error) {
 	return &endpoint{name: plain, orga: d.orga, way: direct{base: httptest.NewServer(h).URL}}, nil
 }
 
-// environ is env in the form that a process takes.
+// environ returns env as NAME=value entries.
 func environ(env map[string]string) []string {
 	list := make([]string, 0, len(env))
 	for name, value := range env {

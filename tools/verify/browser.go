@@ -21,11 +21,11 @@ import (
 //go:embed page.html
 var page string
 
-// mintsOfPage is how many tokens the page gets of an endpoint; all else that it tries must mint none.
+// mintsOfPage is how many tokens the page gets from an endpoint; its other attempts must mint nothing.
 const mintsOfPage = 3
 
-// browse opens a page in Chromium that does with every endpoint what Orga's clients do, across
-// origins, and what neither they nor pages of unlisted origins may do.
+// browse opens a page in Chromium that calls every endpoint across origins, as Orga's clients do, and makes requests that
+// must be refused.
 func (s *site) browse(ctx context.Context, list []*endpoint) {
 	if s.chromium == "" {
 		return
@@ -44,7 +44,7 @@ func (s *site) browse(ctx context.Context, list []*endpoint) {
 	results := make(chan map[string][]string, 1)
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /", func(w http.ResponseWriter, _ *http.Request) {
-		endpoints, _ := json.Marshal(addresses) // texts always marshal
+		endpoints, _ := json.Marshal(addresses) // strings always marshal
 		w.Header().Set("Content-Type", "text/html; charset=utf-8")
 		_, _ = io.WriteString(w, strings.ReplaceAll(page, "ENDPOINTS", string(endpoints)))
 	})
@@ -53,18 +53,18 @@ func (s *site) browse(ctx context.Context, list []*endpoint) {
 		if err := json.NewDecoder(r.Body).Decode(&faults); err == nil {
 			select {
 			case results <- faults:
-			default: // one page, one result
+			default: // the first result counts
 			}
 		}
 	})
 	server := &http.Server{Handler: mux}
-	go func() { _ = server.Serve(s.back.page) }() // ends with Close
+	go func() { _ = server.Serve(s.back.page) }() // returns after Close
 	defer server.Close()
 
 	var faults map[string][]string
 	args := []string{"--headless=new", "--disable-gpu", "--no-first-run", "--disable-background-networking", "--user-data-dir=" + filepath.Join(s.scratch, "chromium")}
 	if os.Geteuid() == 0 {
-		args = append(args, "--no-sandbox") // Chromium's sandbox refuses root
+		args = append(args, "--no-sandbox") // Chromium's sandbox does not work for root
 	}
 	p, err := s.start(ctx, func(context.Context) bool {
 		select {

@@ -19,7 +19,7 @@ import (
 	"github.com/orga-session/orga-session/tools/workerd"
 )
 
-// The most that the Worker's modules may have, in bytes, as they are and as they are uploaded.
+// Maximum sizes of the Worker's modules in bytes, uncompressed and as uploaded.
 const (
 	maxModules = 14e6
 	maxUpload  = 3.8e6
@@ -67,7 +67,7 @@ func (s *site) cloudflare(ctx context.Context) []*endpoint {
 	}) {
 		return nil
 	}
-	// workerd closes a connection on which a body was left unread. In front of it, Cloudflare's edge hides that.
+	// workerd closes a connection with an unread request body. In production, Cloudflare's edge hides that.
 	return []*endpoint{{name: cloudflare, orga: d.orga, way: direct{base: worker.Base, fresh: true}}}
 }
 
@@ -82,10 +82,10 @@ func (s *site) ready(ctx context.Context, worker *workerd.Isolate) error {
 	return fmt.Errorf("it is not ready:\n%s", tail(worker.Log()))
 }
 
-// webCrypto is the module in docs/use.md that signs a request where there is no node:crypto.
+// webCrypto is the module in docs/use.md that signs requests with WebCrypto.
 var webCrypto = regexp.MustCompile("(?s)```js\n(// [^\n]*WebCrypto.*?)```")
 
-// signs runs that module in a Worker of its own, against an endpoint that asks for signatures.
+// signs runs that module in a separate Worker, against an endpoint with ORGA_AUTH=hmac.
 func (s *site) signs(ctx context.Context, e *endpoint) {
 	if s.wrangler == "" {
 		return
@@ -131,7 +131,7 @@ func (s *site) signs(ctx context.Context, e *endpoint) {
 	})
 }
 
-// modules holds what would be uploaded to what a Worker takes, and to its size.
+// modules checks the modules to be uploaded against the Worker's limits and documented size.
 func (s *site) modules(dir string) error {
 	entries, err := os.ReadDir(dir)
 	if err != nil {
@@ -167,8 +167,8 @@ func (s *site) modules(dir string) error {
 	return errors.Join(faults...)
 }
 
-// packWorker has wrangler read its configuration and pack what it would upload, with settings that contain what it
-// could trip over.
+// packWorker lets wrangler read its configuration and pack the upload, with settings that contain characters it might
+// misinterpret.
 func (s *site) packWorker(ctx context.Context, modules string) error {
 	packed := filepath.Join(s.scratch, "wrangler-out")
 	said, err := s.run(ctx, s.source, nil, s.wrangler, "deploy", "--dry-run", "--outdir", packed, "--config", "cloudflare/wrangler.jsonc",
@@ -187,8 +187,8 @@ func (s *site) packWorker(ctx context.Context, modules string) error {
 	return nil
 }
 
-// lintWrangler holds every wrangler command that we tell people to run to its own help: there is such a command, and it
-// has these flags. Most of them would ask for an account.
+// lintWrangler checks every documented wrangler command against wrangler's own help: the command and its flags exist. Most
+// commands would need an account to run.
 func (s *site) lintWrangler(ctx context.Context) error {
 	lines, err := s.told(ctx, "wrangler ", "cloudflare", "ORGA_AUTH=oidc", "ORGA_AUTH_ISSUER=https://i.example", "ORGA_AUTH_AUDIENCE=a")
 	if err != nil {
@@ -216,7 +216,7 @@ func (s *site) lintWrangler(ctx context.Context) error {
 	return errors.Join(faults...)
 }
 
-// isolate has the Worker go through the trials of package workerd, under both clocks, and has each mutation fail its own.
+// isolate runs the trials of package workerd under both clocks, and requires each mutation to fail its trial.
 func (s *site) isolate(ctx context.Context, mints int) {
 	if s.wrangler == "" {
 		return
@@ -273,7 +273,7 @@ func (s *site) isolate(ctx context.Context, mints int) {
 	}
 }
 
-// onlyIsolate installs and builds what isolate needs, and runs that alone.
+// onlyIsolate installs and builds what isolate needs, and runs only that.
 func (s *site) onlyIsolate(ctx context.Context, mints int) {
 	if s.table.check(cloudflare, toolsThere, "wrangler and workerd", func() error { return errors.Join(s.readGoEnv(ctx), s.installWrangler(ctx)) }) &&
 		s.table.check(cloudflare, built, "make build-cloudflare", func() error {

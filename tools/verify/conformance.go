@@ -20,14 +20,14 @@ import (
 	"github.com/orga-session/orga-session/core/orga/orgatest"
 )
 
-// endpoint is the bundle as one platform runs it.
+// endpoint is the bundle, running as on one platform.
 type endpoint struct {
 	name string
-	way  http.RoundTripper // there; the request's own host does not count
-	orga *orgatest.API     // behind it
+	way  http.RoundTripper // the request's own host is ignored
+	orga *orgatest.API     // the endpoint's Orga API
 }
 
-// row is one request of the conformance table, and what everybody must answer.
+// row is one request of the conformance table, with the expected answer.
 type row struct {
 	name   string
 	method string
@@ -35,11 +35,11 @@ type row struct {
 	header []string // name, value, name, value …; "PAGE" is the origin of the page
 	sign   bool     // with hmac
 	body   string
-	mint   http.Handler // a fault of Orga's mint meanwhile
+	mint   http.Handler // a fault of Orga's mint during the request
 	status int
 	code   string            // of the problem; "" for none
-	mints  bool              // also where the path alone does not say so
-	not    map[string]string // endpoint → why its platform can not
+	mints  bool              // set if this is not clear from the path
+	not    map[string]string // endpoint → why its platform cannot
 }
 
 const (
@@ -47,15 +47,15 @@ const (
 	aliasPath = "/api/orga-session"
 )
 
-// closedIssuer is an issuer that cannot be reached: nothing listens on port 1.
+// closedIssuer is an unreachable issuer: nothing listens on port 1.
 const closedIssuer = "http://127.0.0.1:1"
 
-// wellFormed is a token of that issuer.
+// wellFormed is a token of closedIssuer.
 var wellFormed = "Bearer " + segment(`{"alg":"RS256","kid":"1","typ":"JWT"}`) + "." + segment(`{"iss":"`+closedIssuer+`","exp":4102444800}`) + "." + segment("none")
 
 func segment(s string) string { return base64.RawURLEncoding.EncodeToString([]byte(s)) }
 
-// refusedBody is why a Worker is not sent large bodies here: Cloudflare's edge is not in front of it.
+// refusedBody is why a Worker gets no large bodies here: Cloudflare's edge is not in front of it.
 const refusedBody = "workerd itself resets the connection when more than 64 KiB of a refused body are left"
 
 var rows = []row{
@@ -117,7 +117,7 @@ var rows = []row{
 	{name: "cross-site navigation", method: "GET", path: mintPath, header: []string{"Sec-Fetch-Site", "cross-site", "Sec-Fetch-Mode", "navigate"}, status: 403, code: "forbidden"},
 	{name: "listed origin on an error", method: "GET", path: "/api/else", header: []string{"Origin", "PAGE"}, status: 404, code: "not_found"},
 
-	// Who asks, and how often.
+	// Authentication and limits.
 	{name: "hmac, none", method: "GET", path: mintPath + "/signed", status: 401, code: "unauthenticated"},
 	{name: "hmac, wrong", method: "GET", path: mintPath + "/signed", header: []string{"Authorization", "Orga-HMAC ts=1,sig=00"}, status: 401, code: "unauthenticated"},
 	{name: "hmac", method: "GET", path: mintPath + "/signed?query=does+not+count", sign: true, status: 200},
@@ -127,7 +127,7 @@ var rows = []row{
 	{name: "within the limit", method: "GET", path: mintPath + "/limited", status: 200},
 	{name: "over the limit", method: "GET", path: mintPath + "/limited", header: []string{"Origin", "PAGE"}, status: 429, code: "rate_limited"},
 
-	// Faults behind us.
+	// Upstream faults.
 	{name: "no key in the store", method: "GET", path: mintPath + "/nostore", status: 503, code: "secret_unavailable"},
 	{name: "Orga refuses the key", method: "GET", path: mintPath, mint: orgatest.Status(401, ""), status: 502, code: "upstream_auth_failed"},
 	{name: "Orga is broken", method: "GET", path: mintPath, mint: orgatest.Status(500, ""), status: 502, code: "upstream_error"},
@@ -137,19 +137,19 @@ var rows = []row{
 	{name: "Orga is back", method: "GET", path: mintPath, status: 200},
 }
 
-// strict is the row for a limiter's store that is down; it comes last, for all at once. It asks for a tenant that has
-// refused nobody: refusals are remembered without the store.
+// strict is the row for a limiter store that is down. It runs last, for all endpoints at once. Its tenant has not refused
+// anyone yet, because refusals are remembered without the store.
 var strict = row{name: "the limiter's store is out", method: "GET", path: mintPath + "/counted", status: 503, code: "limiter_unavailable",
 	not: map[string]string{cloudflare: "a Worker has no connection to Redis; it counts in memory"}}
 
-// answer is what came, with what differs from one request to the next made alike.
+// answer is a response without the parts that differ between requests.
 type answer struct {
 	status int
 	header map[string]string
 	body   string
 }
 
-// ask puts all rows to an endpoint, and compares with want, when it is not the reference itself.
+// ask sends all rows to an endpoint, and compares the answers with want unless the endpoint is the reference.
 func (s *site) ask(ctx context.Context, e *endpoint, want map[string]answer) map[string]answer {
 	got := make(map[string]answer)
 	s.table.check(e.name, conformance, fmt.Sprintf("%d requests, all alike", len(rows)), func() error {
@@ -188,7 +188,7 @@ func (s *site) limiterOut(ctx context.Context, list []*endpoint) {
 	}
 }
 
-// put puts one row to an endpoint and holds the answer to what the row says of it.
+// put sends one row to an endpoint and checks the answer against the row.
 func (s *site) put(ctx context.Context, e *endpoint, r row) (answer, error) {
 	ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
 	defer cancel()
@@ -241,7 +241,7 @@ func (s *site) put(ctx context.Context, e *endpoint, r row) (answer, error) {
 	return a, errors.Join(faults...)
 }
 
-// holds tells what in an answer is not as the contract has it.
+// holds returns how an answer violates the contract.
 func (r row) holds(req *http.Request, a answer, body []byte) error {
 	var faults []error
 	fault := func(format string, args ...any) { faults = append(faults, fmt.Errorf(format, args...)) }
@@ -274,7 +274,7 @@ func (r row) holds(req *http.Request, a answer, body []byte) error {
 	return errors.Join(faults...)
 }
 
-// differs tells where two answers are not the same.
+// differs returns where two answers differ.
 func differs(want, got answer) error {
 	var faults []error
 	if want.status != got.status {
@@ -291,7 +291,7 @@ func differs(want, got answer) error {
 	return errors.Join(faults...)
 }
 
-// promised are the headers that the contract has a word on.
+// promised are the headers that the contract specifies.
 var promised = []string{
 	"Cache-Control", "CDN-Cache-Control", "Pragma", "X-Content-Type-Options", "Vary", "X-Request-Id",
 	"Content-Type", "Allow", "WWW-Authenticate", "Retry-After", "RateLimit", "RateLimit-Policy", "Server-Timing",
@@ -306,7 +306,7 @@ var (
 	ownDelay = regexp.MustCompile(`Retry in \d+ seconds?`)
 )
 
-// alike takes out of a body what no two answers have in common.
+// alike removes the parts of a body that differ between any two answers.
 func alike(body string) string {
 	body = own.ReplaceAllString(body, `"$1":"…"`)
 	body = ownTime.ReplaceAllString(body, `"expiresIn":0`)

@@ -10,13 +10,12 @@ import (
 	"strings"
 )
 
-// managed is the stack that SAM makes itself at an account's first deploy, to upload into. It does so by
-// a change set, whose tags and outputs moto loses.
+// managed is the stack that SAM creates at an account's first deploy, for its uploads. SAM creates it by a change set,
+// whose tags and outputs moto loses.
 const managed = `{"Resources":{"SamCliSourceBucket":{"Type":"AWS::S3::Bucket"}},"Outputs":{"SourceBucket":{"Value":{"Ref":"SamCliSourceBucket"}}}}`
 
-// followAWS does what docs/deploy-aws.md says, line by line, from the key's secret to the end of it all,
-// with AWS's own tools, and moto in place of AWS. What would ask the endpoint is left out: moto runs no
-// function.
+// followAWS runs docs/deploy-aws.md line by line, from creating the secret to removing everything, with AWS's own tools
+// and moto as AWS. Commands that would call the endpoint are skipped: moto runs no functions.
 func (s *site) followAWS(ctx context.Context) error {
 	lines, err := s.pageAWS()
 	if err != nil {
@@ -25,7 +24,7 @@ func (s *site) followAWS(ctx context.Context) error {
 	env := []string{
 		"PATH=" + filepath.Dir(s.sam) + string(os.PathListSeparator) + os.Getenv("PATH"),
 		"AWS_ACCESS_KEY_ID=verify", "AWS_SECRET_ACCESS_KEY=none",
-		// Under this name alone moto finds a template that SAM has uploaded.
+		// moto finds a template uploaded by SAM only under this name.
 		"AWS_ENDPOINT_URL=" + strings.Replace(s.back.moto.URL, "127.0.0.1", "localhost", 1),
 	}
 	cloudformation := func(args ...string) (string, error) {
@@ -39,7 +38,7 @@ func (s *site) followAWS(ctx context.Context) error {
 		out, err := s.run(ctx, s.source, env, filepath.Join(filepath.Dir(s.sam), "aws"), "dynamodb", "list-tables", "--query", "TableNames", "--output", "text")
 		return strings.TrimSpace(out), err
 	}
-	var auth, table string // of the stack, once it is there
+	var auth, table string // of the stack, once it exists
 	for _, line := range lines {
 		answers := "y\ny\ny\n"
 		if strings.Contains(line, "/dev/stdin") {
@@ -71,8 +70,8 @@ func (s *site) followAWS(ctx context.Context) error {
 	return nil
 }
 
-// pageAWS are the commands of docs/deploy-aws.md; after the one that makes the secret those of
-// docs/secrets.md that rotate it, and after the deployment those of docs/operate.md that read its log.
+// pageAWS returns the commands of docs/deploy-aws.md. After the command that creates the secret it inserts those of
+// docs/secrets.md that rotate it, and after the deployment those of docs/operate.md that read the log.
 func (s *site) pageAWS() ([]string, error) {
 	pages := make(map[string][]string)
 	for _, name := range []string{"deploy-aws.md", "secrets.md", "operate.md"} {
@@ -81,7 +80,7 @@ func (s *site) pageAWS() ([]string, error) {
 			return nil, err
 		}
 		pages[name] = slices.DeleteFunc(commands(string(text), ""), func(line string) bool {
-			deploys := strings.HasPrefix(line, "make deploy-aws ") && name == "deploy-aws.md" // elsewhere it is for a collector
+			deploys := strings.HasPrefix(line, "make deploy-aws ") && name == "deploy-aws.md" // other pages deploy with a collector
 			return !strings.HasPrefix(line, "aws ") && !strings.HasPrefix(line, "sam ") && !deploys
 		})
 	}

@@ -10,8 +10,8 @@ import (
 	"github.com/orga-session/orga-session/core/orga/orgatest"
 )
 
-// fuzz has schemathesis send what docs/openapi.yaml allows and what it forbids to a running endpoint,
-// and hold each answer to the document. It takes a minute at most, and sends the same each time.
+// fuzz lets schemathesis send requests that docs/openapi.yaml allows and forbids to a running endpoint, and check each
+// answer against the document. It takes at most a minute, and sends the same requests each time.
 func (s *site) fuzz(ctx context.Context) {
 	s.table.check(plain, fuzzed, "schemathesis finds no answer that docs/openapi.yaml does not have", func() error {
 		upstream := httptest.NewServer(new(orgatest.API))

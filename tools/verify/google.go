@@ -12,7 +12,7 @@ import (
 	"strings"
 )
 
-// frameworkMain is what Google's build puts beside a function.
+// frameworkMain is the main package that Google's build adds to a function.
 const frameworkMain = `package main
 
 import (
@@ -26,7 +26,7 @@ import (
 func main() { log.Fatal(funcframework.Start(os.Getenv("PORT"))) }
 `
 
-// google stages and builds the function as Google does, and starts it under the functions framework.
+// google stages and builds the function as Google does, and runs it under the functions framework.
 func (s *site) google(ctx context.Context) []*endpoint {
 	staged := filepath.Join(s.source, "dist", "gcp")
 	program := filepath.Join(s.scratch, "google-function")
@@ -81,11 +81,11 @@ func (s *site) google(ctx context.Context) []*endpoint {
 	}) {
 		return nil
 	}
-	front := func(h http.Header) { h.Add("X-Forwarded-For", "203.0.113.7") } // Google's front end adds the caller at the end
+	front := func(h http.Header) { h.Add("X-Forwarded-For", "203.0.113.7") } // Google's front end appends the caller
 	return []*endpoint{{name: google, orga: d.orga, way: direct{base: base, front: front}}}
 }
 
-// uploads holds what gcloud would upload to what Google builds; what must not go is put there first.
+// uploads checks the files that gcloud would upload. Files that must not be uploaded are added first.
 func (s *site) uploads(ctx context.Context, staged string) error {
 	dir := filepath.Join(s.scratch, "google-upload")
 	if err := os.CopyFS(dir, os.DirFS(staged)); err != nil {
@@ -117,7 +117,7 @@ func (s *site) uploads(ctx context.Context, staged string) error {
 	return errors.Join(faults...)
 }
 
-// lintGcloud has gcloud read every command of its own that we tell people to run, or run for them.
+// lintGcloud lets gcloud parse every gcloud command that the docs or the deploy tool contain.
 func (s *site) lintGcloud(ctx context.Context) error {
 	lines, err := s.told(ctx, "gcloud ", "gcp",
 		"PROJECT=verify-project", "REGION=europe-west1", "ORGA_AUTH=oidc", "ORGA_CORS_ORIGINS=https://a.example,https://b.example")

@@ -19,30 +19,30 @@ import (
 	"github.com/orga-session/orga-session/tools/workerd"
 )
 
-// site is where a verification happens.
+// site is the environment of a verification.
 type site struct {
 	root    string // the checkout
-	cache   string // installed tools; kept
-	scratch string // all else; removed at the end
-	source  string // a copy of the checkout, as a clone would be
+	cache   string // installed tools; kept between runs
+	scratch string // everything else; removed at the end
+	source  string // a copy of the checkout, like a clone
 
 	table                                                   *table
 	goEnv                                                   map[string]string
 	python, sam, schemathesis, netlifyCLI, gcloud, chromium string
 	kubernetesValidate                                      string
-	wrangler, workerdNPM                                    string // and the folder that both are installed in
+	wrangler, workerdNPM                                    string // and the folder of both installations
 
-	back backstage // what every endpoint is put in front of
+	back backstage // what all endpoints share
 
 	mu        sync.Mutex
 	processes []*process
 	isolates  []*workerd.Isolate
 }
 
-// again is a second copy, in another place, to build all once more from.
+// again is a second copy at another path, for the reproducibility check.
 func (s *site) again() string { return filepath.Join(s.scratch, "again", "elsewhere") }
 
-// copyTree copies what git would have in a clone of root, changes that are not committed included.
+// copyTree copies the files that a clone of root would have, including uncommitted changes.
 func copyTree(ctx context.Context, root, to string) error {
 	list := exec.CommandContext(ctx, "git", "ls-files", "-z", "--cached", "--others", "--exclude-standard")
 	list.Dir = root
@@ -54,7 +54,7 @@ func copyTree(ctx context.Context, root, to string) error {
 		from := filepath.Join(root, name)
 		info, err := os.Lstat(from)
 		if errors.Is(err, fs.ErrNotExist) {
-			continue // deleted, and not yet committed
+			continue // deleted, but not committed yet
 		}
 		if err != nil {
 			return err
@@ -76,8 +76,7 @@ func copyTree(ctx context.Context, root, to string) error {
 	return nil
 }
 
-// install brings the tools here. One that cannot be had fails its platform's check, and with it the
-// verification, but not the checks of the others.
+// install installs the tools. A tool that cannot be installed fails its platform's check, but does not prevent the others.
 func (s *site) install(ctx context.Context) error {
 	if err := s.readGoEnv(ctx); err != nil {
 		return err
@@ -117,8 +116,7 @@ func (s *site) readGoEnv(ctx context.Context) error {
 	return json.Unmarshal(out, &s.goEnv)
 }
 
-// debian installs the two programs that only Debian packages, where this is Debian and we may. $CHROMIUM
-// is another Chromium's path.
+// debian installs two programs from Debian's packages, on Debian and with permission. $CHROMIUM names another Chromium.
 func (s *site) debian(ctx context.Context) {
 	chromium := cmp.Or(os.Getenv("CHROMIUM"), "chromium")
 	needed := map[string]string{"redis-server": "redis-server", "chromium": chromium} // package → program
@@ -130,7 +128,7 @@ func (s *site) debian(ctx context.Context) {
 	}
 	if len(missing) > 0 && os.Geteuid() == 0 {
 		fmt.Fprintln(os.Stderr, "Installing", strings.Join(missing, " and "), "with apt-get.")
-		_ = exec.CommandContext(ctx, "apt-get", "update", "-qq").Run() // the install says what is wrong
+		_ = exec.CommandContext(ctx, "apt-get", "update", "-qq").Run() // if this fails, the install reports it
 		_ = exec.CommandContext(ctx, "apt-get", append([]string{"install", "-y", "-qq", "--no-install-recommends"}, missing...)...).Run()
 	}
 	s.table.check(plain, toolsThere, "redis-server and chromium", func() error {
@@ -145,19 +143,19 @@ func (s *site) debian(ctx context.Context) {
 	})
 }
 
-// installPython makes the virtual environment of sam, the AWS CLI and moto.
+// installPython creates the virtual environment of sam, the AWS CLI and moto.
 func (s *site) installPython(ctx context.Context) error {
 	s.python, s.sam = filepath.Join(s.cache, "venv", "bin", "python"), filepath.Join(s.cache, "venv", "bin", "sam")
 	return s.installVenv(ctx, "venv", "python/requirements.txt", "aws-sam-cli, awscli and moto: about a minute")
 }
 
-// installSchemathesis makes one of its own: sam pins versions that schemathesis does not take.
+// installSchemathesis creates a separate one, because sam pins versions that schemathesis does not support.
 func (s *site) installSchemathesis(ctx context.Context) error {
 	s.schemathesis = filepath.Join(s.cache, "schemathesis", "bin", "schemathesis")
 	return s.installVenv(ctx, "schemathesis", "python/schemathesis.txt", "schemathesis: about half a minute")
 }
 
-// installKubernetes brings a validator that ships the API's schemas.
+// installKubernetes installs a validator that includes the API's schemas.
 func (s *site) installKubernetes(ctx context.Context) error {
 	s.kubernetesValidate = filepath.Join(s.cache, "kubernetes", "bin", "kubernetes-validate")
 	return s.installVenv(ctx, "kubernetes", "python/kubernetes.txt", "kubernetes-validate: a few seconds")
@@ -195,7 +193,7 @@ func (s *site) installNetlify(ctx context.Context) error {
 	})
 }
 
-// installWrangler brings wrangler, and with it miniflare and workerd.
+// installWrangler installs wrangler with miniflare and workerd.
 func (s *site) installWrangler(ctx context.Context) (err error) {
 	if s.workerdNPM, err = workerd.Install(ctx, s.root); err == nil {
 		s.wrangler = filepath.Join(s.workerdNPM, "node_modules", ".bin", "wrangler")
@@ -203,7 +201,7 @@ func (s *site) installWrangler(ctx context.Context) (err error) {
 	return err
 }
 
-// installOnce installs into dir unless what is there came from the same list of versions.
+// installOnce installs into dir unless the installation there has the same list of versions.
 func (s *site) installOnce(dir, list, slow string, install func(list string) error) error {
 	list = filepath.Join(s.root, "tools", "verify", list)
 	data, err := os.ReadFile(list)
@@ -225,7 +223,7 @@ func (s *site) installOnce(dir, list, slow string, install func(list string) err
 	return os.WriteFile(mark, []byte(hex.EncodeToString(sum[:])), 0o644)
 }
 
-// loudly runs an installer, and repeats it once: registries have bad minutes.
+// loudly runs an installer, and retries once because registries sometimes fail.
 func loudly(cmd *exec.Cmd) error {
 	again := exec.Command(cmd.Path, cmd.Args[1:]...)
 	again.Dir = cmd.Dir

@@ -1,7 +1,7 @@
-// Command verify runs each platform's own tools on what would be deployed, with no account: sam,
-// gcloud, netlify and wrangler accept and build the bundle, it runs as each platform runs it, and answers one
-// table of requests alike on all of them. It prints one table, platform by check, and fails when any
-// check does. What it installs goes into .cache; what it starts, it ends.
+// Command verify runs each platform's own tools on the deployed artifacts, without an account. sam, gcloud, netlify and
+// wrangler validate and build the bundle; it then runs as on its platform, and all platforms must answer one table of
+// requests alike. It prints a table of platforms and checks, and fails if a check fails. It installs tools into .cache,
+// and stops everything that it starts.
 package main
 
 import (
@@ -17,7 +17,7 @@ import (
 	"time"
 )
 
-// The platforms, as the table's columns name them. The four triggers of Lambda are one deployment.
+// The platforms (columns of the table). The four triggers of Lambda are one deployment.
 const (
 	plain       = "net/http"
 	aws         = "AWS"
@@ -31,7 +31,7 @@ const (
 	cloudflare  = "Cloudflare"
 )
 
-// The checks, as the table's rows name them.
+// The checks (rows of the table).
 const (
 	toolsThere  = "tools"
 	accepted    = "accepted by its tool"
@@ -131,7 +131,7 @@ func verify(ctx context.Context, isolateOnly bool, mints int) (ok bool, err erro
 	s.signs(ctx, reference)
 	s.limiterOut(ctx, running.list)
 	s.stopAll()
-	s.isolate(ctx, mints) // by itself: some of it measures time
+	s.isolate(ctx, mints) // alone, because some of it measures time
 	s.sessions(ctx)
 	s.fuzz(ctx)
 	s.reproduce(ctx)

@@ -12,7 +12,7 @@ import (
 	"github.com/orga-session/orga-session/core/secret/secrettest"
 )
 
-// motoStore is one secret in a Secrets Manager that others have written.
+// motoStore is a secret in an independent implementation of Secrets Manager.
 type motoStore struct{ url, name string }
 
 func (m motoStore) Source() secret.Source {
@@ -47,7 +47,7 @@ func (m motoStore) call(t testing.TB, action string, input map[string]any) error
 	return callAWS(t.Context(), m.url, "secretsmanager."+action, input, new(any))
 }
 
-// TestMoto runs where make verify has started moto.
+// TestMoto runs only if make verify has started moto.
 func TestMoto(t *testing.T) {
 	url, ok := os.LookupEnv("VERIFY_MOTO")
 	if !ok {
@@ -71,7 +71,7 @@ func openLimits(address string) (ratelimit.Limiter, error) {
 	return dynamolimit.Open(func(name string) (string, bool) { v, ok := env[name]; return v, ok }, false)("dynamodb:" + limitsTable)
 }
 
-// TestMotoLimits runs where make verify has started moto, behind a proxy that lets one write through at a time.
+// TestMotoLimits runs only if make verify has started moto, behind a proxy that serializes writes.
 func TestMotoLimits(t *testing.T) {
 	url, ok := os.LookupEnv("VERIFY_MOTO")
 	if !ok {

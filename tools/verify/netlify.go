@@ -13,8 +13,8 @@ import (
 	"strings"
 )
 
-// netlify has Netlify's own build package the function from the repository as it lies, and runs it as
-// its two local servers do.
+// netlify lets Netlify's own build package the function from the unmodified repository, and runs it under both local
+// servers.
 func (s *site) netlify(ctx context.Context) []*endpoint {
 	if s.netlifyCLI == "" {
 		return nil
@@ -75,8 +75,8 @@ func (s *site) netlify(ctx context.Context) []*endpoint {
 	return []*endpoint{dev}
 }
 
-// lintNetlify holds every netlify command that we tell people to run to the CLI's own help: there is
-// such a command, and it has these flags. Most of them would ask for an account.
+// lintNetlify checks every documented netlify command against the CLI's own help: the command and its flags exist. Most
+// commands would need an account to run.
 func (s *site) lintNetlify(ctx context.Context) error {
 	lines, err := s.told(ctx, "netlify ", "netlify", "ORGA_AUTH=oidc", "ORGA_DEBUG=", "ORGA_RATE_LIMIT_STORE=rediss://r.example")
 	if err != nil {
@@ -104,7 +104,7 @@ func (s *site) lintNetlify(ctx context.Context) error {
 	return errors.Join(faults...)
 }
 
-// methods asks each path in the four ways that matter.
+// methods requests each path with GET, POST, HEAD and OPTIONS.
 func (s *site) methods(ctx context.Context, e *endpoint, paths ...string) error {
 	var faults []error
 	for _, path := range paths {
@@ -123,7 +123,7 @@ func (s *site) methods(ctx context.Context, e *endpoint, paths ...string) error 
 	return errors.Join(faults...)
 }
 
-// extractBinary takes the function out of its archive, where Netlify's build lays a note beside it.
+// extractBinary extracts the function from its archive, to which Netlify's build adds metadata.
 func extractBinary(archive, to string) error {
 	z, err := zip.OpenReader(archive)
 	if err != nil {

@@ -17,7 +17,7 @@ import (
 	"github.com/orga-session/orga-session/tools/procgroup"
 )
 
-// command is a tool run in dir with env on top of the clean environment of this verification.
+// command prepares a tool in dir with env added to the clean environment of a verification.
 func (s *site) command(ctx context.Context, dir string, env []string, name string, args ...string) *exec.Cmd {
 	cmd := exec.CommandContext(ctx, name, args...)
 	cmd.Dir = dir
@@ -28,7 +28,7 @@ func (s *site) command(ctx context.Context, dir string, env []string, name strin
 	return cmd
 }
 
-// run runs a tool to its end and gives its standard output; its error has the last lines it said.
+// run runs a tool and returns its standard output; an error has the last lines of its output.
 func (s *site) run(ctx context.Context, dir string, env []string, name string, args ...string) (string, error) {
 	cmd := s.command(ctx, dir, env, name, args...)
 	var out, all bytes.Buffer
@@ -40,8 +40,8 @@ func (s *site) run(ctx context.Context, dir string, env []string, name string, a
 	return out.String(), nil
 }
 
-// both writes to two buffers, of which the second is written by another as well: os/exec copies the
-// two streams in two goroutines only when they are different writers.
+// both writes to two buffers, the second of which another writer shares: os/exec copies stdout and stderr in separate
+// goroutines only if the writers differ.
 type both struct{ one, two *bytes.Buffer }
 
 func (b *both) Write(p []byte) (int, error) {
@@ -54,14 +54,14 @@ func tail(s string) string {
 	return "      | " + strings.Join(lines[max(0, len(lines)-12):], "\n      | ")
 }
 
-// process is a server that was started.
+// process is a started server.
 type process struct {
 	cmd  *exec.Cmd
 	done chan struct{}
 	log  *logBuffer
 }
 
-// logBuffer keeps what a server says, for the case that it fails.
+// logBuffer keeps a server's output for error messages.
 type logBuffer struct {
 	mu  sync.Mutex
 	buf bytes.Buffer
@@ -79,7 +79,7 @@ func (l *logBuffer) String() string {
 	return l.buf.String()
 }
 
-// start starts a server and waits until ready says so. It ends with stopAll.
+// start starts a server and waits until ready succeeds. stopAll stops it.
 func (s *site) start(ctx context.Context, ready func(context.Context) bool, dir string, env []string, name string, args ...string) (*process, error) {
 	p := &process{cmd: s.command(ctx, dir, env, name, args...), done: make(chan struct{}), log: new(logBuffer)}
 	p.cmd.Stdout, p.cmd.Stderr = p.log, p.log
@@ -87,7 +87,7 @@ func (s *site) start(ctx context.Context, ready func(context.Context) bool, dir 
 		return nil, err
 	}
 	go func() {
-		_ = p.cmd.Wait() // how it ended is in its log
+		_ = p.cmd.Wait() // its log shows how it ended
 		close(p.done)
 	}()
 	s.mu.Lock()
@@ -110,9 +110,9 @@ func (s *site) start(ctx context.Context, ready func(context.Context) bool, dir 
 	return p, nil
 }
 
-// stop ends a server and all that it started.
+// stop stops a server and everything that it started.
 func (p *process) stop() {
-	_ = procgroup.Signal(p.cmd, syscall.SIGTERM) // it may have ended
+	_ = procgroup.Signal(p.cmd, syscall.SIGTERM) // it may have ended already
 	select {
 	case <-p.done:
 	case <-time.After(3 * time.Second):
@@ -134,7 +134,7 @@ func (s *site) stopAll() {
 	}
 }
 
-// freePort is a port that nobody listens on now.
+// freePort returns a port on which nothing listens.
 func freePort() (int, error) {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -144,7 +144,7 @@ func freePort() (int, error) {
 	return l.Addr().(*net.TCPAddr).Port, nil
 }
 
-// listens is ready when somebody listens on addr.
+// listens is ready once something listens on addr.
 func listens(addr string) func(context.Context) bool {
 	return func(ctx context.Context) bool {
 		conn, err := new(net.Dialer).DialContext(ctx, "tcp", addr)
@@ -155,7 +155,7 @@ func listens(addr string) func(context.Context) bool {
 	}
 }
 
-// answers is ready when url answers 200, whatever it says.
+// answers is ready once url answers 200.
 func answers(url string) func(context.Context) bool {
 	return func(ctx context.Context) bool {
 		ctx, cancel := context.WithTimeout(ctx, 20*time.Second)
@@ -172,8 +172,7 @@ func answers(url string) func(context.Context) bool {
 	}
 }
 
-// environment is what tools run in: the way to programs, caches and proxies, and no account's
-// credentials or settings.
+// environment is the environment of tools: paths, caches and proxies, but no credentials or settings of an account.
 func (s *site) environment() []string {
 	env := []string{
 		"HOME=" + s.scratch, "CI=true", "NO_COLOR=1", "LANG=C.UTF-8",
@@ -188,7 +187,7 @@ func (s *site) environment() []string {
 			env = append(env, name+"="+value)
 		}
 	}
-	for _, name := range []string{"NO_PROXY", "no_proxy"} { // Python and curl would go to this machine through a proxy
+	for _, name := range []string{"NO_PROXY", "no_proxy"} { // otherwise, Python and curl would use a proxy even for this machine
 		env = append(env, name+"="+strings.TrimPrefix(os.Getenv(name)+",127.0.0.1,localhost", ","))
 	}
 	return env

@@ -14,7 +14,7 @@ import (
 	"path/filepath"
 )
 
-// reproduce builds everything once more, from another copy and with an empty build cache, and compares.
+// reproduce builds everything again from another copy with an empty build cache, and compares.
 func (s *site) reproduce(ctx context.Context) {
 	again := s.again()
 	clean := []string{"GOCACHE=" + filepath.Join(s.scratch, "gocache")}
@@ -83,8 +83,8 @@ func (s *site) reproduce(ctx context.Context) {
 	})
 }
 
-// reproduceNetlify builds again where it was built first: Netlify's build writes the folder into the
-// binary, and its own is always the same.
+// reproduceNetlify builds again in the first folder: Netlify's build writes its path into the binary, and in production
+// the path is always the same.
 func (s *site) reproduceNetlify(ctx context.Context, again string, clean []string) error {
 	archive := filepath.Join(s.source, ".netlify", "functions", "orga-session.zip")
 	var binaries [2]string
@@ -126,7 +126,7 @@ func fileSum(path string) (string, error) {
 	return hex.EncodeToString(sum[:]), err
 }
 
-// treeSum is a sum over names and contents, and how many bytes they are.
+// treeSum returns a checksum over names and contents, and the total size in bytes.
 func treeSum(dir string) (sum string, size int64, err error) {
 	h := sha256.New()
 	err = filepath.WalkDir(dir, func(path string, entry fs.DirEntry, err error) error {
@@ -146,7 +146,7 @@ func treeSum(dir string) (sum string, size int64, err error) {
 	return hex.EncodeToString(h.Sum(nil)), size, err
 }
 
-// zipped is how large a file is in an archive.
+// zipped returns the size of a file in an archive.
 func zipped(path string) (int64, error) {
 	data, err := os.ReadFile(path)
 	if err != nil {

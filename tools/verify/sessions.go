@@ -10,8 +10,8 @@ import (
 	"path/filepath"
 )
 
-// sessions has the playground's page in Chromium open calls to the local Orga Cloud, direct and
-// relayed, and fail in every way that it should. Screenshots stay in .cache/browser.
+// sessions runs the playground's page in Chromium: it opens direct and relayed calls to the local Orga Cloud, and shows
+// every simulated fault. Screenshots are kept in .cache/browser.
 func (s *site) sessions(ctx context.Context) {
 	if s.chromium == "" {
 		return
@@ -19,7 +19,7 @@ func (s *site) sessions(ctx context.Context) {
 	s.table.check(plain, sessions, "the playground in Chromium: direct, relayed, across origins, each fault named", func() error {
 		dir := filepath.Join(s.root, "tools", "browser")
 		if _, err := os.Stat(filepath.Join(dir, "node_modules", "playwright-core")); errors.Is(err, fs.ErrNotExist) {
-			// With npm's own settings, which the clean environment of run leaves out.
+			// npm needs its own settings, which run's clean environment lacks.
 			npm := exec.CommandContext(ctx, "npm", "ci", "--no-audit", "--no-fund", "--loglevel=error")
 			npm.Dir = dir
 			if err := loudly(npm); err != nil {

@@ -12,8 +12,7 @@ import (
 	"unicode/utf8"
 )
 
-// table is what verify found: a cell for each check that a platform has, and notes below. It is safe
-// for concurrent use.
+// table collects the results: a cell for each check of a platform, and notes below. It is safe for concurrent use.
 type table struct {
 	columns, rows []string
 
@@ -28,7 +27,7 @@ func newTable(columns, rows []string) *table {
 	return &table{columns: columns, rows: rows, cells: make(map[[2]string]string)}
 }
 
-// check runs one check of a platform. A cell that several checks share passes when all of them do.
+// check runs one check of a platform. A cell that several checks share passes if all of them do.
 func (t *table) check(platform, name, what string, do func() error) bool {
 	began := time.Now()
 	err := do()
@@ -52,14 +51,14 @@ func (t *table) check(platform, name, what string, do func() error) bool {
 	return err == nil
 }
 
-// note adds a line below the table: a platform's limit.
+// note adds a line below the table about a platform's limitation.
 func (t *table) note(format string, args ...any) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.notes = append(t.notes, fmt.Sprintf("note  "+format, args...))
 }
 
-// size notes how large something is that would be deployed.
+// size records the size of a deployed artifact.
 func (t *table) size(artefact string, bytes int64) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -71,7 +70,7 @@ type size struct {
 	megabytes float64
 }
 
-// documented tells which sizes are not those in a Markdown table, by more than 5 %.
+// documented returns the sizes that differ from those in a Markdown table by more than 5 %.
 func (t *table) documented(text string) error {
 	t.mu.Lock()
 	defer t.mu.Unlock()

@@ -9,7 +9,7 @@ import (
 	"strings"
 )
 
-// template is a CloudFormation template, resolved for one set of parameters as CloudFormation would.
+// template is a CloudFormation template, resolved for one set of parameters.
 type template struct {
 	Parameters map[string]struct {
 		Type    string
@@ -63,12 +63,12 @@ func (t *template) truth(v any) bool {
 	panic(fmt.Sprintf("a condition of another kind: %v", v))
 }
 
-// noValue is what AWS::NoValue resolves to: the property is not there.
+// noValue is the resolved AWS::NoValue: the property is omitted.
 type noValue struct{}
 
 var placeholder = regexp.MustCompile(`\$\{([A-Za-z:0-9]+)\}`)
 
-// resolve gives the value that CloudFormation would set. Another resource's is "<name>".
+// resolve returns the value that CloudFormation would set. A reference to another resource is "<name>".
 func (t *template) resolve(v any) any {
 	switch v := v.(type) {
 	case []any:
@@ -137,7 +137,7 @@ func (t *template) ref(name string) any {
 	return value
 }
 
-// intrinsic is the function that v calls, "" when it is none.
+// intrinsic returns the name of the function that v calls, "" if it calls none.
 func intrinsic(v any) (name string, args any) {
 	m, ok := v.(map[string]any)
 	if !ok || len(m) != 1 {
@@ -151,7 +151,7 @@ func intrinsic(v any) (name string, args any) {
 	return "", nil
 }
 
-// environment are the variables that the function gets.
+// environment returns the function's environment variables.
 func (t *template) environment() (map[string]string, error) {
 	function, ok := t.Resources["OrgaSessionFunction"]
 	if !ok {
@@ -166,10 +166,10 @@ func (t *template) environment() (map[string]string, error) {
 	return env, nil
 }
 
-// grant is one action on one resource that a role may do.
+// grant allows one action on one resource.
 type grant struct{ action, resource string }
 
-// grants are what the roles of the deployment may do, all policies together.
+// grants are all grants of the deployment's roles.
 func (t *template) grants() ([]grant, error) {
 	var list []grant
 	for name, r := range t.Resources {

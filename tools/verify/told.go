@@ -9,8 +9,8 @@ import (
 	"strings"
 )
 
-// told are the commands of one tool that we tell people to run, in README, docs and Makefile, or run for
-// them: what the deploy tool prints for a platform with these variables. Each is there once.
+// told returns the commands of one tool that appear in README, docs and Makefile, or that the deploy tool prints for a
+// platform with these variables. Each appears once.
 func (s *site) told(ctx context.Context, start, platform string, variables ...string) ([]string, error) {
 	pages, err := filepath.Glob(filepath.Join(s.source, "docs", "*.md"))
 	if err != nil {
@@ -37,8 +37,8 @@ func (s *site) told(ctx context.Context, start, platform string, variables ...st
 	return slices.Compact(lines), nil
 }
 
-// commands are the commands in a text that begin with start: in lines that are indented, fenced or
-// printed after a plus, continuations joined, from where the shell begins them to where it takes over.
+// commands returns the commands in a text that begin with start: in indented or fenced lines, or printed after a plus. It
+// joins continuation lines, and drops what precedes or follows the command in a shell line.
 func commands(text, start string) []string {
 	var found []string
 	fenced := false

@@ -24,7 +24,7 @@ func TestCommands(t *testing.T) {
 	}
 }
 
-// role is a template with one role, whose statement is put in.
+// role is a template with one role that has the given statement.
 func role(statement string) string {
 	return `{"Parameters":{"Arn":{"Type":"String"},"More":{"Type":"CommaDelimitedList","Default":""},"On":{"Type":"String","Default":""}},
 		"Conditions":{"IsOn":{"Fn::Not":[{"Fn::Equals":[{"Ref":"On"},""]}]}},
@@ -68,7 +68,7 @@ func TestTemplate(t *testing.T) {
 	}
 }
 
-// Each way in which an answer may break the contract, or not be that of the reference, is seen.
+// Each violation of the contract, and each difference from the reference, is detected.
 func TestAnswersAreHeld(t *testing.T) {
 	good := answer{status: 200, body: `{"ephemeralToken":"…"}`, header: map[string]string{
 		"Cache-Control": "no-store", "CDN-Cache-Control": "no-store", "Pragma": "no-cache", "X-Content-Type-Options": "nosniff", "Vary": "Origin", "X-Request-Id": "…",

@@ -20,14 +20,14 @@ import (
 	"github.com/orga-session/orga-session/tools/lambdaevent"
 )
 
-// direct is the way to an endpoint that speaks HTTP itself.
+// direct is the transport to an endpoint that speaks HTTP.
 type direct struct {
 	base  string
-	front func(http.Header) // what the platform's front end adds; may be nil
-	fresh bool              // a connection for each request
+	front func(http.Header) // adds the headers of the platform's front end; may be nil
+	fresh bool              // a new connection for each request
 }
 
-// plainTransport adds nothing to a request of its own accord.
+// plainTransport adds no headers to a request.
 var plainTransport = &http.Transport{DisableCompression: true, MaxIdleConnsPerHost: 4}
 
 func (d direct) RoundTrip(r *http.Request) (*http.Response, error) {
@@ -44,11 +44,11 @@ func (d direct) RoundTrip(r *http.Request) (*http.Response, error) {
 	return plainTransport.RoundTrip(r)
 }
 
-// trigger is the way to a function on Lambda through one of its front ends: it makes the event that
-// this front end makes of a request, and a response of what the function says.
+// trigger is the transport to a Lambda function through one of its front ends: it converts requests to events and the
+// function's results to responses.
 type trigger struct {
 	event  func(lambdaevent.Request) lambdaevent.Event
-	addr   string // where requests come from
+	addr   string // the client's address
 	host   string
 	invoke func(ctx context.Context, event []byte) ([]byte, error)
 }
@@ -127,17 +127,16 @@ func readResponse(r *http.Request, out []byte) (*http.Response, error) {
 			return nil, err
 		}
 	}
-	if r.Method == http.MethodHead { // a front end sends no body then, whatever it has
+	if r.Method == http.MethodHead { // a front end drops the body of a HEAD response
 		body = nil
 	}
 	resp.ContentLength = int64(len(body))
-	resp.Header.Del("Content-Length") // a front end writes its own
+	resp.Header.Del("Content-Length") // a front end sets its own
 	resp.Body = io.NopCloser(bytes.NewReader(body))
 	return resp, nil
 }
 
-// Where requests come from, by the platform's word: an address of each front end's own, as they share
-// a function and its limits.
+// Client addresses of the front ends. They differ because the front ends share a function and its limits.
 const (
 	addrREST = "198.51.100.1"
 	addrHTTP = "198.51.100.2"
@@ -146,5 +145,5 @@ const (
 	addrALB2 = "198.51.100.5"
 )
 
-// sorted are a map's keys in order.
+// sorted returns a map's keys in order.
 func sorted[V any](m map[string]V) []string { return slices.Sorted(maps.Keys(m)) }

@@ -8,8 +8,8 @@ import (
 	"path/filepath"
 )
 
-// Install installs wrangler, miniflare and workerd from package-lock.json into .cache, once for each lock file. It returns the
-// folder, for [Options].NPM.
+// Install installs wrangler, miniflare and workerd from package-lock.json into .cache, once for each lock file. It returns
+// the folder, for [Options].NPM.
 func Install(ctx context.Context, root string) (npm string, err error) {
 	npm = filepath.Join(root, ".cache", "workerd")
 	lock, err := os.ReadFile(filepath.Join(root, "tools", "workerd", "package-lock.json"))
@@ -37,7 +37,7 @@ func Install(ctx context.Context, root string) (npm string, err error) {
 		}
 	}
 	var said []byte
-	for range 2 { // registries have bad minutes
+	for range 2 { // registries sometimes fail
 		cmd := exec.CommandContext(ctx, "npm", "ci", "--no-audit", "--no-fund", "--loglevel=error")
 		cmd.Dir = npm
 		if said, err = cmd.CombinedOutput(); err == nil {

@@ -14,7 +14,7 @@ import (
 	"time"
 )
 
-// issuer is an identity provider with one key. It counts what is fetched of it.
+// issuer is an identity provider with one key. It counts fetches.
 type issuer struct {
 	server          *httptest.Server
 	key             *rsa.PrivateKey
@@ -56,7 +56,7 @@ func (i *issuer) answer(w http.ResponseWriter, r *http.Request, document any) {
 	_ = json.NewEncoder(w).Encode(document)
 }
 
-// token is one for subject.
+// token returns a token for subject.
 func (i *issuer) token(subject string) (string, error) {
 	now := time.Now()
 	claims, err := json.Marshal(map[string]any{

@@ -8,17 +8,17 @@ import (
 	"time"
 )
 
-// Figures are what the Worker costs, in workerd on one machine. CPU is that of the thread that runs the isolate.
+// Figures measure the Worker in workerd on one machine. CPU is that of the isolate's thread.
 type Figures struct {
-	Cold, FirstAnswer time.Duration // CPU of the first mint of an isolate, and how long it took; the median of the starts
+	Cold, FirstAnswer time.Duration // CPU of an isolate's first mint, and its duration; medians over the starts
 	Warm              time.Duration // CPU of a mint, one at a time
 	Busy              time.Duration // CPU of a mint, 100 at a time
-	Rate              float64       // mints a second then
+	Rate              float64       // mints per second, 100 at a time
 	Memory            int           // of the Go program afterwards, in bytes
 	Resident          int64         // of the whole process, in bytes
 }
 
-// Measure measures anonymous mints, with an Orga that does not take time. Options.Dir is what Stage left.
+// Measure measures anonymous mints, with an Orga that answers at once. Options.Dir is the output of Stage.
 func Measure(ctx context.Context, o Options, starts, mints int) (f Figures, err error) {
 	o.Vars = maps.Clone(o.Vars)
 	if o.Vars == nil {
@@ -41,7 +41,7 @@ func Measure(ctx context.Context, o Options, starts, mints int) (f Figures, err 
 	}
 	f.Cold, f.FirstAnswer = median(cold), median(first)
 	t := Trial{timeout: 30 * time.Second, run: func(ctx context.Context, s *site) (string, error) {
-		if err := s.mintAll(ctx, mints/4, 100, http.StatusOK); err != nil { // V8 compiles meanwhile
+		if err := s.mintAll(ctx, mints/4, 100, http.StatusOK); err != nil { // V8 optimizes the code meanwhile
 			return "", err
 		}
 		before := s.cpu()

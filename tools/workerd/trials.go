@@ -24,7 +24,7 @@ import (
 	"github.com/orga-session/orga-session/core/orga/orgatest"
 )
 
-// Trial is one thing that must hold in an isolate (fault 76).
+// Trial is a requirement on an isolate (fault 76).
 type Trial struct {
 	Name string
 
@@ -32,7 +32,7 @@ type Trial struct {
 	run     func(context.Context, *site) (figures string, err error)
 }
 
-// The trials. Where no time is measured, the budget is one that a busy machine can keep.
+// The trials. Those that measure no time have a budget that even a busy machine can keep.
 var (
 	Cold  = Trial{"100 OIDC callers on a cold isolate", 30 * time.Second, cold}
 	Hang  = Trial{"Orga hangs for 20 callers, with health checks meanwhile", 4 * time.Second, hang}
@@ -42,10 +42,10 @@ var (
 	Crash = Trial{"the program exits, and panics", 30 * time.Second, crash}
 )
 
-// Trials are all of them.
+// Trials lists all trials.
 var Trials = []Trial{Cold, Hang, Reset, Burst, Gzip, Crash}
 
-// Mutation is a change of host.mjs that must make a trial fail: a trial that passes all the same proves nothing.
+// Mutation changes host.mjs so that a trial must fail. If the trial passes anyway, it proves nothing.
 type Mutation struct {
 	Name  string
 	Fails Trial
@@ -53,7 +53,7 @@ type Mutation struct {
 	changes []string // from, to, from, to …
 }
 
-// Mutations are the two simplifications that suggest themselves.
+// Mutations are the two obvious simplifications of the design.
 var Mutations = []Mutation{
 	{"all requests share an instance, and none has a job loop", Cold, []string{
 		"const pulse = setInterval(() => this.work(invocation), PULSE);", "const pulse = 0;",
@@ -63,14 +63,14 @@ var Mutations = []Mutation{
 	{"a job loop ends with its request", Reset, []string{"ctx.waitUntil(instance.run(invocation));", "instance.run(invocation);"}},
 }
 
-// Conditions are those of a trial.
+// Conditions are the environment of a trial.
 type Conditions struct {
-	Options      // Dir is what Stage left
-	Frozen  bool // the clock stands still between one I/O and the next
+	Options      // Dir is the output of Stage
+	Frozen  bool // the clock stands still between I/O operations
 	Mints   int  // of Burst
 }
 
-// Stage makes a Worker for trials in dir: the modules in from, the harness before them, and the mutation if there is one.
+// Stage writes a Worker for trials to dir: the modules in from behind the harness, with the mutation if there is one.
 func Stage(root, from, dir string, m *Mutation) error {
 	if err := os.CopyFS(dir, os.DirFS(from)); err != nil {
 		return err
@@ -95,7 +95,7 @@ func Stage(root, from, dir string, m *Mutation) error {
 	return os.WriteFile(host, []byte(strings.NewReplacer(m.changes...).Replace(string(text))), 0o644)
 }
 
-// AddCrash builds the program in dir anew, with a way to end it, for Crash.
+// AddCrash rebuilds the program in dir with a way to crash it, for Crash.
 func AddCrash(ctx context.Context, root, dir string) error {
 	overlay := filepath.Join(dir, "overlay.json")
 	replace, err := json.Marshal(map[string]any{"Replace": map[string]string{
@@ -115,10 +115,10 @@ func AddCrash(ctx context.Context, root, dir string) error {
 	return os.Remove(overlay)
 }
 
-// maxMemory is what the Go program may have after Burst, in bytes.
+// maxMemory bounds the Go program's memory after Burst, in bytes.
 const maxMemory = 32 << 20
 
-// site is what a trial has: an isolate that has served nothing yet, and what stands behind it.
+// site is the environment of a running trial: a fresh isolate, and its upstreams.
 type site struct {
 	*Isolate
 	timeout  time.Duration
@@ -129,13 +129,13 @@ type site struct {
 	client   *http.Client
 }
 
-// Failure is the error of a trial that ran and failed. Other errors of Run say why it did not run.
+// Failure is the error of a trial that ran and failed. Any other error of Run means that it could not run.
 type Failure struct{ err error }
 
 func (f *Failure) Error() string { return f.err.Error() }
 func (f *Failure) Unwrap() error { return f.err }
 
-// Run runs a trial in an isolate of its own. The figures are for people; "" when there are none.
+// Run runs a trial in a new isolate. It returns figures to print, "" if there are none.
 func (t Trial) Run(ctx context.Context, c Conditions) (figures string, err error) {
 	ctx, cancel := context.WithTimeout(ctx, 30*time.Minute)
 	defer cancel()
@@ -183,7 +183,7 @@ func tail(log string) string {
 	return strings.Join(lines[max(0, len(lines)-12):], "\n")
 }
 
-// mint asks for a session config as a caller of its own. An answer that is not of the contract is an error.
+// mint requests a session config as a new caller. An answer that violates the contract is an error.
 func (s *site) mint(ctx context.Context, caller string) (status int, token string, err error) {
 	credential, err := s.issuer.token(caller)
 	if err != nil {
@@ -223,7 +223,7 @@ func (s *site) get(ctx context.Context, path, credential string) (*http.Response
 	return s.client.Do(req)
 }
 
-// mintAll has n callers mint, some at a time; all answers must have the status, and no token may come twice.
+// mintAll makes n callers mint, some at a time. All answers must have the status, and no token may repeat.
 func (s *site) mintAll(ctx context.Context, n, atOnce, want int) error {
 	var (
 		mu       sync.Mutex
@@ -257,7 +257,7 @@ func (s *site) mintAll(ctx context.Context, n, atOnce, want int) error {
 	return nil
 }
 
-// fetchedOnce holds all callers to one discovery and one fetch of the keys.
+// fetchedOnce requires that all callers together cause one discovery and one fetch of the keys.
 func (s *site) fetchedOnce() error {
 	if d, k := s.issuer.discovery.Load(), s.issuer.keys.Load(); d != 1 || k != 1 {
 		return fmt.Errorf("%d discoveries and %d fetches of the keys", d, k)
@@ -266,7 +266,7 @@ func (s *site) fetchedOnce() error {
 }
 
 func cold(ctx context.Context, s *site) (string, error) {
-	s.issuer.delay = 200 * time.Millisecond // all others wait for the one that fetches, with no I/O of their own
+	s.issuer.delay = 200 * time.Millisecond // the others wait for the one fetching, without I/O of their own
 	before := s.cpu()
 	if err := s.mintAll(ctx, 100, 100, http.StatusOK); err != nil {
 		return "", err
@@ -285,7 +285,7 @@ func hang(ctx context.Context, s *site) (string, error) {
 	wg.Go(func() {
 		began := time.Now()
 		late = s.mintAll(ctx, 20, 20, http.StatusGatewayTimeout)
-		// The program holds its budget; a second more is for a machine that has other work.
+		// The program keeps its budget; allow a second more for a busy machine.
 		if took := time.Since(began); late == nil && (s.slowest() > s.timeout || took > s.timeout+time.Second) {
 			late = fmt.Errorf("answered after %v, by the log %v, with a budget of %v", took, s.slowest(), s.timeout)
 		}
@@ -311,7 +311,7 @@ func hang(ctx context.Context, s *site) (string, error) {
 
 var totalMS = regexp.MustCompile(`"total_ms":([0-9.]+)`)
 
-// slowest is the longest that a request took by its log line.
+// slowest returns the longest request duration in the log.
 func (s *site) slowest() (most time.Duration) {
 	for _, m := range totalMS.FindAllStringSubmatch(s.Log(), -1) {
 		took, _ := time.ParseDuration(m[1] + "ms")
@@ -338,7 +338,7 @@ func reset(ctx context.Context, s *site) (string, error) {
 	others := make(chan error, 1)
 	go func() { others <- s.mintAll(ctx, 20, 20, http.StatusOK) }()
 	time.Sleep(s.issuer.delay / 2)
-	_ = conn.(*net.TCPConn).SetLinger(0) // so that Close resets it
+	_ = conn.(*net.TCPConn).SetLinger(0) // makes Close reset the connection
 	conn.Close()
 	return "", errors.Join(<-others, s.fetchedOnce())
 }
@@ -363,7 +363,7 @@ func burst(ctx context.Context, s *site) (string, error) {
 	return fmt.Sprintf("%.0f mints a second, %s of CPU each, %.1f MB of Go memory", float64(s.mints)/took.Seconds(), milliseconds(cpu), float64(memory)/1e6), nil
 }
 
-// memory is how much the Go program has, in bytes.
+// memory returns the Go program's memory in bytes.
 func (s *site) memory(ctx context.Context) (n int, err error) {
 	resp, err := s.get(ctx, "/harness/memory", "")
 	if err != nil {
@@ -373,7 +373,7 @@ func (s *site) memory(ctx context.Context) (n int, err error) {
 	return n, json.NewDecoder(resp.Body).Decode(&n)
 }
 
-// compressed has every answer compressed. The runtime decompresses it, and leaves Content-Encoding in its header.
+// compressed compresses every answer. The runtime decompresses it, but keeps the Content-Encoding header.
 func compressed(ctx context.Context, s *site) (string, error) {
 	for _, server := range []*http.Server{s.upstream.Config, s.issuer.server.Config} {
 		h := server.Handler

@@ -9,7 +9,7 @@ import (
 	"time"
 )
 
-// process is workerd's own, which miniflare starts; "" where /proc does not tell.
+// process returns the ID of workerd's process, which miniflare starts; "" without /proc.
 func (i *Isolate) process() (dir string) {
 	stats, _ := filepath.Glob("/proc/[0-9]*/stat")
 	for _, name := range stats {
@@ -22,7 +22,7 @@ func (i *Isolate) process() (dir string) {
 	return dir
 }
 
-// cpu is the CPU time of the thread that runs the isolate, which is what Cloudflare counts. It is 0 where it is not known.
+// cpu returns the CPU time of the isolate's thread, which Cloudflare bills; 0 if unknown.
 func (i *Isolate) cpu() (used time.Duration) {
 	dir := i.process()
 	text, _ := os.ReadFile(filepath.Join(dir, "task", filepath.Base(dir), "schedstat"))
@@ -30,7 +30,7 @@ func (i *Isolate) cpu() (used time.Duration) {
 	return used
 }
 
-// resident is the memory of the whole process, in bytes; 0 where it is not known.
+// resident returns the memory of the whole process in bytes; 0 if unknown.
 func (i *Isolate) resident() (bytes int64) {
 	text, _ := os.ReadFile(filepath.Join(i.process(), "status"))
 	_, after, _ := strings.Cut(string(text), "\nVmRSS:")

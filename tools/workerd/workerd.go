@@ -1,6 +1,5 @@
-// Package workerd runs the Cloudflare Worker in workerd, Cloudflare's own runtime, by way of miniflare. Both come from
-// npm with wrangler, in the versions of package-lock.json. [Trials] are what must hold there and cannot be seen on other
-// platforms.
+// Package workerd runs the Cloudflare Worker in workerd, Cloudflare's own runtime, through miniflare. Both are installed
+// from npm with wrangler, in the versions of package-lock.json. [Trials] tests behavior that other platforms cannot show.
 package workerd
 
 import (
@@ -23,17 +22,17 @@ import (
 // Options describe a Worker.
 type Options struct {
 	Root    string            // of the repository
-	NPM     string            // the folder in which npm installed this package's package-lock.json
+	NPM     string            // the folder with the installed package-lock.json
 	Dir     string            // the Worker's modules
-	Entry   string            // the module among them that is the entry
-	Flags   []string          // compatibility flags besides those of wrangler.jsonc
+	Entry   string            // the entry module
+	Flags   []string          // compatibility flags in addition to those of wrangler.jsonc
 	Vars    map[string]string // its variables and secrets
-	Secrets map[string]string // its Secrets Store bindings and their values; "" for a secret that the store does not have
+	Secrets map[string]string // Secrets Store bindings with their values; "" for a missing secret
 }
 
-// Isolate is a running Worker. Each has a process of its own.
+// Isolate is a running Worker in its own process.
 type Isolate struct {
-	Base string // its address
+	Base string // its base URL
 
 	cmd   *exec.Cmd
 	stdin io.Closer
@@ -42,8 +41,8 @@ type Isolate struct {
 	log   strings.Builder
 }
 
-// Start starts a Worker as wrangler.jsonc configures it. It returns when workerd listens; the isolate itself starts with
-// the first request. Stop ends it.
+// Start starts a Worker with the configuration of wrangler.jsonc. It returns when workerd listens; the isolate starts with
+// the first request. Stop it with [Isolate.Stop].
 func Start(ctx context.Context, o Options) (*Isolate, error) {
 	config, err := readConfig(o.Root)
 	if err != nil {
@@ -77,7 +76,7 @@ func Start(ctx context.Context, o Options) (*Isolate, error) {
 	address := make(chan string, 1)
 	go func() {
 		i.read(stdout, address)
-		_ = i.cmd.Wait() // how it ended is in its log
+		_ = i.cmd.Wait() // its log shows how it ended
 		close(i.done)
 	}()
 	if _, err := stdin.Write(append(options, '\n')); err != nil {
@@ -95,7 +94,7 @@ func Start(ctx context.Context, o Options) (*Isolate, error) {
 	}
 }
 
-// read keeps what the process writes, but for the address.
+// read collects the process's output, except the address.
 func (i *Isolate) read(output io.Reader, address chan<- string) {
 	lines := bufio.NewReader(output)
 	for {
@@ -124,20 +123,20 @@ func (i *Isolate) Stop() {
 	}
 }
 
-// Log returns what the Worker and the runtime have written.
+// Log returns the output of the Worker and the runtime.
 func (i *Isolate) Log() string {
 	i.mu.Lock()
 	defer i.mu.Unlock()
 	return i.log.String()
 }
 
-// config is what of wrangler.jsonc decides how the Worker behaves.
+// config has the settings of wrangler.jsonc that affect the Worker's behavior.
 type config struct {
 	CompatibilityDate  string   `json:"compatibility_date"`
 	CompatibilityFlags []string `json:"compatibility_flags"`
 }
 
-// readConfig reads wrangler.jsonc, in which a comment has a line of its own.
+// readConfig reads wrangler.jsonc, whose comments are on separate lines.
 func readConfig(root string) (c config, err error) {
 	text, err := os.ReadFile(filepath.Join(root, "cloudflare", "wrangler.jsonc"))
 	if err != nil {

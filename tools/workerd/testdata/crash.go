@@ -1,6 +1,6 @@
 //go:build js && wasm
 
-// This file is built into the Worker by crashTrial, as part of its package main.
+// crashTrial adds this file to the Worker's package main.
 package main
 
 import (
