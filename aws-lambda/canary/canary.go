@@ -4,7 +4,6 @@
 package canary
 
 import (
-	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -130,15 +129,20 @@ func (c *Canary) mint(ctx context.Context) (config orga.SessionConfig, status in
 		return config, 0, "", fmt.Errorf("canary: no answer: %w", inner(err))
 	}
 	defer resp.Body.Close()
-	status, requestID = resp.StatusCode, resp.Header.Get("X-Request-Id")
+	status = resp.StatusCode
+	if id := resp.Header.Get("X-Request-Id"); isID(id) {
+		requestID = id
+	}
 	body, err := io.ReadAll(io.LimitReader(resp.Body, maxBody))
 	switch {
 	case err != nil:
 		return config, status, requestID, fmt.Errorf("canary: the answer broke off: %w", err)
 	case status != http.StatusOK:
 		var problem struct{ Code string }
-		_ = json.Unmarshal(body, &problem) // not every gateway's answer has a code
-		return config, status, requestID, fmt.Errorf("canary: status %d (%s)", status, cmp.Or(problem.Code, "no code"))
+		if json.Unmarshal(body, &problem) != nil || !isID(problem.Code) { // not every gateway's answer has one
+			problem.Code = "no code"
+		}
+		return config, status, requestID, fmt.Errorf("canary: status %d (%s)", status, problem.Code)
 	}
 	if err := json.Unmarshal(body, &config); err != nil {
 		return config, status, requestID, fmt.Errorf("canary: unusable answer: %w", err)
@@ -173,4 +177,11 @@ func inner(err error) error {
 		return e.Err
 	}
 	return err
+}
+
+// isID reports whether a text of an answer, which may come from somebody else than the endpoint, is a code or an id
+// that can be logged.
+func isID(s string) bool {
+	const allowed = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-+/="
+	return s != "" && len(s) <= 128 && strings.Trim(s, allowed) == ""
 }

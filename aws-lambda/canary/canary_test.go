@@ -3,6 +3,9 @@ package canary
 import (
 	"bytes"
 	"context"
+	"crypto/hmac"
+	"crypto/sha256"
+	"encoding/hex"
 	"encoding/json"
 	"fmt"
 	"log/slog"
@@ -17,7 +20,6 @@ import (
 	"time"
 
 	"github.com/orga-session/orga-session/core"
-	"github.com/orga-session/orga-session/core/auth"
 	"github.com/orga-session/orga-session/core/lambdahttp"
 	"github.com/orga-session/orga-session/core/secret"
 )
@@ -87,6 +89,11 @@ func TestRun(t *testing.T) {
 		{name: "a dead token", serve: answers(4*time.Second, working), cause: "canary: the token expires in", has: []string{"request_id", "http.response.status_code", "total_ms", "token_expires_at"}},
 		{name: "a problem", serve: status(502, `{"code":"upstream_auth_failed"}`), cause: "canary: status 502 (upstream_auth_failed)", has: []string{"request_id", "http.response.status_code", "total_ms"}},
 		{name: "a gateway's error", serve: status(503, `{"message":"Service Unavailable"}`), cause: "canary: status 503 (no code)", has: []string{"request_id", "http.response.status_code", "total_ms"}},
+		{name: "somebody else's answer", serve: func(w http.ResponseWriter, _ *http.Request) {
+			w.Header().Set("X-Request-Id", "Bearer "+strings.Repeat("x", 10_000))
+			w.WriteHeader(503)
+			fmt.Fprintf(w, `{"code":"Bearer %s"}`, strings.Repeat("x", 10_000))
+		}, cause: "canary: status 503 (no code)", has: []string{"http.response.status_code", "total_ms"}},
 		{name: "a redirect", serve: http.RedirectHandler("https://elsewhere.example", 302).ServeHTTP, cause: "canary: status 302", has: []string{"http.response.status_code", "total_ms"}},
 		{name: "a web page", serve: status(200, "<html>"), cause: "canary: unusable answer: ", has: []string{"request_id", "http.response.status_code", "total_ms"}},
 		{name: "no token", serve: status(200, `{"iceServers":[]}`), cause: "canary: unusable answer: ", has: []string{"request_id", "http.response.status_code", "total_ms"}},
@@ -134,9 +141,12 @@ func TestRun(t *testing.T) {
 
 // The request is the one of a backend that shares the key, also while a new key replaces it.
 func TestRunSigns(t *testing.T) {
-	verifier := auth.HMAC(auth.HMACConfig{Keys: func(context.Context) (string, error) { return hmacKey, nil }}).Verifier
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if caller, err := verifier.Verify(r); err != nil || caller.Subject != "canary" || r.URL.Path != "/api/orga-client-secrets/canary" {
+		given, _ := strings.CutPrefix(r.Header.Get("Authorization"), "Orga-HMAC ts=")
+		ts, sig, _ := strings.Cut(given, ",sub=canary,sig=")
+		mac := hmac.New(sha256.New, []byte(hmacKey))
+		_, _ = fmt.Fprintf(mac, "GET\n/api/orga-client-secrets/canary\n%s\ncanary", ts)
+		if sig != hex.EncodeToString(mac.Sum(nil)) {
 			status(401, `{"code":"unauthenticated"}`)(w, r)
 			return
 		}
@@ -170,6 +180,21 @@ func TestRunConnectsAnew(t *testing.T) {
 	}
 	if n := opened.Load(); n != 3 {
 		t.Errorf("%d connections for 3 runs", n)
+	}
+}
+
+// A list of a thousand TURN servers, which could be anybody's, is not asked for long.
+func TestManyTURNServers(t *testing.T) {
+	turn := startTURN(t, func(message) *message { return relayed })
+	list, err := json.Marshal([]map[string]any{{"urls": slices.Repeat([]string{turn, turn + "?" + strings.Repeat("x", 1000)}, 500), "username": "u", "credential": "c"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	server := httptest.NewServer(answers(time.Minute, string(list)))
+	defer server.Close()
+	_, line := run(t, core.Env{"CANARY_URL": server.URL})
+	if text, _ := line["turn"].(string); len(strings.Fields(text)) != maxServers {
+		t.Errorf("%d TURN servers were asked, want %d", len(strings.Fields(text)), maxServers)
 	}
 }
 

@@ -23,20 +23,25 @@ import (
 // turnTimeout is how long one TURN server may take: browsers wait as long.
 const turnTimeout = 5 * time.Second
 
-// allocate asks all TURN servers of a list for a relayed address. It returns the addresses of those that gave one, and
+// maxServers bounds the TURN servers that are asked: browsers advise against more than four.
+const maxServers = 16
+
+// allocate asks the TURN servers of a list, the first 16 at most, for a relayed address. It returns the addresses of those that gave one, and
 // those that did not, each with the reason.
 func allocate(ctx context.Context, list []orga.ICEServer) (relays, failures []string) {
 	ctx, cancel := context.WithTimeout(ctx, turnTimeout)
 	defer cancel()
 	var wg sync.WaitGroup
 	var mu sync.Mutex
+	asked := 0
 	for _, entry := range list {
 		username, credential := entry.Credential()
 		for _, address := range entry.URLs() {
 			server, ok := parseTURN(address)
-			if !ok {
+			if !ok || len(address) > 300 || asked == maxServers {
 				continue
 			}
+			asked++
 			wg.Go(func() {
 				err := server.allocate(ctx, username, credential)
 				mu.Lock()
