@@ -3,9 +3,7 @@ package canary
 import (
 	"bytes"
 	"context"
-	"crypto/hmac"
 	"crypto/sha256"
-	"encoding/hex"
 	"encoding/json"
 	"fmt"
 	"log/slog"
@@ -21,6 +19,8 @@ import (
 
 	"github.com/orga-session/orga-session/core"
 	"github.com/orga-session/orga-session/core/lambdahttp"
+	"github.com/orga-session/orga-session/core/orga"
+	"github.com/orga-session/orga-session/core/orga/orgatest"
 	"github.com/orga-session/orga-session/core/secret"
 )
 
@@ -141,23 +141,24 @@ func TestRun(t *testing.T) {
 
 // The request is the one of a backend that shares the key, also while a new key replaces it.
 func TestRunSigns(t *testing.T) {
-	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		given, _ := strings.CutPrefix(r.Header.Get("Authorization"), "Orga-HMAC ts=")
-		ts, sig, _ := strings.Cut(given, ",sub=canary,sig=")
-		mac := hmac.New(sha256.New, []byte(hmacKey))
-		_, _ = fmt.Fprintf(mac, "GET\n/api/orga-client-secrets/canary\n%s\ncanary", ts)
-		if sig != hex.EncodeToString(mac.Sum(nil)) {
-			status(401, `{"code":"unauthenticated"}`)(w, r)
-			return
-		}
-		answers(time.Minute, "[]")(w, r)
-	}))
-	defer server.Close()
+	api := orgatest.New(t)
+	api.FailAll(orga.CallICE, orgatest.Status(200, "[]"))
+	var log bytes.Buffer
+	cfg := core.ConfigFromEnv(core.Env{
+		"ORGA_API_KEY": orgatest.Key, "ORGA_BASE_URL": api.URL, "ORGA_AUTH": "hmac", "ORGA_AUTH_HMAC_KEY_SOURCE": "env:KEY", "KEY": hmacKey,
+	})
+	cfg.Log = slog.New(slog.NewJSONHandler(&log, nil))
+	server := httptest.NewServer(core.New(t.Context(), cfg, core.Drivers{}))
+	caller := sha256.Sum256([]byte("hmac\ncanary"))
 	for keys, ok := range map[string]bool{hmacKey: true, hmacKey + "\n" + strings.Repeat("z", 32): true, strings.Repeat("z", 32): false} {
-		result, line := run(t, core.Env{"CANARY_URL": server.URL + "/api/orga-client-secrets/canary", "CANARY_HMAC_KEY_SOURCE": "env:KEY", "KEY": keys})
+		result, line := run(t, core.Env{"CANARY_URL": server.URL + "/api/orga-client-secrets", "CANARY_HMAC_KEY_SOURCE": "env:KEY", "KEY": keys})
 		if result.OK != ok {
 			t.Errorf("with %d characters of keys: %+v %v", len(keys), result, line)
 		}
+	}
+	server.Close()
+	if n := strings.Count(log.String(), fmt.Sprintf(`"user.hash":"%x"`, caller[:8])); n != 2 {
+		t.Errorf("%d requests of the caller canary, want 2: %s", n, &log)
 	}
 }
 
