@@ -9,6 +9,8 @@ import (
 	"net/http/httptest"
 	"testing"
 	"time"
+
+	"github.com/orga-session/orga-session/core"
 )
 
 // A request has its answer within the budget, however long its body takes to come.
@@ -23,6 +25,9 @@ func TestBodyThatNeverComes(t *testing.T) {
 		{"too large", "POST " + mintPath + " HTTP/1.1\r\nContent-Type: application/json\r\nContent-Length: 20000\r\n", nil, 413},
 		{"a GET", "GET " + mintPath + " HTTP/1.1\r\nContent-Length: 100\r\n", nil, 200},
 		{"a caller who is refused", "POST " + mintPath + " HTTP/1.1\r\nContent-Length: 100\r\n", env{"ORGA_AUTH": "gateway"}, 401},
+		{"a header that is ambiguous", "POST " + mintPath + " HTTP/1.1\r\nContent-Length: 100\r\nOrigin: https://a.example\r\nOrigin: https://b.example\r\n", nil, 400},
+		{"the handler of a tenant", "POST /anywhere HTTP/1.1\r\nContent-Type: application/json\r\nContent-Length: 100\r\n", nil, 504},
+		{"a caller whom the handler of a tenant refuses", "POST /anywhere HTTP/1.1\r\nContent-Length: 100\r\n", env{"ORGA_AUTH": "gateway"}, 401},
 		{"nowhere", "POST / HTTP/1.1\r\nContent-Length: 100\r\n", nil, 404},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -61,7 +66,11 @@ func TestBodyLeavesTheConnectionAlone(t *testing.T) {
 // connect opens a connection to a deployment behind net/http's own server.
 func connect(t *testing.T, set env) net.Conn {
 	t.Helper()
-	server := httptest.NewServer(deploy(t, set, nil).handler)
+	endpoint := deploy(t, set, nil).handler.(*core.Endpoint)
+	mux := http.NewServeMux()
+	mux.Handle("/", endpoint)
+	mux.Handle("/anywhere", endpoint.Tenant(""))
+	server := httptest.NewServer(mux)
 	t.Cleanup(server.Close)
 	conn, err := net.Dial("tcp", server.Listener.Addr().String())
 	if err != nil {

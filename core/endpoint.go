@@ -74,7 +74,7 @@ func New(ctx context.Context, cfg Config, drivers Drivers) *Endpoint {
 	e.router.faulty = len(b.faults) > 0
 	e.faults = errors.Join(errors.Join(b.faults...), mendable)
 	e.mint = func(h http.Handler) http.Handler {
-		return b.telemetry.Handler(request.Handler(h, b.log), e.router.pattern)
+		return e.router.boundBody(b.telemetry.Handler(request.Handler(h, b.log), e.router.pattern))
 	}
 	e.handler = e.mint(e.router)
 	e.close = append(e.close, b.close...)

@@ -81,11 +81,6 @@ func (b *builder) router() *router {
 func (r *router) keys() []*secret.Cache { return r.defaultTenant.keys }
 
 func (r *router) ServeHTTP(w http.ResponseWriter, req *http.Request) {
-	if req.ContentLength != 0 {
-		// A body that never comes is no reason to wait longer than for anything else; the server would wait
-		// for it before it sends even a refusal. Behind an adapter the whole body is there, and no deadline.
-		_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(r.timeout))
-	}
 	// The path as it was sent: an encoded slash is no slash, and an unclean path is nowhere.
 	path := req.URL.EscapedPath()
 	if path == healthPath || path == readyPath {
@@ -97,6 +92,17 @@ func (r *router) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 		return
 	}
 	r.notFound.ServeHTTP(w, req)
+}
+
+// boundBody bounds how long the body of a request may take to come. Without that, the server would wait for it, for
+// ever, before it sends even a refusal. Behind an adapter the whole body is there, and no deadline.
+func (r *router) boundBody(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
+		if req.ContentLength != 0 {
+			_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(r.timeout))
+		}
+		next.ServeHTTP(w, req)
+	})
 }
 
 // serveMint answers a request for a tenant's session config, whatever its path.
