@@ -1,5 +1,5 @@
-// Package access decides who may mint. A mint costs money, so a request without a valid credential is refused
-// before the endpoint fetches a key or calls Orga.
+// Package access authenticates callers. A mint costs money, so a request without a valid credential is refused before
+// the endpoint fetches a key or calls Orga.
 //
 // [Require] is middleware that tries each [Method] in turn; one that accepts is enough:
 //
@@ -8,7 +8,7 @@
 //	Gateway     an identity verified by the platform
 //	Anonymous   everybody
 //
-// or an [auth.Verifier] that the program brings. A [TenantClaim] ties callers to their tenant.
+// or a custom [auth.Verifier]. A [TenantClaim] ties callers to their tenant.
 package access
 
 import (

@@ -17,8 +17,8 @@ import (
 	"github.com/orga-session/orga-session/core/internal/problem"
 )
 
-// hmacWindow is how far the signer's clock may be from ours, either way. A header that is overheard can be
-// replayed for as long, on the same path only.
+// hmacWindow is how far the signer's clock may differ from ours, in either direction. An intercepted header can be
+// replayed, on the same path, until its ts is this old.
 const hmacWindow = 5 * time.Minute
 
 var (
@@ -30,9 +30,9 @@ var (
 
 // HMACConfig configures [HMAC].
 type HMACConfig struct {
-	// Keys returns the key, or two separated by a newline while one replaces the other: see [CheckHMACKeys].
-	// It is called for each well-formed, timely request, so it should cache. An error that is not a
-	// [*problem.Problem] is answered as SecretUnavailable.
+	// Keys returns the key, or during a rotation two keys separated by a newline: see [CheckHMACKeys]. It is called for
+	// each well-formed, timely request, so it should cache. An error that is not a [*problem.Problem] is answered as
+	// SecretUnavailable.
 	Keys func(ctx context.Context) (string, error)
 }
 
@@ -49,7 +49,7 @@ func HMAC(cfg HMACConfig) Method {
 		if err != nil {
 			return auth.Principal{}, err
 		}
-		// Checked before the keys are asked for, so that refusing costs next to nothing. A ts has whole seconds.
+		// Checked before the keys are read, so that a refusal costs almost nothing. A ts has whole seconds.
 		if away := time.Now().Truncate(time.Second).Sub(signed.at).Abs(); away > hmacWindow {
 			return auth.Principal{}, errHMACStale
 		}
@@ -73,8 +73,8 @@ func HMAC(cfg HMACConfig) Method {
 	})}
 }
 
-// CheckHMACKeys validates the text of a secret with HMAC keys: one key, or two on a line each during a
-// rotation. A key is [A-Za-z0-9+/=_-]{32,}. The error does not repeat the text.
+// CheckHMACKeys validates the text of a secret with HMAC keys: one key or, during a rotation, two on separate lines.
+// A key is [A-Za-z0-9+/=_-]{32,}. The error does not repeat the text.
 func CheckHMACKeys(text string) error {
 	_, err := hmacKeys(text)
 	return err
@@ -93,11 +93,11 @@ func hmacKeys(text string) ([]string, error) {
 	return keys, nil
 }
 
-// hmacCredential is what a header claims.
+// hmacCredential has the parts of a header.
 type hmacCredential struct {
-	ts      string // the digits as they came, which are what was signed
+	ts      string // as sent, because the digits were signed
 	at      time.Time
-	subject string // "" when the header names none
+	subject string // "" if the header has none
 	sig     []byte
 }
 

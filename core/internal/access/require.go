@@ -20,18 +20,18 @@ import (
 type Options struct {
 	Methods []Method // tried in this order; one that accepts is enough
 
-	Claim      *TenantClaim // nil asks for no claim
+	Claim      *TenantClaim // nil checks none
 	Tenant     string       // of the route; "" for the default one
 	ClaimValue string       // the claim's value for this tenant; "" is Tenant
 }
 
-// TenantClaim ties callers to their tenant by a claim. Share one among all tenants of an endpoint.
+// TenantClaim ties callers to their tenant by a claim. Share one instance among all tenants of an endpoint.
 type TenantClaim struct {
 	// Name is the claim. If no claim has this name, each dot may lead into a nested object: firebase.tenant
 	// is the member tenant of the claim firebase.
 	Name string
-	// Log gets one warning, for the first credential that lacks the claim: its name may be misspelt. nil
-	// logs nothing.
+	// Log gets one warning, for the first credential that lacks the claim, because its name may be misspelled. nil
+	// discards it.
 	Log *slog.Logger
 
 	warned atomic.Bool
@@ -76,8 +76,7 @@ func Require(o Options) func(http.Handler) http.Handler {
 	}
 }
 
-// refusalOf is the refusal that a verifier's error stands for; nil if it says that the credential is missing or
-// invalid.
+// refusalOf returns the refusal for a verifier's error; nil if the credential is missing or invalid.
 func refusalOf(r *http.Request, err error) *problem.Problem {
 	if refused, ok := errors.AsType[*problem.Problem](err); ok {
 		return refused
@@ -94,8 +93,7 @@ func refusalOf(r *http.Request, err error) *problem.Problem {
 	return nil
 }
 
-// challenges is the value of WWW-Authenticate, which must name at least one scheme (RFC 9110, section
-// 15.5.2).
+// challenges returns the value of WWW-Authenticate, which must name at least one scheme (RFC 9110, section 15.5.2).
 func challenges(methods []Method) string {
 	var schemes []string
 	for _, m := range methods {
@@ -119,7 +117,7 @@ func (o *Options) belongs(p auth.Principal) bool {
 		return o.Tenant == ""
 	case string:
 		return v == o.wanted()
-	default: // a list or an object: choosing a value out of it would be a guess
+	default: // a list or an object: there is no right value in it
 		return false
 	}
 }
@@ -131,7 +129,7 @@ func (o *Options) wanted() string {
 	return o.Tenant
 }
 
-// of returns the claim of p; nil when there is none.
+// of returns the claim of p, nil if there is none.
 func (c *TenantClaim) of(p auth.Principal) any {
 	v, ok := strictjson.Lookup(p.Claims, c.Name)
 	if !ok && c.Log != nil && (p.Subject != "" || p.Claims != nil) && !c.warned.Swap(true) {
@@ -140,7 +138,7 @@ func (c *TenantClaim) of(p auth.Principal) any {
 	return v
 }
 
-// record notes the caller in the request's record.
+// record stores the caller in the request's record.
 func record(r *http.Request, method string, p auth.Principal) {
 	x := request.From(r.Context())
 	x.Auth, x.Issuer = method, p.Issuer
@@ -150,7 +148,7 @@ func record(r *http.Request, method string, p auth.Principal) {
 	}
 }
 
-// trace logs what a method said, at debug.
+// trace logs a method's result at debug level.
 func trace(r *http.Request, method string, err error) {
 	log := request.Logger(r.Context())
 	if !log.Enabled(r.Context(), slog.LevelDebug) {

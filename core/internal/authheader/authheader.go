@@ -1,4 +1,4 @@
-// Package authheader has the two schemes of the Authorization header: [Bearer], and [HMAC] with what is signed.
+// Package authheader parses the schemes [Bearer] and [HMAC] of the Authorization header, and computes HMAC signatures.
 // Package auth signs with it, and package access verifies.
 package authheader
 
@@ -13,8 +13,8 @@ const (
 	HMAC   = "Orga-HMAC"
 )
 
-// Credential returns what follows scheme in the Authorization header; false when there is no such header,
-// or more than one: choosing one would be a guess.
+// Credential returns the text after scheme in the Authorization header; false if there is no such header, or several,
+// because choosing one would be a guess.
 func Credential(h http.Header, scheme string) (string, bool) {
 	values := h["Authorization"]
 	if len(values) != 1 {

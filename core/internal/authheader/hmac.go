@@ -9,11 +9,11 @@ import (
 	"strings"
 )
 
-// IsKey reports whether s may be a key of [HMAC].
+// IsKey reports whether s has the form of a key of [HMAC].
 func IsKey(s string) bool { return len(s) >= 32 && isAlphanumericOr(s, "+/=_-") }
 
-// Signature is sig, before it is written in hex: HMAC-SHA256(key, METHOD "\n" PATH "\n" ts "\n" sub). Without a
-// subject, its newline is omitted too.
+// Signature returns sig in raw form: HMAC-SHA256(key, METHOD "\n" PATH "\n" ts "\n" sub). Without a subject, its newline
+// is omitted too.
 func Signature(key, method, path, ts, subject string) []byte {
 	mac := hmac.New(sha256.New, []byte(key))
 	message := method + "\n" + path + "\n" + ts
@@ -24,14 +24,14 @@ func Signature(key, method, path, ts, subject string) []byte {
 	return mac.Sum(nil)
 }
 
-// IsSubject reports whether s may stand as a subject in the header: one that could hold a comma or a
-// newline would give one signature two meanings.
+// IsSubject reports whether s is valid as a subject in the header. A comma or a newline in it would make signatures
+// ambiguous.
 func IsSubject(s string) bool {
 	return s != "" && len(s) <= 128 && isAlphanumericOr(s, "._~:@|+-")
 }
 
-// isAlphanumericOr reports whether s consists of ASCII letters and digits, and characters of others. It is
-// no regular expression, as compiling one costs a cold start more than everything else here.
+// isAlphanumericOr reports whether s consists of ASCII letters, digits and characters of others. Compiling a regular
+// expression instead would cost a cold start more than everything else in this package.
 func isAlphanumericOr(s, others string) bool {
 	for i := range len(s) {
 		c := s[i]
@@ -45,7 +45,7 @@ func isAlphanumericOr(s, others string) bool {
 // SentPath returns the path as the client sent it, escapes and stage prefix included.
 func SentPath(r *http.Request) string {
 	path, _, _ := strings.Cut(r.RequestURI, "?")
-	if !strings.HasPrefix(path, "/") { // a request that no server has read, or one in absolute form
+	if !strings.HasPrefix(path, "/") { // a request that no server has parsed, or one in absolute form
 		return cmp.Or(r.URL.EscapedPath(), "/")
 	}
 	return path

@@ -1,8 +1,8 @@
-// Package awsenv reads what the environment says about AWS, for the drivers that call one of its
-// services: credentials, region, and which endpoint to use.
+// Package awsenv reads AWS settings from the environment, for the drivers that call an AWS service: credentials, region
+// and endpoint.
 //
-// It stands in for the SDK's config package, which brings profiles, SSO, STS, container and instance
-// credentials, none of which a function needs: its credentials are in its environment.
+// It replaces the SDK's config package, which also supports profiles, SSO, STS, and container and instance credentials.
+// A function needs none of them, because its credentials are in its environment.
 package awsenv
 
 import (
@@ -17,36 +17,33 @@ import (
 
 // Service is the AWS service that a driver calls.
 type Service struct {
-	// Driver begins the errors, such as "awssm".
+	// Driver starts each error, such as "awssm".
 	Driver string
-	// EndpointVariable is the SDK's variable of the service's endpoint, such as
-	// AWS_ENDPOINT_URL_SECRETS_MANAGER.
+	// EndpointVariable is the SDK's variable for the service's endpoint, such as AWS_ENDPOINT_URL_SECRETS_MANAGER.
 	EndpointVariable string
-	// Region is that of the resource where its name has one, as an ARN does; "" elsewhere.
+	// Region is the region in the resource's name (an ARN), "" if the name has none.
 	Region string
 }
 
-// Config is what the client of a service needs.
+// Config is the configuration of a service's client.
 type Config struct {
 	Region      string
-	Credentials aws.CredentialsProvider // prints nothing of the credentials
-	Endpoint    *string                 // in place of AWS's own; nil for that
+	Credentials aws.CredentialsProvider // never prints the credentials
+	Endpoint    *string                 // replaces AWS's own; nil if not configured
 	FIPS        aws.FIPSEndpointState
 	DualStack   aws.DualStackEndpointState
 }
 
-// Read reads the settings of a service. Its error joins all that is wrong with them, each by its
-// variable's name.
+// Read reads the settings of a service. Its error joins all faults, each with its variable's name.
 //
-// The credentials are ORGA_AWS_ACCESS_KEY_ID, ORGA_AWS_SECRET_ACCESS_KEY, the optional
-// ORGA_AWS_SESSION_TOKEN and ORGA_AWS_REGION; if only some of them are set, that is an error. If none is
-// set and ambient is true, they are the platform's: the same names without ORGA_, where the region may be
-// missing if the service has one. ambient must be false where the platform's credentials belong to
-// somebody else, as on Netlify.
+// The credentials are ORGA_AWS_ACCESS_KEY_ID, ORGA_AWS_SECRET_ACCESS_KEY, the optional ORGA_AWS_SESSION_TOKEN and
+// ORGA_AWS_REGION; setting only some of them is an error. If none is set and ambient is true, they are the platform's:
+// the same names without ORGA_, where the region may be missing if Service has one. ambient must be false where the
+// platform's credentials belong to somebody else, as on Netlify.
 //
-// The endpoint is that of the EndpointVariable, else of AWS_ENDPOINT_URL, unless
-// AWS_IGNORE_CONFIGURED_ENDPOINT_URLS is true. AWS_USE_FIPS_ENDPOINT and AWS_USE_DUALSTACK_ENDPOINT pick
-// another of AWS's own endpoints, and cannot be combined with a configured one.
+// The endpoint is that of the EndpointVariable, else of AWS_ENDPOINT_URL, unless AWS_IGNORE_CONFIGURED_ENDPOINT_URLS
+// is true. AWS_USE_FIPS_ENDPOINT and AWS_USE_DUALSTACK_ENDPOINT select another AWS endpoint, and cannot be combined with
+// a configured one.
 func Read(lookup func(string) (string, bool), service Service, ambient bool) (Config, error) {
 	r := reader{lookup: lookup, driver: service.Driver}
 	id := r.identity(ambient, service.Region != "")
@@ -70,13 +67,13 @@ func Read(lookup func(string) (string, bool), service Service, ambient bool) (Co
 	return c, nil
 }
 
-// IsRegion reports whether s has the form of a region, such as eu-central-1. It becomes part of a host
-// name.
+// IsRegion reports whether s has the form of a region, such as eu-central-1. A region becomes part of a host name, so
+// other text must be refused.
 func IsRegion(s string) bool {
 	return s != "" && strings.Trim(s, "abcdefghijklmnopqrstuvwxyz0123456789-") == ""
 }
 
-// reader reads variables and collects what is wrong with them.
+// reader reads variables and collects faults.
 type reader struct {
 	lookup func(string) (string, bool)
 	driver string
@@ -87,13 +84,13 @@ func (r *reader) addFault(format string, args ...any) {
 	r.faults = append(r.faults, fmt.Errorf(r.driver+": "+format, args...))
 }
 
-// text is a variable without the white space around it; "" where nothing is left.
+// text returns a variable without surrounding white space.
 func (r *reader) text(name string) string {
 	v, _ := r.lookup(name)
 	return strings.TrimSpace(v)
 }
 
-// bool reads the two values that the SDK knows, in any case.
+// bool parses true and false in any case, as the SDK does.
 func (r *reader) bool(name string) bool {
 	switch v := r.text(name); {
 	case strings.EqualFold(v, "true"):
@@ -119,24 +116,24 @@ func (r *reader) endpoint(variable string) *string {
 	return nil
 }
 
-// identity is who calls, and the default region.
+// identity has the caller's credentials and default region.
 type identity struct {
 	key, secret, session string
 	region               string
 }
 
-// provider is a closure: printed with %+v, a struct would show its fields.
+// provider is a closure, because %+v prints the fields of a struct.
 func (id identity) provider() aws.CredentialsProvider {
 	return aws.CredentialsProviderFunc(func(context.Context) (aws.Credentials, error) {
 		return aws.Credentials{AccessKeyID: id.key, SecretAccessKey: id.secret, SessionToken: id.session}, nil
 	})
 }
 
-// own is the prefix of the variables that belong to the owner on every platform.
+// own is the prefix of variables that belong to the endpoint's owner on every platform.
 const own = "ORGA_"
 
-// identity takes the owner's variables if any of them is set, and the platform's only if ambient.
-// located reports that the resource has a region of its own.
+// identity returns the owner's credentials if any of their variables is set, and the platform's only if ambient.
+// located means that the resource has its own region.
 func (r *reader) identity(ambient, located bool) identity {
 	prefix := own
 	id := r.read(own)

@@ -6,8 +6,8 @@ import (
 	"runtime"
 )
 
-// Where crypto/x509 looks for authorities on Linux: in the first of these files that it can read, and then in
-// every file of these folders.
+// crypto/x509's certificate locations on Linux: it reads the first of these files that is readable, and then every file
+// in these folders.
 var (
 	certFiles = []string{
 		"/etc/ssl/certs/ca-certificates.crt",
@@ -20,10 +20,9 @@ var (
 	certFolders = []string{"/etc/ssl/certs", "/etc/pki/tls/certs"}
 )
 
-// ReadAuthoritiesOnce makes crypto/x509 read the file of authorities and no folders, where the folders have
-// nothing else: on Amazon Linux they are links to that file, which would be parsed three times at a cold
-// start. It sets SSL_CERT_DIR for the process, unless that or SSL_CERT_FILE is set, and must come before the
-// first TLS connection.
+// ReadAuthoritiesOnce makes crypto/x509 skip the folders if they only repeat the file. On Amazon Linux they are links to
+// it, so it would be parsed three times at a cold start. It sets SSL_CERT_DIR for the process, unless SSL_CERT_DIR or
+// SSL_CERT_FILE is set. Call it before the first TLS connection.
 func ReadAuthoritiesOnce(lookup func(string) (string, bool)) {
 	for _, name := range []string{"SSL_CERT_FILE", "SSL_CERT_DIR"} {
 		if value, _ := lookup(name); value != "" {
@@ -31,11 +30,11 @@ func ReadAuthoritiesOnce(lookup func(string) (string, bool)) {
 		}
 	}
 	if runtime.GOOS == "linux" && foldersRepeat(certFiles, certFolders) {
-		_ = os.Setenv("SSL_CERT_DIR", "/nonexistent") // it fails for a malformed name
+		_ = os.Setenv("SSL_CERT_DIR", "/nonexistent") // fails only for a malformed name
 	}
 }
 
-// foldersRepeat reports whether folders have nothing but the first of files that can be read.
+// foldersRepeat reports whether the folders contain nothing but the first readable file.
 func foldersRepeat(files, folders []string) bool {
 	bundle := ""
 	for _, file := range files {
@@ -56,7 +55,7 @@ func foldersRepeat(files, folders []string) bool {
 			return false
 		}
 		for _, entry := range entries {
-			if entry.Name() == "ca-bundle.trust.crt" { // the same in OpenSSL's own format, which Go skips
+			if entry.Name() == "ca-bundle.trust.crt" { // the same certificates in OpenSSL's own format, which Go skips
 				continue
 			}
 			if file, err := filepath.EvalSymlinks(filepath.Join(folder, entry.Name())); err != nil || file != bundle {

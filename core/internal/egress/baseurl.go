@@ -9,9 +9,9 @@ import (
 	"github.com/orga-session/orga-session/core/internal/loopback"
 )
 
-// CheckBaseURL reports what keeps base from being an address that the key may be sent to: https, or http
-// to this machine. A public one must not be a loopback or private address either; its name is checked
-// again, resolved, at each dial (see [PublicOnly]). The error does not repeat base.
+// CheckBaseURL reports why base must not receive the key: it must be https, or http to this machine. If public is true,
+// it must not be a loopback or private address either; each dial checks the resolved address again (see [PublicOnly]).
+// The error does not repeat base.
 func CheckBaseURL(base string, public bool) error {
 	u, err := url.Parse(base)
 	switch {
@@ -30,7 +30,7 @@ func CheckBaseURL(base string, public bool) error {
 	return nil
 }
 
-// isPort reports whether s is a port, or empty: then it is the scheme's own.
+// isPort reports whether s is a port, or empty for the scheme's default.
 func isPort(s string) bool {
 	n, err := strconv.ParseUint(s, 10, 16)
 	return s == "" || err == nil && n > 0

@@ -1,5 +1,5 @@
-// Package egress holds the connections to Orga: a transport that survives a frozen instance, and the guard
-// that keeps the URLs that tenants and issuers name to public addresses.
+// Package egress has the transport to Orga, which survives a frozen instance, and the guard that restricts URLs named by
+// tenants and issuers to public addresses.
 package egress
 
 import (
@@ -21,35 +21,32 @@ import (
 )
 
 const (
-	// idleTimeout is how long an unused connection to Orga is kept: less than the 60 s after which
-	// load balancers drop one without a word. net/http counts it by the wall clock, which runs on
-	// while an instance is frozen.
+	// idleTimeout is how long an unused connection to Orga is kept: less than the 60 s after which load balancers
+	// silently drop one. net/http measures it by the wall clock, which continues while an instance is frozen.
 	idleTimeout = 25 * time.Second
-	// connectTimeout bounds a new connection, TLS included: of an attempt's 3 s it leaves time to say
-	// that it failed.
+	// connectTimeout bounds connecting, TLS included. It leaves time within an attempt's 3 s to report the failure.
 	connectTimeout = 2 * time.Second
-	// maxIdle is how many connections are kept for one host: as many as an instance serves requests
-	// at once (Cloud Run's default is 80), or each request above it would pay a TLS handshake.
+	// maxIdle is the number of connections kept for each host: the number of requests that an instance serves
+	// concurrently (80 by default on Cloud Run). With fewer, bursts would pay for TLS handshakes.
 	maxIdle = 128
 	// maxHeader bounds the header of an answer, as orga bounds its body.
 	maxHeader = 64 << 10
-	// maxHosts bounds the hosts whose connections are kept apart. Settings name fewer, but an issuer may name another
+	// maxHosts bounds the hosts that have their own connection pool. Settings name fewer, but an issuer may name another
 	// host for its keys at each discovery.
 	maxHosts = 1 << 10
 )
 
-// Transport connects to Orga. It is an http.Transport that knows what a function instance goes through.
+// Transport is an http.Transport for function instances.
 //
-// It speaks HTTP/1.1. There, a call that is given up closes its connection and no other call was on
-// it; over HTTP/2 all calls of an instance share one connection, and when that is swallowed they all
-// wait for it. What HTTP/2 saves, handshakes at a burst, idle connections save as well. See
-// docs/architecture.md for the numbers.
+// It uses HTTP/1.1, where an abandoned call closes its own connection and affects no other. Over HTTP/2, all calls of an
+// instance share one connection, and if that goes silent, all of them wait. Idle connections save the same handshakes
+// as HTTP/2. docs/architecture.md has measurements.
 //
-// Beside that it does two things. When a call ran out of time and no other to its host was answered
-// meanwhile, that host's idle connections are dropped: what swallowed one has swallowed all. And one
-// connection can be opened ahead, by [Transport.Warm], with nothing sent on it.
+// It adds two features. If a call times out and no other call to its host was answered meanwhile, it drops the host's
+// idle connections, because a network fault affects all of them. And [Transport.Warm] opens a connection ahead of the
+// first call.
 //
-// It ignores HTTPS_PROXY: a proxy would resolve the names whose addresses a guard must see.
+// It ignores HTTPS_PROXY, because a proxy would resolve the names whose addresses a guard must check.
 type Transport struct {
 	hosts  sync.Map     // name → *host
 	known  atomic.Int64 // hosts
@@ -58,24 +55,24 @@ type Transport struct {
 	ahead  atomic.Pointer[connection]
 }
 
-// host has the connections to one host: what goes wrong on them concerns no other.
+// host has the connections to one host. A fault of one host does not affect others.
 type host struct {
 	http    *http.Transport
 	answers atomic.Uint64 // calls that were answered
 }
 
-// target is where a connection leads.
+// target is the endpoint of a connection.
 type target struct {
 	scheme string // http or https
 	addr   string // host:port
 }
 
-// connection is one that was opened ahead.
+// connection is a connection that was opened ahead.
 type connection struct {
 	net.Conn
 	to       target
 	at       time.Time
-	answered atomic.Bool // something has come on it
+	answered atomic.Bool // something was received on it
 }
 
 func (c *connection) Read(p []byte) (int, error) {
@@ -86,10 +83,10 @@ func (c *connection) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// Guard sees each resolved address before it is dialled; its error ends the dial.
+// Guard checks each resolved address before it is dialed; its error ends the dial.
 type Guard func(network, address string, c syscall.RawConn) error
 
-// New makes a Transport with a guard, nil for none.
+// New returns a Transport with a guard; nil for none.
 func New(guard Guard) *Transport {
 	return &Transport{
 		dialer: net.Dialer{Control: guard},
@@ -97,7 +94,7 @@ func New(guard Guard) *Transport {
 	}
 }
 
-// RoundTrip sends a request on a connection that is at hand, or on a new one.
+// RoundTrip sends a request on an idle connection or on a new one.
 func (t *Transport) RoundTrip(r *http.Request) (*http.Response, error) {
 	h := t.host(r.URL.Host)
 	before := h.answers.Load()
@@ -111,15 +108,15 @@ func (t *Transport) RoundTrip(r *http.Request) (*http.Response, error) {
 	return resp, err
 }
 
-// send sends r, and once more if the connection that was opened ahead turns out to be dead. net/http does
-// the same for a connection that has served a call; it takes this one for new, and new ones are not dead.
+// send sends r, and retries if the connection that was opened ahead turns out to be dead. net/http retries on used
+// connections, but considers this one new, and never retries on new ones.
 func (t *Transport) send(h *host, r *http.Request) (*http.Response, error) {
-	if t.ahead.Load() == nil || r.Body != nil && r.Body != http.NoBody { // a body cannot be sent again
+	if t.ahead.Load() == nil || r.Body != nil && r.Body != http.NoBody { // a body cannot be resent
 		return h.http.RoundTrip(r)
 	}
 	var used *connection
 	ctx := httptrace.WithClientTrace(r.Context(), &httptrace.ClientTrace{GotConn: func(got httptrace.GotConnInfo) {
-		used = nil // net/http may have sent r again by itself
+		used = nil // net/http may itself have resent r
 		if c, ok := got.Conn.(*connection); ok && !got.Reused {
 			used = c
 		}
@@ -152,7 +149,7 @@ func (t *Transport) host(name string) *host {
 	return h.(*host)
 }
 
-// forgetHosts drops all hosts. Calls that are under way go on; the next ones open new connections.
+// forgetHosts drops all hosts. Calls in flight continue; later calls open new connections.
 func (t *Transport) forgetHosts() {
 	t.hosts.Range(func(name, h any) bool {
 		if t.hosts.CompareAndDelete(name, h) {
@@ -163,8 +160,8 @@ func (t *Transport) forgetHosts() {
 	})
 }
 
-// Warm opens a connection to base, TLS done, for the first call to find. It is silent: what fails
-// here, the first call will say.
+// Warm opens a connection to base, TLS included, for the first call. It ignores errors, because the first call reports
+// them.
 func (t *Transport) Warm(ctx context.Context, base string) {
 	u, err := url.Parse(base)
 	if err != nil {
@@ -181,7 +178,7 @@ func (t *Transport) Warm(ctx context.Context, base string) {
 	t.ahead.Store(&connection{Conn: conn, to: to, at: wallclock.Now()})
 }
 
-// Close closes the connections that no call uses.
+// Close closes all idle connections.
 func (t *Transport) Close() error {
 	t.hosts.Range(func(_, h any) bool {
 		h.(*host).http.CloseIdleConnections()
@@ -193,13 +190,13 @@ func (t *Transport) Close() error {
 	return nil
 }
 
-// dial hands out the connection that was opened ahead, unless it leads elsewhere or is too old, or opens one.
+// dial returns the connection that was opened ahead, unless it is for another target or too old, or opens a new one.
 func (t *Transport) dial(ctx context.Context, to target) (net.Conn, error) {
 	if c := t.ahead.Swap(nil); c != nil {
 		if c.to == to && wallclock.Within(c.at, idleTimeout) {
 			return c, nil
 		}
-		_ = c.Close() // nothing was sent on it
+		_ = c.Close() // unused
 	}
 	return t.open(ctx, to)
 }
@@ -215,7 +212,7 @@ func (t *Transport) open(ctx context.Context, to target) (net.Conn, error) {
 	config.ServerName, _, _ = net.SplitHostPort(to.addr)
 	secure := tls.Client(conn, config)
 	if err := secure.HandshakeContext(ctx); err != nil {
-		_ = conn.Close() // the handshake's error is the one to report
+		_ = conn.Close() // report the handshake's error
 		return nil, err
 	}
 	return secure, nil
@@ -223,9 +220,9 @@ func (t *Transport) open(ctx context.Context, to target) (net.Conn, error) {
 
 var errNotPublic = errors.New("a URL that a tenant or an issuer names must lead to a public address")
 
-// PublicOnly is a guard for New that lets connections reach public addresses only: its name may resolve
-// to anything, the platform's metadata service included. It sees the address that is really dialled,
-// so no name can change its answer between the check and the call.
+// PublicOnly is a guard for New that allows only public addresses: a name from a tenant or an issuer may resolve to anything,
+// including the platform's metadata service. It sees the address that is actually dialed, so the name cannot resolve
+// differently between check and connection.
 func PublicOnly(_, address string, _ syscall.RawConn) error {
 	ap, err := netip.ParseAddrPort(address)
 	if err != nil || !isPublic(ap.Addr()) {
@@ -234,8 +231,8 @@ func PublicOnly(_, address string, _ syscall.RawConn) error {
 	return nil
 }
 
-// reserved are the special-purpose blocks (IANA's registries, RFC 6890) that netip has no name for.
-// Of IPv6, the internet is 2000::/3, and all that is reserved there is listed.
+// reserved are special-purpose blocks (IANA's registries, RFC 6890) for which netip has no predicate. In IPv6, only
+// 2000::/3 is public, so only blocks within it are listed.
 var reserved = []netip.Prefix{
 	netip.MustParsePrefix("0.0.0.0/8"),
 	netip.MustParsePrefix("100.64.0.0/10"),   // carrier-grade NAT
@@ -254,7 +251,7 @@ var reserved = []netip.Prefix{
 
 var (
 	ipv6Internet = netip.MustParsePrefix("2000::/3")
-	nat64        = netip.MustParsePrefix("64:ff9b::/96") // how an IPv6-only network names an IPv4 address
+	nat64        = netip.MustParsePrefix("64:ff9b::/96") // an IPv4 address in an IPv6-only network
 )
 
 func isPublic(addr netip.Addr) bool {

@@ -1,5 +1,5 @@
-// Package flight runs calls that many goroutines wait for and that none of them owns: a caller may leave
-// without ending the call for the others, and a call that never returns is abandoned.
+// Package flight runs calls that many goroutines wait for and that none of them owns: a canceled waiter does not end the
+// call for the others, and a call that never returns is abandoned.
 package flight
 
 import (
@@ -10,17 +10,16 @@ import (
 	"time"
 )
 
-// Group starts the calls of one owner, such as a cache, and bounds those that hang. The owner decides
-// when to start one and keeps the [Flight] for others to join. A Group is safe for concurrent use and
-// must not be copied after first use.
+// Group starts calls for one owner, such as a cache, and bounds those that hang. The owner decides when to start a call,
+// and keeps the [Flight] for others to join. A Group is safe for concurrent use and must not be copied after first use.
 type Group[T any] struct {
-	// Timeout is the longest that a Flight lasts, whether its call heeds the context or not.
+	// Timeout bounds a Flight, even if its call ignores the context.
 	Timeout time.Duration
-	// MaxAbandoned bounds the calls that run on after their Flight has ended, at least 1: a hung source
-	// must not leak a goroutine per call. Further flights fail at once until one of them returns.
+	// MaxAbandoned bounds the calls that continue after their Flight has ended, at least 1: a hung source must not leak a
+	// goroutine per call. Further flights fail immediately until one of them returns.
 	MaxAbandoned int32
 
-	running atomic.Int32 // calls, abandoned ones too
+	running atomic.Int32 // calls in progress, including abandoned ones
 }
 
 // Flight is one call and its outcome.
@@ -30,18 +29,17 @@ type Flight[T any] struct {
 	err   error
 }
 
-// Start calls call in a new goroutine, with a context that has the values of ctx, not its deadline or
-// cancellation, and that ends after the Timeout.
+// Start runs call in a new goroutine. Its context has the values of ctx, but not its deadline or cancellation, and ends
+// after the Timeout.
 //
-// When the Flight ends, land is called once with the outcome, before any waiter is released, so that the
-// owner can store it first. Where the call did not return in time, the error wraps
-// [context.DeadlineExceeded], and what the call returns later is dropped; where it panicked, the error
-// says so and leaves out the value of the panic, which may be private. Start may be called with a lock
-// held that land takes.
+// When the Flight ends, land is called once with the outcome, before any waiter is released, so that the owner can store
+// the outcome first. If the call timed out, the error wraps [context.DeadlineExceeded], and its later result is dropped;
+// if it panicked, the error says so without the panic's value, which may be private. Start may be called while holding a
+// lock that land takes.
 func (g *Group[T]) Start(ctx context.Context, call func(context.Context) (T, error), land func(T, error)) *Flight[T] {
 	f := &Flight[T]{done: make(chan struct{})}
 	end := func(value T, err error) {
-		defer close(f.done) // last: once answered, a waiter's instance may be frozen
+		defer close(f.done) // last, because the instance may be frozen once waiters have answered
 		f.value, f.err = value, err
 		land(value, err)
 	}
@@ -60,12 +58,12 @@ func (g *Group[T]) Start(ctx context.Context, call func(context.Context) (T, err
 	return f
 }
 
-// run is call, bounded in number and without its panics.
+// run runs call, bounded in number, and recovers its panics.
 func (g *Group[T]) run(ctx context.Context, call func(context.Context) (T, error)) (value T, err error) {
 	running := g.running.Add(1)
 	defer func() {
 		g.running.Add(-1)
-		if recover() != nil { // its value may be private
+		if recover() != nil { // without the value, which may be private
 			err = errors.New("the call panicked")
 		}
 	}()
@@ -75,7 +73,7 @@ func (g *Group[T]) run(ctx context.Context, call func(context.Context) (T, error
 	return call(ctx)
 }
 
-// Wait waits until f has ended; its error is that of a ctx that ended before.
+// Wait waits for f. It returns ctx's error if ctx ends first.
 func (f *Flight[T]) Wait(ctx context.Context) error {
 	select {
 	case <-f.done:

@@ -1,4 +1,4 @@
-// Package loopback knows the names and addresses of this machine itself, which plain http may lead to.
+// Package loopback recognizes this machine's own names and addresses, to which plain http is allowed.
 package loopback
 
 import (
@@ -6,7 +6,7 @@ import (
 	"strings"
 )
 
-// Is reports whether host, a name or an address without a port, is this machine itself.
+// Is reports whether host, a name or an address without a port, is this machine.
 func Is(host string) bool {
 	addr, err := netip.ParseAddr(strings.Trim(host, "[]"))
 	return err == nil && addr.Unmap().IsLoopback() || strings.EqualFold(strings.TrimSuffix(host, "."), "localhost")

@@ -1,9 +1,8 @@
-// Package metric names what is counted, for the packages that log it and for those that turn log lines into
-// metrics (package lambdahttp for CloudWatch, package telemetry for OpenTelemetry).
+// Package metric names the metrics, for the packages that log them and for those that extract them from log lines
+// (lambdahttp for CloudWatch, telemetry for OpenTelemetry).
 //
-// A line counts something if it has the attribute [Key], or if it is the line of a request ([RequestLine]).
-// It counts at any log level: a handler that makes metrics of lines sits in front of the one that drops
-// lines, and is enabled from [Level] on.
+// A line counts something if it has the attribute [Key], or if it is a request's line ([RequestLine]). It counts at any
+// log level: the handler that extracts metrics wraps the one that drops lines, and is enabled from [Level] on.
 package metric
 
 import (
@@ -19,12 +18,12 @@ const Key = "metric"
 // Level is the lowest level at which lines count.
 const Level = slog.LevelInfo
 
-// The counters. Requests, ColdStarts and those of limits but TenantBudgetLow come from the lines of requests, all others from [Key].
+// Counters. Requests, ColdStarts and the limit counters except TenantBudgetLow come from request lines, the others from [Key].
 const (
 	Requests                     = "requests"
 	ColdStarts                   = "cold_starts"
 	SecretFetchFailed            = "secret_fetch_failed"
-	SecretFetchFailedPermanently = "secret_fetch_failed_permanently" // counted as SecretFetchFailed, too
+	SecretFetchFailedPermanently = "secret_fetch_failed_permanently" // also counted as SecretFetchFailed
 	SecretRotated                = "secret_rotated"
 	ShortLivedTokens             = "short_lived_tokens"
 	RateLimitFallback            = "rate_limit_fallback"
@@ -36,7 +35,7 @@ const (
 // Counters lists all counters.
 var Counters = []string{Requests, ColdStarts, SecretFetchFailed, SecretFetchFailedPermanently, SecretRotated, ShortLivedTokens, RateLimitFallback, CallerLimited, TenantLimited, TenantBudgetLow}
 
-// RequestLine is the message of a request's line. Health checks and preflights have another.
+// RequestLine is the message of a request's line. Health checks and preflights have a different one.
 const RequestLine = "request"
 
 // Attributes of a request's line. The first two are OpenTelemetry's.
@@ -50,14 +49,14 @@ const (
 	ICEMS         = "ice_ms"
 )
 
-// Reading is what a line counts and measures.
+// Reading has the metrics of a line.
 type Reading struct {
 	Counters     []string
 	Milliseconds []string // attributes of the line
-	Code         string   // what came of the request: "ok" or the problem's code; "" if the line is not a request's
+	Code         string   // the outcome: "ok" or the problem's code; "" if the line is not a request's
 }
 
-// Read returns what a line counts; ok is false if that is nothing.
+// Read returns the metrics of a line; ok is false if it has none.
 func Read(r slog.Record) (reading Reading, ok bool) {
 	isRequest := r.Message == RequestLine
 	if isRequest {

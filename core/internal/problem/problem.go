@@ -1,5 +1,5 @@
-// Package problem describes a refusal as data: a code with its status and its public detail, and a
-// private cause for the log. The endpoint turns it into an answer (RFC 9457).
+// Package problem describes a refusal as data: a code with its status and public detail, and a private cause for the
+// log. The endpoint turns it into a response (RFC 9457).
 package problem
 
 import (
@@ -8,8 +8,7 @@ import (
 	"time"
 )
 
-// Code identifies an error for clients and in the log. The codes and their statuses are part of the
-// endpoint's contract.
+// Code identifies an error for clients and in the log. Codes and their statuses are part of the endpoint's contract.
 type Code string
 
 // The codes of the contract (docs/contract.md, section 3).
@@ -32,11 +31,11 @@ const (
 	LimiterUnavailable   Code = "limiter_unavailable"
 	AuthUnavailable      Code = "auth_unavailable"
 	Timeout              Code = "timeout"
-	ClientGone           Code = "client_gone" // log only: the client has left
+	ClientGone           Code = "client_gone" // log only: the client has disconnected
 )
 
-// codes gives each code its status, whether the same request may succeed later, and the sentence that
-// a client reads: constant, so that nothing private can slip into it.
+// codes maps each code to its status, whether the same request may succeed later, and the detail for clients: a constant,
+// so that it cannot leak anything private.
 var codes = map[Code]struct {
 	status    int
 	retryable bool
@@ -63,11 +62,11 @@ var codes = map[Code]struct {
 	ClientGone:           {499, true, "The client went away."}, // nginx's status; HTTP has none
 }
 
-// Problem is a refusal: a public half (code, delay) that becomes the answer, and a private cause for
-// the log alone. It is an error; errors.Is and errors.As see the cause.
+// Problem is a refusal: a public half (code, delay) for the response, and a private cause for the log only. It is an
+// error; errors.Is and errors.As find the cause.
 type Problem struct {
 	Code       Code
-	HTTPStatus int           // replaces the code's own; 0 keeps that
+	HTTPStatus int           // replaces the code's own; 0 keeps it
 	Permanent  bool          // the same request will fail again; overrides the code
 	RetryAfter time.Duration // sent as Retry-After in whole seconds, rounded up; 0 sends none
 	Header     http.Header   // further headers of the answer; may be nil
@@ -97,7 +96,7 @@ func (p *Problem) Status() int {
 // Retryable reports whether the same request may succeed later.
 func (p *Problem) Retryable() bool { return codes[p.Code].retryable && !p.Permanent }
 
-// Detail returns the public sentence for clients: the delay if there is one, else the text of the code.
+// Detail returns the sentence for clients: the delay if there is one, else the code's text.
 func (p *Problem) Detail() string {
 	switch seconds := p.RetrySeconds(); seconds {
 	case 0:

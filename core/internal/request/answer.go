@@ -11,8 +11,8 @@ import (
 	"github.com/orga-session/orga-session/core/internal/problem"
 )
 
-// Fail answers r with the [problem.Problem] in err, or with Internal when there is none, and records it.
-// It must come before anything else is written.
+// Fail answers r with the [problem.Problem] in err, or Internal if err has none, and records it. Nothing may have been
+// written before.
 func Fail(w http.ResponseWriter, r *http.Request, err error) {
 	p, ok := errors.AsType[*problem.Problem](err)
 	if !ok {
@@ -32,15 +32,15 @@ func Fail(w http.ResponseWriter, r *http.Request, err error) {
 		Title     string       `json:"title"`
 		Status    int          `json:"status"`
 		Detail    string       `json:"detail"`
-		Error     string       `json:"error"` // Orga's own examples read this member
+		Error     string       `json:"error"` // read by Orga's own examples
 		Code      problem.Code `json:"code"`
 		Retryable bool         `json:"retryable"`
 		RequestID string       `json:"requestId"`
 	}{"about:blank#" + string(p.Code), http.StatusText(status), status, detail, detail, p.Code, p.Retryable(), x.RequestID})
 }
 
-// WriteJSON writes v as the whole answer, in one piece, so that an answer is never partial. Characters
-// that HTML would escape stay as they are: credentials travel unchanged.
+// WriteJSON writes v as the complete answer in one piece, so that an answer is never partial. It does not escape HTML
+// characters, so that credentials stay unchanged.
 func WriteJSON(w http.ResponseWriter, status int, contentType string, v any) {
 	var body bytes.Buffer
 	enc := json.NewEncoder(&body)
@@ -51,11 +51,11 @@ func WriteJSON(w http.ResponseWriter, status int, contentType string, v any) {
 	Write(w, status, contentType, body.Bytes())
 }
 
-// Write writes the whole answer.
+// Write writes the complete answer.
 func Write(w http.ResponseWriter, status int, contentType string, body []byte) {
 	h := w.Header()
 	h.Set("Content-Type", contentType)
 	h.Set("Content-Length", strconv.Itoa(len(body)))
 	w.WriteHeader(status)
-	_, _ = w.Write(body) // fails when the client has left
+	_, _ = w.Write(body) // fails if the client has disconnected
 }

@@ -17,15 +17,15 @@ import (
 	"github.com/orga-session/orga-session/core/platform"
 )
 
-// The characters of ids that are kept, beside letters and digits: another, from a client, could forge
-// log lines or headers. API Gateway's own ids are base64.
+// Characters allowed in IDs besides letters and digits: others, sent by a client, could forge log lines or headers. API
+// Gateway's own IDs are base64.
 const (
 	inRequestID  = "._-"
 	inPlatformID = "._-+/="
 )
 
-// isID reports whether s is 1 to 128 letters and digits of ASCII, or characters of others. It is no
-// regular expression, as compiling those of the ids took longer than anything else in init.
+// isID reports whether s is 1 to 128 ASCII letters, digits and characters of others. Compiling regular expressions for the
+// IDs would take longer than the rest of init.
 func isID(s, others string) bool {
 	for i := range len(s) {
 		c := s[i]
@@ -36,7 +36,7 @@ func isID(s, others string) bool {
 	return s != "" && len(s) <= 128
 }
 
-// The headers of every answer. They are shared: whoever adds to one gets a copy.
+// Headers of every answer. They are shared, so append copies them.
 var (
 	noStore    = []string{"no-store"}
 	noCache    = []string{"no-cache"}
@@ -44,8 +44,8 @@ var (
 	noSniff    = []string{"nosniff"}
 )
 
-// Handler is the outermost layer: it gives each request its id and its record, puts the headers that
-// stand on every answer, turns a panic into a problem, and writes one log line a request.
+// Handler is the outermost layer: it assigns each request its ID and record, adds the headers of every answer, turns a
+// panic into a problem, and writes one log line per request.
 func Handler(next http.Handler, log *slog.Logger) http.Handler {
 	var warm atomic.Bool
 	inside := Stamp(log)
@@ -82,11 +82,11 @@ func Handler(next http.Handler, log *slog.Logger) http.Handler {
 
 var errAmbiguous = errors.New("a header that must be unique has several values")
 
-// single are the headers that decide who asks, and from where.
+// single are the headers that identify the caller and the page.
 var single = []string{"Authorization", "Cf-Access-Jwt-Assertion", "Content-Type", "Origin", "Sec-Fetch-Mode", "Sec-Fetch-Site"}
 
-// ambiguous reports whether one of these headers has several values: a proxy in front, or a gateway that has
-// verified the caller, may have looked at another one than we would.
+// ambiguous reports whether one of these headers has several values: the proxy or gateway that verified the caller may
+// have used a different value than the endpoint would.
 func ambiguous(h http.Header) bool {
 	for _, name := range single {
 		values := h[name]
@@ -109,8 +109,8 @@ func requestID(r *http.Request) string {
 	return rand.Text()
 }
 
-// logPanic logs what kind of panic it was, and where. Its text is kept only where the runtime wrote it: any
-// other value may hold a secret.
+// logPanic logs the type and the stack of a panic. It includes the text only of runtime errors, because any other value
+// may contain a secret.
 func logPanic(ctx context.Context, log *slog.Logger, v any) {
 	attrs := []slog.Attr{slog.String("exception.type", fmt.Sprintf("%T", v))}
 	if err, ok := v.(runtime.Error); ok {
@@ -120,7 +120,7 @@ func logPanic(ctx context.Context, log *slog.Logger, v any) {
 	log.LogAttrs(ctx, slog.LevelError, "panic", attrs...)
 }
 
-// answer remembers the status that went out.
+// answer records the status that was sent.
 type answer struct {
 	http.ResponseWriter
 	status int

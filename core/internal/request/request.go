@@ -1,5 +1,5 @@
-// Package request holds what every request to the endpoint has in common, whichever package answers it:
-// its record, its id, the headers of every answer, the body of a refusal and the log line.
+// Package request holds what all requests to the endpoint share: their record and ID, the headers of every answer, error
+// bodies and the log line.
 package request
 
 import (
@@ -10,43 +10,41 @@ import (
 	"github.com/orga-session/orga-session/core/internal/problem"
 )
 
-// Record describes one request. The packages that it passes fill it in; it is written as one log line when
-// the answer is out. It belongs to the goroutine that serves the request and is not safe for concurrent
-// use.
+// Record describes one request. The packages that handle the request fill it in, and it is logged as one line after the
+// answer. It belongs to the request's goroutine and is not safe for concurrent use.
 type Record struct {
 	RequestID string
-	TraceID   string // the platform's trace, "" when there is none
-	SpanID    string // the span in it, "" when unknown
+	TraceID   string // the platform's trace; "" if there is none
+	SpanID    string // the span in it; "" if unknown
 
 	Tenant string // "" for the default tenant
-	Origin string // of the page that asks, "" without one that is allowed
-	Auth   string // the method that verified the caller, as ORGA_AUTH names it; "" when none did
-	Issuer string // who vouches for the caller; "" for us, the platform or nobody
+	Origin string // of the page, if it is allowed; else ""
+	Auth   string // the method of ORGA_AUTH that verified the caller; "" for none
+	Issuer string // vouches for the caller; "" for hmac, the platform or an anonymous caller
 	Caller string // a hash of the verified caller's issuer and subject, 32 hex digits; "" for an anonymous one
 
 	Limit         string // the policy that refused the request, as RateLimit names it: caller-86400, tenant
-	LimitFallback bool   // limits were counted by this instance alone, since the shared store is down
+	LimitFallback bool   // this instance counted alone, because the shared store is down
 
-	Secret, Token, ICE time.Duration // where the time of a mint went
+	Secret, Token, ICE time.Duration // durations of the parts of a mint
 	Attempts           int           // calls made to Orga
-	TokenHash          string        // the first 8 bytes of the SHA-256 of the minted token, hex
-	TokenExpires       time.Time     // zero when unknown
-	OrgaRequestID      string        // Orga's own id of the last call, "" when it gave none
+	TokenHash          string        // the first 8 bytes of the minted token's SHA-256, in hex
+	TokenExpires       time.Time     // zero if unknown
+	OrgaRequestID      string        // Orga's ID of the last call; "" if it sent none
 
-	Quiet bool // health checks and preflights: logged at debug only, and not counted as requests
+	Quiet bool // for health checks and preflights: logged at debug level, and not counted as a request
 
-	refused *problem.Problem // why the request was not served; nil when it was
+	refused *problem.Problem // why the request was refused; nil if it was served
 	log     *slog.Logger
 }
 
-// Refuse records why the request is not served. It is then logged and counted, even where the answer does not
-// show it. Fail calls it.
+// Refuse records why the request is refused, for the log and the metrics, even if the answer does not show it. Fail
+// calls it.
 func (x *Record) Refuse(p *problem.Problem) { x.refused = p }
 
 type recordKey struct{}
 
-// From returns the record of the request that ctx belongs to. Outside of a request it returns a fresh
-// one that nobody reads, never nil.
+// From returns the record of ctx's request. Outside of a request it returns a new record that nobody reads, never nil.
 func From(ctx context.Context) *Record {
 	if x, ok := ctx.Value(recordKey{}).(*Record); ok {
 		return x
@@ -54,8 +52,8 @@ func From(ctx context.Context) *Record {
 	return new(Record)
 }
 
-// Logger returns the logger of the request that ctx belongs to, whose lines carry the request's id if ctx is
-// given to them: packages trace their steps with it, at debug. Outside of a request it is slog.Default().
+// Logger returns the logger of ctx's request. Pass ctx to its methods, so that lines have the request's ID; packages use it
+// to trace their steps at debug level. Outside of a request it is slog.Default().
 func Logger(ctx context.Context) *slog.Logger {
 	if log := From(ctx).log; log != nil {
 		return log

@@ -19,8 +19,8 @@ import (
 // maxBody bounds the body of a POST, in bytes.
 const maxBody = 16 << 10
 
-// Handler answers a mint request: it checks the body, of which nothing is used, mints, and writes the
-// session config or a problem.
+// Handler answers a mint request: it validates the body, whose content is unused, mints, and writes the session config or
+// a problem.
 func Handler(s *Service) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if err := checkBody(w, r); err != nil {
@@ -38,14 +38,13 @@ func Handler(s *Service) http.Handler {
 		x.TokenHash, x.TokenExpires = hex.EncodeToString(sum[:8]), config.Token.ExpiresAt
 		body, err := config.AppendJSON(nil)
 		if err != nil {
-			panic(err) // a bug: Mint returns no such config
+			panic(err) // a bug: Mint never returns such a config
 		}
 		request.Write(w, http.StatusOK, "application/json", append(body, '\n'))
 	})
 }
 
-// checkBody refuses, in this order, a body that is too large, of another type, or no JSON. A GET's is
-// ignored.
+// checkBody refuses a body that is too large, has another type or is not JSON, in this order. It ignores a GET's body.
 func checkBody(w http.ResponseWriter, r *http.Request) error {
 	if r.Method != http.MethodPost || r.Body == nil || r.ContentLength == 0 {
 		return nil
@@ -75,7 +74,7 @@ func checkBody(w http.ResponseWriter, r *http.Request) error {
 	return nil
 }
 
-// serverTiming is the Server-Timing header (W3C): where the time of a mint went, in milliseconds.
+// serverTiming returns the Server-Timing header (W3C), in milliseconds.
 func serverTiming(x *request.Record) string {
 	ms := func(d time.Duration) float64 { return float64(d.Microseconds()) / 1000 }
 	return fmt.Sprintf("secret;dur=%.1f, token;dur=%.1f, ice;dur=%.1f", ms(x.Secret), ms(x.Token), ms(x.ICE))

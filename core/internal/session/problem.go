@@ -12,7 +12,7 @@ import (
 	"github.com/orga-session/orga-session/core/secret"
 )
 
-// refusal maps every error of a mint to its Problem.
+// refusal maps an error of a mint to its Problem.
 func refusal(ctx context.Context, err error) *problem.Problem {
 	if out, ok := errors.AsType[*secret.FetchError](err); ok {
 		return SecretProblem(out)
@@ -41,8 +41,8 @@ func refusal(ctx context.Context, err error) *problem.Problem {
 	return problem.New(problem.UpstreamError, err)
 }
 
-// SecretProblem is the refusal for a secret that is not at hand: Misconfigured if only the owner
-// can fix it, else SecretUnavailable with the time until the store is asked again.
+// SecretProblem returns the refusal for an unavailable secret: Misconfigured if only the owner can fix it, else
+// SecretUnavailable with the time until the next fetch.
 func SecretProblem(out *secret.FetchError) *problem.Problem {
 	if errors.Is(out, secret.ErrMisconfigured) {
 		return problem.New(problem.Misconfigured, out)
@@ -52,6 +52,6 @@ func SecretProblem(out *secret.FetchError) *problem.Problem {
 	}
 }
 
-// capped keeps a delay that we pass on between a second and two minutes: a day, from an upstream that
-// is confused, would be taken at its word.
+// capped limits a delay for callers to between a second and two minutes, because they would obey even a day from a confused
+// upstream.
 func capped(d time.Duration) time.Duration { return min(max(d, time.Second), 2*time.Minute) }

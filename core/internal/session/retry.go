@@ -17,20 +17,20 @@ const (
 	attemptLimit = 3 * time.Second        // of one attempt, while another could follow
 	firstBackoff = 100 * time.Millisecond // ±50 %, three times as long before each further attempt
 	minRemaining = 250 * time.Millisecond // another attempt is made only with this much time left after a short wait
-	// minRemainingLong is the same after a wait that Orga named: less, and the token that is minted then
-	// would find no time for its ICE call.
+	// minRemainingLong applies after a wait that Orga named: with less time, the token minted then would have no time
+	// for its ICE call.
 	minRemainingLong = time.Second
 
-	// reserve is what an attempt leaves to those that follow, of a small budget half: a new connection
-	// (two round trips), the mint and the ICE call, from far away.
+	// reserve is what an attempt leaves to later ones, at most half of a small budget: a new connection (two round
+	// trips), the mint and the ICE call, over a long distance.
 	reserve = 1500 * time.Millisecond
-	// maxMargin is kept of a budget, so that a caller has its answer 500 ms before the time is up: the
-	// 50 on top are for writing it and the way back.
+	// maxMargin is withheld from a budget so that callers get their answer 500 ms before the time is up; 50 ms are for
+	// writing it and for the network.
 	maxMargin = 550 * time.Millisecond
 )
 
-// Budget bounds a request: at most total from now, or the platform's own deadline in ctx where that
-// is nearer, less a margin (550 ms, or a quarter of a small budget) in which the answer is written.
+// Budget bounds a request: at most total from now, or ctx's deadline (the platform's) if that is earlier, less a margin
+// (550 ms, or a quarter of a small budget) for writing the answer.
 func Budget(ctx context.Context, total time.Duration) (context.Context, context.CancelFunc) {
 	if deadline, ok := ctx.Deadline(); ok {
 		total = min(total, time.Until(deadline))
@@ -38,8 +38,8 @@ func Budget(ctx context.Context, total time.Duration) (context.Context, context.
 	return context.WithTimeout(ctx, total-min(maxMargin, total/4))
 }
 
-// retry makes a call, and makes it again where that may help and the budget allows: at most three
-// attempts, none of which may use up what the next would need.
+// retry makes a call, and repeats it while that may help and the budget allows: at most three attempts, none of which may
+// use up what the next would need.
 func retry[T any](ctx context.Context, call func(context.Context) (T, error)) (T, error) {
 	for n := 1; ; n++ {
 		request.From(ctx).Attempts++
@@ -63,7 +63,7 @@ func retry[T any](ctx context.Context, call func(context.Context) (T, error)) (T
 	}
 }
 
-// attemptContext gives attempt n its part of ctx's time.
+// attemptContext bounds attempt n within ctx's time.
 func attemptContext(ctx context.Context, n int) (context.Context, context.CancelFunc) {
 	deadline, ok := ctx.Deadline()
 	if !ok || n == maxAttempts {
@@ -73,9 +73,9 @@ func attemptContext(ctx context.Context, n int) (context.Context, context.Cancel
 	return context.WithTimeout(ctx, min(attemptLimit, max(left-reserve, left/2)))
 }
 
-// backoff returns whether an error may pass, how long to wait for that, and how much time must remain after
-// it. Where Orga names a delay, it is that and a little more, as others were told the same; what it
-// limits without naming one is not asked for again, while a bare 503 is like a 500.
+// backoff returns whether an error may be temporary, how long to wait, and how much time must remain after the wait. If
+// Orga names a delay, it waits that long plus jitter, because other clients got the same delay. A 429 without a
+// delay is not retried, while a 503 without one is treated like a 500.
 func backoff(err error, n int) (wait, need time.Duration, again bool) {
 	e, ok := errors.AsType[*orga.Error](err)
 	if !ok {
@@ -94,7 +94,7 @@ func backoff(err error, n int) (wait, need time.Duration, again bool) {
 	return 0, 0, false
 }
 
-// retryLater reports whether Orga asks for a retry later: 429, or 503 with a delay.
+// retryLater reports whether Orga asked to retry later: 429, or 503 with a delay.
 func retryLater(e *orga.Error) bool {
 	return e.Status == http.StatusTooManyRequests || e.Status == http.StatusServiceUnavailable && e.RetryAfter > 0
 }

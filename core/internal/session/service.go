@@ -1,5 +1,5 @@
-// Package session is what the endpoint exists for: it turns the permanent key into a session config,
-// token and ICE servers together, and recovers from every failure that the request's time allows.
+// Package session mints session configs: with the permanent key, it gets a token and its ICE servers from Orga, and
+// recovers from failures as far as the request's time allows.
 package session
 
 import (
@@ -15,23 +15,22 @@ import (
 	"github.com/orga-session/orga-session/core/secret"
 )
 
-// Service mints session configs for one tenant. It keeps no token: each Mint makes a new one. It is
-// safe for concurrent use.
+// Service mints session configs for one tenant. It keeps no tokens: each Mint creates a new one. It is safe for concurrent
+// use.
 type Service struct {
 	Key  *secret.Cache
 	Orga *orga.Client
 }
 
-// minLife is what a token needs when it arrives: gathering ICE candidates takes a client up to 5 s, and its
-// call has 10 s after that.
+// minLife is the remaining life that a new token needs: a client takes up to 5 s to gather ICE candidates, and its call
+// then has 10 s.
 const minLife = 15 * time.Second
 
-// Mint makes a session config within ctx's deadline (see Budget). Its errors are *problem.Problem.
-// It records in ctx's request.Record where the time went, and the number of calls.
+// Mint returns a session config within ctx's deadline (see Budget). Its errors are *problem.Problem. It records the
+// durations and the number of calls in ctx's request.Record.
 //
-// It may mint more than once and return only the last token: after an answer that was lost (5xx, a
-// dead or silent connection, one that broke off) and when the ICE call refuses the token. What it does
-// not return expires by itself, unused.
+// It may mint more than once and return only the last token: if an answer was lost (5xx, a dead or silent connection, a
+// truncated body), or if the ICE call refuses the token. Tokens that it does not return expire unused.
 func (s *Service) Mint(ctx context.Context) (orga.SessionConfig, error) {
 	config, err := s.mint(ctx)
 	if err != nil {
@@ -41,7 +40,7 @@ func (s *Service) Mint(ctx context.Context) (orga.SessionConfig, error) {
 	if len(config.ICEServers) == 0 {
 		log.WarnContext(ctx, "Orga sent no ICE servers: clients behind a NAT will not connect")
 	}
-	// Handed on all the same: it may be our clock that is wrong.
+	// Return it anyway: our clock may be wrong.
 	if left := time.Until(config.Token.ExpiresAt); !config.Token.ExpiresAt.IsZero() && left < minLife {
 		log.WarnContext(ctx, "Orga sent a token that expires within 15 s: clients may not connect in time",
 			"expires_in_ms", left.Milliseconds(), metric.Key, metric.ShortLivedTokens)
@@ -61,7 +60,7 @@ func (s *Service) mint(ctx context.Context) (config orga.SessionConfig, err erro
 	}
 	config.ICEServers, err = s.ice(ctx, key, config.Token)
 	if tokenRefused(err) {
-		// The token died between the two calls; a new one has its own chance, once.
+		// The token became invalid between the two calls. Try a new one, once.
 		if config.Token, key, err = s.token(ctx, key); err != nil {
 			return config, err
 		}
@@ -70,8 +69,8 @@ func (s *Service) mint(ctx context.Context) (config orga.SessionConfig, err erro
 	return config, err
 }
 
-// token mints with key. If Orga refuses it (401 or 403), the key
-// may have been replaced: the store is asked, and a newer key (returned beside the token) has one try.
+// token mints with key. If Orga refuses the key (401 or 403), it may have been replaced: token asks the store, and tries a
+// newer key, which it also returns, once.
 func (s *Service) token(ctx context.Context, key secret.Secret) (orga.EphemeralToken, secret.Secret, error) {
 	x := request.From(ctx)
 	mint := func() (orga.EphemeralToken, error) {
@@ -95,7 +94,7 @@ func (s *Service) token(ctx context.Context, key secret.Secret) (orga.EphemeralT
 	return token, key, err
 }
 
-// client is the Orga client with the current key. This is the one line that reveals the key.
+// client returns the Orga client with the current key. Only this line reveals the key.
 func (s *Service) client(key secret.Secret) *orga.Client { return s.Orga.WithKey(key.Value.Reveal()) }
 
 func (s *Service) ice(ctx context.Context, key secret.Secret, token orga.EphemeralToken) ([]orga.ICEServer, error) {
@@ -112,13 +111,13 @@ func keyRefused(err error) bool {
 	return ok && e.Call == orga.CallMint && errors.Is(e, orga.ErrAuthentication)
 }
 
-// tokenRefused reports whether Orga does not know the token: 401 on the ICE call.
+// tokenRefused reports whether Orga rejected the token: 401 on the ICE call.
 func tokenRefused(err error) bool {
 	e, ok := errors.AsType[*orga.Error](err)
 	return ok && e.Call == orga.CallICE && e.Status == http.StatusUnauthorized
 }
 
-// timed adds what do took to spent.
+// timed adds the duration of do to spent.
 func timed[T any](spent *time.Duration, do func() (T, error)) (T, error) {
 	start := time.Now()
 	v, err := do()

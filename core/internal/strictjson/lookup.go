@@ -2,8 +2,8 @@ package strictjson
 
 import "encoding/json"
 
-// Lookup finds the member called path in object, else the one that path leads to: at each dot, the part
-// before it may be the name of an object that holds the rest.
+// Lookup returns the member of object called path. If there is none, it tries path as a path: at each dot, the part before
+// it may be the name of a nested object.
 func Lookup(object any, path string) (any, bool) {
 	if v, ok := member(object, path); ok {
 		return v, true
@@ -21,7 +21,7 @@ func Lookup(object any, path string) (any, bool) {
 	return nil, false
 }
 
-// member returns a member of v if v is an object, decoded or not.
+// member returns a member of v, which may be a decoded or an encoded object.
 func member(v any, name string) (any, bool) {
 	switch v := v.(type) {
 	case map[string]any:

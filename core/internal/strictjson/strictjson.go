@@ -1,6 +1,6 @@
-// Package strictjson reads JSON objects whose members must be known and unique. [encoding/json] matches
-// names without regard to case and keeps the last of two members with one name; where a document holds
-// secrets or settings, that is a way to smuggle one in.
+// Package strictjson parses JSON objects whose members must be known and unique. [encoding/json] matches names
+// case-insensitively and keeps the last of duplicate members, which would allow smuggling values into documents with
+// secrets or settings.
 package strictjson
 
 import (
@@ -13,13 +13,13 @@ import (
 // Member is one member of a JSON object.
 type Member struct {
 	Name  string          // exact, escapes resolved
-	Value json.RawMessage // valid JSON; an object in it may still have duplicate members
+	Value json.RawMessage // valid JSON; nested objects may still have duplicate members
 }
 
-// Members are the members of a JSON object, in the order of the document. Names are unique.
+// Members are the members of a JSON object in document order, with unique names.
 type Members []Member
 
-// Get returns the value of the member with exactly this name, and reports whether there is one.
+// Get returns the value of the member with this exact name, and reports whether it exists.
 func (m Members) Get(name string) (json.RawMessage, bool) {
 	for _, member := range m {
 		if member.Name == name {
@@ -29,23 +29,21 @@ func (m Members) Get(name string) (json.RawMessage, bool) {
 	return nil, false
 }
 
-// Errors of [Parse]. Their texts repeat nothing of the document.
+// Errors of [Parse]. Their texts do not repeat the document.
 var (
 	ErrNotObject = errors.New("must be a JSON object")
 	ErrSyntax    = errors.New("invalid JSON")
 )
 
-// DuplicateError reports members that appear more than once. Its text leaves out the names, which may
-// be secrets in the wrong place.
+// DuplicateError reports members that appear more than once. Its text omits the names, which may be misplaced secrets.
 type DuplicateError struct {
 	Names []string // each name once
 }
 
 func (e *DuplicateError) Error() string { return "duplicate JSON member" }
 
-// Parse reads data, which must be one JSON object and nothing else but white space. The error is
-// [ErrNotObject], [ErrSyntax] or a [*DuplicateError]; the latter comes with the members, of which the
-// first of each name counts.
+// Parse parses data, which must be a single JSON object. The error is [ErrNotObject], [ErrSyntax] or a [*DuplicateError];
+// with the latter it also returns the members, the first of each name.
 func Parse(data []byte) (Members, error) {
 	dec := json.NewDecoder(bytes.NewReader(data))
 	if open, err := dec.Token(); err != nil || open != json.Delim('{') {
@@ -60,7 +58,7 @@ func Parse(data []byte) (Members, error) {
 		if err != nil || dec.Decode(&value) != nil {
 			return nil, ErrSyntax
 		}
-		name := token.(string) // a key, or Token fails
+		name := token.(string) // always a string for a key
 		switch seen[name]++; seen[name] {
 		case 1:
 			members = append(members, Member{name, value})
@@ -80,7 +78,7 @@ func Parse(data []byte) (Members, error) {
 	return members, nil
 }
 
-// String decodes a JSON string and reports whether value is one; null is not.
+// String decodes a JSON string, and reports whether value is one; null is not.
 func String(value json.RawMessage) (string, bool) {
 	var s *string
 	if json.Unmarshal(value, &s) != nil || s == nil {

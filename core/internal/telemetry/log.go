@@ -14,7 +14,7 @@ import (
 	"github.com/orga-session/orga-session/core/internal/metric"
 )
 
-// Log is log, whose lines are counted and put into the spans of their requests besides, at any log level.
+// Log returns log, with its lines also counted and added to the spans of their requests, at any log level.
 func (t *Telemetry) Log(log *slog.Logger) *slog.Logger {
 	if t == nil {
 		return log
@@ -22,7 +22,7 @@ func (t *Telemetry) Log(log *slog.Logger) *slog.Logger {
 	meter := t.metrics.Meter("github.com/orga-session/orga-session")
 	counters := make(map[string]otelmetric.Int64Counter, len(metric.Counters))
 	for _, name := range metric.Counters {
-		counters[name], _ = meter.Int64Counter(prefix + name) // it fails for a name of another form
+		counters[name], _ = meter.Int64Counter(prefix + name) // fails only for an invalid name
 	}
 	return slog.New(counting{log.Handler(), counters})
 }
@@ -40,7 +40,7 @@ func (c counting) Enabled(ctx context.Context, level slog.Level) bool {
 	return level >= metric.Level || c.Handler.Enabled(ctx, level)
 }
 
-// Handle counts what a line counts, and logs it if its level is.
+// Handle counts a line, and logs it if its level is enabled.
 func (c counting) Handle(ctx context.Context, r slog.Record) error {
 	if reading, ok := metric.Read(r); ok {
 		for _, name := range reading.Counters {
@@ -66,19 +66,19 @@ func (c counting) Handle(ctx context.Context, r slog.Record) error {
 	return c.Handler.Handle(ctx, r)
 }
 
-// WithAttrs keeps counting.
+// WithAttrs implements [slog.Handler].
 func (c counting) WithAttrs(attrs []slog.Attr) slog.Handler {
 	c.Handler = c.Handler.WithAttrs(attrs)
 	return c
 }
 
-// WithGroup keeps counting.
+// WithGroup implements [slog.Handler].
 func (c counting) WithGroup(name string) slog.Handler {
 	c.Handler = c.Handler.WithGroup(name)
 	return c
 }
 
-// attributeOf names an attribute as OpenTelemetry does where it has a name for it, and else with our prefix.
+// attributeOf returns OpenTelemetry's name for an attribute, else the name with our prefix.
 func attributeOf(a slog.Attr) attribute.KeyValue {
 	key := a.Key
 	if !strings.Contains(key, ".") {

@@ -11,7 +11,7 @@ import (
 // Telemetry does nothing in this build.
 type Telemetry struct{}
 
-// Start says so in the log where the variables ask for more.
+// Start logs a line if the variables ask for telemetry.
 func Start(_ context.Context, _ string, lookup func(string) (string, bool), log *slog.Logger) *Telemetry {
 	if asked(lookup, "TRACES") || asked(lookup, "METRICS") {
 		log.Info("OTEL_* variables ignored: this build has no OpenTelemetry; build with the tag otel")
@@ -19,11 +19,11 @@ func Start(_ context.Context, _ string, lookup func(string) (string, bool), log 
 	return nil
 }
 
-// Handler is next.
+// Handler returns next.
 func (*Telemetry) Handler(next http.Handler, _ func(*http.Request) string) http.Handler { return next }
 
-// Transport is next.
+// Transport returns next.
 func (*Telemetry) Transport(next http.RoundTripper) http.RoundTripper { return next }
 
-// Log is log.
+// Log returns log.
 func (*Telemetry) Log(log *slog.Logger) *slog.Logger { return log }

@@ -34,29 +34,29 @@ import (
 )
 
 const (
-	// flushTimeout is what a collector may cost a caller: one on the same machine takes a millisecond.
+	// flushTimeout is the time that a collector may cost a caller; one on the same machine takes a millisecond.
 	flushTimeout = 250 * time.Millisecond
-	// flushPause is how long callers are spared a collector that did not take what it was sent.
+	// flushPause is how long callers do not wait for a collector after a failed flush.
 	flushPause = 10 * time.Second
 )
 
-// Telemetry watches an endpoint. A nil one does nothing. It is safe for concurrent use.
+// Telemetry observes an endpoint. A nil Telemetry does nothing. It is safe for concurrent use.
 type Telemetry struct {
 	traces      trace.TracerProvider
 	metrics     metric.MeterProvider
 	propagators propagation.TextMapPropagator
 	flushes     []func(context.Context) error
 
-	underWay   atomic.Int64 // requests
-	sparedTill atomic.Int64 // nanoseconds of the wall clock
+	underWay   atomic.Int64 // requests in flight
+	pausedUntil atomic.Int64 // wall clock, in nanoseconds: no flush before
 }
 
-// Start makes a Telemetry of the standard variables; nil when they ask for nothing, or for what the SDK
-// does not know, which is logged. version is the endpoint's own. What cannot be sent is logged to log
-// from then on, once in a while and without what the collector said.
+// Start starts telemetry as configured by the standard variables. It returns nil if they enable nothing, or have values that
+// the SDK does not support, which it logs. version is the endpoint's own. Later, export failures are logged to log,
+// rate-limited and without the collector's text.
 //
-// The SDK's own log and error handler, which may print headers with credentials in them, are replaced
-// for the whole process.
+// Start replaces the SDK's own log and error handler for the whole process, because they may print headers with
+// credentials.
 func Start(ctx context.Context, version string, lookup func(string) (string, bool), log *slog.Logger) *Telemetry {
 	wantTraces, wantMetrics := asked(lookup, "TRACES"), asked(lookup, "METRICS")
 	if !wantTraces && !wantMetrics {
@@ -71,7 +71,7 @@ func Start(ctx context.Context, version string, lookup func(string) (string, boo
 	about, err := resource.New(ctx,
 		resource.WithAttributes(semconv.ServiceName("orga-session"), semconv.ServiceVersion(version), semconv.ServiceInstanceID(rand.Text())),
 		resource.WithTelemetrySDK(),
-		resource.WithFromEnv(), // last: it wins
+		resource.WithFromEnv(), // last, so that it takes precedence
 	)
 	if wantTraces && err == nil {
 		var exporter sdktrace.SpanExporter
@@ -90,16 +90,15 @@ func Start(ctx context.Context, version string, lookup func(string) (string, boo
 	if err != nil { // its text may repeat a variable, and so a credential
 		log.Warn("OpenTelemetry is off: unsupported value of OTEL_TRACES_EXPORTER, OTEL_METRICS_EXPORTER, OTEL_EXPORTER_OTLP_PROTOCOL or OTEL_RESOURCE_ATTRIBUTES, or an exporter's port is in use")
 		if traces, ok := t.traces.(*sdktrace.TracerProvider); ok {
-			_ = traces.Shutdown(ctx) // nothing has been traced
+			_ = traces.Shutdown(ctx) // nothing has been traced yet
 		}
 		return nil
 	}
 	return t
 }
 
-// Handler makes each request of next a span, the probes' aside: route gives the pattern that the path
-// of a request matches, "" for one that it does not know. When the last request under way ends, it
-// sends what there is.
+// Handler makes each request of next a span, except health checks. route returns the pattern that matches the request's
+// path, "" for an unknown path. When the last request in flight ends, it flushes pending data.
 func (t *Telemetry) Handler(next http.Handler, route func(*http.Request) string) http.Handler {
 	if t == nil {
 		return next
@@ -114,7 +113,7 @@ func (t *Telemetry) Handler(next http.Handler, route func(*http.Request) string)
 		next.ServeHTTP(w, r.WithContext(ctx))
 	}), "", t.options(
 		otelhttp.WithPropagators(t.propagators),
-		otelhttp.WithServerName("orga-session"), // else it is the Host that a client sends, in each metric
+		otelhttp.WithServerName("orga-session"), // otherwise each metric has the Host sent by the client
 	)...)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		pattern := route(r)
@@ -122,12 +121,12 @@ func (t *Telemetry) Handler(next http.Handler, route func(*http.Request) string)
 			next.ServeHTTP(w, r)
 			return
 		}
-		r = r.WithContext(r.Context()) // a copy, to write the pattern into
+		r = r.WithContext(r.Context()) // a copy, for the pattern
 		r.Pattern = pattern
 		t.underWay.Add(1)
 		defer func() {
 			if t.underWay.Add(-1) == 0 {
-				_ = http.NewResponseController(w).Flush() // where the platform can, the caller need not wait
+				_ = http.NewResponseController(w).Flush() // where the platform supports it, the caller does not wait for the flush
 				t.flush(context.WithoutCancel(r.Context()))
 			}
 		}()
@@ -139,9 +138,9 @@ func (t *Telemetry) options(more ...otelhttp.Option) []otelhttp.Option {
 	return append(more, otelhttp.WithTracerProvider(t.traces), otelhttp.WithMeterProvider(t.metrics))
 }
 
-// flush sends what there is, unless the collector did not take it a moment ago.
+// flush exports pending data, unless a flush has just failed.
 func (t *Telemetry) flush(ctx context.Context) {
-	if now := time.Now().UnixNano(); now < t.sparedTill.Load() && t.sparedTill.Load()-now <= int64(flushPause) {
+	if now := time.Now().UnixNano(); now < t.pausedUntil.Load() && t.pausedUntil.Load()-now <= int64(flushPause) {
 		return
 	}
 	ctx, cancel := context.WithTimeout(ctx, flushTimeout)
@@ -150,7 +149,7 @@ func (t *Telemetry) flush(ctx context.Context) {
 	for _, flush := range t.flushes {
 		wg.Go(func() {
 			if err := flush(ctx); err != nil {
-				t.sparedTill.Store(time.Now().Add(flushPause).UnixNano())
+				t.pausedUntil.Store(time.Now().Add(flushPause).UnixNano())
 				otel.Handle(err)
 			}
 		})
@@ -158,20 +157,20 @@ func (t *Telemetry) flush(ctx context.Context) {
 	wg.Wait()
 }
 
-// Transport makes each call that goes through next a span, in the span of the request that it belongs
-// to. Orga is told nothing of it, and the query, which may hold a user's email, is not shown.
+// Transport makes each call through next a span within its request's span. It sends no trace headers to Orga, and hides the
+// query, which may contain a user's email.
 func (t *Telemetry) Transport(next http.RoundTripper) http.RoundTripper {
 	if t == nil {
 		return next
 	}
 	spans := otelhttp.NewTransport(
 		roundTripper(func(r *http.Request) (*http.Response, error) {
-			r.URL, _ = r.Context().Value(wholeURL{}).(*url.URL) // otelhttp's request is a copy
+			r.URL, _ = r.Context().Value(wholeURL{}).(*url.URL) // otelhttp passes a copy of the request
 			resp, err := next.RoundTrip(r)
 			if err != nil {
-				return nil, unsaid{err}
+				return nil, opaqueError{err}
 			}
-			resp.Body = unquoting{resp.Body}
+			resp.Body = opaqueBody{resp.Body}
 			return resp, nil
 		}),
 		t.options(
@@ -187,20 +186,20 @@ func (t *Telemetry) Transport(next http.RoundTripper) http.RoundTripper {
 	})
 }
 
-// unsaid is an error without its text: net/http quotes what it could not parse, and so the upstream, which
-// may repeat the key; otelhttp puts texts of errors into spans.
-type unsaid struct{ error }
+// opaqueError is an error without its text. net/http quotes upstream text that it cannot parse, which may repeat the key, and
+// otelhttp puts error texts into spans.
+type opaqueError struct{ error }
 
-func (unsaid) Error() string   { return "the exchange failed; the endpoint's log says how" }
-func (e unsaid) Unwrap() error { return e.error }
+func (opaqueError) Error() string   { return "the exchange failed; the endpoint's log says how" }
+func (e opaqueError) Unwrap() error { return e.error }
 
-// unquoting is a body whose errors are unsaid.
-type unquoting struct{ io.ReadCloser }
+// opaqueBody is a body whose errors are opaque.
+type opaqueBody struct{ io.ReadCloser }
 
-func (b unquoting) Read(p []byte) (int, error) {
+func (b opaqueBody) Read(p []byte) (int, error) {
 	n, err := b.ReadCloser.Read(p)
 	if err != nil && !errors.Is(err, io.EOF) {
-		err = unsaid{err}
+		err = opaqueError{err}
 	}
 	return n, err
 }
@@ -214,14 +213,13 @@ func (f roundTripper) RoundTrip(r *http.Request) (*http.Response, error) { retur
 // reporter is the SDK's error handler.
 type reporter struct {
 	log  *slog.Logger
-	last atomic.Int64 // nanoseconds of the wall clock
+	last atomic.Int64 // wall clock, in nanoseconds
 }
 
-// reportEvery is how often a failure to send is logged.
+// reportEvery is the minimum interval between logged export failures.
 const reportEvery = time.Minute
 
-// Handle logs that something was not sent. Of the error it keeps what this side knows: what the
-// collector answered may be anything.
+// Handle logs an export failure. It keeps only facts from this side, because the collector's text may be anything.
 func (r *reporter) Handle(err error) {
 	now, last := time.Now().UnixNano(), r.last.Load()
 	if since := now - last; since >= 0 && since < int64(reportEvery) || !r.last.CompareAndSwap(last, now) {

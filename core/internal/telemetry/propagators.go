@@ -11,9 +11,8 @@ import (
 	"go.opentelemetry.io/otel/propagation"
 )
 
-// propagators reads OTEL_PROPAGATORS: names separated by commas, with blanks or without. Names that the SDK
-// does not know are left out and logged. Where that leaves none, as where the variable is not set, it is W3C's
-// trace context and baggage.
+// propagators parses OTEL_PROPAGATORS: comma-separated names, optionally with blanks. It drops and logs names that the SDK
+// does not know. If the variable is unset or no known name remains, it returns W3C's trace context and baggage.
 func propagators(lookup func(string) (string, bool), log *slog.Logger) propagation.TextMapPropagator {
 	var known, unknown []string
 	value, _ := lookup("OTEL_PROPAGATORS")
@@ -27,7 +26,7 @@ func propagators(lookup func(string) (string, bool), log *slog.Logger) propagati
 			continue
 		}
 		if len(name) > 32 || strings.Trim(name, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-") != "" {
-			name = "entry " + strconv.Itoa(i+1) // it may be a value that does not belong there
+			name = "entry " + strconv.Itoa(i+1) // it may be a misplaced value
 		}
 		unknown = append(unknown, name)
 	}
@@ -37,6 +36,6 @@ func propagators(lookup func(string) (string, bool), log *slog.Logger) propagati
 	if len(known) == 0 {
 		known = []string{"tracecontext", "baggage"}
 	}
-	composed, _ := autoprop.TextMapPropagator(known...) // each is known
+	composed, _ := autoprop.TextMapPropagator(known...) // all are known
 	return composed
 }

@@ -1,4 +1,3 @@
-// Package throttle counts requests against the quotas of their callers and the budget of their tenant.
-// [Middleware] asks a [ratelimit.Limiter]: [Memory] counts for one instance, a [Store] for all instances, around
-// a limiter that a driver has opened ([Open]).
+// Package throttle enforces the quotas of callers and the budgets of tenants. [Middleware] asks a [ratelimit.Limiter]:
+// [Memory] counts for one instance; a [Store] wraps a limiter opened by a driver ([Open]), which counts for all instances.
 package throttle

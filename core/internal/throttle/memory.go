@@ -11,35 +11,35 @@ import (
 )
 
 const (
-	// maxBuckets bounds the table of a Memory: 19 MB when full, and far more callers than one instance can
-	// serve within a period.
+	// maxBuckets bounds the table of a Memory: 19 MB when full, and far more callers than one instance can serve within a
+	// period.
 	maxBuckets = 1 << 18
-	// evictionSample is how many entries are looked at to find one to evict.
+	// evictionSample is the number of entries from which one is chosen for eviction.
 	evictionSample = 16
 )
 
-// Memory is a [ratelimit.Limiter] in the memory of this instance. It is exact, but does not see the requests of other
-// instances. It is safe for concurrent use; make one with [NewMemory].
+// Memory is a [ratelimit.Limiter] in the memory of this instance. It is exact, but does not count requests to other
+// instances. It is safe for concurrent use; create one with [NewMemory].
 //
-// It uses the wall clock, since a monotonic clock stops in a frozen instance. A clock that is set back costs a
-// caller one period at most.
+// It uses the wall clock, because the monotonic clock stops in a frozen instance. If the clock is set back, a caller may
+// wait up to one period longer.
 //
-// Its size is bounded. When it is full, each new entry evicts the least used of a few random ones, so that a
-// limited caller stays limited no matter how many new callers arrive.
+// Its size is bounded. When full, each new entry evicts the least used of a few random entries, so that a limited caller
+// stays limited no matter how many new callers arrive.
 type Memory struct {
-	seed maphash.Seed // keeps callers from choosing keys that collide
+	seed maphash.Seed // prevents callers from choosing colliding keys
 
 	mu    sync.Mutex
 	table map[uint64]usage
 }
 
-// usage is what is known of a bucket, in microseconds.
+// usage is the state of a bucket, in microseconds.
 type usage struct {
 	fullAt int64 // since 1970: when none of the quota is in use
 	burst  int64
 }
 
-// NewMemory makes an empty Memory.
+// NewMemory returns an empty Memory.
 func NewMemory() *Memory {
 	return &Memory{seed: maphash.MakeSeed(), table: make(map[uint64]usage)}
 }
@@ -49,7 +49,7 @@ func (m *Memory) Allow(_ context.Context, buckets []ratelimit.Bucket) ([]ratelim
 	decisions := make([]ratelimit.Decision, len(buckets))
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	now := time.Now().UnixMicro() // no request sees an earlier time than the one before it
+	now := time.Now().UnixMicro() // under the lock, so that times never decrease
 	allowed := true
 	for _, b := range buckets {
 		rate, hash := gcra.New(b.Quota), hashOf(b, m.seed)
@@ -75,13 +75,13 @@ func (m *Memory) Allow(_ context.Context, buckets []ratelimit.Bucket) ([]ratelim
 	return decisions, nil
 }
 
-// hashOf stands for a bucket in a table.
+// hashOf returns the key of a bucket in a table.
 func hashOf(b ratelimit.Bucket, seed maphash.Seed) uint64 {
 	const odd1, odd2 = 0x9E3779B97F4A7C15, 0xC2B2AE3D27D4EB4F
 	return maphash.String(seed, b.Key) + uint64(b.Quota.N)*odd1 + uint64(b.Quota.Per)*odd2 //nolint:gosec // neither is below zero, and any bits do
 }
 
-// evict drops the entry with the least weight, of a few from a random place in the table.
+// evict removes the entry with the least weight among a few at a random place in the table.
 func evict[V any](table map[uint64]V, weight func(V) float64) {
 	var (
 		seen   int

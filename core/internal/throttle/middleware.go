@@ -32,13 +32,13 @@ type Options struct {
 // the use fell below 70 percent.
 const msgBudget = "tenant budget at 80 percent"
 
-// Middleware passes a request on if its caller's quotas and its tenant's budget all have room for it, and
-// answers 429 otherwise. A refused request is not counted. If the limiter fails, the answer is 503.
+// Middleware passes a request on if its caller's quotas and its tenant's budget all have room for it, and answers 429
+// otherwise. Refused requests are not counted. If the limiter fails, the answer is 503.
 //
-// A caller is the verified subject, else the address in RemoteAddr. A /64 of IPv6 addresses, which is what one
-// household has, is one caller, and so are all clients with unknown addresses.
+// A caller is the verified subject, else the address in RemoteAddr. All addresses of an IPv6 /64, typically one household,
+// are one caller, and so are all clients with unknown addresses.
 //
-// Every answer has the policies and what is left of them in RateLimit-Policy and RateLimit
+// Every answer lists the policies and what remains of them in RateLimit-Policy and RateLimit
 // (draft-ietf-httpapi-ratelimit-headers-10).
 func Middleware(o Options) func(http.Handler) http.Handler {
 	policies := newPolicies(o)
@@ -80,14 +80,14 @@ func Middleware(o Options) func(http.Handler) http.Handler {
 	}
 }
 
-// policy is a quota as the headers and the log name it.
+// policy is a quota under its name in the headers and the log.
 type policy struct {
 	name   string
 	quota  ratelimit.Quota
 	budget *budget // nil for a caller's
 }
 
-// budget remembers whether most of a tenant's budget is used.
+// budget tracks whether most of a tenant's budget is used.
 type budget struct{ low atomic.Bool }
 
 func newPolicies(o Options) []policy {
@@ -124,7 +124,7 @@ func buckets(policies []policy, tenant string, r *http.Request) []ratelimit.Buck
 	return list
 }
 
-// watch logs that a tenant's budget runs low.
+// watch logs when a tenant's budget runs low.
 func (p policy) watch(ctx context.Context, o Options, d ratelimit.Decision) {
 	if p.budget == nil || d.Remaining < 0 {
 		return
@@ -140,8 +140,8 @@ func (p policy) watch(ctx context.Context, o Options, d ratelimit.Decision) {
 	}
 }
 
-// remaining is the value of RateLimit. On a refusal, wait, no t points past Retry-After: the draft asks that
-// to be the latest of all.
+// remaining returns the value of RateLimit. On a refusal, no t may exceed wait, because the draft requires Retry-After to
+// be the latest time of all.
 func remaining(policies []policy, decisions []ratelimit.Decision, wait time.Duration) string {
 	text := make([]byte, 0, 96)
 	for i, d := range decisions {
@@ -165,10 +165,10 @@ func remaining(policies []policy, decisions []ratelimit.Decision, wait time.Dura
 	return string(text)
 }
 
-// wholeSeconds rounds up: a caller who waits that long has waited long enough.
+// wholeSeconds rounds up, so that a caller who waits that long has room again.
 func wholeSeconds(d time.Duration) int64 { return int64(math.Ceil(d.Seconds())) }
 
-// callerKey is the key of a caller's buckets.
+// callerKey returns the key of a caller's buckets.
 func callerKey(r *http.Request, tenant string) string {
 	if caller := request.From(r.Context()).Caller; caller != "" {
 		return tenant + ":" + caller

@@ -10,8 +10,8 @@ import (
 	"github.com/orga-session/orga-session/core/ratelimit"
 )
 
-// Open opens the store that a setting names, as a [Store]; "" is memory. Drivers are by scheme, the part of a
-// setting before its first colon; the store memory needs none. The error is a fault of the setting.
+// Open opens the store named by a setting, as a [Store]; "" means memory. drivers are keyed by scheme, the part of the
+// setting before its first colon; memory needs none. The error is a fault of the setting.
 func Open(drivers map[string]ratelimit.Driver, setting string, o StoreOptions) (*Store, error) {
 	if setting == "" || setting == "memory" {
 		return NewStore(nil, o), nil
@@ -31,7 +31,7 @@ func Open(drivers map[string]ratelimit.Driver, setting string, o StoreOptions) (
 	return NewStore(l, o), nil
 }
 
-// list is what a setting may start with.
+// list returns the valid schemes.
 func list(drivers map[string]ratelimit.Driver) string {
 	names := []string{"memory"}
 	for _, scheme := range slices.Sorted(maps.Keys(drivers)) {

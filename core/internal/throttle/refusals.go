@@ -12,8 +12,8 @@ import (
 // maxRefusals bounds the table of refusals: 3 MB when full.
 const maxRefusals = 1 << 16
 
-// refusals remembers which buckets have refused, and until when. A bucket cannot have room before, whatever
-// other instances do. It is bounded; of a few entries at random, a full one forgets the one that ends first.
+// refusals remembers which buckets have refused, and until when. Until then, a bucket cannot have room, whatever other
+// instances do. Its size is bounded: when full, it forgets the refusal that ends first among a few random ones.
 type refusals struct {
 	seed maphash.Seed
 
@@ -21,14 +21,14 @@ type refusals struct {
 	table map[uint64]refusal
 }
 
-// refusal is in microseconds since 1970.
+// refusal has times in microseconds since 1970.
 type refusal struct{ until, fullAt int64 }
 
 func newRefusals() refusals {
 	return refusals{seed: maphash.MakeSeed(), table: make(map[uint64]refusal)}
 }
 
-// find is the answer to a request of which a bucket is known to refuse; nil when none is.
+// find returns the refusal of a request if one of its buckets is known to refuse; nil otherwise.
 func (r *refusals) find(buckets []ratelimit.Bucket) []ratelimit.Decision {
 	now := time.Now().UnixMicro()
 	r.mu.Lock()
@@ -41,7 +41,7 @@ func (r *refusals) find(buckets []ratelimit.Bucket) []ratelimit.Decision {
 		hash := hashOf(b, r.seed)
 		known, ok := r.table[hash]
 		wait := known.until - now
-		if ok && (wait <= 0 || wait > gcra.New(b.Quota).Share) { // over, or the clock was set back
+		if ok && (wait <= 0 || wait > gcra.New(b.Quota).Share) { // it has ended, or the clock was set back
 			delete(r.table, hash)
 			ok = false
 		}
@@ -62,7 +62,7 @@ func (r *refusals) find(buckets []ratelimit.Bucket) []ratelimit.Decision {
 	return decisions
 }
 
-// remember keeps the refusals among decisions.
+// remember stores the refusals among decisions.
 func (r *refusals) remember(buckets []ratelimit.Bucket, decisions []ratelimit.Decision) {
 	now := time.Now().UnixMicro()
 	for i, d := range decisions {

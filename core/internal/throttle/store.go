@@ -13,14 +13,14 @@ import (
 )
 
 const (
-	// sharedWait is how long a Store waits for the shared limiter: a request is decided within 100 ms.
+	// sharedWait bounds the wait for the shared limiter, so that a request is decided within 100 ms.
 	sharedWait = 90 * time.Millisecond
-	// maxBackoff bounds how long the shared limiter is left alone, and so how long after its return instances
-	// count alone.
+	// maxBackoff bounds the interval between attempts to reach the shared limiter, and so how long instances still count alone
+	// after it has recovered.
 	maxBackoff = 10 * time.Second
 )
 
-// Log messages of a [Store], one at either end of an outage.
+// Log messages of a [Store] at the start and the end of an outage.
 const (
 	msgStoreDown = "rate limit store unavailable"
 	msgStoreBack = "rate limit store available again"
@@ -28,35 +28,35 @@ const (
 
 // StoreOptions configure a [Store].
 type StoreOptions struct {
-	Strict bool         // fail while the shared limiter is down, rather than count per instance
+	Strict bool         // fail while the shared limiter is down, instead of counting per instance
 	Log    *slog.Logger // nil discards
 }
 
-// Store is a [ratelimit.Limiter] around one that instances share. It bounds the time of a decision, remembers refusals and
+// Store is a [ratelimit.Limiter] around one that instances share. It bounds the time of a decision, remembers refusals, and
 // falls back to a [Memory] while the shared limiter is down:
 //
 //   - A decision takes at most 100 ms.
-//   - A bucket that refused is not asked again before the time it named, so that retries of a limited caller
-//     cause no calls.
-//   - In an outage, the instance counts alone, from zero. One request at a time tries the shared limiter again,
-//     after 1, 2, 4 … 10 s. A strict Store fails instead, and every request tries. The start and the end of an
-//     outage are logged once each.
+//   - A bucket that refused is not asked again before the time that it named, so retries of a limited caller cause no
+//     calls.
+//   - In an outage, the instance counts alone, from zero. One request at a time tries the shared limiter again, after 1,
+//     2, 4 … 10 s. A strict Store fails instead, and every request tries. The start and the end of an outage are logged
+//     once each.
 //
-// A Store is safe for concurrent use. Make one with [NewStore] or [Open].
+// A Store is safe for concurrent use. Create one with [NewStore] or [Open].
 type Store struct {
-	shared  ratelimit.Limiter // nil when there is none: Memory alone
+	shared  ratelimit.Limiter // nil if there is none: Memory only
 	strict  bool
 	log     *slog.Logger
 	refused refusals
 
 	mu       sync.Mutex
-	own      *Memory   // of this outage, or of the last one
-	failures int       // in a row; 0 when shared is in use
+	own      *Memory   // of the current or the last outage
+	failures int       // in a row; 0 while shared is in use
 	outSince time.Time // wall clock, as is triedAt
 	triedAt  time.Time
 }
 
-// NewStore makes a Store around shared. If shared is nil, it counts in the memory of the instance.
+// NewStore returns a Store around shared. If shared is nil, it counts in the instance's memory.
 func NewStore(shared ratelimit.Limiter, o StoreOptions) *Store {
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
@@ -104,7 +104,7 @@ func (s *Store) Allow(ctx context.Context, buckets []ratelimit.Bucket) ([]rateli
 		}
 		s.refused.remember(buckets, decisions)
 		return decisions, nil
-	case ctx.Err() == nil: // a caller who left says nothing about the store
+	case ctx.Err() == nil: // a caller who disconnected says nothing about the store
 		s.failed(err, probe)
 	}
 	if s.strict {
@@ -121,7 +121,7 @@ func (s *Store) alone(ctx context.Context, buckets []ratelimit.Bucket) ([]rateli
 	return own.Allow(ctx, buckets)
 }
 
-// next reports whether to ask shared, and whether that is to find out if it is back.
+// next reports whether to ask shared, and whether the request is a probe for its recovery.
 func (s *Store) next() (ask, probe bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -131,14 +131,14 @@ func (s *Store) next() (ask, probe bool) {
 	if !s.strict && wallclock.Within(s.triedAt, min(maxBackoff, time.Second<<min(s.failures-1, 10))) {
 		return false, false
 	}
-	s.triedAt = wallclock.Now() // the others stay away while this one asks
+	s.triedAt = wallclock.Now() // other requests do not try meanwhile
 	return true, true
 }
 
 func (s *Store) failed(err error, probe bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.failures > 0 && !probe { // asked before the outage was known
+	if s.failures > 0 && !probe { // the request started before the outage was detected
 		return
 	}
 	s.triedAt = wallclock.Now()

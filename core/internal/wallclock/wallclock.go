@@ -1,17 +1,17 @@
-// Package wallclock measures time by the wall clock. Serverless platforms freeze instances, and a
-// monotonic clock stands still in a frozen one.
+// Package wallclock measures time by the wall clock, because the monotonic clock stops while a serverless platform freezes
+// the instance.
 package wallclock
 
 import "time"
 
-// Now is the time without its monotonic half.
+// Now returns the current time without a monotonic reading.
 func Now() time.Time { return time.Now().Round(0) }
 
-// Within reports whether then, a time of the wall clock, is less than d ago. A clock that was set back
-// since makes it long ago, so that nothing waits for a time that does not come.
+// Within reports whether the wall clock time then is less than d ago. If the clock was set back to before then, it counts
+// as long ago, so that nothing waits for a time that does not come.
 func Within(then time.Time, d time.Duration) bool { return WithinAt(Now(), then, d) }
 
-// WithinAt is Within at the time now, for decisions that must agree on the time.
+// WithinAt is Within at a given time, for decisions that must agree on it.
 func WithinAt(now, then time.Time, d time.Duration) bool {
 	since := now.Sub(then)
 	return 0 <= since && since < d

@@ -1,5 +1,5 @@
-// Package requesttest has what the tests of access, auth, cors and throttle share: a mint that counts, and requests answered
-// as the endpoint answers them.
+// Package requesttest has helpers for the tests of access, auth, cors and throttle: a mint that counts, and requests
+// answered as by the endpoint.
 package requesttest
 
 import (
@@ -15,7 +15,7 @@ import (
 	"github.com/orga-session/orga-session/core/internal/request"
 )
 
-// Minted stands for the mint behind the chain, and counts what reaches it. Read N once no request is in flight.
+// Minted stands in for the mint behind the middleware, and counts the requests that reach it. Read N once no request is in flight.
 type Minted struct {
 	N int
 
@@ -29,14 +29,14 @@ func (m *Minted) ServeHTTP(w http.ResponseWriter, _ *http.Request) {
 	w.WriteHeader(http.StatusOK)
 }
 
-// Serve answers r as the endpoint would, outermost layer included.
+// Serve answers r as the endpoint would, including the outermost layer.
 func Serve(h http.Handler, r *http.Request) *httptest.ResponseRecorder {
 	w := httptest.NewRecorder()
 	request.Handler(h, slog.New(slog.DiscardHandler)).ServeHTTP(w, r)
 	return w
 }
 
-// New returns a GET of the mint route with headers given as name, value, name, value, …
+// New returns a GET of the mint route with headers, given as name, value, name, value, …
 func New(headers ...string) *http.Request {
 	r := httptest.NewRequestWithContext(context.Background(), http.MethodGet, "/api/orga-client-secrets", nil)
 	for i := 0; i < len(headers); i += 2 {
@@ -45,7 +45,7 @@ func New(headers ...string) *http.Request {
 	return r
 }
 
-// Code returns the code of a refusal, "" when the answer is none.
+// Code returns the code of a refusal, "" if the answer is not one.
 func Code(t testing.TB, w *httptest.ResponseRecorder) string {
 	t.Helper()
 	if w.Code < 400 {
@@ -60,7 +60,7 @@ func Code(t testing.TB, w *httptest.ResponseRecorder) string {
 	return body.Code
 }
 
-// Heap returns how many bytes are in use.
+// Heap returns the number of heap bytes in use.
 func Heap() uint64 {
 	runtime.GC()
 	var stats runtime.MemStats
