@@ -82,8 +82,11 @@ func Handler(next http.Handler, log *slog.Logger) http.Handler {
 
 var errAmbiguous = errors.New("a header that must be unique has several values")
 
-// single are the headers that identify the caller and the page.
-var single = []string{"Authorization", "Cf-Access-Jwt-Assertion", "Content-Type", "Origin", "Sec-Fetch-Mode", "Sec-Fetch-Site"}
+// single are the headers that identify the caller, its address and the page.
+var single = []string{
+	"Authorization", "Cf-Access-Jwt-Assertion", "Cf-Connecting-Ip", "Content-Type", "Origin", "Sec-Fetch-Mode", "Sec-Fetch-Site",
+	"X-Nf-Client-Connection-Ip",
+}
 
 // ambiguous reports whether one of these headers has several values: the proxy or gateway that verified the caller may
 // have used a different value than the endpoint would.

@@ -462,6 +462,8 @@ func TestAmbiguousHeaders(t *testing.T) {
 		{[]string{"Sec-Fetch-Site", "same-origin", "Sec-Fetch-Site", "cross-site"}, true},
 		{[]string{"Sec-Fetch-Mode", "cors", "Sec-Fetch-Mode", "cors", "Sec-Fetch-Mode", "no-cors"}, true},
 		{[]string{"Cf-Access-Jwt-Assertion", "a", "Cf-Access-Jwt-Assertion", "b"}, true},
+		{[]string{"X-Nf-Client-Connection-Ip", "192.0.2.1", "X-Nf-Client-Connection-Ip", "192.0.2.2"}, true},
+		{[]string{"Cf-Connecting-Ip", "192.0.2.1", "Cf-Connecting-Ip", "192.0.2.2"}, true},
 		{[]string{"Authorization", "Bearer a", "Authorization", "Bearer a"}, false},
 		{[]string{"X-Request-Id", "a", "X-Request-Id", "b"}, false}, // a proxy's beside the client's
 		{[]string{"X-Forwarded-For", "192.0.2.1", "X-Forwarded-For", "192.0.2.2"}, false},
