@@ -154,3 +154,33 @@ func TestMessages(t *testing.T) {
 		t.Errorf("only %d messages found", found)
 	}
 }
+
+// A cause that has a name in front has a row in docs/operate.md that begins as it does.
+func TestCauses(t *testing.T) {
+	files := tree(t)
+	var keys []string
+	for line := range strings.SplitSeq(files["docs/operate.md"], "\n") {
+		if cells := strings.Split(line, " | "); len(cells) == 3 {
+			for _, m := range regexp.MustCompile("`([^`]+?)…?`").FindAllStringSubmatch(cells[0], -1) {
+				keys = append(keys, m[1])
+			}
+		}
+	}
+	// What the signer of a request is told, and a prefix alone.
+	elsewhere := []string{"hmac: the key must be", "hmac: the subject must be", "hmac: the keys", "canary: %w"}
+	found := 0
+	for _, text := range literals(files) {
+		name, rest, named := strings.Cut(text, ": ")
+		has := func(prefix string) bool { return strings.HasPrefix(text, prefix) }
+		if !named || rest == "" || !slices.Contains([]string{"oidc", "hmac", "canary"}, name) || slices.ContainsFunc(elsewhere, has) {
+			continue
+		}
+		found++
+		if !slices.ContainsFunc(keys, has) {
+			t.Errorf("docs/operate.md has no row for the cause %q", text)
+		}
+	}
+	if found < 20 {
+		t.Errorf("only %d causes found", found)
+	}
+}

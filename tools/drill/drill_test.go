@@ -124,6 +124,8 @@ func TestIncidents(t *testing.T) {
 				row := rowFor(string(page), in.line)
 				if row == "" {
 					t.Errorf("docs/operate.md has no row that begins with %q", in.line)
+				} else if found := search(string(page), line); !slices.Contains(found, row) {
+					t.Errorf("a search for the line's cause, msg and error.type finds other rows first: %v", found)
 				}
 				t.Logf("line:  %s", line)
 				t.Logf("row:   %s", row)
@@ -394,6 +396,41 @@ func rowFor(page, text string) string {
 		}
 	}
 	return ""
+}
+
+// search is what docs/operate.md says to do with a line: the rows with a key that its cause has, else those of its msg, else
+// those of its error.type. Of several keys, that counts which comes first in the text, and then the longest.
+func search(page, line string) (rows []string) {
+	var members struct {
+		Cause, Msg string
+		ErrorType  string `json:"error.type"`
+	}
+	if json.Unmarshal([]byte(line), &members) != nil {
+		return nil
+	}
+	for _, text := range []string{members.Cause, members.Msg, members.ErrorType} {
+		at, size := len(text), 0
+		for line := range strings.SplitSeq(page, "\n") {
+			cells := strings.Split(line, " | ")
+			if len(cells) != 3 {
+				continue
+			}
+			for _, m := range regexp.MustCompile("`(?:msg: |cause: )?([^`]{5,}?)…?`").FindAllStringSubmatch(cells[0], -1) {
+				i := strings.Index(text, m[1])
+				if i < 0 || i > at || i == at && len(m[1]) < size {
+					continue
+				}
+				if i < at || len(m[1]) > size {
+					at, size, rows = i, len(m[1]), nil
+				}
+				rows = append(rows, line)
+			}
+		}
+		if len(rows) > 0 {
+			return rows
+		}
+	}
+	return nil
 }
 
 // raised are the alarms that act within an hour in which what happened happens again every minute, after an hour with

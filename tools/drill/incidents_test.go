@@ -7,6 +7,8 @@ import (
 	"crypto/sha256"
 	"encoding/base64"
 	"fmt"
+	"io"
+	"log"
 	"maps"
 	"net"
 	"net/http"
@@ -29,6 +31,8 @@ type site struct {
 	orga  *orgatest.Server
 	store *secrettest.AWS
 	env   map[string]string
+
+	issuer *httptest.Server // of keySet
 }
 
 // request is what a caller sends; the zero one is a mint on the default route from an address of its own.
@@ -83,9 +87,18 @@ var issuerKey = sync.OnceValue(func() *rsa.PrivateKey {
 func jwt(iss string) map[string]string { return token(iss, "app", time.Hour) }
 
 func token(iss, aud string, life time.Duration) map[string]string {
-	encode := base64.RawURLEncoding.EncodeToString
 	claims := fmt.Sprintf(`{"iss":%q,"aud":%q,"sub":"someone","exp":%d}`, iss, aud, time.Now().Add(life).Unix())
-	signed := encode([]byte(`{"alg":"RS256","kid":"k1"}`)) + "." + encode([]byte(claims))
+	return sign("k1", claims)
+}
+
+// newKey is the credential of a key that the issuer has not had before.
+func newKey() map[string]string {
+	return sign("k2", fmt.Sprintf(`{"iss":"http://127.0.0.1:1","aud":"app","sub":"someone","exp":%d}`, time.Now().Add(time.Hour).Unix()))
+}
+
+func sign(kid, claims string) map[string]string {
+	encode := base64.RawURLEncoding.EncodeToString
+	signed := encode([]byte(`{"alg":"RS256","kid":"`+kid+`"}`)) + "." + encode([]byte(claims))
 	sum := sha256.Sum256([]byte(signed))
 	signature, err := rsa.SignPKCS1v15(nil, issuerKey(), crypto.SHA256, sum[:])
 	if err != nil {
@@ -108,9 +121,9 @@ func oidc(s *site) {
 // keySet is that of an issuer with one key.
 func keySet(s *site) {
 	n := base64.RawURLEncoding.EncodeToString(issuerKey().N.Bytes())
-	server := httptest.NewServer(orgatest.Status(200, `{"keys":[{"kty":"RSA","kid":"k1","e":"AQAB","n":"`+n+`"}]}`))
-	s.t.Cleanup(server.Close)
-	s.env["ORGA_AUTH_JWKS_URL"] = server.URL
+	s.issuer = httptest.NewServer(orgatest.Status(200, `{"keys":[{"kty":"RSA","kid":"k1","e":"AQAB","n":"`+n+`"}]}`))
+	s.t.Cleanup(s.issuer.Close)
+	s.env["ORGA_AUTH_JWKS_URL"] = s.issuer.URL
 }
 
 func hmacAuth(s *site) {
@@ -230,17 +243,17 @@ var incidents = []incident{
 	{name: "Orga refuses the account", set: orgaAnswers(orga.CallMint, orgatest.Status(403, "{}")), line: "orga mint: credential rejected (status 403", alarm: "KeyRefusedAlarm"},
 	{name: "access to the secret is denied at start", set: storeFails(secrettest.Denied), line: "refused by the store", alarm: "SecretRefusedAlarm"},
 	{name: "the secret is deleted at start", set: func(s *site) { storeFails(secrettest.Healthy)(s); s.store.Delete("orga/key") }, line: "refused by the store", alarm: "SecretRefusedAlarm"},
-	{name: "the secret is JSON and no member is named", set: func(s *site) { storeFails(secrettest.Healthy)(s); s.store.Put("orga/key", `{"apiKey":"x"}`) }, line: "unusable secret: it is a JSON object", alarm: "SecretRefusedAlarm"},
+	{name: "the secret is JSON and no member is named", set: func(s *site) { storeFails(secrettest.Healthy)(s); s.store.Put("orga/key", `{"apiKey":"x"}`) }, line: "unusable secret:", alarm: "SecretRefusedAlarm"},
 	{name: "the secret lacks the member", set: func(s *site) {
 		s.env["ORGA_API_KEY_SOURCE"] = "awssm:orga/key#key"
 		s.store.Put("orga/key", `{"apiKey":"x"}`)
-	}, line: "unusable secret: its JSON has no member", alarm: "SecretRefusedAlarm"},
-	{name: "the secret is empty", set: func(s *site) { storeFails(secrettest.Healthy)(s); s.store.Put("orga/key", " ") }, line: "unusable secret: it is empty", alarm: "SecretRefusedAlarm"},
-	{name: "the store is down at start", set: storeFails(secrettest.Down), line: "secret fetch failed", alarm: "NoSuccessAlarm"},
-	{name: "the store throttles at start", set: storeFails(secrettest.Throttling), line: "secret fetch failed", alarm: "NoSuccessAlarm"},
+	}, line: "unusable secret:", alarm: "SecretRefusedAlarm"},
+	{name: "the secret is empty", set: func(s *site) { storeFails(secrettest.Healthy)(s); s.store.Put("orga/key", " ") }, line: "unusable secret:", alarm: "SecretRefusedAlarm"},
+	{name: "the store is down at start", set: storeFails(secrettest.Down), line: "secret_unavailable", alarm: "NoSuccessAlarm"},
+	{name: "the store throttles at start", set: storeFails(secrettest.Throttling), line: "secret_unavailable", alarm: "NoSuccessAlarm"},
 	{name: "the variable of the key is not set", set: setting("ORGA_API_KEY", ""), line: "misconfigured", alarm: "MisconfiguredAlarm"},
-	{name: "access to the secret is denied while a key is cached", set: shortTTL, requests: stale(func(s *site) { s.store.Fail(secrettest.Denied, 0) }), line: "secret fetch failed permanently", alarm: "SecretRefusedAlarm"},
-	{name: "the secret becomes unusable while a key is cached", set: shortTTL, requests: stale(func(s *site) { s.store.Put("orga/key", " ") }), line: "unusable secret: it is empty", alarm: "SecretRefusedAlarm"},
+	{name: "access to the secret is denied while a key is cached", set: shortTTL, requests: stale(func(s *site) { s.store.Fail(secrettest.Denied, 0) }), line: "refused by the store", alarm: "SecretRefusedAlarm"},
+	{name: "the secret becomes unusable while a key is cached", set: shortTTL, requests: stale(func(s *site) { s.store.Put("orga/key", " ") }), line: "unusable secret:", alarm: "SecretRefusedAlarm"},
 	{name: "the store is down while a key is cached", set: shortTTL, requests: stale(func(s *site) { s.store.Fail(secrettest.Down, 0) }), line: "secret fetch failed", alarm: "SecretFetchFailedAlarm"},
 	{name: "the key is rotated", set: shortTTL, requests: stale(func(s *site) {
 		s.store.Put("orga/key", orga.KeyPrefix+"another000000000000000000000")
@@ -249,7 +262,7 @@ var incidents = []incident{
 
 	// Orga
 	{name: "Orga answers 500", set: orgaAnswers(orga.CallMint, orgatest.Status(500, "{}")), line: "orga mint: server error (status 500", alarm: "FastBurnAlarm"},
-	{name: "Orga limits the account", set: orgaAnswers(orga.CallMint, orgatest.Status(429, "{}", "Retry-After", "60")), line: "upstream_rate_limited", alarm: "FastBurnAlarm"},
+	{name: "Orga limits the account", set: orgaAnswers(orga.CallMint, orgatest.Status(429, "{}", "Retry-After", "60")), line: "orga mint: rate limited (status 429", alarm: "FastBurnAlarm"},
 	{name: "Orga is down for maintenance", set: orgaAnswers(orga.CallMint, orgatest.Status(503, "{}", "Retry-After", "600")), line: "upstream_rate_limited", alarm: "FastBurnAlarm"},
 	{name: "Orga hangs", set: all(setting("ORGA_TIMEOUT", "1s"), orgaAnswers(orga.CallMint, orgatest.Hang())), requests: times(2, request{}), line: "orga mint: timed out", alarm: "FastBurnAlarm"},
 	{name: "Orga answers with a web page", set: orgaAnswers(orga.CallMint, orgatest.HTML()), line: "orga mint: unusable answer (status 200", alarm: "FastBurnAlarm"},
@@ -263,6 +276,13 @@ var incidents = []incident{
 	// Addresses
 	{name: "nothing listens at the base URL", set: setting("ORGA_BASE_URL", "http://127.0.0.1:1"), line: "orga mint: connection failed: dial tcp", alarm: "FastBurnAlarm"},
 	{name: "the base URL's host does not exist", set: setting("ORGA_BASE_URL", "https://orga.invalid"), line: "orga mint: connection failed: dial tcp", alarm: "FastBurnAlarm"},
+	{name: "the certificate at the base URL is for another name", set: func(s *site) {
+		server := httptest.NewTLSServer(http.NotFoundHandler())
+		server.Config.ErrorLog = log.New(io.Discard, "", 0)
+		s.t.Cleanup(server.Close)
+		s.env["ORGA_BASE_URL"] = server.URL
+	}, line: "orga mint: connection failed: tls:", alarm: "FastBurnAlarm"},
+	{name: "Orga closes connections", set: orgaAnswers(orga.CallMint, orgatest.Close()), line: "orga mint: connection failed", alarm: "FastBurnAlarm"},
 	{name: "the base URL redirects", set: orgaAnswers(orga.CallMint, orgatest.Redirect("https://elsewhere.example/")), line: "orga mint: request rejected (status 307", alarm: "FastBurnAlarm"},
 
 	// Callers
@@ -273,7 +293,11 @@ var incidents = []incident{
 		server := httptest.NewServer(orgatest.Status(200, `{"k1":"-----BEGIN CERTIFICATE-----"}`))
 		s.t.Cleanup(server.Close)
 		s.env["ORGA_AUTH_JWKS_URL"] = server.URL
-	}, requests: times(5, request{headers: jwt("http://127.0.0.1:1")}), line: "auth_unavailable", alarm: "NoSuccessAlarm"},
+	}, requests: times(5, request{headers: jwt("http://127.0.0.1:1")}), line: "the document is not a key set (JWKS)", alarm: "NoSuccessAlarm"},
+	{name: "the issuer rotates its keys and is down", set: all(oidc, keySet), requests: []request{
+		{headers: jwt("http://127.0.0.1:1")},
+		{headers: newKey(), before: func(s *site) { s.issuer.Close() }}, {headers: newKey()}, {headers: newKey()}, {headers: newKey()},
+	}, line: "no cached key has the token's id", alarm: "FastBurnAlarm"},
 	{name: "apps ask for tokens of another audience", set: all(oidc, keySet), requests: times(5, request{headers: token("http://127.0.0.1:1", "another", time.Hour)}), line: "oidc: the token is for another audience", alarm: "NoSuccessAlarm"},
 	{name: "the clock of the issuer is slow", set: all(oidc, keySet), requests: times(5, request{headers: token("http://127.0.0.1:1", "app", -time.Hour)}), line: "oidc: the token has expired", alarm: "NoSuccessAlarm"},
 	{name: "tokens are signed with another key", set: all(oidc, keySet), requests: times(5, request{headers: forged("http://127.0.0.1:1")}), line: "oidc: no key of the issuer matches the signature", alarm: "NoSuccessAlarm"},
@@ -302,12 +326,12 @@ var incidents = []incident{
 	}, requests: times(5, request{path: "/api/orga-client-secrets/acme"}), line: "refused by the store", alarm: "SecretRefusedAlarm"},
 
 	// Limits
-	{name: "Redis is down", set: redis("redis://127.0.0.1:1"), line: "rate limit store unavailable", alarm: "LimitFallbackAlarm"},
-	{name: "Redis is down, and limits are strict", set: all(redis("redis://127.0.0.1:1"), setting("ORGA_RATE_LIMIT_STRICT", "true")), line: "limiter_unavailable", alarm: "FastBurnAlarm"},
+	{name: "Redis is down", set: redis("redis://127.0.0.1:1"), line: "redis: dial tcp", alarm: "LimitFallbackAlarm"},
+	{name: "Redis is down, and limits are strict", set: all(redis("redis://127.0.0.1:1"), setting("ORGA_RATE_LIMIT_STRICT", "true")), line: "redis: dial tcp", alarm: "FastBurnAlarm"},
 	{name: "Redis' password is wrong", set: redisServer("redis://:wrong@ADDRESS", "--requirepass", "right"), line: "redis: the server refused: WRONGPASS", alarm: "LimitFallbackAlarm"},
 	{name: "Redis wants a password", set: redisServer("redis://ADDRESS", "--requirepass", "right"), line: "redis: the server refused: NOAUTH", alarm: "LimitFallbackAlarm"},
 	{name: "Redis is a read-only replica", set: replica, line: "redis: the server refused: READONLY", alarm: "LimitFallbackAlarm"},
-	{name: "Redis is a read-only replica, and limits are strict", set: all(replica, setting("ORGA_RATE_LIMIT_STRICT", "true")), line: "limiter_unavailable", alarm: "FastBurnAlarm"},
+	{name: "Redis is a read-only replica, and limits are strict", set: all(replica, setting("ORGA_RATE_LIMIT_STRICT", "true")), line: "redis: the server refused: READONLY", alarm: "FastBurnAlarm"},
 	{name: "Redis is full", set: redisServer("redis://ADDRESS", "--maxmemory", "1"), line: "redis: the server refused: OOM", alarm: "LimitFallbackAlarm"},
 	{name: "DynamoDB denies access", set: dynamo(func(w http.ResponseWriter, _ *http.Request) {
 		ratelimittest.DynamoDBError(w, 400, "AccessDeniedException", nil)
