@@ -31,10 +31,10 @@ func refusal(ctx context.Context, err error) *problem.Problem {
 	case keyRefused(err):
 		return problem.New(problem.UpstreamAuthFailed, err)
 	case retryLater(e):
-		const unsaid = 5 * time.Second
+		const defaultDelay = 5 * time.Second
 		delay := e.RetryAfter
 		if delay == 0 {
-			delay = unsaid
+			delay = defaultDelay
 		}
 		return &problem.Problem{Code: problem.UpstreamRateLimited, RetryAfter: capped(delay), Cause: err}
 	}

@@ -47,7 +47,7 @@ type Telemetry struct {
 	propagators propagation.TextMapPropagator
 	flushes     []func(context.Context) error
 
-	underWay   atomic.Int64 // requests in flight
+	underWay    atomic.Int64 // requests in flight
 	pausedUntil atomic.Int64 // wall clock, in nanoseconds: no flush before
 }
 
@@ -190,7 +190,7 @@ func (t *Telemetry) Transport(next http.RoundTripper) http.RoundTripper {
 // otelhttp puts error texts into spans.
 type opaqueError struct{ error }
 
-func (opaqueError) Error() string   { return "the exchange failed; the endpoint's log says how" }
+func (opaqueError) Error() string   { return "the call failed; see the endpoint's log" }
 func (e opaqueError) Unwrap() error { return e.error }
 
 // opaqueBody is a body whose errors are opaque.
