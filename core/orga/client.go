@@ -34,33 +34,32 @@ type Client struct {
 	key      func() *apiKey
 }
 
-// settings are what a client has in common with those that [Client.WithKey] makes of it.
+// settings are what a client shares with those that [Client.WithKey] derives from it.
 type settings struct {
 	base      string
 	email     string
 	transport http.RoundTripper
 	log       *slog.Logger
 
-	mint, ice *http.Request // templates: a call changes a copy
-	invalid   string        // what is wrong with the base URL, "" if nothing
+	mint, ice *http.Request // templates: each call uses a copy
+	invalid   string        // why the base URL is invalid; "" if it is valid
 	latest    atomic.Pointer[Client]
 }
 
 // Option configures a client in [NewClient].
 type Option func(*settings)
 
-// WithBaseURL sends the calls to another address than [DefaultBaseURL]: scheme, host and path of an http
-// or https URL. An empty one changes nothing; an invalid one is reported by each call, as [ErrConfig].
+// WithBaseURL replaces [DefaultBaseURL]: scheme, host and path of an http or https URL. An empty one changes nothing; an
+// invalid one is reported by each call, as [ErrConfig].
 func WithBaseURL(url string) Option {
 	return func(s *settings) { s.base = cmp.Or(url, s.base) }
 }
 
-// WithUserEmail sends an email with each mint (?email=). Older Orga accounts need it.
+// WithUserEmail sends an email with each mint (?email=). Only older Orga accounts need it.
 func WithUserEmail(email string) Option { return func(s *settings) { s.email = email } }
 
-// WithTransport makes the calls with another transport than [http.DefaultTransport], such as the
-// Transport of an [http.Client]; nil changes nothing. The client calls it directly, so redirects are never
-// followed.
+// WithTransport replaces [http.DefaultTransport], such as with the Transport of an [http.Client]; nil changes nothing.
+// The client calls it directly, so redirects are never followed.
 func WithTransport(transport http.RoundTripper) Option {
 	return func(s *settings) { s.transport = cmp.Or(transport, s.transport) }
 }
@@ -77,8 +76,8 @@ func NewClient(key string, opts ...Option) *Client {
 	}
 	header := http.Header{
 		"Accept": {"application/json"},
-		// The answers are small. An encoding that net/http asks for by itself it would also decode by
-		// itself, without a bound on what it reads.
+		// Answers are small. If net/http requested an encoding by itself, it would also decode it, without a bound on the
+		// decoded size.
 		"Accept-Encoding": {"identity"},
 	}
 	base, err := url.Parse(s.base)
@@ -97,14 +96,14 @@ func NewClient(key string, opts ...Option) *Client {
 	}
 	s.mint.Header = maps.Clone(header)
 	s.mint.Header["Content-Type"] = []string{"application/json"}
-	// net/http resends a request whose kept-alive connection turned out to be dead only if the request is
-	// idempotent, or has this header in its map. An empty list sends nothing.
+	// net/http retries on another connection if a kept-alive one was dead, but only for idempotent requests and for those
+	// with this header in their map. An empty list sends no header.
 	s.mint.Header["Idempotency-Key"] = []string{}
 	return s.client(key)
 }
 
-// WithKey returns a client that differs only in its key, for a key that changes while a program runs. Call it
-// for each request: the client of the latest key is cached.
+// WithKey returns a client that differs only in its key, for a key that changes while a program runs. Call it for each
+// request: the client for the latest key is cached.
 func (c *Client) WithKey(key string) *Client {
 	if latest := c.settings().latest.Load(); latest.key().text == key {
 		return latest
@@ -170,8 +169,8 @@ func (c *Client) ICEServers(ctx context.Context, token EphemeralToken) (servers 
 	return servers, nil
 }
 
-// do makes one call, reads the whole answer and has it decoded. An error of decode says in its own words
-// what is wrong with the answer. The id is Orga's own of the call.
+// do makes one call, reads the whole answer and decodes it. decode's errors describe the answer without quoting it. id is
+// Orga's request ID of the call.
 func (c *Client) do(ctx context.Context, call Call, template *http.Request, credential string, decode func([]byte) error) (id string, err error) {
 	s := c.settings()
 	if s.invalid != "" {
@@ -194,7 +193,7 @@ func (c *Client) do(ctx context.Context, call Call, template *http.Request, cred
 		}()
 	}
 
-	// A transport must not change a request, but many do: each call has a URL and a header of its own.
+	// A transport must not modify a request, but many do, so each call has its own URL and header.
 	req := template.WithContext(ctx)
 	target := *template.URL
 	req.URL = &target
@@ -218,17 +217,17 @@ func (c *Client) do(ctx context.Context, call Call, template *http.Request, cred
 	return id, err
 }
 
-// read reads an answer and has it decoded; size is in bytes.
+// read reads and decodes an answer; size is in bytes.
 func (c *Client) read(ctx context.Context, call Call, resp *http.Response, credential string, decode func([]byte) error) (size int, err error) {
 	status := resp.StatusCode
-	if status == http.StatusSwitchingProtocols { // the body is the connection, whose reads no context ends
+	if status == http.StatusSwitchingProtocols { // the body is the connection, and a context does not end its reads
 		return 0, statusError(call, resp, nil)
 	}
 	body, err := readBody(resp)
 	size = len(body)
 	switch {
 	case status/100 != 2:
-		// What arrived of the error body may have Orga's code. The status alone is an error.
+		// Even a truncated error body may have Orga's code. The status alone is an error, too.
 		return size, statusError(call, resp, body, c.key(), &apiKey{text: credential})
 	case errors.Is(err, errTooLarge), errors.Is(err, errNotGzip):
 		return size, &Error{Call: call, Status: status, Kind: ErrMalformed, detail: err.Error()}
@@ -245,14 +244,14 @@ func (c *Client) read(ctx context.Context, call Call, resp *http.Response, crede
 	return size, nil
 }
 
-// isRequestID reports whether an id can stand in a log line or a header unchanged.
+// isRequestID reports whether an ID is safe in log lines and headers.
 func isRequestID(id string) bool {
 	return id != "" && len(id) <= 128 && !strings.ContainsFunc(id, func(r rune) bool {
 		return (r|0x20 < 'a' || r|0x20 > 'z') && (r < '0' || r > '9') && r != '.' && r != '_' && r != '-'
 	})
 }
 
-// headerSafe reports whether a credential is not empty and can be sent in a header unchanged.
+// headerSafe reports whether a credential is non-empty and valid in a header.
 func headerSafe(credential string) bool {
 	for i := range len(credential) {
 		if credential[i] <= ' ' || credential[i] > '~' {

@@ -15,7 +15,7 @@
 // one HTTP request: there is no retry and no cache. It ends with its context, or after 10 s if the context
 // has no deadline. Redirects are not followed, and at most 64 KiB of an answer is read.
 //
-// A token is for one session and lives for minutes. Never keep, pool or share a token or a session config.
+// A token is for one session and lives for minutes. Never cache, pool or share a token or a session config.
 //
 // # Errors
 //
@@ -28,9 +28,8 @@
 //
 // # Secrets
 //
-// Keys, tokens and TURN credentials never appear in printed values, log lines or errors. An answer that
-// contains the permanent key, as it is, in hex or in base64, is an error ([ErrMalformed]), because answers go
-// to clients.
+// Keys, tokens and TURN credentials never appear in printed values, log lines or errors. An answer that contains the
+// permanent key, in raw, hex or base64 form, is an error ([ErrMalformed]), because answers are passed on to clients.
 //
 // # Wire format
 //
@@ -40,8 +39,8 @@
 //
 // # Tests
 //
-// Package orgatest is a fake Orga API for your tests. [NewEphemeralToken] and [SessionConfig.UnmarshalJSON]
-// make the values that this package returns.
+// Package orgatest is a fake Orga API for your tests. [NewEphemeralToken] and [SessionConfig.UnmarshalJSON] create this
+// package's values.
 //
 // For an endpoint with authentication, rate limits, key rotation and retries, use package core, which is
 // built on this one.

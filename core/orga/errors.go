@@ -17,36 +17,36 @@ import (
 // Call names a call of the API.
 type Call string
 
-// The calls that a [Client] makes.
+// Calls of a [Client].
 const (
 	CallMint Call = "mint"
 	CallICE  Call = "ice"
 )
 
-// The kinds of an [Error], for [errors.Is].
+// Kinds of an [Error], for [errors.Is].
 var (
-	ErrAuthentication = errors.New("credential rejected")           // 401, 403: of a mint the key, of the ICE call the token
+	ErrAuthentication = errors.New("credential rejected")           // 401 or 403: the key for a mint, the token for the ICE call
 	ErrRateLimited    = errors.New("rate limited")                  // 429
 	ErrServer         = errors.New("server error")                  // 5xx
 	ErrRequest        = errors.New("request rejected")              // any other status, redirects included
 	ErrUserEmail      = fmt.Errorf("%w: unknown email", ErrRequest) // a mint's 404 of type not_found_error: see [WithUserEmail]
-	ErrMalformed      = errors.New("unusable answer")               // 2xx, but not the JSON that was expected
+	ErrMalformed      = errors.New("unusable answer")               // 2xx, but not the expected JSON
 	ErrTimeout        = errors.New("timed out")                     // the context's deadline, the 10 s without one, or the transport's own
 	ErrConnection     = errors.New("connection failed")             // refused, reset, closed early, an untrusted certificate
 	ErrConfig         = errors.New("client misconfigured")          // nothing was sent: the key, the token or the base URL is unusable
 )
 
-// Error is a failed call. Its text is safe to log: it has the call, the status and Orga's own code, but nothing
-// else of the answer's body, and never a key or a token.
+// Error is a failed call. Its text is safe to log: it has the call, the status and Orga's own code, but nothing else from
+// the answer, and never a key or a token.
 type Error struct {
 	Call       Call
 	Status     int           // of the answer; 0 if there was none
 	Kind       error         // one of the kinds above, or [context.Canceled]
 	Code       string        // Orga's own error code or type; "" if it gave none that is safe to print
 	RetryAfter time.Duration // from the answer's Retry-After, 1 s to 24 h; 0 if there is no usable one
-	RequestID  string        // Orga's own id of the call (X-Request-Id), for its support; "" if it gave none that is safe to print
-	detail     string        // in our own words
-	cause      error         // of a failed connection: see describe
+	RequestID  string        // Orga's own ID of the call (X-Request-Id), for its support; "" if it gave none that is safe to print
+	detail     string        // in this package's words
+	cause      error         // of a failed connection; see describe
 }
 
 // Retryable reports whether the same call may succeed later: after [ErrRateLimited], [ErrServer],
@@ -70,7 +70,7 @@ func (e *Error) Error() string {
 	return s
 }
 
-// Unwrap makes errors.Is see the kind and, where the connection failed, what the network said.
+// Unwrap returns the kind and, for a failed connection, the network error.
 func (e *Error) Unwrap() []error {
 	if e.cause == nil {
 		return []error{e.Kind}
@@ -78,8 +78,7 @@ func (e *Error) Unwrap() []error {
 	return []error{e.Kind, e.cause}
 }
 
-// statusError reads what an answer other than 2xx says. A code that has to do with one of the secrets is
-// dropped.
+// statusError returns the error of an answer other than 2xx. It drops a code that may contain a secret.
 func statusError(call Call, resp *http.Response, body []byte, secrets ...*apiKey) *Error {
 	code, kind := errorCode(body, secrets)
 	e := &Error{
@@ -104,8 +103,8 @@ func statusError(call Call, resp *http.Response, body []byte, secrets ...*apiKey
 	return e
 }
 
-// errorCode finds Orga's code, or else its type, in an error body: {"error":{"code","type"}}. In all other
-// forms there is none. kind is the type alone.
+// errorCode returns Orga's code, or else its type, from an error body: {"error":{"code","type"}}. Other forms have none.
+// kind is the type.
 func errorCode(body []byte, secrets []*apiKey) (code, kind string) {
 	answer, _ := document(body)
 	var object []byte
@@ -130,8 +129,8 @@ func errorCode(body []byte, secrets []*apiKey) (code, kind string) {
 	return "", kind
 }
 
-// isCode reports whether a text looks like a code: up to six words of letters, with up to six digits
-// behind each. Anything else might be prose, or a credential in one of its encodings.
+// isCode reports whether a text has the form of a code: up to six words of letters, each followed by up to six digits.
+// Anything else may be prose, or an encoded credential.
 func isCode(s string) bool {
 	words := strings.FieldsFunc(s, func(r rune) bool { return strings.ContainsRune("_.-", r) })
 	if len(words) == 0 || len(words) > 6 || len(s) != len(strings.Join(words, "_")) {
@@ -144,12 +143,12 @@ func isCode(s string) bool {
 	})
 }
 
-// maxRetryAfter bounds what an answer may ask for. A date may be centuries away, and a time.Duration has no
-// room for what callers add to that.
+// maxRetryAfter bounds Retry-After. A date may be centuries away, and a time.Duration would overflow when callers add to
+// it.
 const maxRetryAfter = 24 * time.Hour
 
-// retryAfter reads the header's two forms, seconds and a date (RFC 9110 section 10.2.3); 0 for anything
-// else. Seconds are its unit: "0" and a date in the past are a second.
+// retryAfter parses both forms of the header, seconds and a date (RFC 9110 section 10.2.3); 0 for anything else. "0" and a
+// date in the past count as one second, the header's unit.
 func retryAfter(header string, now time.Time) time.Duration {
 	seconds, err := strconv.ParseUint(header, 10, 64)
 	if err == nil || errors.Is(err, strconv.ErrRange) {
@@ -161,8 +160,7 @@ func retryAfter(header string, now time.Time) time.Duration {
 	return 0
 }
 
-// transportError says what happened to a call that got no complete answer; status is 0 if it got none at
-// all.
+// transportError returns the error of a call without a complete answer; status is 0 if there was no answer at all.
 func transportError(ctx context.Context, call Call, status int, err error) error {
 	e := &Error{Call: call, Status: status, Kind: ErrConnection}
 	switch {
@@ -179,10 +177,9 @@ func transportError(ctx context.Context, call Call, status int, err error) error
 	return e
 }
 
-// describe finds in a transport's error what may be printed and passed on: addresses, and what the system
-// or the check of a certificate said about them. Everything else is dropped and put in our own words: a
-// url.Error quotes the URL, which may have the user's email, and net/http quotes what it could not parse,
-// which is the text of the answer.
+// describe extracts the safe parts of a transport's error: addresses, and what the system or the certificate check
+// reported about them. It replaces everything else with this package's words: a url.Error quotes the URL, which may have
+// the user's email, and net/http quotes answers that it cannot parse.
 func describe(err error) (detail string, cause error) {
 	if opErr, ok := errors.AsType[*net.OpError](err); ok {
 		return opErr.Error(), opErr
@@ -201,5 +198,5 @@ func describe(err error) (detail string, cause error) {
 
 func isTimeout(err error) bool {
 	netErr, ok := errors.AsType[net.Error](err)
-	return ok && netErr.Timeout() // as context.DeadlineExceeded is, too
+	return ok && netErr.Timeout() // true for context.DeadlineExceeded, too
 }

@@ -9,10 +9,9 @@ import (
 	"slices"
 )
 
-// ICEServer is a STUN or TURN server, kept as the JSON that Orga sent, because urls may be a string or a
-// list and a server may have members that this package does not know. Members that are
-// null are left out, as are empty usernames and credentials, which browsers reject. It marshals to that JSON;
-// printed or logged, it is "[redacted]".
+// ICEServer is a STUN or TURN server, kept as the JSON that Orga sent, because urls may be a string or a list, and a
+// server may have members that this package does not know. Members that are null are omitted, as are empty usernames and
+// credentials, which browsers reject. It marshals to that JSON; printed or logged, it is "[redacted]".
 //
 // In a test, unmarshal one:
 //
@@ -30,7 +29,7 @@ func (s ICEServer) MarshalJSON() ([]byte, error) {
 	return s.raw(), nil
 }
 
-// UnmarshalJSON reads an entry. An entry without urls is an error.
+// UnmarshalJSON parses an entry. An entry without urls is an error.
 func (s *ICEServer) UnmarshalJSON(data []byte) error {
 	entry, _ := document(bytes.Clone(data))
 	server, err := decodeServer(entry)
@@ -41,7 +40,7 @@ func (s *ICEServer) UnmarshalJSON(data []byte) error {
 	return nil
 }
 
-// URLs returns the addresses of the server, whether Orga sent a string or a list.
+// URLs returns the addresses of the server, even if Orga sent a single string.
 func (s ICEServer) URLs() (urls []string) {
 	value := s.member("urls")
 	if one := text(value); one != "" {
@@ -75,7 +74,7 @@ func (s ICEServer) LogValue() slog.Value { return slog.StringValue(redacted) }
 
 var errNoICE = errors.New("it has no list of ICE servers")
 
-// decodeICE reads {"iceServers":…}, {"ice_servers":…} or what either may hold: a list or one server.
+// decodeICE parses {"iceServers":…}, {"ice_servers":…}, or directly what either may contain: a list or one server.
 func decodeICE(body []byte) ([]ICEServer, error) {
 	answer, ok := document(body)
 	if !ok {
@@ -84,7 +83,7 @@ func decodeICE(body []byte) ([]ICEServer, error) {
 	var camelCase, snakeCase, bare []byte
 	for m := range members(answer) {
 		switch {
-		case isNull(m.value): // as good as missing
+		case isNull(m.value): // treat as missing
 		case string(m.name) == "iceServers":
 			camelCase = m.value
 		case string(m.name) == "ice_servers":
@@ -123,8 +122,8 @@ func decodeICE(body []byte) ([]ICEServer, error) {
 	return servers, nil
 }
 
-// decodeServer checks one entry and leaves out what a browser would reject. The order and the spelling of
-// everything else stay.
+// decodeServer validates one entry and removes what a browser would reject. It keeps the order and the spelling of the
+// rest.
 func decodeServer(entry []byte) (ICEServer, error) {
 	var urls []byte
 	clean := true
@@ -146,7 +145,7 @@ func decodeServer(entry []byte) (ICEServer, error) {
 				kept = append(append(kept, ','), m.raw...)
 			}
 		}
-		kept[0] = '{' // urls at least were kept
+		kept[0] = '{' // kept has at least urls
 		kept = append(kept, '}')
 		entry = kept
 	}
@@ -172,8 +171,8 @@ func areURLs(value []byte) bool {
 	return some
 }
 
-// nestable reports whether an entry can be part of a session config: encoding/json reads 10,000 levels,
-// and the config around the entry needs two of them.
+// nestable reports whether an entry can be nested in a session config: encoding/json accepts 10,000 levels, of which the
+// config around the entry uses two.
 func nestable(entry []byte) bool {
 	return len(entry) < 10_000 || json.Valid(slices.Concat([]byte("[["), entry, []byte("]]")))
 }

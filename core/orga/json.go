@@ -6,18 +6,17 @@ import (
 	"iter"
 )
 
-// The functions of this file walk JSON that json.Valid has accepted, in which nothing is left to check.
-// encoding/json would match names without regard to case, which a browser does not, and would validate
-// each value once more that it hands out as raw JSON.
+// These functions walk JSON that json.Valid has accepted, so they validate nothing. encoding/json would match names
+// case-insensitively, which browsers do not, and would validate each raw value again.
 
-// member is one member of an object, in the bytes that were sent.
+// member is one member of an object, as the bytes that were sent.
 type member struct {
 	name  []byte // without quotes and escapes
 	value []byte
 	raw   []byte // name, colon and value
 }
 
-// members are the members of an object, in their order; none for a value of another type.
+// members returns the members of an object in order; none for any other type.
 func members(object []byte) iter.Seq[member] {
 	return func(yield func(member) bool) {
 		if len(object) == 0 || object[0] != '{' {
@@ -29,7 +28,7 @@ func members(object []byte) iter.Seq[member] {
 			if escaped(name) {
 				name = []byte(text(object[start:end]))
 			}
-			at = space(object, space(object, end)+1) // over the colon
+			at = space(object, space(object, end)+1) // past the colon
 			end = valueEnd(object, at)
 			if !yield(member{name, object[at:end], object[start:end]}) {
 				return
@@ -41,7 +40,7 @@ func members(object []byte) iter.Seq[member] {
 	}
 }
 
-// elements are the elements of an array; none for a value of another type.
+// elements returns the elements of an array; none for any other type.
 func elements(array []byte) iter.Seq[[]byte] {
 	return func(yield func([]byte) bool) {
 		if len(array) == 0 || array[0] != '[' {
@@ -59,7 +58,7 @@ func elements(array []byte) iter.Seq[[]byte] {
 	}
 }
 
-// document is the one value of an answer, without white space around it; false if the answer is not JSON.
+// document returns the value of an answer without surrounding white space; false if the answer is not valid JSON.
 func document(body []byte) ([]byte, bool) {
 	if !json.Valid(body) {
 		return nil, false
@@ -68,7 +67,7 @@ func document(body []byte) ([]byte, bool) {
 	return body[at:valueEnd(body, at)], true
 }
 
-// space is the position of the first byte from at on that is not white space.
+// space returns the position of the first byte from at on that is not white space.
 func space(b []byte, at int) int {
 	for at < len(b) && (b[at] == ' ' || b[at] == '\n' || b[at] == '\r' || b[at] == '\t') {
 		at++
@@ -76,7 +75,7 @@ func space(b []byte, at int) int {
 	return at
 }
 
-// valueEnd is the position after the value that begins at at.
+// valueEnd returns the position after the value that begins at at.
 func valueEnd(b []byte, at int) int {
 	switch b[at] {
 	case '"':
@@ -112,7 +111,7 @@ func stringEnd(b []byte, at int) int {
 
 func escaped(s []byte) bool { return bytes.IndexByte(s, '\\') >= 0 }
 
-// text is the text of a JSON string, "" for a value of another type.
+// text returns the text of a JSON string, "" for any other type.
 func text(value []byte) string {
 	if len(value) == 0 || value[0] != '"' {
 		return ""
@@ -121,7 +120,7 @@ func text(value []byte) string {
 		return string(inner)
 	}
 	var s string
-	_ = json.Unmarshal(value, &s) // it is a valid string
+	_ = json.Unmarshal(value, &s) // valid JSON never fails
 	return s
 }
 

@@ -10,12 +10,12 @@ import (
 	"strings"
 )
 
-// minSought is the length below which a key is not searched for: it would be found by chance.
+// minSought is the minimum length of a key to search for: a shorter one could occur by chance.
 const minSought = len(KeyPrefix) + 1
 
 var errKeyRepeated = errors.New("it repeats the API key")
 
-// apiKey is a permanent key, and the forms in which an answer must not contain it.
+// apiKey is a permanent key, with the forms that an answer must not contain.
 type apiKey struct {
 	text  string
 	forms [][]byte
@@ -28,8 +28,8 @@ func newAPIKey(text string) *apiKey {
 	}
 	sum := hex.EncodeToString([]byte(text))
 	k.forms = [][]byte{[]byte(text), []byte(sum), bytes.ToUpper([]byte(sum))}
-	// Base64 makes four characters of three bytes. Inside a longer text, a key begins with the first, the
-	// second or the third of them; characters that depend on its neighbors are cut off.
+	// Base64 encodes three bytes as four characters. Inside a longer text, a key may begin at any of the three bytes;
+	// characters that depend on its neighbors are cut off.
 	for before, start := range []int{0, 2, 3} {
 		padded := append(make([]byte, before), text...)
 		whole := len(padded) / 3 * 4
@@ -43,8 +43,8 @@ func newAPIKey(text string) *apiKey {
 	return k
 }
 
-// in reports whether an answer, which is valid JSON, contains the key: as it is, in hex or in base64, and
-// with any of its characters escaped.
+// in reports whether an answer, which is valid JSON, contains the key: in raw, hex or base64 form, with any of its
+// characters escaped.
 func (k *apiKey) in(answer []byte) bool {
 	found := func(text []byte) bool {
 		return slices.ContainsFunc(k.forms, func(form []byte) bool { return bytes.Contains(text, form) })
@@ -52,13 +52,12 @@ func (k *apiKey) in(answer []byte) bool {
 	return found(answer) || escaped(answer) && found(unescape(answer))
 }
 
-// partOf reports whether a text, in which no character is escaped, contains the key or is a piece of it.
+// partOf reports whether a text without escapes contains the key, or is a part of it.
 func (k *apiKey) partOf(text string) bool {
 	return text != "" && k.text != "" && (strings.Contains(k.text, text) || strings.Contains(text, k.text) || k.in([]byte(text)))
 }
 
-// unescape resolves the JSON escapes of printable ASCII characters, the only ones that a key has. What it
-// makes of others is no part of a key.
+// unescape resolves the JSON escapes of printable ASCII characters, the only ones in a key. It may garble other escapes.
 func unescape(answer []byte) []byte {
 	out := make([]byte, 0, len(answer))
 	for i := 0; i < len(answer); i++ {

@@ -9,8 +9,8 @@ import (
 	"strings"
 )
 
-// maxBody bounds what is read of an answer, in bytes, before and after decompression. Real answers have a
-// few hundred.
+// maxBody bounds how much of an answer is read, in bytes, before and after decompression. Real answers have a few
+// hundred.
 const maxBody = 64 << 10
 
 var (
@@ -18,8 +18,8 @@ var (
 	errNotGzip  = errors.New("it is not the gzip that its header announces")
 )
 
-// readBody reads an answer to its end, which makes its connection available to the next call, or until it
-// is larger than maxBody. It returns what it has read beside an error.
+// readBody reads an answer to its end, so that its connection can be reused, or until it exceeds maxBody. With an error,
+// it also returns what it has read.
 func readBody(resp *http.Response) ([]byte, error) {
 	body, err := readAll(resp.Body, resp.ContentLength)
 	if err != nil || len(body) == 0 || !strings.EqualFold(resp.Header.Get("Content-Encoding"), "gzip") {
@@ -35,7 +35,7 @@ func readBody(resp *http.Response) ([]byte, error) {
 	return body, err
 }
 
-// readAll reads to the end of r, or errTooLarge. size is what is to be expected, in bytes; -1 if unknown.
+// readAll reads r to its end, or until errTooLarge. size is the expected size in bytes; -1 if unknown.
 func readAll(r io.Reader, size int64) ([]byte, error) {
 	if size < 0 {
 		size = 1 << 10
@@ -47,7 +47,7 @@ func readAll(r io.Reader, size int64) ([]byte, error) {
 		switch {
 		case len(body) > maxBody:
 			return body, errTooLarge
-		case err == io.EOF: // a Reader returns it as it is
+		case err == io.EOF: // a Reader returns it unwrapped
 			return body, nil
 		case err != nil:
 			return body, err

@@ -33,7 +33,7 @@ func (c SessionConfig) AppendJSON(b []byte) ([]byte, error) {
 		size += len(server.raw()) + 1
 	}
 	b = append(slices.Grow(b, size), `{"ephemeralToken":`...)
-	b = strconv.AppendQuote(b, token) // of printable ASCII it escapes what JSON escapes
+	b = strconv.AppendQuote(b, token) // for printable ASCII, it escapes as JSON does
 	b = append(b, `,"iceServers":[`...)
 	for i, server := range c.ICEServers {
 		if i > 0 {
@@ -54,8 +54,8 @@ func (c SessionConfig) AppendJSON(b []byte) ([]byte, error) {
 // MarshalJSON calls [SessionConfig.AppendJSON].
 func (c SessionConfig) MarshalJSON() ([]byte, error) { return c.AppendJSON(nil) }
 
-// UnmarshalJSON reads a backend's answer, as AppendJSON writes it, in a Go client or a test. An answer without
-// a token or a list of ICE servers, such as a problem, is an error.
+// UnmarshalJSON parses a backend's answer, as written by AppendJSON, in a Go client or a test. An answer without a token or
+// a list of ICE servers, such as an error body, is an error.
 func (c *SessionConfig) UnmarshalJSON(data []byte) error {
 	answer, _ := document(bytes.Clone(data))
 	var token string

@@ -14,14 +14,14 @@ import (
 // EphemeralToken is a short-lived credential for one session. Printed or logged, it is "[redacted]";
 // [EphemeralToken.Reveal] returns it for the client. The zero EphemeralToken is empty.
 type EphemeralToken struct {
-	// ExpiresAt is when the token expires, in UTC; zero if Orga did not say.
+	// ExpiresAt is when the token expires, in UTC; zero if unknown.
 	ExpiresAt time.Time
-	// RequestID is Orga's own id of the mint (X-Request-Id), for its support; "" if Orga gave none.
+	// RequestID is Orga's own ID of the mint (X-Request-Id), for its support; "" if Orga sent none.
 	RequestID string
 	reveal    func() string // a closure, because fmt prints the fields of a struct but not what a function holds
 }
 
-// NewEphemeralToken makes a token from its text, for tests. The zero expiresAt means an unknown expiry.
+// NewEphemeralToken returns a token with the given text, for tests. A zero expiresAt means an unknown expiry.
 func NewEphemeralToken(token string, expiresAt time.Time) EphemeralToken {
 	return EphemeralToken{ExpiresAt: expiresAt, reveal: func() string { return token }}
 }
@@ -39,7 +39,7 @@ const redacted = "[redacted]"
 func (t EphemeralToken) String() string       { return redacted }
 func (t EphemeralToken) LogValue() slog.Value { return slog.StringValue(redacted) }
 
-// MarshalText is redacted too: only a [SessionConfig] carries a token.
+// MarshalText returns "[redacted]", too: only a [SessionConfig] marshals its token.
 func (t EphemeralToken) MarshalText() ([]byte, error) { return []byte(redacted), nil }
 
 func decodeToken(body []byte, now time.Time) (EphemeralToken, error) {
@@ -79,7 +79,7 @@ func decodeToken(body []byte, now time.Time) (EphemeralToken, error) {
 	return NewEphemeralToken(token, jwtExpiry(token)), nil
 }
 
-// after is the time so many seconds after now; the zero time if they are not a number that makes sense.
+// after returns the time this many seconds after now; zero if the number is not plausible.
 func after(now time.Time, seconds []byte) time.Time {
 	n, err := strconv.ParseFloat(string(seconds), 64)
 	if err != nil || !(n > 0 && n < 1e9) {
@@ -88,26 +88,26 @@ func after(now time.Time, seconds []byte) time.Time {
 	return now.Add(time.Duration(n * float64(time.Second))).UTC()
 }
 
-// isoLayouts are the ways a backend writes a time; without a zone it is UTC. A fraction of a second is
-// accepted after the seconds of each, and a space in place of the T.
+// isoLayouts are the accepted time formats; without a zone, a time is UTC. Each also accepts a fraction of a second, and
+// a space instead of the T.
 var isoLayouts = []string{time.RFC3339, "2006-01-02T15:04:05", "2006-01-02T15:04:05Z0700", "2006-01-02T15:04:05Z07"}
 
-// parseTime reads an ISO time or Unix seconds; the zero time if the value is neither.
+// parseTime parses an ISO time or Unix seconds; zero for anything else.
 func parseTime(value []byte) time.Time {
 	if len(value) > 0 && value[0] != '"' {
-		seconds, _ := strconv.ParseFloat(string(value), 64) // 0 is no time either
+		seconds, _ := strconv.ParseFloat(string(value), 64) // 0 is not a time either
 		return unixTime(seconds)
 	}
 	iso := strings.Replace(text(value), " ", "T", 1)
 	for _, layout := range isoLayouts {
-		if t, err := time.Parse(layout, iso); err == nil && 1 <= t.UTC().Year() && t.UTC().Year() <= 9999 { // RFC 3339 has no others
+		if t, err := time.Parse(layout, iso); err == nil && 1 <= t.UTC().Year() && t.UTC().Year() <= 9999 { // RFC 3339 allows no others
 			return t.UTC()
 		}
 	}
 	return time.Time{}
 }
 
-// unixTime refuses what RFC 3339 cannot write, which includes a time in milliseconds.
+// unixTime rejects times that RFC 3339 cannot represent, including a time in milliseconds.
 func unixTime(seconds float64) time.Time {
 	const year10000 = 253402300800
 	if !(seconds > 0 && seconds < year10000) {
@@ -117,8 +117,8 @@ func unixTime(seconds float64) time.Time {
 	return time.Unix(int64(whole), int64(fraction*1e9)).UTC()
 }
 
-// jwtExpiry reads the exp claim of a token that happens to be a JWT (RFC 7519 section 4.1.4). It verifies
-// nothing: the token comes from Orga, and the expiry is a hint.
+// jwtExpiry returns the exp claim of a token that is a JWT (RFC 7519 section 4.1.4). It does not verify the token: it comes
+// from Orga, and the expiry is a hint.
 func jwtExpiry(token string) time.Time {
 	parts := strings.Split(token, ".")
 	if len(parts) != 3 {

@@ -6,17 +6,17 @@ import (
 	"strings"
 )
 
-// ForwardedAddr returns the client's address on platforms that append it to X-Forwarded-For (Google Cloud,
-// ALB): the right-most entry after skipping hops entries, which the owner's own proxies appended. Entries
-// further left may be forged and are ignored. With fewer entries, it is the left-most; with none, or one
-// that is not an address, the zero Addr.
+// ForwardedAddr returns the client's address on platforms that append it to X-Forwarded-For (Google Cloud, ALB): the
+// right-most entry after skipping hops entries, which the owner's own proxies appended. Entries further left may be
+// forged and are ignored. If there are fewer entries, it returns the left-most; if there are none, or the entry is not
+// an address, the zero Addr.
 func ForwardedAddr(h http.Header, hops int) netip.Addr {
 	entries := strings.Split(strings.Join(h.Values("X-Forwarded-For"), ","), ",")
 	return ParseAddr(strings.TrimSpace(entries[max(0, len(entries)-1-max(0, hops))]))
 }
 
-// ForwardedHTTPS reports whether the client used https, where the platform writes X-Forwarded-Proto itself
-// (Google Cloud, ALB, Netlify). A list, or a repeated header, counts as http.
+// ForwardedHTTPS reports whether the client used https, on platforms that set X-Forwarded-Proto themselves (Google
+// Cloud, ALB, Netlify). A list, or a repeated header, counts as http.
 func ForwardedHTTPS(h http.Header) bool {
 	proto := h["X-Forwarded-Proto"]
 	return len(proto) == 1 && proto[0] == "https"

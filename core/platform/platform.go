@@ -1,6 +1,6 @@
-// Package platform carries a platform's metadata of a request to the endpoint: its ids, whether the client
-// used TLS, and the caller verified by the platform. An adapter sets it with [With]; the endpoint reads it
-// with [From]. [ForwardedAddr] and [ParseAddr] read a client's address.
+// Package platform passes a platform's metadata of a request to the endpoint: its IDs, whether the client used TLS, and
+// the caller verified by the platform. An adapter sets it with [With]; the endpoint reads it with [From].
+// [ForwardedAddr] and [ParseAddr] determine a client's address.
 package platform
 
 import "context"
@@ -10,9 +10,9 @@ import "context"
 type Info struct {
 	RequestID string
 	TraceID   string    // may be chosen by the client; if "", the endpoint reads the platforms' trace headers
-	SpanID    string    // the span in that trace, 16 hex digits; "" when unknown
+	SpanID    string    // the span in that trace, 16 hex digits; "" if unknown
 	HTTPS     bool      // the client reached the platform over TLS
-	Identity  *Identity // nil when the platform verified nobody
+	Identity  *Identity // nil if the platform verified no caller
 }
 
 // Identity is a caller verified by the platform: by an API Gateway authorizer, or by IAM on a Function URL

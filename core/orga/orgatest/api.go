@@ -17,33 +17,32 @@ import (
 )
 
 const (
-	// Key is a permanent key that opens nothing.
+	// Key is a permanent key for tests.
 	Key = orga.KeyPrefix + "test0000000000000000000000000000"
 
 	defaultTTL = 2 * time.Minute
-	keep       = 4096 // minted tokens, and used ones, that are remembered
+	keep       = 4096 // number of remembered tokens, minted and used
 )
 
-// API is the Orga API. The zero API is ready: it accepts every key of the right prefix and answers in the
-// documented form. Its methods are safe for concurrent use; change its fields before the first request or
-// in [API.Change].
+// API is a fake of the Orga API. The zero API is ready: it accepts every key with the right prefix and answers in the
+// documented form. Its methods are safe for concurrent use; change its fields before the first request or in
+// [API.Change].
 type API struct {
-	// MintDrift and ICEDrift are the form of the answers; a zero one is the documented.
+	// MintDrift and ICEDrift are the forms of the answers; the zero value is the documented form.
 	MintDrift MintDrift
 	ICEDrift  ICEDrift
-	// TTL is how long a token lives; 0 is two minutes.
+	// TTL is the lifetime of tokens; 0 means two minutes.
 	TTL time.Duration
-	// ClockSkew is added to the expiry that a mint's answer states, and not to the token's own.
+	// ClockSkew is added to the expiry in a mint's answer, but not to the token's own.
 	ClockSkew time.Duration
-	// Delay comes before each answer and each fault.
+	// Delay delays each answer and each fault.
 	Delay time.Duration
-	// UserEmail, if set, is the ?email= that a mint needs, as with older accounts: without one it is a 422,
-	// with another a 404 of type not_found_error.
+	// UserEmail, if set, is the ?email= that a mint requires, as with older accounts: without one, the answer is a 422, with
+	// another a 404 of type not_found_error.
 	UserEmail string
-	// ICEServers, if set, are the servers for a token, in place of [Servers].
+	// ICEServers, if set, returns the servers for a token, instead of [Servers].
 	ICEServers func(token Token) []ICEServer
-	// Intercept, if set, sees each request first. The handler that it returns answers instead of the API;
-	// with nil the API answers.
+	// Intercept, if set, is called first for each request. If it returns a handler, that answers instead of the API.
 	Intercept func(call orga.Call, r *http.Request) http.Handler
 
 	mu      sync.Mutex
@@ -55,25 +54,25 @@ type API struct {
 	next    map[orga.Call][]http.Handler
 	always  map[orga.Call]http.Handler
 	minted  []string
-	used    []string // ids of tokens
+	used    []string // IDs of tokens
 }
 
-// Change changes the API's fields while it serves. The function must not call the API's methods.
+// Change changes the API's fields while it serves requests. The function must not call the API's methods.
 func (a *API) Change(set func(*API)) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	set(a)
 }
 
-// AcceptKeys replaces the permanent keys that are accepted: a rotation. Without any, every key of the right
-// prefix is.
+// AcceptKeys replaces the accepted permanent keys, as a rotation does. Without arguments, every key with the right prefix
+// is accepted.
 func (a *API) AcceptKeys(keys ...string) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	a.keys = slices.Clone(keys)
 }
 
-// Fail makes the next calls fail, each with one of the faults, in this order; nil lets one through.
+// Fail makes the next calls fail with the given faults, in order; nil lets one call succeed.
 func (a *API) Fail(call orga.Call, faults ...http.Handler) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -83,7 +82,7 @@ func (a *API) Fail(call orga.Call, faults ...http.Handler) {
 	a.next[call] = append(a.next[call], faults...)
 }
 
-// FailAll makes every call fail that Fail has nothing for; nil ends that.
+// FailAll makes every call fail for which Fail has set nothing; nil ends that.
 func (a *API) FailAll(call orga.Call, fault http.Handler) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -93,36 +92,35 @@ func (a *API) FailAll(call orga.Call, fault http.Handler) {
 	a.always[call] = fault
 }
 
-// Calls is how often the call was made, including faults and refusals.
+// Calls returns how often the call was made, including faults and refusals.
 func (a *API) Calls(call orga.Call) int {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	return a.calls[call]
 }
 
-// Served is how often the call was answered as it should be.
+// Served returns how often the call succeeded.
 func (a *API) Served(call orga.Call) int {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	return a.served[call]
 }
 
-// Refused is how many requests the API refused, by the code of the error: invalid_api_key,
-// invalid_token, token_expired, …
+// Refused returns how many requests the API refused, by error code: invalid_api_key, invalid_token, token_expired, …
 func (a *API) Refused() map[string]int {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	return maps.Clone(a.refused)
 }
 
-// Tokens are the tokens that were minted, oldest first: the last 4096.
+// Tokens returns the minted tokens, oldest first: the last 4096.
 func (a *API) Tokens() []string {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	return slices.Clone(a.minted)
 }
 
-// Alive is how many of them could still open a call.
+// Alive returns how many of them can still open a call.
 func (a *API) Alive() int {
 	n := 0
 	for _, token := range a.Tokens() {
@@ -133,8 +131,8 @@ func (a *API) Alive() int {
 	return n
 }
 
-// Use checks the bearer token of a request and marks it as used: a token opens one call. If it is not
-// valid, Use refuses the request and reports false.
+// Use validates the bearer token of a request and marks it as used: a token opens one call. If the token is invalid, Use
+// refuses the request and returns false.
 func (a *API) Use(w http.ResponseWriter, r *http.Request) (Token, bool) {
 	token, ok := a.authenticate(w, r)
 	if ok {
@@ -145,7 +143,7 @@ func (a *API) Use(w http.ResponseWriter, r *http.Request) (Token, bool) {
 	return token, ok
 }
 
-// Refuse answers with an error in Orga's form, and counts it.
+// Refuse answers with an error in Orga's form and counts it.
 func (a *API) Refuse(w http.ResponseWriter, status int, code, message string) {
 	a.refuse(w, status, code, ErrorBody(code, message))
 }
@@ -160,7 +158,7 @@ func (a *API) refuse(w http.ResponseWriter, status int, code, body string) {
 	Status(status, body).ServeHTTP(w, nil)
 }
 
-// ServeHTTP is the API.
+// ServeHTTP serves the API.
 func (a *API) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	var call orga.Call
 	method, serve := http.MethodPost, a.mint
@@ -196,7 +194,7 @@ func (a *API) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// fields are the API's fields as they are now.
+// fields returns a copy of the API's fields.
 func (a *API) fields() *API {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -204,7 +202,7 @@ func (a *API) fields() *API {
 		UserEmail: a.UserEmail, ICEServers: a.ICEServers, Intercept: a.Intercept}
 }
 
-// count counts a call and takes the fault that waits for it.
+// count counts a call and returns its fault.
 func (a *API) count(call orga.Call) http.Handler {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -277,7 +275,7 @@ func (a *API) accepts(key string) bool {
 	return slices.Contains(a.keys, key)
 }
 
-// issue mints a token and remembers it.
+// issue mints a token and stores it.
 func (a *API) issue(expires time.Time) string {
 	token := sign(a.signingKey(), newToken(expires))
 	a.mu.Lock()
@@ -289,7 +287,7 @@ func (a *API) issue(expires time.Time) string {
 	return token
 }
 
-// signingKey tells the tokens of this API from those of others.
+// signingKey distinguishes the tokens of this API from others.
 func (a *API) signingKey() []byte {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -299,7 +297,7 @@ func (a *API) signingKey() []byte {
 	return a.secret
 }
 
-// The ways in which a token is refused: the text is the code of the error.
+// Reasons for refusing a token. Their texts are the error codes.
 var (
 	errNoToken      = errors.New("invalid_token")
 	errExpired      = errors.New("token_expired")
@@ -307,7 +305,7 @@ var (
 	errPermanentKey = errors.New("permanent_key")
 )
 
-// explain says to a developer what is wrong with a token. It repeats nothing of it.
+// explain tells a developer what is wrong with a token, without repeating it.
 var explain = map[error]string{
 	errNoToken:      "This is not a token of this API.",
 	errExpired:      "This token has expired. Ask the endpoint for a new one right before the call.",
@@ -340,8 +338,7 @@ func (a *API) check(text string) (Token, error) {
 	return token, nil
 }
 
-// bearer is the credential of a request, "" if it has none. The scheme's case does not matter (RFC 9110
-// section 11.1).
+// bearer returns the credential of a request, "" if it has none. The scheme is case-insensitive (RFC 9110 section 11.1).
 func bearer(r *http.Request) string {
 	scheme, credential, _ := strings.Cut(r.Header.Get("Authorization"), " ")
 	if !strings.EqualFold(scheme, "Bearer") {
@@ -360,7 +357,7 @@ func (a *API) serve(w http.ResponseWriter, call orga.Call, body string) {
 	Status(http.StatusOK, body, "Cache-Control", "no-store").ServeHTTP(w, nil)
 }
 
-// ErrorBody is an error in the form that Orga's documentation gives it.
+// ErrorBody returns an error in the form of Orga's documentation.
 func ErrorBody(code, message string) string {
 	text, _ := json.Marshal(message) // a string always marshals
 	return fmt.Sprintf(`{"error":{"message":%s,"type":"invalid_request_error","param":null,"code":%q}}`, text, code)

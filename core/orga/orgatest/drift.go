@@ -7,14 +7,14 @@ import (
 	"time"
 )
 
-// MintDrift is one way in which the mint's 200 has been written.
+// MintDrift is one form of the mint's 200.
 type MintDrift struct {
 	Name   string
 	Body   func(token string, expires time.Time) string
-	Expiry bool // whether a client can know the expiry from it
+	Expiry bool // the expiry can be determined from it
 }
 
-// MintDrifts are all of them, the documented one first.
+// MintDrifts are the known forms, the documented one first.
 var MintDrifts = []MintDrift{
 	{"documented", func(token string, at time.Time) string {
 		return fmt.Sprintf(`{"ephemeral_token":%q,"token_type":"bearer","expires_at":%q}`, token, at.UTC().Format(time.RFC3339Nano))
@@ -54,13 +54,13 @@ var MintDrifts = []MintDrift{
 	}, false},
 }
 
-// ICEServer is one server of the list that an API serves.
+// ICEServer is one server of the API's list.
 type ICEServer struct {
 	URLs                 []string
 	Username, Credential string // both "" for STUN
 }
 
-// json is the entry of a list, with urls in the form given.
+// json returns the entry of a list, with urls in the given form.
 func (s ICEServer) json(urls any) string {
 	text, _ := json.Marshal(urls) // a string or a list of strings always marshals
 	if s.Username == "" && s.Credential == "" {
@@ -79,14 +79,14 @@ func list(servers []ICEServer, entry func(ICEServer) string) string {
 
 func documented(s ICEServer) string { return s.json(s.URLs) }
 
-// ICEDrift is one way in which the ICE call's 200 has been written.
+// ICEDrift is one form of the ICE call's 200.
 type ICEDrift struct {
 	Name string
-	// Body is the answer for a list of servers, and what a client passes on of it, both as JSON.
+	// Body returns the answer for a list of servers, and what a client passes on of it, both as JSON.
 	Body func(servers []ICEServer) (answer, passedOn string)
 }
 
-// ICEDrifts are all of them, the documented one first.
+// ICEDrifts are the known forms, the documented one first.
 var ICEDrifts = []ICEDrift{
 	{"documented", under("iceServers", list)},
 	{"ice_servers", under("ice_servers", list)},
@@ -124,7 +124,7 @@ var ICEDrifts = []ICEDrift{
 	{"empty list", func([]ICEServer) (string, string) { return `{"iceServers":[]}`, `[]` }},
 }
 
-// under writes the servers as one member of an object.
+// under returns the servers as one member of an object.
 func under(name string, write func([]ICEServer, func(ICEServer) string) string) func([]ICEServer) (answer, passedOn string) {
 	return func(servers []ICEServer) (string, string) {
 		text := write(servers, documented)
@@ -136,7 +136,7 @@ func last(servers []ICEServer, entry func(ICEServer) string) string {
 	return entry(servers[len(servers)-1])
 }
 
-// withSTUN ends the entries of STUN servers, which have no credential, in another way.
+// withSTUN changes the entries of STUN servers, which have no credential.
 func withSTUN(end string) func([]ICEServer) (answer, passedOn string) {
 	return func(servers []ICEServer) (string, string) {
 		return `{"iceServers":` + list(servers, func(s ICEServer) string {
@@ -148,10 +148,10 @@ func withSTUN(end string) func([]ICEServer) (answer, passedOn string) {
 	}
 }
 
-// Sample is a body and what is special about it.
+// Sample is a body, with a description.
 type Sample struct{ Name, Body string }
 
-// BadMints are 200s of the mint that hold no token.
+// BadMints are 200s of the mint without a usable token.
 var BadMints = []Sample{
 	{"nothing", ``},
 	{"null", `null`},
@@ -170,7 +170,7 @@ var BadMints = []Sample{
 	{"HTML", htmlPage},
 }
 
-// BadICE are 200s of the ICE call that hold no usable list.
+// BadICE are 200s of the ICE call without a usable list.
 var BadICE = []Sample{
 	{"nothing", ``},
 	{"null", `null`},
@@ -193,7 +193,7 @@ var BadICE = []Sample{
 	{"HTML", htmlPage},
 }
 
-// ErrorBodies are the ways in which an error has been explained.
+// ErrorBodies are forms of error bodies.
 var ErrorBodies = []Sample{
 	{"documented", ErrorBody("some_code", "it went wrong")},
 	{"message an object", `{"error":{"message":{"text":"it went wrong"},"type":"server_error","param":null,"code":null}}`},

@@ -34,17 +34,17 @@ func Status(status int, body string, headers ...string) http.Handler {
 // HTML answers 200 with a web page.
 func HTML() http.Handler { return Status(http.StatusOK, htmlPage) }
 
-// Redirect answers 307 with another address for the same request.
+// Redirect answers 307 with another address.
 func Redirect(to string) http.Handler {
 	return Status(http.StatusTemporaryRedirect, "", "Location", to)
 }
 
-// Hang never answers; it returns when the client has gone away.
+// Hang never answers; it returns when the client disconnects.
 func Hang() http.Handler {
 	return http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() })
 }
 
-// HangBody answers 200 and half a body, and then nothing more.
+// HangBody answers 200 with half a body, then sends nothing more.
 func HangBody() http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		half(w)
@@ -52,7 +52,7 @@ func HangBody() http.Handler {
 	})
 }
 
-// Truncate answers 200 and half a body, and closes the connection.
+// Truncate answers 200 with half a body, then closes the connection.
 func Truncate() http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		half(w)
@@ -67,12 +67,12 @@ func half(w http.ResponseWriter) {
 	_ = http.NewResponseController(w).Flush()
 }
 
-// Close closes the connection in place of an answer.
+// Close closes the connection instead of answering.
 func Close() http.Handler {
 	return raw(func(conn net.Conn, _ *bufio.ReadWriter, _ *http.Request) { _ = conn.Close() })
 }
 
-// Reset resets the connection (TCP RST) in place of an answer.
+// Reset resets the connection (TCP RST) instead of answering.
 func Reset() http.Handler {
 	return raw(func(conn net.Conn, _ *bufio.ReadWriter, _ *http.Request) {
 		under := conn
@@ -86,8 +86,7 @@ func Reset() http.Handler {
 	})
 }
 
-// Babble answers with something that is not HTTP and repeats the credential: a client's HTTP library
-// would quote it.
+// Babble answers with text that is not HTTP and repeats the credential, because HTTP libraries quote such text in errors.
 func Babble() http.Handler {
 	return raw(func(conn net.Conn, rw *bufio.ReadWriter, r *http.Request) {
 		_, _ = fmt.Fprintf(rw, "HTTP/1.1 %s\r\n\r\n", r.Header.Get("Authorization"))
@@ -96,7 +95,7 @@ func Babble() http.Handler {
 	})
 }
 
-// raw takes the connection away from net/http; over HTTP/2 it ends the stream instead.
+// raw hijacks the connection from net/http; over HTTP/2, it ends the stream instead.
 func raw(do func(net.Conn, *bufio.ReadWriter, *http.Request)) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		conn, rw, err := http.NewResponseController(w).Hijack()
@@ -107,18 +106,18 @@ func raw(do func(net.Conn, *bufio.ReadWriter, *http.Request)) http.Handler {
 	})
 }
 
-// Upgrade answers 101, and says nothing more on a connection that stays open.
+// Upgrade answers 101, and then sends nothing on the open connection.
 func Upgrade() http.Handler {
 	return raw(func(conn net.Conn, rw *bufio.ReadWriter, _ *http.Request) {
 		_, _ = rw.WriteString("HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: other\r\n\r\n")
 		_ = rw.Flush()
-		_, _ = io.Copy(io.Discard, conn) // until the client leaves
+		_, _ = io.Copy(io.Discard, conn) // until the client disconnects
 		_ = conn.Close()
 	})
 }
 
-// Repeat answers with a status and an error that repeats the caller's credential in every place that a
-// client might print: message, code, type, headers.
+// Repeat answers with a status and an error that repeats the caller's credential wherever a client might print it:
+// message, code, type, headers.
 func Repeat(status int) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		credential := bearer(r)
@@ -134,14 +133,14 @@ func Repeat(status int) http.Handler {
 	})
 }
 
-// What Flood and GzipBomb hold: JSON with so many bytes of padding.
+// Content of Flood and GzipBomb: JSON with this many bytes of padding.
 const (
 	flood     = 100 << 20
 	floodHead = `{"ephemeral_token":"t","iceServers":[],"padding":"`
 	floodTail = `"}`
 )
 
-// Flood answers 200 and streams 100 MB, until the client has gone away.
+// Flood answers 200 and streams 100 MB, or until the client disconnects.
 func Flood() http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Content-Type", "application/json")
@@ -153,16 +152,16 @@ func Flood() http.Handler {
 	})
 }
 
-// GzipBomb is Flood in about 100 kB of gzip.
+// GzipBomb is Flood, compressed to about 100 kB of gzip.
 func GzipBomb() http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Content-Type", "application/json")
 		w.Header().Set("Content-Encoding", "gzip")
-		_, _ = w.Write(bomb()) // the client may be gone, as it should be
+		_, _ = w.Write(bomb()) // the client should have disconnected
 	})
 }
 
-// bomb is made of gzip members, which may follow one another: the padding is compressed once.
+// bomb is a sequence of gzip members, so that the padding is compressed only once.
 var bomb = sync.OnceValue(func() []byte {
 	const chunk = 1 << 20
 	return slices.Concat(zipped(floodHead), bytes.Repeat(zipped(strings.Repeat("x", chunk)), flood/chunk), zipped(floodTail))
@@ -171,12 +170,12 @@ var bomb = sync.OnceValue(func() []byte {
 func zipped(s string) []byte {
 	var out bytes.Buffer
 	zip := gzip.NewWriter(&out)
-	_, _ = io.WriteString(zip, s) // a Buffer takes all
+	_, _ = io.WriteString(zip, s) // a Buffer never fails
 	_ = zip.Close()
 	return out.Bytes()
 }
 
-// Padded answers 200 with a body of exactly size bytes: JSON in front, spaces behind.
+// Padded answers 200 with a body of exactly size bytes: JSON, then spaces.
 func Padded(body string, size int) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Content-Type", "application/json")

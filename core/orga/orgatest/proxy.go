@@ -7,8 +7,7 @@ import (
 	"sync/atomic"
 )
 
-// Proxy hands TCP connections on to another address, and does to them what networks do. It is safe for
-// concurrent use.
+// Proxy forwards TCP connections to another address, and injects network faults. It is safe for concurrent use.
 type Proxy struct {
 	listener net.Listener
 	target   string
@@ -23,10 +22,10 @@ type Proxy struct {
 // link is one connection through a Proxy.
 type link struct {
 	client, server *net.TCPConn
-	silent         atomic.Bool // bytes vanish, and so does the end of the other side
+	silent         atomic.Bool // drop all bytes, and ignore the other side's close
 }
 
-// NewProxy listens on 127.0.0.1 and hands on to target (host:port).
+// NewProxy listens on 127.0.0.1 and forwards to target (host:port).
 func NewProxy(target string) (*Proxy, error) {
 	listener, err := new(net.ListenConfig).Listen(context.Background(), "tcp", "127.0.0.1:0")
 	if err != nil {
@@ -37,20 +36,20 @@ func NewProxy(target string) (*Proxy, error) {
 	return p, nil
 }
 
-// Addr is where the Proxy listens, host:port.
+// Addr returns the Proxy's address, host:port.
 func (p *Proxy) Addr() string { return p.listener.Addr().String() }
 
-// Opened is how many connections were made through it so far.
+// Opened returns the number of connections made so far.
 func (p *Proxy) Opened() int {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return p.opened
 }
 
-// Cut closes the connections that are open (FIN), as a server does with idle ones.
+// Cut closes the open connections (FIN), as servers close idle ones.
 func (p *Proxy) Cut() { p.each(func(l *link) { l.close() }) }
 
-// Reset resets the connections that are open (RST), as a server does that was restarted.
+// Reset resets the open connections (RST), as a restarted server does.
 func (p *Proxy) Reset() {
 	p.each(func(l *link) {
 		_ = l.client.SetLinger(0)
@@ -58,11 +57,11 @@ func (p *Proxy) Reset() {
 	})
 }
 
-// Swallow makes the connections that are open silent: what is sent on them vanishes, and nothing ever
-// comes back, as when a NAT has forgotten them. Those made later are sound.
+// Swallow silences the open connections: data sent on them vanishes, and nothing ever comes back, as when a NAT has
+// dropped them. Later connections work.
 func (p *Proxy) Swallow() { p.each(func(l *link) { l.silent.Store(true) }) }
 
-// Close ends the Proxy and all that goes through it.
+// Close closes the Proxy and its connections.
 func (p *Proxy) Close() {
 	p.mu.Lock()
 	p.closed = true
@@ -111,7 +110,7 @@ func (p *Proxy) accept() {
 	}
 }
 
-// pump carries bytes one way until either side ends. On a silent link only the client's end counts.
+// pump copies bytes one way until either side ends. On a silent link, only the client's end counts.
 func (l *link) pump(to, from *net.TCPConn) {
 	buf := make([]byte, 16<<10)
 	for {

@@ -15,31 +15,31 @@ import (
 	"github.com/orga-session/orga-session/core/orga"
 )
 
-// Server is an API that listens on 127.0.0.1; its URL is the base URL for a client.
+// Server is an API that listens on 127.0.0.1. Its URL is the base URL for clients.
 type Server struct {
 	*API
 	*httptest.Server
 	opened atomic.Int64
 }
 
-// New starts a Server that ends with the test.
+// New starts a Server for the duration of the test.
 func New(tb testing.TB) *Server {
 	tb.Helper()
 	return Start(tb, new(API), false)
 }
 
-// NewTLS is New over TLS; the Server's Client trusts it. HTTP/2 is offered.
+// NewTLS is New over TLS, with HTTP/2; the Server's Client trusts its certificate.
 func NewTLS(tb testing.TB) *Server {
 	tb.Helper()
 	return Start(tb, new(API), true)
 }
 
-// Start starts a Server for an API whose fields are set.
+// Start starts a Server for an API with its fields set.
 func Start(tb testing.TB, api *API, secure bool) *Server {
 	tb.Helper()
 	s := &Server{API: api, Server: httptest.NewUnstartedServer(api)}
 	s.EnableHTTP2 = true
-	s.Config.ErrorLog = log.New(io.Discard, "", 0) // what clients break off is no news in a test
+	s.Config.ErrorLog = log.New(io.Discard, "", 0) // broken connections are expected in tests
 	s.Config.ConnState = func(_ net.Conn, state http.ConnState) {
 		if state == http.StateNew {
 			s.opened.Add(1)
@@ -51,21 +51,21 @@ func Start(tb testing.TB, api *API, secure bool) *Server {
 		s.Server.Start()
 	}
 	tb.Cleanup(func() {
-		s.CloseClientConnections() // what hangs would hold Close up
+		s.CloseClientConnections() // hanging requests would block Close
 		s.Close()
 	})
 	return s
 }
 
-// NewClient makes a client of the Server, with [Key].
+// NewClient returns a client of the Server, with [Key].
 func (s *Server) NewClient(opts ...orga.Option) *orga.Client {
 	return orga.NewClient(Key, append([]orga.Option{orga.WithBaseURL(s.URL), orga.WithTransport(s.Client().Transport)}, opts...)...)
 }
 
-// Connections is how many were opened to the Server so far.
+// Connections returns the number of connections opened so far.
 func (s *Server) Connections() int { return int(s.opened.Load()) }
 
-// Pipe is a transport whose connections all lead to h over [net.Pipe], whatever the URL and without TLS: a
+// Pipe returns a transport whose connections all lead to h over [net.Pipe], whatever the URL and without TLS, so that a
 // test in a [testing/synctest] bubble can wait for it. It ends with the test.
 //
 //	client := orga.NewClient(orgatest.Key, orga.WithTransport(orgatest.Pipe(t, api)))
@@ -83,7 +83,7 @@ func Pipe(tb testing.TB, h http.Handler) http.RoundTripper {
 	return transport
 }
 
-// pipes is a net.Listener whose connections are dialled in the same process.
+// pipes is a net.Listener for connections within the process.
 type pipes struct {
 	conns chan net.Conn
 	done  chan struct{}

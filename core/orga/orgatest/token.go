@@ -14,13 +14,13 @@ import (
 
 var tokenHead = base64.RawURLEncoding.EncodeToString([]byte(`{"alg":"HS256","typ":"JWT"}`))
 
-// Token is what a token says about itself.
+// Token is the content of a token.
 type Token struct {
-	ID      string    // tells tokens apart, and opens nothing
+	ID      string    // identifies the token, but is no credential
 	Expires time.Time // in seconds
 }
 
-// sign makes a token: a JWT, as Orga's are, that can be checked without being remembered.
+// sign creates a token: a JWT, as Orga's are, that can be verified without state.
 func sign(secret []byte, t Token) string {
 	claims := fmt.Sprintf(`{"exp":%d,"jti":%q}`, t.Expires.Unix(), t.ID)
 	signed := tokenHead + "." + base64.RawURLEncoding.EncodeToString([]byte(claims))
@@ -35,7 +35,7 @@ func signature(secret []byte, signed string) string {
 	return base64.RawURLEncoding.EncodeToString(mac.Sum(nil))
 }
 
-// parse reads a token, expired or not; false if sign did not make it with this secret.
+// parse parses a token, expired or not; false if sign did not create it with this secret.
 func parse(secret []byte, token string) (Token, bool) {
 	dot := strings.LastIndexByte(token, '.')
 	if dot < 0 || !strings.HasPrefix(token, tokenHead+".") || !hmac.Equal([]byte(token[dot+1:]), []byte(signature(secret, token[:dot]))) {
@@ -52,8 +52,7 @@ func parse(secret []byte, token string) (Token, bool) {
 	return Token{claims.ID, time.Unix(claims.Exp, 0)}, true
 }
 
-// Servers are the STUN and TURN server that an API serves for a token, unless its ICEServers says
-// otherwise. Nothing listens there.
+// Servers returns the STUN and TURN server that an API serves for a token by default. Nothing listens there.
 func Servers(token string) []ICEServer {
 	username, credential := Credential(token)
 	return []ICEServer{
@@ -62,8 +61,8 @@ func Servers(token string) []ICEServer {
 	}
 }
 
-// Credential is the TURN username and credential that go with a token, and with no other: a check of an
-// answer can compute them, in another process too.
+// Credential returns the TURN username and credential of a token. Checks of an answer can compute them, even in another
+// process.
 func Credential(token string) (username, credential string) {
 	sum := sha256.Sum256([]byte(token))
 	return "user-" + hex.EncodeToString(sum[:6]), "pass-" + hex.EncodeToString(sum[6:20])
