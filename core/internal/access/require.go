@@ -141,7 +141,7 @@ func (c *TenantClaim) of(p auth.Principal) any {
 // record stores the caller in the request's record.
 func record(r *http.Request, method string, p auth.Principal) {
 	x := request.From(r.Context())
-	x.Auth, x.Issuer = method, p.Issuer
+	x.Auth, x.Issuer, x.Caller = method, p.Issuer, ""
 	if p.Subject != "" {
 		sum := sha256.Sum256([]byte(p.Issuer + "\n" + p.Subject))
 		x.Caller = hex.EncodeToString(sum[:16])

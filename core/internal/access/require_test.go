@@ -297,6 +297,19 @@ func TestCallerIsRecorded(t *testing.T) {
 	}
 }
 
+// A caller whom one method verifies and refuses does not count for another, whom the limit and the log would take for it.
+func TestCallerIsTheOneWhoIsAccepted(t *testing.T) {
+	var got request.Record
+	h := access.Require(access.Options{
+		Methods: []access.Method{accepts(auth.Principal{Subject: "eve", Issuer: "https://id.example", Claims: map[string]any{"org": "other"}}), accepts(auth.Principal{Issuer: "platform"})},
+		Claim:   claim("org"),
+	})(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { got = *request.From(r.Context()) }))
+	requesttest.Serve(h, requesttest.New())
+	if got.Issuer != "platform" || got.Caller != "" {
+		t.Errorf("the second method accepted a caller without a name, and the record has issuer %q, caller %q", got.Issuer, got.Caller)
+	}
+}
+
 func TestGatewayBelievesThePlatformAlone(t *testing.T) {
 	h, m := whole(access.Gateway())
 	forged := requesttest.New(
