@@ -27,8 +27,11 @@ ACTIONLINT := .cache/actionlint/$(ACTIONLINT_VERSION)/actionlint
 KUBE_SCORE_VERSION := v1.20.0
 KUBE_SCORE := .cache/kube-score/$(KUBE_SCORE_VERSION)/kube-score
 
-# Start a recipe with this if Ctrl-C is a normal way to end it: make then prints no error.
-INTERRUPTIBLE := trap 'exit 0' INT;
+# Runs a tool that Ctrl-C is a normal way to end: make then prints no error. "go run" would add a line to the
+# tool's own error.
+define start
+@trap 'exit 0' INT; cd tools && go build -o "$(CURDIR)/.cache/bin/$(1)" ./$(1) && "$(CURDIR)/.cache/bin/$(1)" $(2)
+endef
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-zA-Z-]+:.*## / { printf "  %-16s %s\n", $$1, $$2 }' Makefile
@@ -36,7 +39,7 @@ help: ## List the targets
 # Variables on make's command line reach the program: make run PORT=9000 ORGA_AUTH=hmac …
 run: ## Run the endpoint with a local Orga Cloud, and a page to open a session
 	@echo "Compiling: about a minute the first time, seconds after that."
-	@$(INTERRUPTIBLE) cd tools && go run ./playground
+	$(call start,playground)
 
 # The race detector needs a C compiler. Go reports CGO_ENABLED=0 if it finds none.
 test: ## Run the tests of both modules, with the race detector
@@ -128,16 +131,16 @@ build-cloudflare: ## Build the Cloudflare Worker
 	@cp cloudflare/*.mjs "$$(go env GOROOT)/lib/wasm/wasm_exec.js" dist/cloudflare
 
 deploy-aws: ## Deploy to AWS with SAM, after a confirmation; DRY_RUN=1 only prints the commands
-	@$(INTERRUPTIBLE) cd tools && go run ./deploy aws
+	$(call start,deploy,aws)
 
 deploy-gcp: ## Deploy to Google Cloud, after a confirmation; DRY_RUN=1 only prints the commands
-	@$(INTERRUPTIBLE) cd tools && go run ./deploy gcp
+	$(call start,deploy,gcp)
 
 deploy-netlify: ## Deploy to Netlify, after a confirmation; DRY_RUN=1 only prints the commands
-	@$(INTERRUPTIBLE) cd tools && go run ./deploy netlify
+	$(call start,deploy,netlify)
 
 deploy-cloudflare: ## Deploy to Cloudflare, after a confirmation; DRY_RUN=1 only prints the commands
-	@$(INTERRUPTIBLE) cd tools && go run ./deploy cloudflare
+	$(call start,deploy,cloudflare)
 
 clean: ## Remove build output, except .cache and the link to a Netlify site
 	@rm -rf dist .aws-sam .netlify/functions*

@@ -37,21 +37,16 @@ func main() {
 	err := run(ctx, os.Args[1:], core.Environ(os.Environ()), os.Stdout)
 	stop()
 	if err != nil {
-		if !errors.Is(err, errUsage) {
-			fmt.Fprintln(os.Stderr, "orga-session:", err)
-		}
+		fmt.Fprintln(os.Stderr, "orga-session:", err)
 		os.Exit(1)
 	}
 }
-
-var errUsage = errors.New("usage") // flag has already printed the error
 
 // run serves until ctx is canceled, then waits for requests in flight.
 func run(ctx context.Context, args []string, env core.Env, out io.Writer) error {
 	flags := flag.NewFlagSet("orga-session", flag.ContinueOnError)
 	addr := flags.String("addr", "", "address to listen on (default 127.0.0.1:8080, or all interfaces at $PORT if it is set)")
 	check := flags.Bool("check", false, "check the settings, report every invalid one and exit")
-	flags.Usage = func() { printUsage(flags.Output(), flags) }
 	for _, arg := range args {
 		if arg == "-h" || arg == "-help" || arg == "--help" {
 			flags.SetOutput(out)
@@ -59,8 +54,9 @@ func run(ctx context.Context, args []string, env core.Env, out io.Writer) error 
 			return nil
 		}
 	}
+	flags.SetOutput(io.Discard)
 	if err := flags.Parse(args); err != nil {
-		return errUsage
+		return fmt.Errorf("%w; see --help", err)
 	}
 	if flags.NArg() > 0 {
 		return fmt.Errorf("unexpected argument %q; settings come from the environment, see --help", flags.Arg(0))

@@ -161,7 +161,7 @@ func TestCommandLine(t *testing.T) {
 		{"valid settings", []string{"-check"}, nil, "", "All settings are valid."},
 		{"invalid settings", []string{"-check"}, core.Env{"ORGA_RATE_LIMIT": "x"}, "settings are invalid", ""},
 		{"an argument", []string{"serve"}, nil, `unexpected argument "serve"`, ""},
-		{"an unknown flag", []string{"-port", "1"}, nil, "usage", ""},
+		{"an unknown flag", []string{"-port", "1"}, nil, "-port; see --help", ""},
 		{"an invalid address", []string{"-addr", busy}, nil, "choose another address with -addr or PORT", ""},
 	} {
 		t.Run(tt.name, func(t *testing.T) {

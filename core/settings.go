@@ -1,6 +1,7 @@
 package core
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -221,15 +222,24 @@ func unknownVariable(name string, env Env) string {
 	return name + " is not a setting"
 }
 
-// Nearest returns the known name closest to a misspelt one, "" if none is within four edits.
+// Nearest returns the known name that a misspelled one most likely means: the closest within four edits, in any
+// case, else the closest that shares a word of at least five letters. It returns "" if there is none.
 func Nearest(name string, known []string) string {
-	nearest, distance := "", 5 // more edits than four make another word
+	name = strings.ToUpper(name)
+	words := strings.Split(name, "_")
+	nearest, distance := "", 5 // more than four edits make another word
+	related, apart := "", len(name)
 	for _, candidate := range known {
-		if d := editDistance(name, candidate); candidate != "" && d < distance {
+		d := editDistance(name, strings.ToUpper(candidate))
+		if candidate != "" && d < distance {
 			nearest, distance = candidate, d
 		}
+		shares := slices.ContainsFunc(strings.Split(candidate, "_"), func(w string) bool { return len(w) >= 5 && slices.Contains(words, w) })
+		if shares && d < apart {
+			related, apart = candidate, d
+		}
 	}
-	return nearest
+	return cmp.Or(nearest, related)
 }
 
 // editDistance is how many characters must be inserted, removed or replaced to turn a into b (Levenshtein).

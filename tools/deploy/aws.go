@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"regexp"
 	"slices"
 	"strings"
 
@@ -31,6 +32,8 @@ func (d *deploy) aws(ctx context.Context) (plan, error) {
 	case faults[1] != nil:
 	case region == "":
 		faults = append(faults, missing{"No region is set.", "make deploy-aws REGION=eu-central-1"})
+	case regexp.MustCompile(`^[a-z]+-[a-z]+[0-9]+$`).MatchString(region):
+		faults = append(faults, missing{region + " is a Google Cloud region.", "make deploy-aws REGION=eu-central-1    (aws account list-regions prints all regions)"})
 	default:
 		var in bool
 		if who, in = d.query(ctx, "aws", "sts", "get-caller-identity", "--region", region, "--query", "Arn", "--output", "text"); !in {

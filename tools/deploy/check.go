@@ -144,7 +144,10 @@ func (d *deploy) chooseAuth(ctx context.Context) error {
   hmac       requests signed by your own backend
   gateway    callers verified by the platform (API Gateway authorizers, IAM)
   anonymous  everybody; for trials only, because you pay for every mint`)
-	answer := d.ask(ctx, "> ")
+	answer, err := d.ask(ctx, "> ")
+	if err != nil {
+		return err
+	}
 	if answer == "" {
 		return errDeclined
 	}

@@ -144,6 +144,8 @@ func TestPrerequisites(t *testing.T) {
 		{"a misspelled setting at Netlify", "netlify", loggedInNetlify, []string{"NETLIFY_SITE_ID=site", "ORGA_AUTHH=oidc"}, "did you mean ORGA_AUTH?"},
 		{"a misspelled parameter", "aws", loggedInAWS, []string{"REGION=eu-central-1", "MAKEFLAGS=s -- AlarmEmial=me@example.com REGION=eu-central-1"}, "did you mean AlarmEmail?"},
 		{"a setting by its parameter's name", "aws", loggedInAWS, []string{"REGION=eu-central-1", "Auth=oidc", "MAKEFLAGS=s -- Auth=oidc REGION=eu-central-1"}, "Auth is set by ORGA_AUTH: pass that instead"},
+		{"a Google Cloud region at AWS", "aws", loggedInAWS, []string{"REGION=europe-west1", "ORGA_AUTH=hmac"}, "REGION=eu-central-1"},
+		{"a misspelled option", "aws", loggedInAWS, []string{"REGION=eu-central-1", "MAKEFLAGS=s -- stack=mine"}, "did you mean STACK?"},
 		{"a bad value", "aws", loggedInAWS, []string{"REGION=eu-central-1", "ORGA_RATE_LIMIT=30"}, "ORGA_RATE_LIMIT: want COUNT/PERIOD"},
 		{"a key in place of a source", "gcp", loggedInGCP, []string{"ORGA_AUTH_HMAC_KEY_SOURCE=sk_orga_ai_test"}, "ORGA_AUTH_HMAC_KEY_SOURCE: invalid setting: it contains a key"},
 		{"a region of AWS at Google", "gcp", loggedInGCP, []string{"REGION=eu-central-1", "ORGA_AUTH=hmac"}, "REGION=europe-west1"},
@@ -320,7 +322,7 @@ func TestAsksForAuth(t *testing.T) {
 	if err != nil || !strings.Contains(out, "Who may mint?") || !strings.Contains(out, "for trials only") || !strings.Contains(calls, `Auth=\"anonymous\"`) {
 		t.Errorf("%v\n%s\n%s", err, out, calls)
 	}
-	for answer, want := range map[string]string{"\n": "declined", "jwt\ny\n": `unknown method "jwt"`, "oidc\ny\n": "ORGA_AUTH_ISSUER"} {
+	for answer, want := range map[string]string{"\n": "declined", "": "YES=1", "jwt\ny\n": `unknown method "jwt"`, "oidc\ny\n": "ORGA_AUTH_ISSUER"} {
 		if _, calls, err := run(t, "aws", first, answer, false, "REGION=eu-central-1"); err == nil || !strings.Contains(err.Error(), want) || changes(calls) {
 			t.Errorf("%q: %v, want %s", answer, err, want)
 		}

@@ -156,8 +156,14 @@ func (d *deploy) to(ctx context.Context, platform string) error {
 		}
 		return nil
 	}
-	if !d.yes && !strings.HasPrefix(strings.ToLower(d.ask(ctx, "\nDeploy? [y/N] ")), "y") {
-		return errDeclined
+	if !d.yes {
+		answer, err := d.ask(ctx, "\nDeploy? [y/N] ")
+		if err != nil {
+			return err
+		}
+		if !strings.HasPrefix(strings.ToLower(answer), "y") {
+			return errDeclined
+		}
 	}
 	remove, err := p.file.write(d.root)
 	if err != nil {
@@ -179,9 +185,9 @@ func (d *deploy) to(ctx context.Context, platform string) error {
 	return nil
 }
 
-// ask prints a question and reads a line; "" if there is none or ctx ends. It reads no further than the line,
-// because the rest of the input is for the commands.
-func (d *deploy) ask(ctx context.Context, question string) string {
+// ask prints a question and reads a line. It reads no further, because the rest of the input is for the commands.
+// No line is an error: a job that nobody can answer must not pass as one that was stopped on purpose.
+func (d *deploy) ask(ctx context.Context, question string) (string, error) {
 	fmt.Fprint(d.out, question)
 	answer := make(chan string, 1)
 	go func() {
@@ -189,6 +195,10 @@ func (d *deploy) ask(ctx context.Context, question string) string {
 		for b := make([]byte, 1); ; {
 			n, err := d.in.Read(b)
 			line = append(line, b[:n]...)
+			if err != nil && len(line) == 0 {
+				close(answer)
+				return
+			}
 			if err != nil || n > 0 && b[0] == '\n' {
 				answer <- strings.TrimSpace(string(line))
 				return
@@ -196,10 +206,13 @@ func (d *deploy) ask(ctx context.Context, question string) string {
 		}
 	}()
 	select {
-	case line := <-answer:
-		return line
+	case line, ok := <-answer:
+		if !ok {
+			return "", missing{"\nThere is no answer on standard input. Nothing was changed.", "make deploy-… YES=1 ORGA_AUTH=…    deploys without asking, as in CI"}
+		}
+		return line, nil
 	case <-ctx.Done():
-		return ""
+		return "", errDeclined
 	}
 }
 

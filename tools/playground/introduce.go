@@ -19,6 +19,9 @@ func introduce(ctx context.Context, out io.Writer, home string, p *playground) {
 	} else {
 		fmt.Fprintf(out, "  Orga      %s (the real Orga: each request mints a real token; none has been sent yet)\n", p.orga)
 	}
+	if p.hmacKey != "" {
+		fmt.Fprintf(out, "  HMAC key  %s (for Authorization on the page; a new one each time)\n", p.hmacKey)
+	}
 	fmt.Fprintf(out, "\n  curl -i %s%s\n\n", home, endpoint)
 	if p.cloud != nil {
 		ctx, cancel := context.WithTimeout(ctx, 15*time.Second)

@@ -22,6 +22,7 @@ type playground struct {
 	endpoint http.Handler
 	auth     []string         // the methods of ORGA_AUTH
 	orga     string           // the base URL of Orga, local or real
+	hmacKey  string           // made for ORGA_AUTH=hmac; "" if the settings name another one
 	cloud    *orgacloud.Cloud // nil with the real Orga
 }
 

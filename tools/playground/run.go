@@ -7,6 +7,7 @@ import (
 	"flag"
 	"fmt"
 	"io"
+	"log/slog"
 	"net"
 	"net/http"
 	"strings"
@@ -34,6 +35,7 @@ const help = `Runs the endpoint on this machine, with a local Orga Cloud behind 
   make run                                     with the local cloud; needs no account or network
   make run PORT=9000                           on another port
   make run ORGA_RATE_LIMIT=5/1m                with any setting of the endpoint
+  make run ORGA_AUTH=hmac                      with signed requests; it makes a key for them
   make run ORGA_API_KEY_SOURCE=file:/path/key  with the real Orga, which mints real tokens
 
 If ORGA_API_KEY, ORGA_API_KEY_SOURCE or ORGA_BASE_URL is set, the endpoint uses the real Orga instead of the
@@ -76,17 +78,20 @@ func run(ctx context.Context, args []string, env core.Env, out io.Writer) error 
 	}
 	settings := withDefaults(env, overrides)
 	config := core.ConfigFromEnv(settings)
+	p.hmacKey = settings[ownHMACKey]
 	p.auth, p.orga = config.Auth, strings.TrimRight(config.BaseURL, "/")
-	endpoint := core.New(ctx, config, core.Drivers{
+	drivers := core.Drivers{
 		Secrets: secret.Drivers{"awssm": awssm.Open(settings.Lookup, true), "gcpsm": gcpsm.Open(settings.Lookup)},
 		Limiters: map[string]ratelimit.Driver{
 			"dynamodb": dynamolimit.Open(settings.Lookup, true), "https": redisrest.Open(nil), "redis": redislimit.Open, "rediss": redislimit.Open,
 		},
-	})
-	p.endpoint = endpoint
-	if err := endpoint.Faults(); err != nil {
+	}
+	if err := faults(ctx, config, drivers); err != nil {
 		return fmt.Errorf("invalid settings:\n%w", err)
 	}
+	endpoint := core.New(ctx, config, drivers)
+	defer endpoint.Close()
+	p.endpoint = endpoint
 
 	handler, err := p.handler(listener.Addr().String())
 	if err != nil {
@@ -112,6 +117,14 @@ func run(ctx context.Context, args []string, env core.Env, out io.Writer) error 
 		return err
 	}
 	return nil
+}
+
+// faults checks the settings without the endpoint's log, which would list the faults once more.
+func faults(ctx context.Context, config core.Config, drivers core.Drivers) error {
+	config.Log, config.NoWarmUp = slog.New(slog.DiscardHandler), true
+	endpoint := core.New(ctx, config, drivers)
+	defer endpoint.Close()
+	return endpoint.Faults()
 }
 
 // listen listens on the port, or on a free one if that fails, because another playground has it, say.

@@ -19,6 +19,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/orga-session/orga-session/core/auth"
 	"github.com/orga-session/orga-session/core/orga"
 	"github.com/orga-session/orga-session/core/orga/orgatest"
 )
@@ -191,6 +192,30 @@ func TestAuth(t *testing.T) {
 	}
 	if _, body := get(t, home+"/playground/settings"); !bytes.Contains(body, []byte(`"auth":["hmac"]`)) {
 		t.Errorf("settings: %s", body)
+	}
+}
+
+// ORGA_AUTH=hmac alone is enough: the playground makes a key and prints it.
+func TestOwnHMACKey(t *testing.T) {
+	home, out := start(t, map[string]string{"ORGA_AUTH": "hmac"})
+	key := regexp.MustCompile(`HMAC key  (\S+) `).FindStringSubmatch(out.String())
+	if key == nil {
+		t.Fatalf("it prints no key\n%s", out)
+	}
+	r, err := http.NewRequestWithContext(t.Context(), "GET", home+endpoint, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := auth.SignRequest(r, key[1], "user-42"); err != nil {
+		t.Fatal(err)
+	}
+	resp, err := http.DefaultClient.Do(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	if resp.StatusCode != 200 {
+		t.Errorf("a signed request is answered %s", resp.Status)
 	}
 }
 

@@ -3,6 +3,7 @@ package main
 import (
 	"crypto/rand"
 	"maps"
+	"strings"
 
 	"github.com/orga-session/orga-session/core"
 	"github.com/orga-session/orga-session/core/orga"
@@ -28,8 +29,15 @@ func withDefaults(env core.Env, overrides map[string]string) core.Env {
 		}
 	}
 	maps.Copy(settings, overrides)
+	if strings.Contains(settings["ORGA_AUTH"], "hmac") && settings["ORGA_AUTH_HMAC_KEY_SOURCE"] == "" {
+		settings[ownHMACKey] = rand.Text() + rand.Text()
+		settings["ORGA_AUTH_HMAC_KEY_SOURCE"] = "env:" + ownHMACKey
+	}
 	return settings
 }
+
+// ownHMACKey is the variable of the key that the playground makes for ORGA_AUTH=hmac.
+const ownHMACKey = "PLAYGROUND_HMAC_KEY"
 
 // newKey generates a permanent key for the local cloud.
 func newKey() string { return orga.KeyPrefix + "local_" + rand.Text() }
