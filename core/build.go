@@ -21,38 +21,38 @@ import (
 	"github.com/orga-session/orga-session/core/secret"
 )
 
-// builder turns settings into chains, and collects the faults that it finds on the way. What tenants share
-// (connections, the limiter, the verifier of one issuer, an hmac key) it makes once.
+// builder turns settings into chains and collects faults. It creates only once what tenants share: connections, the
+// limiter, the verifier of an issuer, an HMAC key.
 type builder struct {
 	cfg       Config
 	drivers   Drivers
 	log       *slog.Logger
-	telemetry *telemetry.Telemetry // nil for none
+	telemetry *telemetry.Telemetry // nil if off
 
-	transport       http.RoundTripper // to addresses that the owner named
-	tenantTransport http.RoundTripper // to those that tenants name: public addresses only
+	transport       http.RoundTripper // for addresses named by the owner
+	tenantTransport http.RoundTripper // for addresses named by tenants: public ones only
 	allowHosts      func(http.Handler) http.Handler
 	limiter         *throttle.Store
-	issuers         auth.Issuers             // that the owner named
-	tenantIssuers   auth.Issuers             // that tenants name: public addresses only
-	claim           *access.TenantClaim      // nil when no claim is asked for
+	issuers         auth.Issuers             // named by the owner
+	tenantIssuers   auth.Issuers             // named by tenants: public addresses only
+	claim           *access.TenantClaim      // nil if no claim is required
 	hmacKeys        map[string]*secret.Cache // by source
 
 	faults []error
 	close  []func() error
 }
 
-// chain is what answers the mints of one tenant: host → cors → access → throttle → session.
+// chain answers the mints of one tenant: host → cors → access → throttle → session.
 type chain struct {
 	http.Handler
 	cors    *cors.Policy
 	methods []access.Method
-	keys    []*secret.Cache // what a mint needs: the API key, and the hmac key where that is in use
+	keys    []*secret.Cache // secrets that a mint needs: the API key, and the HMAC key if it is used
 }
 
 func (b *builder) addFault(setting string, err error) { b.keepFault(&settingError{setting, err}) }
 
-// keepFault keeps a fault until the next start and logs it.
+// keepFault stores a fault until the next start and logs it.
 func (b *builder) keepFault(fault error) {
 	b.faults = append(b.faults, fault)
 	b.logFault(fault)
@@ -60,8 +60,7 @@ func (b *builder) keepFault(fault error) {
 
 func (b *builder) logFault(fault error) { b.log.Error("misconfigured", "fault", fault.Error()) }
 
-// check runs the checks of the settings table: those of t, and with the default tenant those of the whole
-// endpoint too.
+// check runs the checks of the settings table: those of t and, for the default tenant, those of the whole endpoint.
 func (b *builder) check(s scope, t *Tenant) {
 	for _, row := range settings {
 		if row.check == nil || s != "" && row.Member == "" {
@@ -73,7 +72,7 @@ func (b *builder) check(s scope, t *Tenant) {
 	}
 }
 
-// chain builds what answers for the tenant called name, "" for the default one.
+// chain builds the chain of the tenant called name, "" for the default one.
 func (b *builder) chain(s scope, name string, t Tenant) *chain {
 	if s != "" {
 		b.check(s, &t)
@@ -94,7 +93,7 @@ func (b *builder) chain(s scope, name string, t Tenant) *chain {
 	return c
 }
 
-// pages returns a tenant's origins; the check of the setting reports what is wrong with them.
+// pages returns the policy for a tenant's origins; the setting's check reports faults.
 func (b *builder) pages(t Tenant) *cors.Policy {
 	pages, err := cors.New(t.CORSOrigins)
 	if err != nil {
@@ -103,12 +102,12 @@ func (b *builder) pages(t Tenant) *cors.Policy {
 	return pages
 }
 
-// key is a tenant's API key; nil when its source is a fault.
+// key returns a tenant's API key; nil if its source is a fault.
 func (b *builder) key(s scope, t Tenant) *secret.Cache {
 	setting := s.name("ORGA_API_KEY_SOURCE")
 	src, name := t.APIKey, "Config.APIKey"
 	if s != "" && src == nil && t.APIKeySource == "" {
-		return nil // readTenant has reported it
+		return nil // readTenant has reported the fault
 	}
 	if src == nil {
 		if src, name = b.open(setting, t.APIKeySource, secret.DecodeKey), t.APIKeySource; src == nil {
@@ -117,8 +116,8 @@ func (b *builder) key(s scope, t Tenant) *secret.Cache {
 	}
 	return secret.NewCache(src, secret.CacheOptions{
 		Name: name, TTL: t.APIKeyTTL, Log: b.log,
-		// A token or another vendor's key in its place is a common mistake, but what keys look like is
-		// Orga's to change.
+		// A misplaced token or another vendor's key is a common mistake, but only a warning: Orga may change the form of
+		// its keys.
 		OnChange: func(key secret.Secret) {
 			if !strings.HasPrefix(key.Value.Reveal(), orga.KeyPrefix) {
 				b.log.Warn("the API key does not start with "+orga.KeyPrefix, "source", name, "version", key.Version)
@@ -127,8 +126,8 @@ func (b *builder) key(s scope, t Tenant) *secret.Cache {
 	})
 }
 
-// open opens the source that a setting names; nil when that is a fault. Nothing is fetched, except from
-// the environment, which cannot change: what is wrong there is wrong now.
+// open opens the source named by a setting; nil if that is a fault. It fetches nothing, except from the environment: a
+// variable cannot change, so its faults are faults of the settings.
 func (b *builder) open(setting, ref string, decode secret.Decoder) secret.Source {
 	src, err := b.drivers.Secrets.Open(ref, b.cfg.Lookup, decode)
 	if err == nil && strings.HasPrefix(ref, "env:") {
@@ -141,7 +140,7 @@ func (b *builder) open(setting, ref string, decode secret.Decoder) secret.Source
 	return secret.SourceFunc(func(ctx context.Context) (secret.Secret, error) {
 		s, err := src.Fetch(ctx)
 		if errors.Is(err, secret.ErrMisconfigured) {
-			err = &settingError{setting, err} // as those that are found without a fetch
+			err = &settingError{setting, err} // like faults found without a fetch
 		}
 		return s, err
 	})
@@ -152,12 +151,12 @@ func (b *builder) client(t Tenant) *orga.Client {
 	if t.ownBaseURL {
 		transport = b.tenantTransport
 	}
-	// Each request brings the current key (orga.Client.WithKey) and a budget that bounds its calls.
+	// Each request provides the current key (orga.Client.WithKey) and a deadline.
 	return orga.NewClient("", orga.WithBaseURL(t.BaseURL), orga.WithUserEmail(t.UserEmail),
 		orga.WithTransport(b.telemetry.Transport(transport)), orga.WithLogger(request.Stamp(b.log)))
 }
 
-// methods are the ways in which a tenant's callers may be verified, and the hmac key where one is used.
+// methods returns the authentication methods of a tenant, and the HMAC key if one is used.
 func (b *builder) methods(s scope, t Tenant) (list []access.Method, hmacKey *secret.Cache) {
 	setting := s.name("ORGA_AUTH")
 	if len(t.Auth) == 0 {
@@ -217,7 +216,7 @@ func (b *builder) hmac(s scope, t Tenant) (access.Method, *secret.Cache) {
 	}}), keys
 }
 
-// decodeHMACKeys is the [secret.Decoder] of keys that callers sign with.
+// decodeHMACKeys is the [secret.Decoder] of HMAC keys.
 func decodeHMACKeys(text string) (string, error) {
 	text, err := secret.DecodeText(text)
 	if err != nil {
@@ -229,7 +228,7 @@ func decodeHMACKeys(text string) (string, error) {
 	return text, nil
 }
 
-// issuer verifies the tokens of a tenant's issuer. One that only a tenant names is held to public addresses.
+// issuer returns the verifier for a tenant's issuer. An issuer named only by a tenant is restricted to public addresses.
 func (b *builder) issuer(s scope, t Tenant) access.Method {
 	issuers := &b.issuers
 	if t.ownIssuer {

@@ -19,56 +19,56 @@ type Config struct {
 	// settings, except the key.
 	Tenant
 
-	Timeout         time.Duration // budget of a whole request, answer included; 0 is DefaultTimeout
-	Path            string        // one more path of the mint route; "" for none
-	AllowedHosts    []string      // hosts that mints are served at; empty allows any
-	TenantClaim     string        // token claim that must equal the tenant of the route; "" checks none
-	TenantsSource   string        // where the tenants' JSON is kept (a [secret.Ref]); "" for none
-	RateLimitStore  secret.Value  // memory (as when empty), or the URL of a store in [Drivers]; may hold a password
-	RateLimitStrict bool          // refuse while the store is down, rather than count per instance
-	TrustedHops     int           // the owner's proxies between the platform's edge and the function
-	GoogleIAM       bool          // Google's IAM lets only verified callers reach this service
-	NoWarmUp        bool          // New fetches no key and opens no connection ahead
+	Timeout         time.Duration // time budget of a whole request; 0 means DefaultTimeout
+	Path            string        // additional path of the mint route; "" for none
+	AllowedHosts    []string      // hosts for which mints are accepted; empty accepts any
+	TenantClaim     string        // token claim that must equal the route's tenant; "" checks none
+	TenantsSource   string        // where the tenants' JSON is stored (a [secret.Ref]); "" for none
+	RateLimitStore  secret.Value  // memory (the default), or the URL of a store in [Drivers]; may contain a password
+	RateLimitStrict bool          // refuse mints while the store is down, instead of counting per instance
+	TrustedHops     int           // number of the owner's proxies between the platform's edge and the function
+	GoogleIAM       bool          // Google's IAM admits only verified callers to this service
+	NoWarmUp        bool          // New neither fetches keys nor opens connections
 
-	Debug    bool // trace each step; LogLevel is debug then
+	Debug    bool // log each step; implies LogLevel debug
 	LogLevel slog.Level
-	// Log receives one line per request, and faults and outages. nil writes JSON to standard error.
+	// Log receives one line per request, faults and outages. nil writes JSON to standard error.
 	Log *slog.Logger
 
-	// Lookup reads the environment, for env: sources and OpenTelemetry. nil has no variables.
+	// Lookup reads the environment, for env: sources and OpenTelemetry. nil means that no variables are set.
 	Lookup func(name string) (string, bool)
 
 	faults   []error  // values that ConfigFromEnv could not read
-	warnings []string // variables that it does not know
+	warnings []string // unknown variables
 }
 
-// Tenant is what may differ from one tenant to the next.
+// Tenant has the settings that may differ between tenants.
 type Tenant struct {
 	APIKey          secret.Source    // the permanent key; nil opens APIKeySource
-	APIKeySource    string           // where the permanent key is kept (a [secret.Ref])
-	APIKeyTTL       time.Duration    // how long a fetched key is fresh; 0 is [secret.DefaultTTL]
-	BaseURL         string           // of the Orga API; "" is [orga.DefaultBaseURL]
-	UserEmail       string           // sent with a mint when set
+	APIKeySource    string           // where the permanent key is stored (a [secret.Ref])
+	APIKeyTTL       time.Duration    // how long a fetched key stays fresh; 0 means [secret.DefaultTTL]
+	BaseURL         string           // of the Orga API; "" means [orga.DefaultBaseURL]
+	UserEmail       string           // sent with each mint, if set
 	Auth            []string         // oidc, hmac, gateway or the name of a verifier in [Drivers]: any one suffices; or anonymous alone
 	AuthIssuer      string           // of oidc tokens
 	AuthAudience    []string         // of oidc tokens: any one suffices
-	AuthJWKSURL     string           // where the issuer's keys are; "" discovers it
-	HMACKeySource   string           // where the hmac keys are kept (a [secret.Ref])
-	ClaimValue      string           // value of Config.TenantClaim in this tenant's tokens; "" is the tenant's name
+	AuthJWKSURL     string           // URL of the issuer's key set; "" discovers it
+	HMACKeySource   string           // where the HMAC keys are stored (a [secret.Ref])
+	ClaimValue      string           // value of Config.TenantClaim in this tenant's tokens; "" means the tenant's name
 	CORSOrigins     []string         // exact origins of the pages that may mint
-	RateLimit       ratelimit.Quotas // of each caller; nil is 30/1m, [ratelimit.Off] no limit
-	TenantRateLimit ratelimit.Quotas // of all callers together, a budget; nil is no limit
+	RateLimit       ratelimit.Quotas // of each caller; nil means 30/1m, [ratelimit.Off] no limit
+	TenantRateLimit ratelimit.Quotas // of all callers together (a budget); nil means no limit
 
-	ownBaseURL, ownIssuer bool // the tenants' JSON names them, and they may lead to public addresses only
+	ownBaseURL, ownIssuer bool // set by the tenants' JSON, and so restricted to public addresses
 }
 
-// DefaultTimeout bounds a request: Orga's clients give up at 10 s.
+// DefaultTimeout bounds a request. Orga's clients give up after 10 s.
 const DefaultTimeout = 8 * time.Second
 
-// Env is the environment that settings are read from: a process's, or what a platform has instead.
+// Env is an environment to read settings from: a process's, or a platform's equivalent.
 type Env map[string]string
 
-// Environ makes an Env from a list of NAME=value, such as [os.Environ].
+// Environ converts a list of NAME=value, such as [os.Environ], to an Env.
 func Environ(list []string) Env {
 	env := make(Env, len(list))
 	for _, entry := range list {
@@ -85,9 +85,8 @@ func (e Env) Lookup(name string) (string, bool) {
 	return value, ok
 }
 
-// ConfigFromEnv reads the settings from env; nothing else reads the environment. An empty variable counts
-// as unset. Values that cannot be read are kept in the Config and reported by [New], together with all
-// other faults.
+// ConfigFromEnv reads the settings from env; nothing else reads the environment. An empty variable counts as unset.
+// Invalid values are stored in the Config, and [New] reports them together with all other faults.
 func ConfigFromEnv(env Env) Config {
 	c := Config{Lookup: env.Lookup}
 	for _, s := range settings {
@@ -106,7 +105,7 @@ func ConfigFromEnv(env Env) Config {
 		}
 	}
 	if c.TenantsSource != "" && env["ORGA_API_KEY"] == "" && env["ORGA_API_KEY_SOURCE"] == "" {
-		c.APIKeySource = "" // tenants only: there is no default tenant
+		c.APIKeySource = "" // tenants only: no default tenant
 	}
 	for _, name := range slices.Sorted(maps.Keys(env)) {
 		if warning := unknownVariable(name, env); warning != "" {
@@ -116,8 +115,8 @@ func ConfigFromEnv(env Env) Config {
 	return c
 }
 
-// Logger returns c.Log or, where that is nil, a logger that writes JSON lines to w from the configured
-// level on. handler makes its handler; nil is [slog.NewJSONHandler].
+// logger returns c.Log or, if it is nil, a logger that writes JSON lines at the configured level to standard error. handler
+// creates its handler; nil uses [slog.NewJSONHandler].
 func (c Config) logger(handler func(io.Writer, *slog.HandlerOptions) slog.Handler) *slog.Logger {
 	if c.Log != nil {
 		return c.Log
@@ -133,7 +132,7 @@ func (c Config) logger(handler func(io.Writer, *slog.HandlerOptions) slog.Handle
 	return slog.New(handler(os.Stderr, options))
 }
 
-// hasDefaultTenant reports whether the route without a tenant mints.
+// hasDefaultTenant reports whether the route without a tenant can mint.
 func (c Config) hasDefaultTenant() bool {
 	return c.APIKey != nil || c.APIKeySource != "" || c.TenantsSource == ""
 }

@@ -30,6 +30,6 @@
 //
 // Tokens and session configs are never cached: each is for one session.
 //
-// The client's address is the request's RemoteAddr. Behind a proxy, that is the proxy's address: put an
-// adapter in front of the endpoint that sets it to the client's (see [platform.ForwardedAddr]).
+// The client's address is the request's RemoteAddr. Behind a proxy, that is the proxy's address, so wrap the endpoint in a
+// handler that sets it to the client's (see [platform.ForwardedAddr]).
 package core

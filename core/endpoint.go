@@ -22,21 +22,21 @@ import (
 	"github.com/orga-session/orga-session/core/secret"
 )
 
-// Drivers are the parts that differ from one program to the next. A binary links only those that it passes.
+// Drivers are the parts that differ between programs. A binary links only those that it passes.
 type Drivers struct {
-	// Secrets are the secret stores by scheme, beside env: and file:.
+	// Secrets are secret stores by scheme, in addition to env: and file:.
 	Secrets secret.Drivers
-	// Limiters are the stores for limits that instances share, by scheme, beside memory.
+	// Limiters are shared limiter stores by scheme, in addition to memory.
 	Limiters map[string]ratelimit.Driver
-	// Verifiers are further methods of ORGA_AUTH by name. oidc, hmac, gateway and anonymous are taken.
+	// Verifiers are additional methods of ORGA_AUTH by name, other than oidc, hmac, gateway and anonymous.
 	Verifiers map[string]auth.Verifier
-	// Transport makes every call to Orga and to issuers. nil is the endpoint's own transport, which
-	// restricts addresses named by tenants to public ones. Any other must do the same.
+	// Transport makes all calls to Orga and to issuers. nil uses the endpoint's own transport, which restricts addresses
+	// named by tenants to public ones. Any other transport must do the same.
 	Transport http.RoundTripper
 }
 
-// Endpoint is the credential endpoint: an [http.Handler] for the mint routes and the health checks. It
-// matches the whole path of a request, so mount it at /. It is safe for concurrent use; make one with [New] or [Start].
+// Endpoint is the credential endpoint: an [http.Handler] for the mint routes and the health checks. It matches the whole
+// path of a request, so mount it at /. It is safe for concurrent use; create one with [New] or [Start].
 type Endpoint struct {
 	handler http.Handler
 	router  *router
@@ -46,9 +46,9 @@ type Endpoint struct {
 	close   []func() error
 }
 
-// Start is [New] for a program: it reads the settings from env and makes the endpoint's logger the
-// process's own, so that net/http's log lines are JSON too and quote no upstream. handler makes the log
-// handler, for platforms that rename attributes or count lines; nil is [slog.NewJSONHandler].
+// Start is [New] for a program: it reads the settings from env, and makes the endpoint's logger the process's default, so
+// that net/http's log lines are JSON, too, and quote no upstream text. handler creates the log handler, for platforms that
+// rename attributes or count lines; nil uses [slog.NewJSONHandler].
 func Start(ctx context.Context, env Env, drivers Drivers, handler func(io.Writer, *slog.HandlerOptions) slog.Handler) *Endpoint {
 	egress.ReadAuthoritiesOnce(env.Lookup)
 	cfg := ConfigFromEnv(env)
@@ -57,12 +57,12 @@ func Start(ctx context.Context, env Env, drivers Drivers, handler func(io.Writer
 	return New(ctx, cfg, drivers)
 }
 
-// New builds an endpoint from settings. It is always usable: faults of the settings are logged, one line
-// each, and returned by [Endpoint.Faults]; an endpoint with faults answers its health checks and refuses
-// every mint (misconfigured), since a restart loop would hide the reason.
+// New builds an endpoint from settings. The endpoint is always usable: faults of the settings are logged, one line each,
+// and returned by [Endpoint.Faults]. An endpoint with faults answers health checks and refuses every mint (misconfigured),
+// because a restart loop would hide the reason.
 //
-// New fetches the key, reads the tenants and opens a connection to Orga concurrently, for at most 2 s, so
-// that the first caller does not wait for them. [Config].NoWarmUp turns that off.
+// New fetches the key, reads the tenants and opens a connection to Orga concurrently, for at most 2 s, so that the first
+// caller does not wait for them. Set [Config].NoWarmUp to turn that off.
 func New(ctx context.Context, cfg Config, drivers Drivers) *Endpoint {
 	b := newBuilder(ctx, cfg, drivers)
 	e := &Endpoint{cfg: b.cfg, router: b.router()}
@@ -82,7 +82,7 @@ func New(ctx context.Context, cfg Config, drivers Drivers) *Endpoint {
 	return e
 }
 
-// logStart writes an instance's first line: what runs, and what its start waited for.
+// logStart writes an instance's first line: its version, and what its start waited for.
 func (b *builder) logStart(ctx context.Context, waits []slog.Attr) {
 	attrs := []slog.Attr{slog.String("version", Version)}
 	if revision, _ := build(); revision != "" {
@@ -103,8 +103,8 @@ func (e *Endpoint) Tenant(name string) http.Handler {
 	return e.mint(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { e.router.serveMint(w, r, name) }))
 }
 
-// Faults returns all faults of the settings, joined, each with its setting's name and without its value; nil
-// if there are none. A missing key file is one of them; once it appears, the endpoint mints.
+// Faults returns all faults of the settings, joined, each with its setting's name and without its value; nil if there are
+// none. A missing key file is a fault; once the file appears, the endpoint mints.
 func (e *Endpoint) Faults() error { return e.faults }
 
 // Config returns the settings, with defaults filled in.
@@ -142,7 +142,7 @@ func newBuilder(ctx context.Context, cfg Config, drivers Drivers) *builder {
 	b.issuers.Log, b.tenantIssuers.Log = b.log, b.log
 	b.issuers.Transport, b.tenantIssuers.Transport = drivers.Transport, drivers.Transport
 	if drivers.Transport == nil {
-		// Issuers have transports of their own: the connection that is opened ahead is Orga's.
+		// Issuers have separate transports, because the connection opened ahead is for Orga.
 		b.transport, b.issuers.Transport = b.connect(nil), b.connect(nil)
 		b.tenantTransport, b.tenantIssuers.Transport = b.connect(egress.PublicOnly), b.connect(egress.PublicOnly)
 		b.issuers.PublicTransport = b.tenantIssuers.Transport
@@ -153,7 +153,7 @@ func newBuilder(ctx context.Context, cfg Config, drivers Drivers) *builder {
 	for _, warning := range cfg.warnings {
 		b.log.Warn("unknown setting", "cause", warning)
 	}
-	for _, name := range []string{"HTTPS_PROXY", "https_proxy"} { // which is no matter of a loopback address
+	for _, name := range []string{"HTTPS_PROXY", "https_proxy"} { // ignored for loopback addresses
 		if proxy, _ := cfg.Lookup(name); proxy != "" && drivers.Transport == nil && strings.HasPrefix(cfg.BaseURL, "https:") {
 			b.log.Warn("proxy ignored", "cause", name+" is set, and the endpoint connects directly")
 			break
@@ -164,7 +164,7 @@ func newBuilder(ctx context.Context, cfg Config, drivers Drivers) *builder {
 	}
 	var err error
 	if b.allowHosts, err = cors.AllowHosts(cfg.AllowedHosts); err != nil {
-		b.allowHosts, _ = cors.AllowHosts(nil) // the check of the setting reports it, and nothing is minted
+		b.allowHosts, _ = cors.AllowHosts(nil) // the setting's check reports the fault, and nothing is minted
 	}
 	limits := throttle.StoreOptions{Strict: cfg.RateLimitStrict, Log: b.log}
 	if b.limiter, err = throttle.Open(drivers.Limiters, cfg.RateLimitStore.Reveal(), limits); err != nil {
@@ -175,20 +175,20 @@ func newBuilder(ctx context.Context, cfg Config, drivers Drivers) *builder {
 	return b
 }
 
-// connect makes a transport that the endpoint closes.
+// connect returns a transport that the endpoint closes.
 func (b *builder) connect(guard egress.Guard) *egress.Transport {
 	t := egress.New(guard)
 	b.close = append(b.close, t.Close)
 	return t
 }
 
-// warmTimeout bounds what New waits for: an instance must start when nothing answers.
+// warmTimeout bounds New's wait: an instance must start even if nothing answers.
 const warmTimeout = 2 * time.Second
 
-// warm does ahead what the first caller would wait for, and reads the tenants, whose faults are faults of
-// the settings. Keys are fetched whatever else is wrong, since what is wrong with them must not wait for
-// the next deployment to show; warm's error is that, and it may be mended while the endpoint runs. waits is how
-// long each part took; they run concurrently.
+// warm prefetches what the first caller would wait for, and reads the tenants, whose faults are faults of the settings. It
+// fetches keys even if there are other faults, so that a fault of a key does not surface only after the next deployment.
+// The error has faults of keys, which may be fixed while the endpoint runs. waits has the duration of each part; the
+// parts run concurrently.
 func (b *builder) warm(ctx context.Context, r *router) (waits []slog.Attr, mendable error) {
 	ctx, cancel := context.WithTimeout(ctx, warmTimeout)
 	defer cancel()
@@ -215,7 +215,7 @@ func (b *builder) warm(ctx context.Context, r *router) (waits []slog.Attr, menda
 		if t, ok := b.transport.(*egress.Transport); ok {
 			run("connect_ms", func() { t.Warm(ctx, b.cfg.BaseURL) })
 		}
-		run("limiter_ms", func() { _ = b.limiter.Ping(ctx) }) // the first caller finds out, and says so
+		run("limiter_ms", func() { _ = b.limiter.Ping(ctx) }) // if this fails, the first request reports it
 	}
 	if r.directory != nil {
 		run("tenants_ms", func() { b.readTenants(ctx, r.directory) })
@@ -232,7 +232,7 @@ func (b *builder) warm(ctx context.Context, r *router) (waits []slog.Attr, menda
 	return waits, errors.Join(faults...)
 }
 
-// fetch puts a key at hand. Its error is a fault of the settings; the cache logs whatever fails.
+// fetch caches a key. Its error is a fault of the settings; the cache logs other failures.
 func fetch(ctx context.Context, key *secret.Cache) error {
 	_, err := key.Get(ctx)
 	if fault, ok := errors.AsType[*settingError](err); ok {
@@ -243,7 +243,7 @@ func fetch(ctx context.Context, key *secret.Cache) error {
 
 func (b *builder) readTenants(ctx context.Context, d *directory) {
 	_, err := d.tenants(ctx)
-	// What is wrong in the document is among the faults by now; that there is none is one, too.
+	// Faults of the document have been added by now; a missing document is a fault, too.
 	if fault, ok := errors.AsType[*settingError](err); ok && !d.faulty() {
 		b.keepFault(fault)
 	}

@@ -21,18 +21,18 @@ const (
 	readyPath  = "/readyz"
 )
 
-// router finds the chain that answers a request. Its checks come in the order of the contract: route,
-// method, settings; all others belong to a tenant.
+// router finds the chain for a request. Its checks are in the contract's order: route, method, settings; all later checks
+// belong to a tenant.
 type router struct {
-	faulty    bool     // the settings are wrong: nothing is minted
-	mintPaths []string // a tenant's name may follow each
+	faulty    bool     // some settings are invalid: nothing is minted
+	mintPaths []string // each may be followed by a tenant's name
 	timeout   time.Duration
 
 	defaultTenant *chain
 	unknownTenant http.Handler
-	directory     *directory // nil without tenants
+	directory     *directory // nil if there are no tenants
 
-	// Answers that come before a tenant is known, with the default tenant's CORS headers.
+	// Answers given before the tenant is known, with the default tenant's CORS headers.
 	health, readiness                                           http.Handler
 	notFound, wrongMintMethod, wrongHealthMethod, misconfigured http.Handler
 }
@@ -60,8 +60,8 @@ func (b *builder) router() *router {
 			r.defaultTenant.methods, _ = b.methods("", b.cfg.Tenant)
 		}
 	}
-	// 401 without a credential, else 403, as for a tenant that the caller may not use. Without CORS headers,
-	// since no page may ask for it.
+	// 401 without a credential, else 403, as for a tenant that the caller may not use. There are no CORS headers, because no
+	// origin is allowed.
 	r.unknownTenant = b.allowHosts(cors.None().Mint(access.Require(access.Options{Methods: r.defaultTenant.methods})(refuse(errUnknownTenant))))
 	if b.cfg.TenantsSource != "" {
 		r.directory = b.directory()
@@ -77,11 +77,11 @@ func (b *builder) router() *router {
 	return r
 }
 
-// keys are what a mint for the default tenant needs.
+// keys returns the secrets that a mint for the default tenant needs.
 func (r *router) keys() []*secret.Cache { return r.defaultTenant.keys }
 
 func (r *router) ServeHTTP(w http.ResponseWriter, req *http.Request) {
-	// The path as it was sent: an encoded slash is no slash, and an unclean path is nowhere.
+	// The path as sent: an encoded slash is not a slash, and an unclean path is a 404.
 	path := req.URL.EscapedPath()
 	if path == healthPath || path == readyPath {
 		r.serveHealthCheck(w, req, path)
@@ -94,8 +94,8 @@ func (r *router) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 	r.notFound.ServeHTTP(w, req)
 }
 
-// boundBody bounds how long the body of a request may take to come. Without that, the server would wait for it, for
-// ever, before it sends even a refusal. Behind an adapter the whole body is there, and no deadline.
+// boundBody bounds the time to read a request's body. Otherwise the server would wait for it indefinitely, even before
+// sending a refusal. Behind an adapter, the body is complete, and there is no deadline.
 func (r *router) boundBody(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
 		if req.ContentLength != 0 {
@@ -105,7 +105,7 @@ func (r *router) boundBody(next http.Handler) http.Handler {
 	})
 }
 
-// serveMint answers a request for a tenant's session config, whatever its path.
+// serveMint answers a request for a tenant's session config at any path.
 func (r *router) serveMint(w http.ResponseWriter, req *http.Request, tenant string) {
 	switch {
 	case req.Method != http.MethodGet && req.Method != http.MethodPost && req.Method != http.MethodOptions:
@@ -122,7 +122,7 @@ func (r *router) serveMint(w http.ResponseWriter, req *http.Request, tenant stri
 	}
 }
 
-// tenant is what answers for a tenant, whether or not there is one of that name.
+// tenant returns the handler for a tenant's name, even if there is no such tenant.
 func (r *router) tenant(ctx context.Context, method, name string) http.Handler {
 	if name == "" {
 		return r.defaultTenant
@@ -160,8 +160,8 @@ func (r *router) mintRoute(path string) (tenant string, ok bool) {
 	return "", false
 }
 
-// pattern is the route of a request's path, with the tenant's name left open; "" for none. It names the
-// request to telemetry, where what a client made up must not become a name.
+// pattern returns the route of a request's path, with a placeholder for the tenant; "" for none. Telemetry names requests
+// by it, because names chosen by clients would be unbounded.
 func (r *router) pattern(req *http.Request) string {
 	path := req.URL.EscapedPath()
 	tenant, ok := r.mintRoute(path)
@@ -194,13 +194,13 @@ type status struct {
 
 func serveHealth(w http.ResponseWriter, req *http.Request) {
 	answer := status{Status: "ok"}
-	if req.URL.Query().Has("verbose") { // as Kubernetes' own probes have it
+	if req.URL.Query().Has("verbose") { // as in Kubernetes
 		answer.Version = Version
 	}
 	request.WriteJSON(w, http.StatusOK, "application/json", answer)
 }
 
-// serveReadiness answers 200 once what a mint needs is at hand, else 503, whatever the reason.
+// serveReadiness answers 200 once everything that a mint needs is available, else 503.
 func (r *router) serveReadiness(w http.ResponseWriter, req *http.Request) {
 	if refusal := r.unready(req.Context()); refusal != nil {
 		refusal.HTTPStatus = http.StatusServiceUnavailable
@@ -210,7 +210,7 @@ func (r *router) serveReadiness(w http.ResponseWriter, req *http.Request) {
 	request.WriteJSON(w, http.StatusOK, "application/json", status{Status: "ready"})
 }
 
-// unready is why the endpoint is not ready, nil when it is.
+// unready returns why the endpoint is not ready, nil if it is.
 func (r *router) unready(ctx context.Context) *problem.Problem {
 	if r.faulty || r.directory != nil && r.directory.faulty() {
 		return problem.New(problem.Misconfigured, errFaulty)
@@ -231,7 +231,7 @@ func notReady(err error) *problem.Problem {
 		return session.SecretProblem(fetchErr)
 	}
 	if err != nil {
-		return problem.New(problem.SecretUnavailable, err) // the checker went away
+		return problem.New(problem.SecretUnavailable, err) // the client disconnected
 	}
 	return nil
 }

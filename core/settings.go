@@ -19,25 +19,25 @@ import (
 	"github.com/orga-session/orga-session/core/secret"
 )
 
-// Setting describes one setting: its environment variable, its member of the tenants' JSON if tenants may
-// set it, and its meaning. [Settings] lists all of them.
+// Setting describes one setting: its environment variable, its member of the tenants' JSON (if tenants may override it)
+// and its meaning. [Settings] lists all of them.
 type Setting struct {
-	Variable string // ORGA_… in the environment; "" for a setting of tenants alone
-	Member   string // in the tenants' JSON; "" where tenants have none of their own
-	Default  string // as written in the variable; "" for none
-	Secret   bool   // the value may hold a credential: it must not be printed
+	Variable string // ORGA_… in the environment; "" for a setting of tenants only
+	Member   string // in the tenants' JSON; "" if tenants cannot override it
+	Default  string // as written in the variable; "" if there is none
+	Secret   bool   // the value may contain a credential and must not be printed
 	Meaning  string // one line
 
-	read  func(c *Config, t *Tenant, text string) error // takes a value that is not empty
-	check func(c *Config, t *Tenant) error              // of a Config that may have been built by hand; nil for none
+	read  func(c *Config, t *Tenant, text string) error // called with a non-empty value
+	check func(c *Config, t *Tenant) error              // validates a Config, which may have been built by hand; nil if any value is valid
 	list  bool                                          // an array of strings in JSON, comma-separated in the environment
 }
 
 // Settings lists every setting in the order of docs/settings.md, including those that drivers read.
 func Settings() []Setting { return slices.Clone(settings) }
 
-// settings is the one table of settings: the environment, the tenants' JSON, the names in faults, --help,
-// docs/settings.md, the schema, the template and the deploy tool go by it.
+// settings is the single table of settings, used for the environment, the tenants' JSON, the names in faults, --help,
+// docs/settings.md, the schema, the template and the deploy tool.
 var settings = []Setting{
 	{
 		Variable: "ORGA_API_KEY", Secret: true,
@@ -182,7 +182,7 @@ var settings = []Setting{
 	},
 }
 
-// settingError is what is wrong with a setting, or with what it names.
+// settingError is the fault of a setting, or of a file or secret that it names.
 type settingError struct {
 	setting string
 	err     error
@@ -191,8 +191,8 @@ type settingError struct {
 func (e *settingError) Error() string { return e.setting + ": " + e.err.Error() }
 func (e *settingError) Unwrap() error { return e.err }
 
-// scope says whose settings are meant, so that a fault names the variable or the member of the tenants'
-// JSON that it is about. The zero scope is the default tenant's.
+// scope says whose settings a fault is about, and so whether it names the variable or the member of the tenants' JSON. The
+// zero scope is the default tenant.
 type scope string
 
 func (s scope) name(variable string) string {
@@ -203,8 +203,8 @@ func (s scope) name(variable string) string {
 	return string(s) + ": " + settings[i].Member
 }
 
-// unknownVariable is a warning about a variable that starts with ORGA_ and is not a setting, "" for any
-// other. Keys may lie in variables of their own: those called ORGA_API_KEY_…, and those that a source names.
+// unknownVariable returns a warning about an unknown variable that starts with ORGA_, "" for any other. Variables may also
+// hold keys: those named ORGA_API_KEY_…, and those named by a source.
 func unknownVariable(name string, env Env) string {
 	if !strings.HasPrefix(name, "ORGA_") || strings.HasPrefix(name, "ORGA_API_KEY_") {
 		return ""
@@ -242,7 +242,7 @@ func Nearest(name string, known []string) string {
 	return cmp.Or(nearest, related)
 }
 
-// editDistance is how many characters must be inserted, removed or replaced to turn a into b (Levenshtein).
+// editDistance returns the number of insertions, deletions and replacements that turn a into b (Levenshtein).
 func editDistance(a, b string) int {
 	row := make([]int, len(b)+1)
 	for j := range row {
@@ -263,7 +263,7 @@ func editDistance(a, b string) int {
 	return row[len(b)]
 }
 
-// splitList reads a comma-separated list without empty and repeated entries.
+// splitList parses a comma-separated list, without empty and repeated entries.
 func splitList(s string) []string {
 	var list []string
 	for entry := range strings.SplitSeq(s, ",") {
@@ -274,7 +274,7 @@ func splitList(s string) []string {
 	return list
 }
 
-// maxDuration keeps sums of durations, and of one and the time of day, from overflowing.
+// maxDuration prevents overflows when durations are added to each other or to a time.
 const maxDuration = 365 * 24 * time.Hour
 
 func readDuration(to *time.Duration, text string) error {
@@ -325,8 +325,8 @@ func readLevel(to *slog.Level, text string) error {
 	return nil
 }
 
-// unknownWord is the fault of a word that is not in a fixed list. The word is quoted, since such a setting
-// is not secret, but for one that is too long or a key in the wrong place.
+// unknownWord returns the fault of a word that is not in a fixed list. It quotes the word, which is not secret in such a
+// setting, unless it is too long or a misplaced key.
 func unknownWord(kind, word string, known []string) error {
 	if len(word) > 32 || strings.Contains(word, orga.KeyPrefix) {
 		word = ""
@@ -337,7 +337,7 @@ func unknownWord(kind, word string, known []string) error {
 	return fmt.Errorf("unknown %s%s: use %s or %s", kind, word, strings.Join(known[:last], ", "), known[last])
 }
 
-// checkPath reports what keeps p from being a path of the mint route: routes are compared as they are sent.
+// checkPath reports why p cannot be a path of the mint route: routes are compared with paths as sent.
 func checkPath(p string) error {
 	if p == "" {
 		return nil

@@ -19,15 +19,15 @@ import (
 	"github.com/orga-session/orga-session/core/secret"
 )
 
-// directory holds the tenants, a chain each. It is read once: at start or, when its source was out of
-// reach then, by the first request for a tenant that gets through to it.
+// directory holds the tenants' chains. It is read once: at start or, if its source was unavailable then, by the first
+// request for a tenant that can read it.
 type directory struct {
 	src   *secret.Cache
 	build func(document string) (map[string]*chain, error)
 
 	mu    sync.Mutex
 	known map[string]*chain // nil until it is read
-	fault *problem.Problem  // what it reads is wrong, and stays so until the next start
+	fault *problem.Problem  // why the document is invalid; permanent
 }
 
 func (b *builder) directory() *directory {
@@ -41,7 +41,7 @@ func (b *builder) directory() *directory {
 	}
 }
 
-// tenants returns the chains of all tenants, by name. Its error is a [*problem.Problem], or ctx's own.
+// tenants returns the chains of all tenants by name. Its error is a [*problem.Problem], or ctx's.
 func (d *directory) tenants(ctx context.Context) (map[string]*chain, error) {
 	d.mu.Lock()
 	known, fault := d.known, d.fault
@@ -61,7 +61,7 @@ func (d *directory) tenants(ctx context.Context) (map[string]*chain, error) {
 	}
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	if d.known == nil && d.fault == nil { // nobody else was first
+	if d.known == nil && d.fault == nil { // no other caller was first
 		if d.known, err = d.build(document.Value.Reveal()); err != nil {
 			d.known, d.fault = nil, problem.New(problem.Misconfigured, err)
 		}
@@ -72,15 +72,15 @@ func (d *directory) tenants(ctx context.Context) (map[string]*chain, error) {
 	return d.known, nil
 }
 
-// faulty reports whether what was read is wrong.
+// faulty reports whether the document is invalid.
 func (d *directory) faulty() bool {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	return d.fault != nil
 }
 
-// ready is why the tenants are not at hand, nil when they are. It asks their source no more often than a
-// readiness check of a key does.
+// ready returns why the tenants are not available, nil if they are. It reads their source no more often than a readiness
+// check reads a key.
 func (d *directory) ready(ctx context.Context) *problem.Problem {
 	if refusal := notReady(d.src.Ready(ctx)); refusal != nil {
 		return refusal
@@ -92,7 +92,7 @@ func (d *directory) ready(ctx context.Context) *problem.Problem {
 	return nil
 }
 
-// tenants builds a chain for every tenant of the document. Its error joins what is wrong with any of them.
+// tenants builds a chain for every tenant of the document. Its error joins all faults.
 func (b *builder) tenants(document string) (map[string]*chain, error) {
 	before := len(b.faults)
 	const setting = "ORGA_TENANTS_SOURCE"
@@ -129,7 +129,7 @@ func (b *builder) tenants(document string) (map[string]*chain, error) {
 	return chains, nil
 }
 
-// readTenants reads {"tenants":{name:entry}}. Of a tenant that the document has twice, the first counts.
+// readTenants parses {"tenants":{name:entry}}. Of duplicate tenants, the first counts.
 func readTenants(document []byte) (strictjson.Members, error) {
 	top, err := strictjson.Parse(document)
 	if err != nil {
@@ -148,7 +148,7 @@ func readTenants(document []byte) (strictjson.Members, error) {
 	return entries, jsonFault(err)
 }
 
-// jsonFault names the members that a document has twice.
+// jsonFault names the document's duplicate members.
 func jsonFault(err error) error {
 	duplicate, ok := errors.AsType[*strictjson.DuplicateError](err)
 	if !ok {
@@ -161,8 +161,8 @@ func jsonFault(err error) error {
 	return errors.Join(faults...)
 }
 
-// readTenant is an entry of the document over the settings of the default tenant; the key is never
-// inherited. An unknown member is a fault: a misspelt setting must not quietly be the default.
+// readTenant applies an entry of the document to the default tenant's settings, except the key, which is never inherited.
+// An unknown member is a fault, because a misspelled setting must not silently mean the default.
 func (b *builder) readTenant(s scope, raw json.RawMessage) Tenant {
 	t := b.cfg.Tenant
 	t.APIKey, t.APIKeySource, t.ClaimValue = nil, "", ""
@@ -184,7 +184,7 @@ func (b *builder) readTenant(s scope, raw json.RawMessage) Tenant {
 	has := func(name string) bool { _, ok := entry.Get(name); return ok }
 	t.ownBaseURL, t.ownIssuer = has("baseURL"), has("authIssuer") || has("authJWKSURL")
 	if has("authIssuer") && !has("authJWKSURL") {
-		t.AuthJWKSURL = "" // the default issuer's keys are not this one's
+		t.AuthJWKSURL = "" // these are the default issuer's keys
 	}
 	if err == nil && !has("apiKeySource") {
 		b.addFault(s.name("ORGA_API_KEY_SOURCE"), errors.New("is required; a tenant never uses another's key"))
@@ -215,10 +215,10 @@ func (b *builder) readMember(t *Tenant, row Setting, value json.RawMessage) erro
 	return row.read(&b.cfg, t, text)
 }
 
-// checkTenantSource keeps a tenants' document, which may be written by others than the owner, from
-// reading the endpoint's own environment and files: a credential found there would be sent upstream.
+// checkTenantSource keeps a tenants' document, which people other than the owner may write, from reading the endpoint's
+// environment and files: a credential found there would be sent upstream.
 func (b *builder) checkTenantSource(source string) error {
-	ref, _ := secret.ParseRef(source) // opening it says what is wrong with its form
+	ref, _ := secret.ParseRef(source) // opening it reports its syntax
 	switch ref.Scheme {
 	case "env":
 		if !strings.HasPrefix(ref.Name, "ORGA_API_KEY_") {
@@ -234,8 +234,8 @@ func (b *builder) checkTenantSource(source string) error {
 	return nil
 }
 
-// checkClaim adds a fault if a tenant wants the value of the tenant claim that an earlier one has taken, and takes
-// callers of the same issuer: each would accept the other's.
+// checkClaim adds a fault if two tenants that accept callers of the same issuer have the same claim value: each would
+// accept the other's callers.
 func (b *builder) checkClaim(s scope, name string, t Tenant, taken map[claimant]string) {
 	if b.cfg.TenantClaim == "" {
 		return
@@ -243,7 +243,7 @@ func (b *builder) checkClaim(s scope, name string, t Tenant, taken map[claimant]
 	for _, method := range t.Auth {
 		who := claimant{method: method, value: cmp.Or(t.ClaimValue, name)}
 		switch method {
-		case "hmac", "anonymous": // a signature covers the tenant's path; nobody has claims
+		case "hmac", "anonymous": // a signature covers the tenant's path; anonymous callers have no claims
 			continue
 		case "oidc":
 			who.issuer = t.AuthIssuer
@@ -256,10 +256,10 @@ func (b *builder) checkClaim(s scope, name string, t Tenant, taken map[claimant]
 	}
 }
 
-// claimant is whom a tenant accepts, where a tenant claim is asked for.
+// claimant identifies the callers that a tenant accepts, if a tenant claim is required.
 type claimant struct{ method, issuer, value string }
 
-// warnOfSharing warns of tenants, the default one among them, that accept each other's callers.
+// warnOfSharing warns of tenants, including the default one, that accept each other's callers.
 func (b *builder) warnOfSharing(tenants []Tenant) {
 	signers := make(map[string]int) // tenants by the source of their HMAC key
 	for _, t := range tenants {
@@ -300,14 +300,13 @@ func (b *builder) warnOfSharing(tenants []Tenant) {
 	}
 }
 
-// isTenantName reports whether s is of the form [a-z0-9][a-z0-9-]{0,62}.
+// isTenantName reports whether s has the form [a-z0-9][a-z0-9-]{0,62}.
 func isTenantName(s string) bool {
 	return s != "" && len(s) <= 63 && s[0] != '-' && strings.Trim(s, "abcdefghijklmnopqrstuvwxyz0123456789-") == ""
 }
 
-// printable is how a fault prints a name that somebody made up: other in place of one that could be a
-// secret in the wrong place, such as a key, and of one that is long or has characters beside letters,
-// digits and _.
+// printable returns a name for use in a fault, or other if the name may be a misplaced secret: if it contains a key, is
+// long, or has characters other than letters, digits and _.
 func printable(name, other string) string {
 	const harmless = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_"
 	if name == "" || len(name) > 32 || strings.Trim(name, harmless) != "" || strings.Contains(name, orga.KeyPrefix) {

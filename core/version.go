@@ -8,17 +8,16 @@ import (
 	"time"
 )
 
-// Version is the version of the whole module, that of the newest section in CHANGELOG.md.
+// Version is the version of the whole module, as in the newest section of CHANGELOG.md.
 const Version = "0.2.0"
 
-// commit is the commit that the program is built from, where the Makefile builds it; "" elsewhere.
+// commit is the commit of the build, set by the Makefile; "" in other builds.
 var commit string
 
-// processStart is when the Go runtime began to run the program.
+// processStart is when the Go runtime started the program.
 var processStart = time.Now()
 
-// build returns the commit that the program is built from, with -dirty after changes, and the build tags. What is
-// unknown is "".
+// build returns the commit of the build, with -dirty if there were uncommitted changes, and the build tags; "" if unknown.
 func build() (revision, tags string) {
 	revision = commit
 	info, ok := debug.ReadBuildInfo()
@@ -32,14 +31,14 @@ func build() (revision, tags string) {
 	if revision == "" && set["vcs.revision"] != "" {
 		revision = set["vcs.revision"]
 		if set["vcs.modified"] == "true" {
-			revision += "-dirty" // as git describe has it
+			revision += "-dirty" // as in git describe
 		}
 	}
 	return revision, set["-tags"]
 }
 
-// PrintVersion prints the version and the build to w if args ([os.Args]) are just --version, and reports
-// whether it did: then the program should exit.
+// PrintVersion prints the version and the build to w if args ([os.Args]) are only --version, and reports whether it did;
+// the program should then exit.
 func PrintVersion(w io.Writer, args []string) bool {
 	if len(args) != 2 || args[1] != "--version" && args[1] != "-version" {
 		return false
