@@ -318,7 +318,7 @@ var incidents = []incident{
 	{name: "a setting is misspelled", set: setting("ORGA_CORS_ORIGIN", "https://app.example"), line: "unknown setting", reason: "nobody is refused because of it; where somebody is, the alarm of that fires"},
 	{name: "Orga answers 500, and the log level is error", set: all(setting("ORGA_LOG_LEVEL", "error"), orgaAnswers(orga.CallMint, orgatest.Status(500, "{}"))), line: "metrics", alarm: "FastBurnAlarm"},
 	{name: "nothing, and the log level is warn", set: setting("ORGA_LOG_LEVEL", "warn"), line: "metrics", reason: "successes count at any level"},
-	{name: "nothing, and health checks at the level debug", set: setting("ORGA_LOG_LEVEL", "debug"), requests: append(times(5, request{path: "/healthz"}), request{}), reason: "health checks do not count"},
+	{name: "nobody can reach the endpoint but health checks, and the log level is debug", set: setting("ORGA_LOG_LEVEL", "debug"), requests: times(5, request{path: "/healthz"}), alarm: "QuietAlarm"},
 	{name: "the tenants' document is broken", set: tenants(`{"tenants":[]}`), line: "misconfigured", alarm: "MisconfiguredAlarm"},
 	{name: "the tenants' document may not be read", set: func(s *site) {
 		s.env["ORGA_TENANTS_SOURCE"] = "awssm:orga/tenants"
