@@ -203,8 +203,9 @@ func serveHealth(w http.ResponseWriter, req *http.Request) {
 // serveReadiness answers 200 once everything that a mint needs is available, else 503.
 func (r *router) serveReadiness(w http.ResponseWriter, req *http.Request) {
 	if refusal := r.unready(req.Context()); refusal != nil {
-		refusal.HTTPStatus = http.StatusServiceUnavailable
-		request.Fail(w, req, refusal)
+		unavailable := *refusal // which mints may be answered with as well
+		unavailable.HTTPStatus = http.StatusServiceUnavailable
+		request.Fail(w, req, &unavailable)
 		return
 	}
 	request.WriteJSON(w, http.StatusOK, "application/json", status{Status: "ready"})

@@ -242,6 +242,26 @@ func TestWarningsOfSharing(t *testing.T) {
 	}
 }
 
+// A readiness check that finds a document wrong changes nothing about what mints are answered.
+func TestReadinessFindsAFaultInTheDocument(t *testing.T) {
+	cfg := core.ConfigFromEnv(core.Env{"ORGA_AUTH": "anonymous", "ORGA_TENANTS_SOURCE": "env:TENANTS", "TENANTS": "{}"})
+	cfg.NoWarmUp, cfg.Log = true, slog.New(slog.DiscardHandler)
+	d := new(deployment)
+	d.start(t, cfg, core.Drivers{})
+	var wg sync.WaitGroup
+	for range 4 {
+		wg.Go(func() {
+			if a := d.ask("GET", "/readyz"); a.StatusCode != 503 || a.json.Code != "misconfigured" {
+				t.Errorf("/readyz: %d %s", a.StatusCode, a.body)
+			}
+		})
+	}
+	wg.Wait()
+	if a := d.ask("GET", mintPath+"/acme"); a.StatusCode != 500 || a.json.Code != "misconfigured" {
+		t.Errorf("a mint: %d %s", a.StatusCode, a.body)
+	}
+}
+
 // Fault 26: tenants that are used at once never share a key.
 func TestTenantsAtOnce(t *testing.T) {
 	document := make(map[string]map[string]string)
