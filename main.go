@@ -71,7 +71,7 @@ func run(ctx context.Context, args []string, env core.Env, out io.Writer) error 
 		env = withLocalHosts(env, listener.Addr())
 	}
 	endpoint := core.Start(ctx, env, core.Drivers{
-		Secrets: secret.Drivers{"awssm": awssm.Open(env.Lookup, true), "gcpsm": gcpsm.Open(env.Lookup)},
+		Secrets: map[string]secret.Driver{"awssm": awssm.Open(env.Lookup, true), "gcpsm": gcpsm.Open(env.Lookup)},
 		Limiters: map[string]ratelimit.Driver{
 			"dynamodb": dynamolimit.Open(env.Lookup, true), "https": redisrest.Open(nil), "redis": redislimit.Open, "rediss": redislimit.Open,
 		},

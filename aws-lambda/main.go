@@ -25,7 +25,7 @@ func main() {
 		return
 	}
 	env := core.Environ(os.Environ())
-	secrets := secret.Drivers{"awssm": awssm.Open(env.Lookup, true)}
+	secrets := map[string]secret.Driver{"awssm": awssm.Open(env.Lookup, true)}
 	if env["_HANDLER"] == canary.Handler {
 		log := slog.New(lambdahttp.Metrics(slog.NewJSONHandler(os.Stderr, nil)))
 		lambda.Start(canary.FromEnv(env, secrets, log).Run)

@@ -16,7 +16,7 @@ import (
 func main() {
 	// An endpoint with faults serves on: a program that ended would be started by each request anew.
 	e := core.Start(workers.Background(), workers.Env(), core.Drivers{
-		Secrets:   secret.Drivers{"cloudflare": workers.SecretsStore},
+		Secrets:   map[string]secret.Driver{"cloudflare": workers.SecretsStore},
 		Limiters:  map[string]ratelimit.Driver{"https": redisrest.Open(&http.Client{Transport: workers.Transport})},
 		Transport: workers.Transport,
 	}, nil)

@@ -14,6 +14,7 @@ import (
 	"github.com/orga-session/orga-session/core/internal/access"
 	"github.com/orga-session/orga-session/core/internal/cors"
 	"github.com/orga-session/orga-session/core/internal/request"
+	"github.com/orga-session/orga-session/core/internal/secretcache"
 	"github.com/orga-session/orga-session/core/internal/session"
 	"github.com/orga-session/orga-session/core/internal/telemetry"
 	"github.com/orga-session/orga-session/core/internal/throttle"
@@ -33,10 +34,10 @@ type builder struct {
 	tenantTransport http.RoundTripper // for addresses named by tenants: public ones only
 	allowHosts      func(http.Handler) http.Handler
 	limiter         *throttle.Store
-	issuers         auth.Issuers             // named by the owner
-	tenantIssuers   auth.Issuers             // named by tenants: public addresses only
-	claim           *access.TenantClaim      // nil if no claim is required
-	hmacKeys        map[string]*secret.Cache // by source
+	issuers         auth.Issuers                  // named by the owner
+	tenantIssuers   auth.Issuers                  // named by tenants: public addresses only
+	claim           *access.TenantClaim           // nil if no claim is required
+	hmacKeys        map[string]*secretcache.Cache // by source
 
 	faults []error
 	close  []func() error
@@ -47,7 +48,7 @@ type chain struct {
 	http.Handler
 	cors    *cors.Policy
 	methods []access.Method
-	keys    []*secret.Cache // secrets that a mint needs: the API key, and the HMAC key if it is used
+	keys    []*secretcache.Cache // secrets that a mint needs: the API key, and the HMAC key if it is used
 }
 
 func (b *builder) addFault(setting string, err error) { b.keepFault(&settingError{setting, err}) }
@@ -78,10 +79,10 @@ func (b *builder) chain(s scope, name string, t Tenant) *chain {
 		b.check(s, &t)
 	}
 	c := &chain{cors: b.pages(t)}
-	var hmacKey *secret.Cache
+	var hmacKey *secretcache.Cache
 	c.methods, hmacKey = b.methods(s, t)
 	key := b.key(s, t)
-	for _, needed := range []*secret.Cache{key, hmacKey} {
+	for _, needed := range []*secretcache.Cache{key, hmacKey} {
 		if needed != nil {
 			c.keys = append(c.keys, needed)
 		}
@@ -103,18 +104,18 @@ func (b *builder) pages(t Tenant) *cors.Policy {
 }
 
 // key returns a tenant's API key; nil if its source is a fault.
-func (b *builder) key(s scope, t Tenant) *secret.Cache {
+func (b *builder) key(s scope, t Tenant) *secretcache.Cache {
 	setting := s.name("ORGA_API_KEY_SOURCE")
 	src, name := t.APIKey, "Config.APIKey"
 	if s != "" && src == nil && t.APIKeySource == "" {
 		return nil // readTenant has reported the fault
 	}
 	if src == nil {
-		if src, name = b.open(setting, t.APIKeySource, secret.DecodeKey), t.APIKeySource; src == nil {
+		if src, name = b.open(setting, t.APIKeySource, secretcache.CheckKey), t.APIKeySource; src == nil {
 			return nil
 		}
 	}
-	return secret.NewCache(src, secret.CacheOptions{
+	return secretcache.New(src, secretcache.Options{
 		Name: name, TTL: t.APIKeyTTL, Log: b.log,
 		// A misplaced token or another vendor's key is a common mistake, but only a warning: Orga may change the form of
 		// its keys.
@@ -128,8 +129,8 @@ func (b *builder) key(s scope, t Tenant) *secret.Cache {
 
 // open opens the source named by a setting; nil if that is a fault. It fetches nothing, except from the environment: a
 // variable cannot change, so its faults are faults of the settings.
-func (b *builder) open(setting, ref string, decode secret.Decoder) secret.Source {
-	src, err := b.drivers.Secrets.Open(ref, b.cfg.Lookup, decode)
+func (b *builder) open(setting, ref string, check func(string) error) secret.Source {
+	src, err := secret.Open(ref, b.drivers.Secrets, b.cfg.Lookup, check)
 	if err == nil && strings.HasPrefix(ref, "env:") {
 		_, err = src.Fetch(context.Background())
 	}
@@ -157,7 +158,7 @@ func (b *builder) client(t Tenant) *orga.Client {
 }
 
 // methods returns the authentication methods of a tenant, and the HMAC key if one is used.
-func (b *builder) methods(s scope, t Tenant) (list []access.Method, hmacKey *secret.Cache) {
+func (b *builder) methods(s scope, t Tenant) (list []access.Method, hmacKey *secretcache.Cache) {
 	setting := s.name("ORGA_AUTH")
 	if len(t.Auth) == 0 {
 		b.addFault(setting, errors.New("is not set: every mint is refused; want oidc, hmac, gateway or anonymous"))
@@ -192,7 +193,7 @@ func (b *builder) methods(s scope, t Tenant) (list []access.Method, hmacKey *sec
 	return list, hmacKey
 }
 
-func (b *builder) hmac(s scope, t Tenant) (access.Method, *secret.Cache) {
+func (b *builder) hmac(s scope, t Tenant) (access.Method, *secretcache.Cache) {
 	setting := s.name("ORGA_AUTH_HMAC_KEY_SOURCE")
 	if t.HMACKeySource == "" {
 		b.addFault(setting, errors.New("is not set; hmac requires it"))
@@ -200,32 +201,28 @@ func (b *builder) hmac(s scope, t Tenant) (access.Method, *secret.Cache) {
 	}
 	keys, ok := b.hmacKeys[t.HMACKeySource]
 	if !ok {
-		src := b.open(setting, t.HMACKeySource, decodeHMACKeys)
+		src := b.open(setting, t.HMACKeySource, checkHMACKeys)
 		if src == nil {
 			return access.Method{}, nil
 		}
-		keys = secret.NewCache(src, secret.CacheOptions{Name: t.HMACKeySource, TTL: b.cfg.APIKeyTTL, Log: b.log})
+		keys = secretcache.New(src, secretcache.Options{Name: t.HMACKeySource, TTL: b.cfg.APIKeyTTL, Log: b.log})
 		b.hmacKeys[t.HMACKeySource] = keys
 	}
 	return access.HMAC(access.HMACConfig{Keys: func(ctx context.Context) (string, error) {
 		key, err := keys.Get(ctx)
-		if fetchErr, ok := errors.AsType[*secret.FetchError](err); ok {
+		if fetchErr, ok := errors.AsType[*secretcache.FetchError](err); ok {
 			return "", session.SecretProblem(fetchErr)
 		}
 		return key.Value.Reveal(), err
 	}}), keys
 }
 
-// decodeHMACKeys is the [secret.Decoder] of HMAC keys.
-func decodeHMACKeys(text string) (string, error) {
-	text, err := secret.DecodeText(text)
-	if err != nil {
-		return "", err
-	}
+// checkHMACKeys checks HMAC keys, for [secret.Open].
+func checkHMACKeys(text string) error {
 	if err := access.CheckHMACKeys(text); err != nil {
-		return "", fmt.Errorf("%w: it %w", secret.ErrMalformed, err)
+		return fmt.Errorf("%w: it %w", secret.ErrMalformed, err)
 	}
-	return text, nil
+	return nil
 }
 
 // issuer returns the verifier for a tenant's issuer. An issuer named only by a tenant is restricted to public addresses.

@@ -70,7 +70,7 @@ func TestCanary(t *testing.T) {
 			if tt.name == "in place of a source" {
 				set["ORGA_API_KEY_SOURCE"] = canary
 			}
-			d := deploy(t, set, secret.Drivers{"store": func(secret.Ref) (secret.Source, error) { return tt.fetch, nil }})
+			d := deploy(t, set, map[string]secret.Driver{"store": func(secret.Ref) (secret.Source, error) { return tt.fetch, nil }})
 			if tt.breakIt != nil {
 				tt.breakIt(d.orga)
 			}

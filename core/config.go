@@ -46,7 +46,7 @@ type Config struct {
 type Tenant struct {
 	APIKey          secret.Source    // the permanent key; nil opens APIKeySource
 	APIKeySource    string           // where the permanent key is stored (a [secret.Ref])
-	APIKeyTTL       time.Duration    // how long a fetched key stays fresh; 0 means [secret.DefaultTTL]
+	APIKeyTTL       time.Duration    // how long a fetched key stays fresh; 0 means 5 minutes
 	BaseURL         string           // of the Orga API; "" means [orga.DefaultBaseURL]
 	UserEmail       string           // sent with each mint, if set
 	Auth            []string         // oidc, hmac, gateway or the name of a verifier in [Drivers]: any one suffices; or anonymous alone

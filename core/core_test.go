@@ -40,7 +40,7 @@ type deployment struct {
 type env map[string]string
 
 // deploy starts an endpoint with a working minimum of settings, changed by set; "" unsets one.
-func deploy(t testing.TB, set env, drivers secret.Drivers) *deployment {
+func deploy(t testing.TB, set env, drivers map[string]secret.Driver) *deployment {
 	t.Helper()
 	d := &deployment{orga: orgatest.New(t), log: new(logBuffer)}
 	vars := env{"ORGA_API_KEY": orgatest.Key, "ORGA_BASE_URL": d.orga.URL, "ORGA_AUTH": "anonymous"}
@@ -289,7 +289,7 @@ func TestMisconfigured(t *testing.T) {
 func TestReadiness(t *testing.T) {
 	fetches, fail := 0, true
 	var mu sync.Mutex
-	store := secret.Drivers{"store": func(secret.Ref) (secret.Source, error) {
+	store := map[string]secret.Driver{"store": func(secret.Ref) (secret.Source, error) {
 		return secret.SourceFunc(func(context.Context) (secret.Secret, error) {
 			mu.Lock()
 			defer mu.Unlock()

@@ -5,7 +5,7 @@
 //
 //	env := core.Environ(os.Environ())
 //	endpoint := core.Start(ctx, env, core.Drivers{
-//		Secrets: secret.Drivers{"awssm": awssm.Open(env.Lookup, true)},
+//		Secrets: map[string]secret.Driver{"awssm": awssm.Open(env.Lookup, true)},
 //	}, nil)
 //	http.ListenAndServe("127.0.0.1:8080", endpoint)
 //
@@ -21,12 +21,12 @@
 //
 // Caches and their lifetimes:
 //
-//	secret.Cache       a tenant's key           ORGA_API_KEY_TTL ±20 %; stale for 24 h while its store is down
-//	tenants            the tenants' document    the life of the instance
-//	auth.Issuers       an issuer's keys         10 min, longer while it is down; refetched for an unknown key id
-//	                   verified tokens          2 MiB, while the keys and the token last
-//	throttle.Memory    a caller's count         its period
-//	egress.Transport   connections to a host    25 s idle
+//	secretcache.Cache   a tenant's key           ORGA_API_KEY_TTL ±20 %; stale for 24 h while its store is down
+//	tenants             the tenants' document    the life of the instance
+//	auth.Issuers        an issuer's keys         10 min, longer while it is down; refetched for an unknown key id
+//	                    verified tokens          2 MiB, while the keys and the token last
+//	throttle.Memory     a caller's count         its period
+//	egress.Transport    connections to a host    25 s idle
 //
 // Tokens and session configs are never cached: each is for one session.
 //

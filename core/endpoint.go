@@ -15,6 +15,7 @@ import (
 	"github.com/orga-session/orga-session/core/internal/cors"
 	"github.com/orga-session/orga-session/core/internal/egress"
 	"github.com/orga-session/orga-session/core/internal/request"
+	"github.com/orga-session/orga-session/core/internal/secretcache"
 	"github.com/orga-session/orga-session/core/internal/telemetry"
 	"github.com/orga-session/orga-session/core/internal/throttle"
 	"github.com/orga-session/orga-session/core/orga"
@@ -25,7 +26,7 @@ import (
 // Drivers are the parts that differ between programs. A binary links only those that it passes.
 type Drivers struct {
 	// Secrets are secret stores by scheme, in addition to env: and file:.
-	Secrets secret.Drivers
+	Secrets map[string]secret.Driver
 	// Limiters are shared limiter stores by scheme, in addition to memory.
 	Limiters map[string]ratelimit.Driver
 	// Verifiers are additional methods of ORGA_AUTH by name, other than oidc, hmac, gateway and anonymous.
@@ -137,7 +138,7 @@ func newBuilder(ctx context.Context, cfg Config, drivers Drivers) *builder {
 	b := &builder{
 		cfg: cfg, drivers: drivers, log: watch.Log(log), telemetry: watch,
 		transport: drivers.Transport, tenantTransport: drivers.Transport,
-		hmacKeys: make(map[string]*secret.Cache),
+		hmacKeys: make(map[string]*secretcache.Cache),
 	}
 	b.issuers.Log, b.tenantIssuers.Log = b.log, b.log
 	b.issuers.Transport, b.tenantIssuers.Transport = drivers.Transport, drivers.Transport
@@ -233,7 +234,7 @@ func (b *builder) warm(ctx context.Context, r *router) (waits []slog.Attr, menda
 }
 
 // fetch caches a key. Its error is a fault of the settings; the cache logs other failures.
-func fetch(ctx context.Context, key *secret.Cache) error {
+func fetch(ctx context.Context, key *secretcache.Cache) error {
 	_, err := key.Get(ctx)
 	if fault, ok := errors.AsType[*settingError](err); ok {
 		return fault

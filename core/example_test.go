@@ -18,7 +18,7 @@ import (
 func Example() {
 	env := core.Environ(os.Environ())
 	endpoint := core.Start(context.Background(), env, core.Drivers{
-		Secrets: secret.Drivers{"awssm": awssm.Open(env.Lookup, true)},
+		Secrets: map[string]secret.Driver{"awssm": awssm.Open(env.Lookup, true)},
 	}, nil)
 
 	// A server that may not start with faulty settings can stop here. A function serves on, so that its

@@ -109,7 +109,7 @@ func TestStartedLine(t *testing.T) {
 
 	synctest.Test(t, func(t *testing.T) { // the process began outside of the bubble: start_ms is not looked at
 		line := started(t, env{"ORGA_API_KEY_SOURCE": "slow:key", "ORGA_TENANTS_SOURCE": "tenants:all", "ORGA_RATE_LIMIT_STORE": "slow:"}, core.Drivers{
-			Secrets:   secret.Drivers{"slow": slow(1200*time.Millisecond, orgatest.Key), "tenants": slow(400*time.Millisecond, `{"tenants":{}}`)},
+			Secrets:   map[string]secret.Driver{"slow": slow(1200*time.Millisecond, orgatest.Key), "tenants": slow(400*time.Millisecond, `{"tenants":{}}`)},
 			Limiters:  map[string]ratelimit.Driver{"slow": func(string) (ratelimit.Limiter, error) { return slowLimiter{}, nil }},
 			Transport: http.DefaultTransport, // nothing is connected ahead
 		}, nil)

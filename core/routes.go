@@ -12,8 +12,8 @@ import (
 	"github.com/orga-session/orga-session/core/internal/cors"
 	"github.com/orga-session/orga-session/core/internal/problem"
 	"github.com/orga-session/orga-session/core/internal/request"
+	"github.com/orga-session/orga-session/core/internal/secretcache"
 	"github.com/orga-session/orga-session/core/internal/session"
-	"github.com/orga-session/orga-session/core/secret"
 )
 
 const (
@@ -78,7 +78,7 @@ func (b *builder) router() *router {
 }
 
 // keys returns the secrets that a mint for the default tenant needs.
-func (r *router) keys() []*secret.Cache { return r.defaultTenant.keys }
+func (r *router) keys() []*secretcache.Cache { return r.defaultTenant.keys }
 
 func (r *router) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 	// The path as sent: an encoded slash is not a slash, and an unclean path is a 404.
@@ -228,7 +228,7 @@ func (r *router) unready(ctx context.Context) *problem.Problem {
 }
 
 func notReady(err error) *problem.Problem {
-	if fetchErr, ok := errors.AsType[*secret.FetchError](err); ok {
+	if fetchErr, ok := errors.AsType[*secretcache.FetchError](err); ok {
 		return session.SecretProblem(fetchErr)
 	}
 	if err != nil {

@@ -411,7 +411,7 @@ func TestTelemetryOfASecret(t *testing.T) {
 		}), nil
 	}
 	t.Setenv("OTEL_EXPORTER_OTLP_ENDPOINT", c.URL)
-	d := deploy(t, env{"OTEL_EXPORTER_OTLP_ENDPOINT": c.URL, "ORGA_API_KEY_SOURCE": "store:key", "ORGA_API_KEY_TTL": "1ms"}, secret.Drivers{"store": store})
+	d := deploy(t, env{"OTEL_EXPORTER_OTLP_ENDPOINT": c.URL, "ORGA_API_KEY_SOURCE": "store:key", "ORGA_API_KEY_TTL": "1ms"}, map[string]secret.Driver{"store": store})
 	for _, past := range []time.Duration{5 * time.Millisecond, 5 * time.Millisecond, 1100 * time.Millisecond} { // the TTL, or the backoff
 		<-time.After(past)
 		d.ask("GET", mintPath)

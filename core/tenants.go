@@ -13,6 +13,7 @@ import (
 	"sync"
 
 	"github.com/orga-session/orga-session/core/internal/problem"
+	"github.com/orga-session/orga-session/core/internal/secretcache"
 	"github.com/orga-session/orga-session/core/internal/session"
 	"github.com/orga-session/orga-session/core/internal/strictjson"
 	"github.com/orga-session/orga-session/core/orga"
@@ -22,7 +23,7 @@ import (
 // directory holds the tenants' chains. It is read once: at start or, if its source was unavailable then, by the first
 // request for a tenant that can read it.
 type directory struct {
-	src   *secret.Cache
+	src   *secretcache.Cache
 	build func(document string) (map[string]*chain, error)
 
 	mu    sync.Mutex
@@ -31,12 +32,12 @@ type directory struct {
 }
 
 func (b *builder) directory() *directory {
-	src := b.open("ORGA_TENANTS_SOURCE", b.cfg.TenantsSource, secret.DecodeText)
+	src := b.open("ORGA_TENANTS_SOURCE", b.cfg.TenantsSource, nil)
 	if src == nil {
 		return nil
 	}
 	return &directory{
-		src:   secret.NewCache(src, secret.CacheOptions{Name: b.cfg.TenantsSource, TTL: b.cfg.APIKeyTTL, Log: b.log}),
+		src:   secretcache.New(src, secretcache.Options{Name: b.cfg.TenantsSource, TTL: b.cfg.APIKeyTTL, Log: b.log}),
 		build: b.tenants,
 	}
 }
@@ -53,7 +54,7 @@ func (d *directory) tenants(ctx context.Context) (map[string]*chain, error) {
 		return known, nil
 	}
 	document, err := d.src.Get(ctx)
-	if fetchErr, ok := errors.AsType[*secret.FetchError](err); ok {
+	if fetchErr, ok := errors.AsType[*secretcache.FetchError](err); ok {
 		return nil, session.SecretProblem(fetchErr)
 	}
 	if err != nil {

@@ -33,7 +33,7 @@ import (
 const acmeKey, otherKey = orga.KeyPrefix + "acme", orga.KeyPrefix + "other"
 
 // withTenants deploys with a tenants' document, beside the settings of set.
-func withTenants(t testing.TB, document string, set env, drivers secret.Drivers) *deployment {
+func withTenants(t testing.TB, document string, set env, drivers map[string]secret.Driver) *deployment {
 	t.Helper()
 	vars := env{"ORGA_TENANTS_SOURCE": "env:TENANTS", "TENANTS": document, "ORGA_API_KEY_ACME": acmeKey, "ORGA_API_KEY_OTHER": otherKey}
 	maps.Copy(vars, set)
@@ -120,7 +120,7 @@ func TestTenantIssuerHasKeysOfItsOwn(t *testing.T) {
 // Fault 25: an unknown tenant is answered as one that is forbidden, and no secret is looked up.
 func TestUnknownTenant(t *testing.T) {
 	fetches := 0
-	drivers := secret.Drivers{"store": func(secret.Ref) (secret.Source, error) {
+	drivers := map[string]secret.Driver{"store": func(secret.Ref) (secret.Source, error) {
 		return secret.SourceFunc(func(context.Context) (secret.Secret, error) {
 			fetches++
 			return secret.Secret{Value: secret.NewValue(acmeKey)}, nil
@@ -470,7 +470,7 @@ func TestTenantKeyInAMissingFile(t *testing.T) {
 // serves on.
 func TestTenantsSourceDown(t *testing.T) {
 	down := errors.New("down")
-	drivers := secret.Drivers{"store": func(secret.Ref) (secret.Source, error) {
+	drivers := map[string]secret.Driver{"store": func(secret.Ref) (secret.Source, error) {
 		return secret.SourceFunc(func(context.Context) (secret.Secret, error) { return secret.Secret{}, down }), nil
 	}}
 	d := withTenants(t, "", env{"ORGA_TENANTS_SOURCE": "store:tenants"}, drivers)
@@ -484,7 +484,7 @@ func TestTenantsSourceDown(t *testing.T) {
 
 // While the tenants are not known, a preflight is answered with the default tenant's origins.
 func TestPreflightBeforeTenants(t *testing.T) {
-	drivers := secret.Drivers{"store": func(secret.Ref) (secret.Source, error) {
+	drivers := map[string]secret.Driver{"store": func(secret.Ref) (secret.Source, error) {
 		return secret.SourceFunc(func(context.Context) (secret.Secret, error) { return secret.Secret{}, errors.New("down") }), nil
 	}}
 	d := withTenants(t, "", env{"ORGA_TENANTS_SOURCE": "store:tenants", "ORGA_CORS_ORIGINS": "https://home.example"}, drivers)
@@ -499,7 +499,7 @@ func TestPreflightBeforeTenants(t *testing.T) {
 // Faults of a document that could not be read at the start are faults all the same.
 func TestTenantsReadLateAndFaulty(t *testing.T) {
 	document := ""
-	drivers := secret.Drivers{"store": func(secret.Ref) (secret.Source, error) {
+	drivers := map[string]secret.Driver{"store": func(secret.Ref) (secret.Source, error) {
 		return secret.SourceFunc(func(context.Context) (secret.Secret, error) {
 			if document == "" {
 				return secret.Secret{}, errors.New("down")
@@ -574,7 +574,7 @@ func TestTenantsSchema(t *testing.T) {
 			d := withTenants(t, string(document), env{
 				"ORGA_AUTH": "oidc", "ORGA_AUTH_ISSUER": "https://i.example", "ORGA_AUTH_AUDIENCE": "a", "ORGA_AUTH_JWKS_URL": "https://i.example/keys",
 				"ORGA_API_KEY_HMAC": strings.Repeat("0123456789abcdef", 2), "ORGA_AUTH_HMAC_KEY_SOURCE": "env:ORGA_API_KEY_HMAC",
-			}, secret.Drivers{"awssm": absent, "gcpsm": absent})
+			}, map[string]secret.Driver{"awssm": absent, "gcpsm": absent})
 			if d.fault != nil {
 				t.Errorf("%s: the schema's example %s: %v", member, example, d.fault)
 			}
@@ -610,7 +610,7 @@ func manyTenants(n int) string {
 func TestManyTenantsStart(t *testing.T) {
 	var mu sync.Mutex
 	var fetched []string
-	drivers := secret.Drivers{"store": func(ref secret.Ref) (secret.Source, error) {
+	drivers := map[string]secret.Driver{"store": func(ref secret.Ref) (secret.Source, error) {
 		return secret.SourceFunc(func(context.Context) (secret.Secret, error) {
 			mu.Lock()
 			defer mu.Unlock()
@@ -633,7 +633,7 @@ func TestManyTenantsStart(t *testing.T) {
 }
 
 func BenchmarkStart(b *testing.B) {
-	drivers := secret.Drivers{"store": func(secret.Ref) (secret.Source, error) {
+	drivers := map[string]secret.Driver{"store": func(secret.Ref) (secret.Source, error) {
 		return secret.SourceFunc(func(context.Context) (secret.Secret, error) { return secret.Secret{}, errors.New("not asked") }), nil
 	}}
 	for _, n := range []int{1, 1000} {

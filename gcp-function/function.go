@@ -29,7 +29,7 @@ import (
 func init() {
 	env := core.Environ(os.Environ())
 	e := core.Start(context.Background(), env, core.Drivers{
-		Secrets:  secret.Drivers{"gcpsm": gcpsm.Open(env.Lookup)},
+		Secrets:  map[string]secret.Driver{"gcpsm": gcpsm.Open(env.Lookup)},
 		Limiters: map[string]ratelimit.Driver{"redis": redislimit.Open, "rediss": redislimit.Open},
 	}, func(w io.Writer, options *slog.HandlerOptions) slog.Handler {
 		options.ReplaceAttr = cloudLogging(env["GOOGLE_CLOUD_PROJECT"])

@@ -44,10 +44,10 @@ type Canary struct {
 
 // FromEnv makes the canary of a function: it mints at CANARY_URL, and signs with the key of CANARY_HMAC_KEY_SOURCE, in
 // the syntax of ORGA_API_KEY_SOURCE, if that is set.
-func FromEnv(env core.Env, stores secret.Drivers, log *slog.Logger) *Canary {
+func FromEnv(env core.Env, stores map[string]secret.Driver, log *slog.Logger) *Canary {
 	c := &Canary{URL: env["CANARY_URL"], Log: log}
 	if ref := env["CANARY_HMAC_KEY_SOURCE"]; ref != "" {
-		if c.HMACKey, c.fault = stores.Open(ref, env.Lookup, secret.DecodeText); c.fault != nil {
+		if c.HMACKey, c.fault = secret.Open(ref, stores, env.Lookup, nil); c.fault != nil {
 			c.fault = fmt.Errorf("canary: CANARY_HMAC_KEY_SOURCE: %w", c.fault)
 		}
 	}

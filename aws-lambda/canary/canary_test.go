@@ -33,7 +33,7 @@ const (
 func run(t *testing.T, env core.Env) (Result, map[string]any) {
 	t.Helper()
 	var log bytes.Buffer
-	stores := secret.Drivers{"store": func(secret.Ref) (secret.Source, error) {
+	stores := map[string]secret.Driver{"store": func(secret.Ref) (secret.Source, error) {
 		return secret.SourceFunc(func(context.Context) (secret.Secret, error) {
 			return secret.Secret{}, fmt.Errorf("%w: AccessDeniedException", secret.ErrPermanent)
 		}), nil

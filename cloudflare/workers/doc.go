@@ -3,7 +3,7 @@
 //
 //	func main() {
 //		e := core.Start(workers.Background(), workers.Env(), core.Drivers{
-//			Secrets:   secret.Drivers{"cloudflare": workers.SecretsStore},
+//			Secrets:   map[string]secret.Driver{"cloudflare": workers.SecretsStore},
 //			Transport: workers.Transport,
 //		}, nil)
 //		workers.Serve(e)

@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/orga-session/orga-session/core/internal/secretcache"
 	"github.com/orga-session/orga-session/core/secret"
 	"github.com/orga-session/orga-session/core/secret/secrettest"
 )
@@ -125,7 +126,7 @@ func cannotBeRead(t *testing.T, path, says string, is error) {
 func TestCacheOfAFile(t *testing.T) {
 	const short = time.Nanosecond // a TTL that is over at the next call
 	path := file(t, "one")
-	cache := secret.NewCache(openFile(t, path), secret.CacheOptions{Name: "file:" + path, TTL: short})
+	cache := secretcache.New(openFile(t, path), secretcache.Options{Name: "file:" + path, TTL: short})
 	want := func(when, content string) {
 		t.Helper()
 		if got, err := cache.Get(t.Context()); err != nil || got.Value.Reveal() != content {

@@ -2,8 +2,6 @@ package secret
 
 import (
 	"fmt"
-	"maps"
-	"slices"
 	"strings"
 )
 
@@ -47,39 +45,5 @@ func (r Ref) String() string {
 }
 
 // Driver opens the sources of one scheme, without fetching anything. Its errors are faults of the settings
-// and wrap [ErrMisconfigured]. The Source returns the text unchanged; [Drivers.Open] decodes it.
+// and wrap [ErrMisconfigured]. The Source returns the content unchanged; [Open] finds the field in it.
 type Driver func(ref Ref) (Source, error)
-
-// Drivers are the stores that a program links, by scheme. The schemes env and file need no driver.
-type Drivers map[string]Driver
-
-// Open returns the [Source] that a setting names, such as "awssm:orga-key#apiKey", with its content passed
-// through decode. lookup reads the environment ([os.LookupEnv] in a program) for env: sources. Nothing is
-// fetched yet; errors are faults of the setting and wrap [ErrMisconfigured].
-func (d Drivers) Open(setting string, lookup func(string) (string, bool), decode Decoder) (Source, error) {
-	ref, err := ParseRef(setting)
-	if err != nil {
-		return nil, err
-	}
-	src := decoded{field: ref.Field, decode: decode}
-	switch driver := d[ref.Scheme]; {
-	case ref.Scheme == "env":
-		src.src, src.local = envSource(ref.Name, lookup), true
-	case ref.Scheme == "file":
-		src.src, err = fileSource(ref.Name)
-		src.local = true
-	case driver != nil:
-		src.src, err = driver(ref)
-	default:
-		err = fmt.Errorf("%w: unknown scheme; this program knows %s", ErrMisconfigured, d.schemes())
-	}
-	if err != nil {
-		return nil, err
-	}
-	return src, nil
-}
-
-// schemes lists the schemes that a source may have.
-func (d Drivers) schemes() string {
-	return strings.Join(append(slices.Sorted(maps.Keys(d)), "env", "file"), ":, ") + ":"
-}

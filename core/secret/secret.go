@@ -1,17 +1,9 @@
-// Package secret fetches secrets from the stores that keep them, and caches them for a bounded time.
+// Package secret has what a store of secrets must do, and a [Value] that does not print.
 //
-// A [Source] fetches one secret, and a [Cache] caches the secret of a Source. A setting such as
-// "awssm:orga-key#apiKey" names a Source:
-//
-//	stores := secret.Drivers{"awssm": awssm.Open(os.LookupEnv, true)}
-//	src, err := stores.Open("awssm:orga-key#apiKey", os.LookupEnv, secret.DecodeKey)
-//	keys := secret.NewCache(src, secret.CacheOptions{Name: "awssm:orga-key#apiKey", Log: log})
-//	key, err := keys.Get(ctx)
-//	use(key.Value.Reveal())
-//
-// The schemes env: and file: are built in. Other stores are drivers in packages of their own (awssm, gcpsm),
-// so that a program links only those that it imports. To write another, implement [Driver] and run the tests
-// of secrettest.
+// A setting such as "awssm:orga-key#apiKey" names a [Source] by a [Ref], and the [Driver] of its scheme opens it.
+// The endpoint checks the content, caches it and follows rotations; nothing of this is a Source's to do. The
+// schemes env: and file: are built in. Other stores are drivers in packages of their own (awssm, gcpsm), so that a
+// program links only those that it imports. To write another, implement [Driver] and run the tests of secrettest.
 package secret
 
 import (
@@ -20,7 +12,6 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
-	"time"
 )
 
 // Value is a secret string. Printed, encoded or logged, even inside another value, it is "[redacted]";
@@ -84,22 +75,3 @@ var (
 	// ErrMisconfigured means that a setting, or the file that it names, must be changed.
 	ErrMisconfigured = errors.New("invalid setting")
 )
-
-// FetchError is the error of a [Cache] without a usable value: when it fetches again, and why the last fetch
-// failed.
-type FetchError struct {
-	RetryAfter time.Duration // at least a second
-	Err        error         // of the last fetch, after the cache's name
-}
-
-func (e *FetchError) Error() string { return "no usable secret: " + e.Err.Error() }
-func (e *FetchError) Unwrap() error { return e.Err }
-
-// Retryable reports whether the secret may become available without anybody's help: false after
-// [ErrPermanent], [ErrMalformed] and [ErrMisconfigured].
-func (e *FetchError) Retryable() bool { return passes(e.Err) }
-
-// passes reports whether what caused err may pass by itself.
-func passes(err error) bool {
-	return !errors.Is(err, ErrPermanent) && !errors.Is(err, ErrMalformed) && !errors.Is(err, ErrMisconfigured)
-}

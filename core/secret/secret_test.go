@@ -15,6 +15,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/orga-session/orga-session/core/internal/secretcache"
 	"github.com/orga-session/orga-session/core/secret"
 	"github.com/orga-session/orga-session/core/secret/awssm"
 	"github.com/orga-session/orga-session/core/secret/gcpsm"
@@ -114,7 +115,7 @@ func TestCanary(t *testing.T) {
 		"AWS_ENDPOINT_URL": awsServer.URL, "ORGA_GCPSM_ENDPOINT": googleServer.URL,
 	}
 	lookup := func(name string) (string, bool) { v, ok := env[name]; return v, ok }
-	drivers := secret.Drivers{"awssm": awssm.Open(lookup, true), "gcpsm": gcpsm.Open(lookup)}
+	drivers := map[string]secret.Driver{"awssm": awssm.Open(lookup, true), "gcpsm": gcpsm.Open(lookup)}
 	file := t.TempDir() + "/api-key"
 
 	put := func(content string) {
@@ -130,12 +131,12 @@ func TestCanary(t *testing.T) {
 		"awssm:orga", "awssm:orga#apiKey", "gcpsm:projects/orga/secrets/api-key", "gcpsm:projects/orga/secrets/api-key#apiKey",
 	} {
 		t.Run(setting, func(t *testing.T) {
-			src, err := drivers.Open(setting, lookup, secret.DecodeKey)
+			src, err := secret.Open(setting, drivers, lookup, secretcache.CheckKey)
 			if err != nil {
 				t.Fatal(err)
 			}
 			var log bytes.Buffer
-			cache := secret.NewCache(src, secret.CacheOptions{Name: setting, TTL: time.Nanosecond, Log: slog.New(slog.NewJSONHandler(&log, &slog.HandlerOptions{Level: slog.LevelDebug}))})
+			cache := secretcache.New(src, secretcache.Options{Name: setting, TTL: time.Nanosecond, Log: slog.New(slog.NewJSONHandler(&log, &slog.HandlerOptions{Level: slog.LevelDebug}))})
 			try := func(what string) {
 				t.Helper()
 				got, err := src.Fetch(t.Context())
@@ -179,9 +180,9 @@ func TestCanary(t *testing.T) {
 
 func TestCanaryInAPanic(t *testing.T) {
 	var log bytes.Buffer
-	cache := secret.NewCache(secret.SourceFunc(func(context.Context) (secret.Secret, error) {
+	cache := secretcache.New(secret.SourceFunc(func(context.Context) (secret.Secret, error) {
 		panic(fmt.Errorf("unexpected %s", canary))
-	}), secret.CacheOptions{Name: "awssm:orga", Log: slog.New(slog.NewJSONHandler(&log, nil))})
+	}), secretcache.Options{Name: "awssm:orga", Log: slog.New(slog.NewJSONHandler(&log, nil))})
 	_, err := cache.Get(t.Context())
 	silent(t, "the error", err)
 	silent(t, "the log", log.String())
@@ -190,7 +191,7 @@ func TestCanaryInAPanic(t *testing.T) {
 // A key in the place of a setting is a common mistake.
 func TestCanaryInASetting(t *testing.T) {
 	for _, setting := range []string{canary, canary + ":", "file:", "gcpsm:" + canary, "file:" + canary, ":" + canary, canary + ":x#", "vault:" + canary, "env:" + canary, "awssm:" + canary} {
-		_, err := secret.Drivers{"gcpsm": gcpsm.Open(os.LookupEnv)}.Open(setting, os.LookupEnv, secret.DecodeKey)
+		_, err := secret.Open(setting, map[string]secret.Driver{"gcpsm": gcpsm.Open(os.LookupEnv)}, os.LookupEnv, secretcache.CheckKey)
 		if !errors.Is(err, secret.ErrMisconfigured) {
 			t.Errorf("%s: the error is %v", setting, err)
 		}
@@ -213,26 +214,4 @@ func ExampleValue() {
 	// Output:
 	// [redacted] {User:orga Key:[redacted]}
 	// {"User":"orga","Key":"[redacted]"}
-}
-
-func ExampleCache() {
-	environment := map[string]string{"ORGA_API_KEY": "sk_orga_ai_test"}
-	lookup := func(name string) (string, bool) { v, ok := environment[name]; return v, ok }
-
-	src, err := secret.Drivers{}.Open("env:ORGA_API_KEY", lookup, secret.DecodeKey)
-	if err != nil {
-		fmt.Println(err)
-		return
-	}
-	cache := secret.NewCache(src, secret.CacheOptions{Name: "env:ORGA_API_KEY", Log: slog.Default()})
-
-	key, err := cache.Get(context.Background())
-	fmt.Println(key.Value, err)
-
-	// Whoever uses the key is told that it is no good: is there a newer one?
-	newer, err := cache.Refresh(context.Background(), key.Version)
-	fmt.Println(newer.Version != key.Version, err)
-	// Output:
-	// [redacted] <nil>
-	// false <nil>
 }

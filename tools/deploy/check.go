@@ -115,7 +115,7 @@ func (d *deploy) checkValues() error {
 		}
 	}
 	endpoint := core.New(context.Background(), cfg, core.Drivers{
-		Secrets: secret.Drivers{"awssm": awssm.Open(env.Lookup, false), "gcpsm": gcpsm.Open(env.Lookup)},
+		Secrets: map[string]secret.Driver{"awssm": awssm.Open(env.Lookup, false), "gcpsm": gcpsm.Open(env.Lookup)},
 		Limiters: map[string]ratelimit.Driver{
 			"dynamodb": dynamolimit.Open(env.Lookup, false), "https": redisrest.Open(nil), "redis": redislimit.Open, "rediss": redislimit.Open,
 		},

@@ -209,7 +209,7 @@ func (c replay) endpoint(t *testing.T) http.Handler {
 	cfg := core.ConfigFromEnv(env)
 	cfg.Log = slog.New(slog.DiscardHandler)
 	h := core.New(t.Context(), cfg, core.Drivers{
-		Secrets:  secret.Drivers{"down": down},
+		Secrets:  map[string]secret.Driver{"down": down},
 		Limiters: map[string]ratelimit.Driver{"redis": redislimit.Open},
 	})
 	if err := h.Faults(); (err != nil) != (c.code == "misconfigured" || env["ORGA_AUTH"] == "") {

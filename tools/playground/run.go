@@ -81,7 +81,7 @@ func run(ctx context.Context, args []string, env core.Env, out io.Writer) error 
 	p.hmacKey = settings[ownHMACKey]
 	p.auth, p.orga = config.Auth, strings.TrimRight(config.BaseURL, "/")
 	drivers := core.Drivers{
-		Secrets: secret.Drivers{"awssm": awssm.Open(settings.Lookup, true), "gcpsm": gcpsm.Open(settings.Lookup)},
+		Secrets: map[string]secret.Driver{"awssm": awssm.Open(settings.Lookup, true), "gcpsm": gcpsm.Open(settings.Lookup)},
 		Limiters: map[string]ratelimit.Driver{
 			"dynamodb": dynamolimit.Open(settings.Lookup, true), "https": redisrest.Open(nil), "redis": redislimit.Open, "rediss": redislimit.Open,
 		},

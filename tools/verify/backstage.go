@@ -238,7 +238,7 @@ func (s *site) startPlain(ctx context.Context) (*endpoint, error) {
 	cfg := core.ConfigFromEnv(env)
 	cfg.Log = slog.New(slog.DiscardHandler)
 	h := core.New(ctx, cfg, core.Drivers{
-		Secrets:  secret.Drivers{"awssm": awssm.Open(env.Lookup, false)},
+		Secrets:  map[string]secret.Driver{"awssm": awssm.Open(env.Lookup, false)},
 		Limiters: map[string]ratelimit.Driver{"redis": redislimit.Open, "dynamodb": dynamolimit.Open(env.Lookup, false)},
 	})
 	if err := h.Faults(); err != nil {

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/orga-session/orga-session/core/internal/request"
+	"github.com/orga-session/orga-session/core/internal/secretcache"
 	"github.com/orga-session/orga-session/core/internal/session"
 	"github.com/orga-session/orga-session/core/orga"
 	"github.com/orga-session/orga-session/core/orga/orgatest"
@@ -20,7 +21,7 @@ func Example() {
 	api := httptest.NewServer(&orgatest.API{})
 	defer api.Close()
 	env := func(string) (string, bool) { return orgatest.Key, true }
-	source, err := secret.Drivers{}.Open("env:ORGA_API_KEY", env, secret.DecodeKey)
+	source, err := secret.Open("env:ORGA_API_KEY", nil, env, secretcache.CheckKey)
 	if err != nil {
 		fmt.Println(err)
 		return
@@ -28,7 +29,7 @@ func Example() {
 
 	log := slog.New(slog.DiscardHandler)
 	mint := session.Handler(&session.Service{
-		Key:  secret.NewCache(source, secret.CacheOptions{Name: "env:ORGA_API_KEY", Log: log}),
+		Key:  secretcache.New(source, secretcache.Options{Name: "env:ORGA_API_KEY", Log: log}),
 		Orga: orga.NewClient("", orga.WithBaseURL(api.URL)),
 	})
 	h := request.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {

@@ -8,13 +8,14 @@ import (
 
 	"github.com/orga-session/orga-session/core/internal/problem"
 	"github.com/orga-session/orga-session/core/internal/request"
+	"github.com/orga-session/orga-session/core/internal/secretcache"
 	"github.com/orga-session/orga-session/core/orga"
 	"github.com/orga-session/orga-session/core/secret"
 )
 
 // refusal maps an error of a mint to its Problem.
 func refusal(ctx context.Context, err error) *problem.Problem {
-	if out, ok := errors.AsType[*secret.FetchError](err); ok {
+	if out, ok := errors.AsType[*secretcache.FetchError](err); ok {
 		return SecretProblem(out)
 	}
 	e, ok := errors.AsType[*orga.Error](err)
@@ -43,7 +44,7 @@ func refusal(ctx context.Context, err error) *problem.Problem {
 
 // SecretProblem returns the refusal for an unavailable secret: Misconfigured if only the owner can fix it, else
 // SecretUnavailable with the time until the next fetch.
-func SecretProblem(out *secret.FetchError) *problem.Problem {
+func SecretProblem(out *secretcache.FetchError) *problem.Problem {
 	if errors.Is(out, secret.ErrMisconfigured) {
 		return problem.New(problem.Misconfigured, out)
 	}

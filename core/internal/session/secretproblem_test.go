@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/orga-session/orga-session/core/internal/problem"
+	"github.com/orga-session/orga-session/core/internal/secretcache"
 	"github.com/orga-session/orga-session/core/internal/session"
 	"github.com/orga-session/orga-session/core/secret"
 )
@@ -23,7 +24,7 @@ func TestSecretProblem(t *testing.T) {
 		{"fault 81: unusable", secret.ErrMalformed, problem.SecretUnavailable, false},
 		{"an invalid setting", fmt.Errorf("%w: %w", secret.ErrMisconfigured, secret.ErrMalformed), problem.Misconfigured, false},
 	} {
-		p := session.SecretProblem(&secret.FetchError{RetryAfter: 7 * time.Second, Err: tt.err})
+		p := session.SecretProblem(&secretcache.FetchError{RetryAfter: 7 * time.Second, Err: tt.err})
 		if p.Code != tt.code || p.Retryable() != tt.retryable || !errors.Is(p, tt.err) {
 			t.Errorf("%s: %s, retryable %t, %v", tt.name, p.Code, p.Retryable(), p)
 		}

@@ -11,6 +11,7 @@ import (
 
 	"github.com/orga-session/orga-session/core/internal/metric"
 	"github.com/orga-session/orga-session/core/internal/request"
+	"github.com/orga-session/orga-session/core/internal/secretcache"
 	"github.com/orga-session/orga-session/core/orga"
 	"github.com/orga-session/orga-session/core/secret"
 )
@@ -18,7 +19,7 @@ import (
 // Service mints session configs for one tenant. It keeps no tokens: each Mint creates a new one. It is safe for concurrent
 // use.
 type Service struct {
-	Key  *secret.Cache
+	Key  *secretcache.Cache
 	Orga *orga.Client
 }
 

@@ -20,6 +20,7 @@ import (
 	"time"
 
 	"github.com/orga-session/orga-session/core/internal/request"
+	"github.com/orga-session/orga-session/core/internal/secretcache"
 	"github.com/orga-session/orga-session/core/internal/session"
 	"github.com/orga-session/orga-session/core/orga"
 	"github.com/orga-session/orga-session/core/orga/orgatest"
@@ -54,7 +55,7 @@ func newRig(t *testing.T) *rig {
 		return secret.Secret{Value: secret.NewValue(key), Version: secret.Version(key[len(key)-1:])}, nil
 	})
 	h := session.Handler(&session.Service{
-		Key:  secret.NewCache(source, secret.CacheOptions{Name: "test", TTL: time.Hour, Log: log}),
+		Key:  secretcache.New(source, secretcache.Options{Name: "test", TTL: time.Hour, Log: log}),
 		Orga: orga.NewClient("", orga.WithTransport(orgatest.Pipe(t, r.api)), orga.WithLogger(log)),
 	})
 	r.Handler = request.Handler(http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {

@@ -29,7 +29,7 @@ import (
 )
 
 const (
-	attempts    = 3                      // of one fetch, which has 2 s (secret.Cache)
+	attempts    = 3                      // of one fetch, which has 2 s (secretcache.Cache)
 	maxBackoff  = 300 * time.Millisecond // between them; the SDK's own is 20 s
 	dialTimeout = time.Second            // leaves time for another attempt
 

@@ -392,8 +392,8 @@ func ExampleOpen() {
 	defer srv.Close()
 	environment := owner.with(env{"AWS_ENDPOINT_URL_SECRETS_MANAGER": srv.URL})
 
-	stores := secret.Drivers{"awssm": awssm.Open(environment.lookup, true)}
-	src, err := stores.Open("awssm:orga#apiKey", environment.lookup, secret.DecodeKey)
+	stores := map[string]secret.Driver{"awssm": awssm.Open(environment.lookup, true)}
+	src, err := secret.Open("awssm:orga#apiKey", stores, environment.lookup, nil)
 	if err != nil {
 		fmt.Println(err)
 		return

@@ -29,7 +29,7 @@ import (
 )
 
 const (
-	attempts    = 3                      // of one fetch, which has 2 s (secret.Cache)
+	attempts    = 3                      // of one fetch, which has 2 s (secretcache.Cache)
 	damages     = 2                      // among them: answers whose checksum differs
 	backoff     = 100 * time.Millisecond // before the second, ±50 %; three times that before the third
 	dialTimeout = time.Second            // leaves time for another attempt

@@ -259,8 +259,8 @@ func ExampleOpen() {
 	defer srv.Close()
 	lookup := environment("ORGA_GCPSM_ENDPOINT", srv.URL)
 
-	stores := secret.Drivers{"gcpsm": gcpsm.Open(lookup)}
-	src, err := stores.Open("gcpsm:projects/orga/secrets/api-key", lookup, secret.DecodeKey)
+	stores := map[string]secret.Driver{"gcpsm": gcpsm.Open(lookup)}
+	src, err := secret.Open("gcpsm:projects/orga/secrets/api-key", stores, lookup, nil)
 	if err != nil {
 		fmt.Println(err)
 		return

@@ -25,7 +25,7 @@ func main() {
 	lambda.StartWithOptions(lambdahttp.Netlify(core.Start(context.Background(), env, core.Drivers{
 		// The AWS credentials in this environment are Netlify's: only ORGA_AWS_* are the owner's. Google's
 		// store is not linked: it is 1.1 MB more, and there are no credentials of Google's here.
-		Secrets: secret.Drivers{"awssm": awssm.Open(env.Lookup, false)},
+		Secrets: map[string]secret.Driver{"awssm": awssm.Open(env.Lookup, false)},
 		Limiters: map[string]ratelimit.Driver{
 			"dynamodb": dynamolimit.Open(env.Lookup, false), "https": redisrest.Open(nil), "redis": redislimit.Open, "rediss": redislimit.Open,
 		},

@@ -19,7 +19,7 @@ var endpoint = sync.OnceValue(func() http.Handler {
 	env := core.Environ(os.Environ())
 	return core.Start(context.Background(), env, core.Drivers{
 		// The AWS credentials in this environment are Vercel's: only ORGA_AWS_* are yours.
-		Secrets: secret.Drivers{"awssm": awssm.Open(env.Lookup, false)},
+		Secrets: map[string]secret.Driver{"awssm": awssm.Open(env.Lookup, false)},
 	}, nil)
 })
 

@@ -1,4 +1,4 @@
-package secret
+package secretcache
 
 import (
 	"context"
@@ -13,6 +13,7 @@ import (
 	"github.com/orga-session/orga-session/core/internal/flight"
 	"github.com/orga-session/orga-session/core/internal/metric"
 	"github.com/orga-session/orga-session/core/internal/wallclock"
+	"github.com/orga-session/orga-session/core/secret"
 )
 
 const (
@@ -28,7 +29,7 @@ const (
 	readyInterval = 10 * time.Second // between fetches that a readiness check may cause
 )
 
-// Cache is a [Source] that caches the secret of another:
+// Cache is a [secret.Source] that caches the secret of another:
 //
 //   - A fresh secret costs no lock and no allocation.
 //   - At most one fetch is in flight. It is independent of the callers that wait for it, and ends after 2 s,
@@ -36,20 +37,20 @@ const (
 //   - Past the TTL (±20 %, so that instances do not refresh in step) one caller refreshes, waiting for at
 //     most a third of its remaining time; all others get the stale value immediately.
 //   - While the store is down, or its secret is unusable, the stale value is served for 24 h more, and the
-//     store is asked again after 1, 2, 4 … 60 s. After an [ErrPermanent], the value is served until two TTLs
+//     store is asked again after 1, 2, 4 … 60 s. After a [secret.ErrPermanent], the value is served until two TTLs
 //     after the last successful fetch. With no cached value, a failure is remembered for 1 s.
 //   - It uses the wall clock, since a monotonic clock stops in a frozen instance. A clock that is set back
 //     causes one refresh; if that fails, the value counts as one TTL old.
 //   - It refreshes only within calls, never in the background, where a frozen instance would stall it.
 //
-// It is safe for concurrent use; make one with [NewCache].
+// It is safe for concurrent use; make one with [New].
 type Cache struct {
-	src  Source
-	opts CacheOptions
+	src  secret.Source
+	opts Options
 	now  func() time.Time
 
 	current atomic.Pointer[entry] // written under mu, read without
-	fetches flight.Group[Secret]
+	fetches flight.Group[secret.Secret]
 
 	mu       sync.Mutex
 	pending  *fetch // nil for none
@@ -62,7 +63,7 @@ type Cache struct {
 
 // entry is a fetched secret.
 type entry struct {
-	secret     Secret
+	secret     secret.Secret
 	fetchedAt  time.Time
 	freshUntil time.Time
 }
@@ -73,12 +74,12 @@ func (e *entry) fresh(now time.Time) bool {
 
 // fetch is a fetch under way.
 type fetch struct {
-	*flight.Flight[Secret]
+	*flight.Flight[secret.Secret]
 	forced bool
 }
 
-// CacheOptions are the options of a [Cache]. The zero value is usable.
-type CacheOptions struct {
+// Options are the options of a [Cache]. The zero value is usable.
+type Options struct {
 	// Name identifies the secret in errors and log lines, such as "awssm:orga-key". It must not be secret.
 	Name string
 	// TTL is how long a fetched secret is fresh; 0 or less is DefaultTTL.
@@ -87,11 +88,11 @@ type CacheOptions struct {
 	Log *slog.Logger
 	// OnChange, if set, is called with each new version, including the first, before callers get it. It must
 	// not call the Cache.
-	OnChange func(Secret)
+	OnChange func(secret.Secret)
 }
 
-// NewCache returns a Cache of src. It fetches nothing yet.
-func NewCache(src Source, opts CacheOptions) *Cache {
+// New returns a Cache of src. It fetches nothing yet.
+func New(src secret.Source, opts Options) *Cache {
 	if opts.TTL <= 0 {
 		opts.TTL = DefaultTTL
 	}
@@ -103,19 +104,19 @@ func NewCache(src Source, opts CacheOptions) *Cache {
 	return c
 }
 
-// Fetch calls [Cache.Get]; it makes a Cache a [Source].
-func (c *Cache) Fetch(ctx context.Context) (Secret, error) { return c.Get(ctx) }
+// Fetch calls [Cache.Get]; it makes a Cache a [secret.Source].
+func (c *Cache) Fetch(ctx context.Context) (secret.Secret, error) { return c.Get(ctx) }
 
 // Get returns the secret. It asks the store only if no secret is cached or the cached one is past its TTL. The
 // error is that of ctx, or a [*FetchError] if no usable value is cached.
-func (c *Cache) Get(ctx context.Context) (Secret, error) {
+func (c *Cache) Get(ctx context.Context) (secret.Secret, error) {
 	if e := c.current.Load(); e.fresh(c.now()) {
 		return e.secret, nil
 	}
 	return c.refresh(ctx)
 }
 
-func (c *Cache) refresh(ctx context.Context) (Secret, error) {
+func (c *Cache) refresh(ctx context.Context) (secret.Secret, error) {
 	c.mu.Lock()
 	now := c.now()
 	e, f := c.current.Load(), c.pending
@@ -126,7 +127,7 @@ func (c *Cache) refresh(ctx context.Context) (Secret, error) {
 		return e.secret, nil
 	case f == nil && c.backingOff(now):
 		defer c.mu.Unlock()
-		return Secret{}, c.fetchError(now)
+		return secret.Secret{}, c.fetchError(now)
 	case f == nil:
 		f = c.start(ctx, now, false)
 	}
@@ -154,9 +155,9 @@ func (c *Cache) refresh(ctx context.Context) (Secret, error) {
 	case c.usable(now):
 		return c.current.Load().secret, nil
 	case left != nil:
-		return Secret{}, left
+		return secret.Secret{}, left
 	}
-	return Secret{}, c.fetchError(now)
+	return secret.Secret{}, c.fetchError(now)
 }
 
 // staleWait bounds ctx for a caller that waits for a newer value while a stale one is at hand: a third of
@@ -170,11 +171,11 @@ func staleWait(ctx context.Context) (context.Context, context.CancelFunc) {
 }
 
 // stale returns the cached secret while it may be served, and reports whether it may.
-func (c *Cache) stale() (Secret, bool) {
+func (c *Cache) stale() (secret.Secret, bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if !c.usable(c.now()) {
-		return Secret{}, false
+		return secret.Secret{}, false
 	}
 	return c.current.Load().secret, true
 }
@@ -183,7 +184,7 @@ func (c *Cache) stale() (Secret, bool) {
 // most once in 30 s, and returns the cached secret otherwise. If the result's Version is still bad, the store
 // has nothing newer. The error is that of ctx, or what the Source returned; with no
 // usable value cached, Refresh is Get.
-func (c *Cache) Refresh(ctx context.Context, bad Version) (Secret, error) {
+func (c *Cache) Refresh(ctx context.Context, bad secret.Version) (secret.Secret, error) {
 	for {
 		c.mu.Lock()
 		now := c.now()
@@ -202,7 +203,7 @@ func (c *Cache) Refresh(ctx context.Context, bad Version) (Secret, error) {
 		c.mu.Unlock()
 
 		if err := f.Wait(ctx); err != nil {
-			return Secret{}, err
+			return secret.Secret{}, err
 		}
 		if f.forced {
 			return f.Result()
@@ -231,7 +232,7 @@ func (c *Cache) Ready(ctx context.Context) error {
 
 // start starts a fetch that no caller can cancel. c.mu is held.
 func (c *Cache) start(ctx context.Context, now time.Time, forced bool) *fetch {
-	call := func(ctx context.Context) (Secret, error) {
+	call := func(ctx context.Context) (secret.Secret, error) {
 		s, err := c.src.Fetch(ctx)
 		if err == nil && c.opts.OnChange != nil && ctx.Err() == nil && c.changes(s) {
 			c.opts.OnChange(s)
@@ -239,19 +240,19 @@ func (c *Cache) start(ctx context.Context, now time.Time, forced bool) *fetch {
 		return s, err
 	}
 	// Fresh from now on, not from the answer on: the instance may be frozen between the two.
-	land := func(s Secret, err error) { c.land(now, s, err) }
+	land := func(s secret.Secret, err error) { c.land(now, s, err) }
 	c.pending = &fetch{c.fetches.Start(ctx, call, land), forced}
 	return c.pending
 }
 
 // changes reports whether s is another version than the cached one.
-func (c *Cache) changes(s Secret) bool {
+func (c *Cache) changes(s secret.Secret) bool {
 	old := c.current.Load()
 	return old == nil || old.secret.Version != s.Version
 }
 
 // land stores the outcome of a fetch that started at a time.
-func (c *Cache) land(started time.Time, s Secret, err error) {
+func (c *Cache) land(started time.Time, s secret.Secret, err error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.pending = nil
@@ -259,7 +260,7 @@ func (c *Cache) land(started time.Time, s Secret, err error) {
 		now := c.now()
 		c.failures++
 		c.failed, c.failedAt = err, now
-		c.refused = c.refused || errors.Is(err, ErrPermanent)
+		c.refused = c.refused || errors.Is(err, secret.ErrPermanent)
 		c.rebase(now)
 		c.logFailure(now)
 		return
@@ -279,7 +280,7 @@ func (c *Cache) rebase(now time.Time) {
 }
 
 // logSuccess logs a fetch before it replaces the cached secret. c.mu is held.
-func (c *Cache) logSuccess(s Secret) {
+func (c *Cache) logSuccess(s secret.Secret) {
 	log := c.opts.Log.With("source", c.opts.Name, "version", s.Version)
 	switch old := c.current.Load(); {
 	case old != nil && old.secret.Version != s.Version:

@@ -1,4 +1,4 @@
-package secret_test
+package secretcache_test
 
 import (
 	"bytes"
@@ -13,6 +13,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/orga-session/orga-session/core/internal/secretcache"
 	"github.com/orga-session/orga-session/core/secret"
 )
 
@@ -70,7 +71,7 @@ func (s *store) count() int {
 // bench is a cache in front of a store, with its log, inside of a synctest bubble.
 type bench struct {
 	*testing.T
-	*secret.Cache
+	*secretcache.Cache
 	store *store
 	log   *bytes.Buffer
 }
@@ -89,7 +90,7 @@ func run(t *testing.T, name string, test func(b bench)) {
 					return a
 				},
 			}))
-			b.Cache = secret.NewCache(b.store, secret.CacheOptions{Name: "awssm:orga", TTL: ttl, Log: log})
+			b.Cache = secretcache.New(b.store, secretcache.Options{Name: "awssm:orga", TTL: ttl, Log: log})
 			test(b)
 		})
 	})
@@ -99,7 +100,7 @@ func run(t *testing.T, name string, test func(b bench)) {
 func (b bench) want(when, version string) {
 	b.Helper()
 	got, err := b.Get(b.Context())
-	if out, ok := errors.AsType[*secret.FetchError](err); version == "" {
+	if out, ok := errors.AsType[*secretcache.FetchError](err); version == "" {
 		if !ok || out.RetryAfter < time.Second || out.RetryAfter > 20*time.Second {
 			b.Errorf("%s: the error is %v; want a FetchError with a small RetryAfter", when, err)
 		}
@@ -146,7 +147,7 @@ func TestCacheWarm(t *testing.T) {
 		var earliest, latest time.Duration = time.Hour, 0
 		for range 200 {
 			s := &store{version: "v1"}
-			c := secret.NewCache(s, secret.CacheOptions{Name: "awssm:orga", TTL: ttl})
+			c := secretcache.New(s, secretcache.Options{Name: "awssm:orga", TTL: ttl})
 			_, _ = c.Get(b.Context())
 			start := time.Now()
 			for s.count() == 1 {
@@ -160,12 +161,12 @@ func TestCacheWarm(t *testing.T) {
 		}
 	})
 	run(t, "no TTL is the default one", func(b bench) {
-		c := secret.NewCache(b.store, secret.CacheOptions{Name: "awssm:orga"})
+		c := secretcache.New(b.store, secretcache.Options{Name: "awssm:orga"})
 		_, _ = c.Get(b.Context())
-		time.Sleep(secret.DefaultTTL * 7 / 10)
+		time.Sleep(secretcache.DefaultTTL * 7 / 10)
 		_, _ = c.Get(b.Context())
 		b.fetched("before the TTL", 1)
-		time.Sleep(secret.DefaultTTL / 2)
+		time.Sleep(secretcache.DefaultTTL / 2)
 		_, _ = c.Get(b.Context())
 		b.fetched("after the TTL", 2)
 	})
@@ -270,7 +271,7 @@ func TestCacheRotation(t *testing.T) {
 // Readers of a fresh secret do not wait for whoever has the lock. A mutex does not end a bubble's time, so
 // this runs in real time.
 func TestCacheWarmTakesNoLock(t *testing.T) {
-	c := secret.NewCache(&store{version: "v1"}, secret.CacheOptions{})
+	c := secretcache.New(&store{version: "v1"}, secretcache.Options{})
 	if _, err := c.Get(t.Context()); err != nil {
 		t.Fatal(err)
 	}
@@ -479,7 +480,7 @@ func TestCacheOutage(t *testing.T) {
 			<-hung
 			return secret.Secret{Value: secret.NewValue("key of v0"), Version: "v0"}, nil
 		})
-		b.Cache = secret.NewCache(src, secret.CacheOptions{Name: "awssm:orga", TTL: ttl, Log: slog.New(slog.NewTextHandler(b.log, nil))})
+		b.Cache = secretcache.New(src, secretcache.Options{Name: "awssm:orga", TTL: ttl, Log: slog.New(slog.NewTextHandler(b.log, nil))})
 		start := time.Now()
 		all(100, func(int) { b.want("it hangs", "") })
 		if err := b.Ready(b.Context()); err == nil {
@@ -501,11 +502,11 @@ func TestCacheOutage(t *testing.T) {
 		never := make(chan struct{})
 		defer close(never)
 		var asked atomic.Int32
-		b.Cache = secret.NewCache(secret.SourceFunc(func(context.Context) (secret.Secret, error) {
+		b.Cache = secretcache.New(secret.SourceFunc(func(context.Context) (secret.Secret, error) {
 			asked.Add(1)
 			<-never
 			return secret.Secret{}, errOut
-		}), secret.CacheOptions{Name: "awssm:orga", TTL: ttl})
+		}), secretcache.Options{Name: "awssm:orga", TTL: ttl})
 		for range 50 {
 			b.want("it hangs", "")
 			time.Sleep(time.Minute)
@@ -519,15 +520,15 @@ func TestCacheOutage(t *testing.T) {
 			time.Sleep(time.Minute)
 			panic("sk_orga_ai_test")
 		})
-		b.Cache = secret.NewCache(src, secret.CacheOptions{Name: "awssm:orga", TTL: ttl})
+		b.Cache = secretcache.New(src, secretcache.Options{Name: "awssm:orga", TTL: ttl})
 		b.want("it hangs", "")
 		time.Sleep(time.Hour)
 	})
 	run(t, "a source that panics is an outage that says nothing", func(b bench) {
 		src := secret.SourceFunc(func(context.Context) (secret.Secret, error) { panic("sk_orga_ai_test") })
-		c := secret.NewCache(src, secret.CacheOptions{Name: "awssm:orga", TTL: ttl, Log: slog.New(slog.NewTextHandler(b.log, nil))})
+		c := secretcache.New(src, secretcache.Options{Name: "awssm:orga", TTL: ttl, Log: slog.New(slog.NewTextHandler(b.log, nil))})
 		_, err := c.Get(b.Context())
-		if _, ok := errors.AsType[*secret.FetchError](err); !ok || strings.Contains(err.Error(), "sk_") {
+		if _, ok := errors.AsType[*secretcache.FetchError](err); !ok || strings.Contains(err.Error(), "sk_") {
 			b.Errorf("the error is %v", err)
 		}
 		b.logged("the panic", "the call panicked", 1)
@@ -565,7 +566,7 @@ func TestCachePermanentFailure(t *testing.T) {
 		run(t, "with nothing cached: "+name, func(b bench) {
 			b.store.fail(tt.err)
 			_, err := b.Get(b.Context())
-			failed, ok := errors.AsType[*secret.FetchError](err)
+			failed, ok := errors.AsType[*secretcache.FetchError](err)
 			if !ok || failed.Retryable() == tt.permanent || !errors.Is(err, tt.err) {
 				b.Errorf("the error is %#v, want one with Retryable() = %t", err, !tt.permanent)
 			}
@@ -596,7 +597,7 @@ func TestCachePermanentFailure(t *testing.T) {
 func TestCacheOnChange(t *testing.T) {
 	run(t, "it is called with each version, before callers have it", func(b bench) {
 		var changes []secret.Version
-		b.Cache = secret.NewCache(b.store, secret.CacheOptions{TTL: ttl, OnChange: func(s secret.Secret) { changes = append(changes, s.Version) }})
+		b.Cache = secretcache.New(b.store, secretcache.Options{TTL: ttl, OnChange: func(s secret.Secret) { changes = append(changes, s.Version) }})
 		all(100, func(int) { b.want("at first", "v1") })
 		time.Sleep(past)
 		b.want("past the TTL", "v1")
@@ -617,7 +618,7 @@ func TestCacheOnChange(t *testing.T) {
 			time.Sleep(time.Minute)
 			return secret.Secret{Version: "v1"}, nil
 		})
-		c := secret.NewCache(src, secret.CacheOptions{OnChange: func(secret.Secret) { b.Error("it was called") }})
+		c := secretcache.New(src, secretcache.Options{OnChange: func(secret.Secret) { b.Error("it was called") }})
 		if _, err := c.Get(b.Context()); !errors.Is(err, context.DeadlineExceeded) {
 			b.Errorf("the error is %v", err)
 		}
@@ -632,7 +633,7 @@ func TestCacheKeepsContextValues(t *testing.T) {
 	src := secret.SourceFunc(func(ctx context.Context) (secret.Secret, error) {
 		return secret.Secret{Version: secret.Version(fmt.Sprint(ctx.Value(key{})))}, nil
 	})
-	c := secret.NewCache(src, secret.CacheOptions{})
+	c := secretcache.New(src, secretcache.Options{})
 	if got, err := c.Get(context.WithValue(t.Context(), key{}, "request 7")); err != nil || got.Version != "request 7" {
 		t.Errorf("the value is %q, %v", got.Version, err)
 	}
@@ -765,7 +766,7 @@ func TestCacheReady(t *testing.T) {
 
 func TestCacheIsASource(t *testing.T) {
 	run(t, "a cache of a cache", func(b bench) {
-		outer := secret.NewCache(b.Cache, secret.CacheOptions{Name: "outer", TTL: ttl})
+		outer := secretcache.New(b.Cache, secretcache.Options{Name: "outer", TTL: ttl})
 		if got, err := outer.Get(b.Context()); err != nil || got.Version != "v1" {
 			b.Errorf("version %q, %v", got.Version, err)
 		}
@@ -773,9 +774,9 @@ func TestCacheIsASource(t *testing.T) {
 }
 
 func BenchmarkCacheGet(b *testing.B) {
-	c := secret.NewCache(secret.SourceFunc(func(context.Context) (secret.Secret, error) {
+	c := secretcache.New(secret.SourceFunc(func(context.Context) (secret.Secret, error) {
 		return secret.Secret{Value: secret.NewValue("sk_orga_ai_test"), Version: "v1"}, nil
-	}), secret.CacheOptions{Name: "env:ORGA_API_KEY", TTL: time.Hour})
+	}), secretcache.Options{Name: "env:ORGA_API_KEY", TTL: time.Hour})
 	if _, err := c.Get(b.Context()); err != nil {
 		b.Fatal(err)
 	}
