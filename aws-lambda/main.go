@@ -1,5 +1,5 @@
-// Command aws-lambda is the endpoint on AWS Lambda, behind an HTTP API, a REST API, a Function URL or a
-// load balancer: the event tells which. With the handler "canary" it is the canary of package canary.
+// Command aws-lambda is the endpoint on AWS Lambda, behind an HTTP API, a REST API, a Function URL or a load balancer,
+// which it detects by the event. With the handler "canary", it runs package canary.
 package main
 
 import (
@@ -31,8 +31,8 @@ func main() {
 		lambda.Start(canary.FromEnv(env, secrets, log).Run)
 		return
 	}
-	// An endpoint with faults serves on: a process that ended would be started again and again, and a
-	// client would see a bare 502.
+	// An endpoint with faults keeps serving: if the process exited, Lambda would restart it endlessly, and clients would get a
+	// bare 502.
 	e := core.Start(context.Background(), env, core.Drivers{
 		Secrets: secrets,
 		Limiters: map[string]ratelimit.Driver{

@@ -14,7 +14,7 @@ import (
 )
 
 func main() {
-	// An endpoint with faults serves on: a program that ended would be started by each request anew.
+	// An endpoint with faults keeps serving: if the program exited, each request would restart it.
 	e := core.Start(workers.Background(), workers.Env(), core.Drivers{
 		Secrets:   map[string]secret.Driver{"cloudflare": workers.SecretsStore},
 		Limiters:  map[string]ratelimit.Driver{"https": redisrest.Open(&http.Client{Transport: workers.Transport})},

@@ -1,7 +1,7 @@
 package function
 
-// Google's build adds a main that starts the framework; with a vendor folder it finds the framework
-// there only if something here imports it.
+// Google's build adds a main package that starts the framework. With a vendor folder, it finds the framework only if this
+// module imports it.
 import (
 	_ "github.com/GoogleCloudPlatform/functions-framework-go/funcframework" // for Google's main
 )

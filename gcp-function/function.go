@@ -1,10 +1,9 @@
-// Package function is the endpoint on Google Cloud: an HTTP function called OrgaSession, for Cloud Run
-// functions. Google's build reads a function from the root of what is uploaded, so `make build-gcp`
-// stages it there; the package is not called main because that build writes a main of its own.
+// Package function is the endpoint on Google Cloud: an HTTP function called OrgaSession, for Cloud Run functions. Google
+// builds a function from the root of the upload, so `make build-gcp` stages it there. The package is not called main,
+// because the build adds its own main package.
 //
-// The functions framework stands before it, and does two things by itself: it redirects a path that is
-// not clean (//, /./, /../) to the clean one, where the endpoint would answer 404, and it ends a
-// request's context after CLOUD_RUN_TIMEOUT_SECONDS where that is set.
+// The functions framework in front of it redirects an unclean path (//, /./, /../) to the clean one, where the endpoint
+// would answer 404, and ends a request's context after CLOUD_RUN_TIMEOUT_SECONDS, if that is set.
 package function
 
 import (
@@ -25,7 +24,7 @@ import (
 	"github.com/orga-session/orga-session/core/secret/gcpsm"
 )
 
-// An instance starts with init: what is done here, no caller waits for.
+// No caller waits for work in init.
 func init() {
 	env := core.Environ(os.Environ())
 	e := core.Start(context.Background(), env, core.Drivers{
@@ -38,9 +37,8 @@ func init() {
 	functions.HTTP("OrgaSession", behindGoogle(e, e.Config()))
 }
 
-// behindGoogle tells h what Google's front end says of a request: the client's address, whether the client
-// used https, and that IAM has let the caller through, where the owner says that the service requires it. Which caller that is
-// only a header would say.
+// behindGoogle passes h the data of Google's front end: the client's address, whether the client used https, and, if the
+// owner declares that the service requires IAM, that IAM has admitted the caller. Only a header would name the caller.
 func behindGoogle(h http.Handler, cfg core.Config) func(http.ResponseWriter, *http.Request) {
 	var caller *platform.Identity
 	if cfg.GoogleIAM {

@@ -2,8 +2,8 @@ package function
 
 import "log/slog"
 
-// cloudLogging names attributes as Cloud Logging reads them, so that a line has its severity and its
-// text there. Traces are linked when the project is known; Google sets it for nobody, the deploy may.
+// cloudLogging renames attributes so that Cloud Logging recognizes a line's severity and text. Traces are linked if the
+// project is known; Google does not set it, but the deploy tool does.
 func cloudLogging(project string) func([]string, slog.Attr) slog.Attr {
 	return func(groups []string, a slog.Attr) slog.Attr {
 		if len(groups) > 0 {

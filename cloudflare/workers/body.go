@@ -10,12 +10,12 @@ import (
 	"syscall/js"
 )
 
-// body is a body that the host hands over in pieces, each when it is wanted.
+// body is a body that the host passes on in pieces, on demand.
 type body struct {
 	next  func() (js.Value, error)
 	stop  func() // ends it early; may be nil
-	piece []byte // what is left of the last piece
-	err   error  // after that
+	piece []byte // the rest of the last piece
+	err   error  // returned after the last piece
 }
 
 func (b *body) take(piece js.Value) {
@@ -57,8 +57,8 @@ func toJS(b []byte) js.Value {
 	return array
 }
 
-// Headers cross between Go and JavaScript as one text, with each name and each value on a line of its own: a
-// call for each of them would cost more than the rest of a request.
+// Headers cross between Go and JavaScript as one text with a line for each name and each value: a call for each of them
+// would cost more than the rest of a request.
 
 func joinHeader(h http.Header) string {
 	var b strings.Builder

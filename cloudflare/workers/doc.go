@@ -9,17 +9,17 @@
 //		workers.Serve(e)
 //	}
 //
-// All I/O of a request must happen in that request's own context, so every job carries the id of its request
-// in its [context.Context]. A context that does not come from a request or from Background has none; its jobs are
-// done by any request that is there, and wait for the next one when there is none.
+// All I/O of a request must happen in that request's own context, so every job carries the ID of its request in its
+// [context.Context]. A context that does not come from a request or from Background has no ID: its jobs are run by any
+// current request or, if there is none, by the next one.
 //
-// A handler sees a request as net/http's own server would have made it, with these differences:
+// A handler sees a request as net/http's own server would create it, with these differences:
 //
-//   - RemoteAddr is CF-Connecting-IP, with port 0. Cloudflare writes that header itself.
+//   - RemoteAddr is CF-Connecting-IP, which Cloudflare sets, with port 0.
 //   - The path has been normalized by the runtime.
-//   - [platform.Info] has the Ray id, and says whether the client used https.
-//   - A token of Cloudflare Access (Cf-Access-Jwt-Assertion) stands in Authorization when that is absent.
-//   - The answer leaves in one piece when the handler returns. There is no streaming.
+//   - [platform.Info] has the Ray ID, and whether the client used https.
+//   - A Cloudflare Access token (Cf-Access-Jwt-Assertion) is copied to Authorization if that is absent.
+//   - The answer is sent in one piece when the handler returns. There is no streaming.
 //
 // The package builds for js/wasm only.
 //

@@ -10,13 +10,13 @@ import (
 	"syscall/js"
 )
 
-// host is the Instance in host.mjs, which is there while the program starts. It hands back results from then on; what
-// else it may call, Serve tells it.
+// host is the Instance in host.mjs, which is available while the program starts. It then calls back with results, and with
+// requests once Serve has registered its functions.
 var host = connect()
 
 func connect() js.Value {
 	host := js.Global().Get("orgaHost")
-	if !host.IsUndefined() { // as in a test
+	if !host.IsUndefined() { // undefined in tests
 		host.Set("settle", function(func(args []js.Value) { settle(args[0].Int(), args[1]) }))
 	}
 	return host
@@ -24,19 +24,17 @@ func connect() js.Value {
 
 type invocationKey struct{}
 
-// withInvocation returns a context whose jobs belong to the request with that id. context.WithoutCancel keeps
-// the id.
+// withInvocation returns a context whose jobs belong to the request with this ID. context.WithoutCancel keeps the ID.
 func withInvocation(ctx context.Context, id int) context.Context {
 	return context.WithValue(ctx, invocationKey{}, id)
 }
 
-// Background returns a context for what a program does before it serves. Its jobs belong to the request that
-// started the program.
+// Background returns a context for work before Serve. Its jobs belong to the request that started the program.
 func Background() context.Context {
 	return withInvocation(context.Background(), host.Get("starter").Int())
 }
 
-// Env returns the variables and secrets of the Worker by name, as an environment.
+// Env returns the Worker's variables and secrets as an environment.
 func Env() map[string]string {
 	env := make(map[string]string)
 	bindings := host.Get("env")
@@ -50,14 +48,14 @@ func Env() map[string]string {
 	return env
 }
 
-// Jobs that wait for their result, by id. Everything here runs on one thread, and js/wasm does not preempt
-// goroutines: maps need no lock.
+// Pending jobs by ID. The maps need no lock, because everything here runs on one thread, and js/wasm does not preempt
+// goroutines.
 var (
 	lastJob int
 	waiting = make(map[int]chan<- js.Value)
 )
 
-// do leaves a job with the request that ctx belongs to, and waits for its result until ctx ends.
+// do queues a job for ctx's request, and waits for its result until ctx ends.
 func do(ctx context.Context, kind string, job map[string]any) (id int, result js.Value, err error) {
 	if err := ctx.Err(); err != nil {
 		return 0, js.Undefined(), err
@@ -69,7 +67,7 @@ func do(ctx context.Context, kind string, job map[string]any) (id int, result js
 	defer delete(waiting, id)
 
 	leave := "delegate"
-	if kind == "body" { // of one request, which no other can read
+	if kind == "body" { // only its own request can read a body
 		leave = "post"
 	}
 	invocation, _ := ctx.Value(invocationKey{}).(int)
@@ -87,10 +85,10 @@ func do(ctx context.Context, kind string, job map[string]any) (id int, result js
 	}
 }
 
-// stop ends a job, or the body that its result left open.
+// stop ends a job, or closes the body of its result.
 func stop(id int) { host.Call("stop", id) }
 
-// settle hands a result to the goroutine that waits for it, if it still does.
+// settle delivers a result to the waiting goroutine, if it still waits.
 func settle(id int, result js.Value) {
 	if settled := waiting[id]; settled != nil {
 		settled <- result
@@ -98,8 +96,7 @@ func settle(id int, result js.Value) {
 	}
 }
 
-// jobError returns the error of a job that failed. The runtime's text may quote an address with its query, which
-// is cut off.
+// jobError returns the error of a failed job. It truncates the runtime's text at a query, which it may quote.
 func jobError(kind, text string) error {
 	text, _, _ = strings.Cut(text, "http")
 	return &net.OpError{Op: kind, Err: errors.New(strings.TrimSpace(text))}

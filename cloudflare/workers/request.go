@@ -14,7 +14,7 @@ import (
 	"github.com/orga-session/orga-session/core/platform"
 )
 
-// newRequest makes a request of what the host hands over: its id, method, address, headers, and whether it has a body.
+// newRequest creates a request from the host's data: ID, method, address, headers, and whether it has a body.
 func newRequest(ctx context.Context, w *responseWriter, args []js.Value) *http.Request {
 	method, address, h, hasBody := args[1].String(), args[2].String(), splitHeader(args[3].String()), args[4].Bool()
 	h.Del("Host") // as net/http does
@@ -23,7 +23,7 @@ func newRequest(ctx context.Context, w *responseWriter, args []js.Value) *http.R
 	if i := strings.IndexAny(rest, "/?"); i >= 0 {
 		host, target = rest[:i], rest[i:]
 	}
-	// Cloudflare Access vouches for a caller with a token in a header of its own.
+	// Cloudflare Access sends the caller's token in its own header.
 	if token := h.Get("Cf-Access-Jwt-Assertion"); token != "" && h.Get("Authorization") == "" {
 		h.Set("Authorization", "Bearer "+token)
 	}
@@ -43,7 +43,7 @@ func newRequest(ctx context.Context, w *responseWriter, args []js.Value) *http.R
 	return r.WithContext(platform.With(ctx, platform.Info{RequestID: h.Get("Cf-Ray"), HTTPS: scheme == "https"}))
 }
 
-// parseTarget parses a request's target. One that is not well encoded, as /%zz, is a path like any other.
+// parseTarget parses a request's target. Invalid encoding, such as /%zz, counts as part of the path.
 func parseTarget(target string) *url.URL {
 	if u, err := url.ParseRequestURI(target); err == nil {
 		return u

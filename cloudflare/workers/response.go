@@ -13,14 +13,14 @@ import (
 	"time"
 )
 
-// responseWriter is an http.ResponseWriter that keeps the answer, by the rules of net/http's own: the first WriteHeader
-// counts and fixes the headers, and a handler that writes nothing has answered 200.
+// responseWriter is an http.ResponseWriter that records the answer by the rules of net/http: the first WriteHeader fixes
+// the status and headers, and no WriteHeader means 200.
 type responseWriter struct {
-	header   http.Header // the handler's to change
+	header   http.Header // may still be changed by the handler
 	sent     http.Header // nil until WriteHeader
 	status   int
 	body     bytes.Buffer
-	deadline time.Time // of reading the request's body
+	deadline time.Time // for reading the request's body
 }
 
 func newResponseWriter() *responseWriter { return &responseWriter{header: make(http.Header)} }
@@ -28,7 +28,7 @@ func newResponseWriter() *responseWriter { return &responseWriter{header: make(h
 func (w *responseWriter) Header() http.Header { return w.header }
 
 func (w *responseWriter) WriteHeader(status int) {
-	if w.sent != nil || status < 200 { // a provisional answer has nowhere to go
+	if w.sent != nil || status < 200 { // a provisional answer cannot be sent
 		return
 	}
 	w.status, w.sent = status, maps.Clone(w.header)
@@ -42,13 +42,13 @@ func (w *responseWriter) Write(b []byte) (int, error) {
 	return w.body.Write(b)
 }
 
-// SetReadDeadline implements http.ResponseController's method of that name.
+// SetReadDeadline implements a method of [http.ResponseController].
 func (w *responseWriter) SetReadDeadline(t time.Time) error {
 	w.deadline = t
 	return nil
 }
 
-// requestBody is the body of the request, read when it is wanted: one that never ends must not delay a refusal.
+// requestBody reads the request's body on demand: a body that never ends must not delay a refusal.
 func (w *responseWriter) requestBody(ctx context.Context) io.ReadCloser {
 	return &body{next: func() (js.Value, error) {
 		ctx := ctx
@@ -65,7 +65,7 @@ func (w *responseWriter) requestBody(ctx context.Context) io.ReadCloser {
 	}}
 }
 
-// reply is the answer as the host takes it.
+// reply is the answer in the host's form.
 func (w *responseWriter) reply(method string) map[string]any {
 	w.WriteHeader(http.StatusOK)
 	if method == http.MethodHead {

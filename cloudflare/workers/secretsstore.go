@@ -11,8 +11,8 @@ import (
 	"github.com/orga-session/orga-session/core/secret"
 )
 
-// SecretsStore is the driver of "cloudflare:BINDING", a secret of Cloudflare's Secrets Store by the name of its binding.
-// The binding tells no version, so a fingerprint of the content stands for one.
+// SecretsStore is the driver of "cloudflare:BINDING", a secret in Cloudflare's Secrets Store by the name of its binding.
+// The store has no versions, so it uses a fingerprint of the content.
 func SecretsStore(ref secret.Ref) (secret.Source, error) {
 	binding := host.Get("env").Get(ref.Name)
 	if binding.Type() != js.TypeObject || binding.Get("get").Type() != js.TypeFunction {
@@ -21,7 +21,7 @@ func SecretsStore(ref secret.Ref) (secret.Source, error) {
 	return secret.SourceFunc(func(ctx context.Context) (secret.Secret, error) {
 		_, result, err := do(ctx, "secret", map[string]any{"name": ref.Name})
 		if err != nil {
-			if strings.Contains(err.Error(), "not found") { // the runtime has texts, no codes
+			if strings.Contains(err.Error(), "not found") { // the runtime has no error codes
 				return secret.Secret{}, fmt.Errorf("%w: the Secrets Store has no secret for %s", secret.ErrPermanent, ref.Name)
 			}
 			return secret.Secret{}, secret.Unavailable(err)

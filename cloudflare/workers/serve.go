@@ -33,7 +33,7 @@ func Serve(h http.Handler) {
 	select {}
 }
 
-// function is f for JavaScript, which must not wait for anything in it.
+// function returns f for JavaScript. f must not block.
 func function(f func(args []js.Value)) js.Func {
 	return js.FuncOf(func(_ js.Value, args []js.Value) any {
 		f(args)

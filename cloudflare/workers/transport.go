@@ -9,14 +9,14 @@ import (
 	"syscall/js"
 )
 
-// Transport makes calls by the runtime's fetch, which keeps the connections and does TLS. It follows no redirect, and an
-// error of its own is a [*net.OpError]. It is safe for concurrent use.
+// Transport sends requests with the runtime's fetch, which manages connections and TLS. It does not follow redirects. Its
+// errors are [*net.OpError]. It is safe for concurrent use.
 var Transport http.RoundTripper = transport{}
 
 type transport struct{}
 
 func (transport) RoundTrip(r *http.Request) (*http.Response, error) {
-	var content any // nil for none
+	var content any // nil for no body
 	if r.Body != nil {
 		data, err := io.ReadAll(r.Body)
 		_ = r.Body.Close() // it has been read
@@ -39,7 +39,7 @@ func (transport) RoundTrip(r *http.Request) (*http.Response, error) {
 		Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1,
 		Header: splitHeader(result.Get("headers").String()), ContentLength: -1, Request: r,
 	}
-	// fetch decompresses the body and leaves the header as it came.
+	// fetch decompresses the body, but leaves the headers unchanged.
 	if resp.Header.Get("Content-Encoding") != "" {
 		resp.Header.Del("Content-Encoding")
 		resp.Header.Del("Content-Length")

@@ -27,7 +27,7 @@ func readAWS(ctx context.Context, e *event, trustedHops int) (*http.Request, enc
 		return nil, nil, errNoHTTP
 	case c.ELB != nil:
 		read, encode = func(e *event) envelope { return readALB(e, trustedHops) }, encodeALBMulti
-		if e.MultiValueHeaders.value == nil { // a setting of the target group, both ways
+		if e.MultiValueHeaders.value == nil { // depends on a setting of the target group, for requests and responses
 			encode = encodeALB
 		}
 	default:
@@ -37,8 +37,8 @@ func readAWS(ctx context.Context, e *event, trustedHops int) (*http.Request, enc
 	return r, encode, err
 }
 
-// readV2 reads payload format 2.0: HTTP APIs and Function URLs. Repeated headers come joined by
-// commas, and stay so: a comma may as well be part of a value. Cookies come apart.
+// readV2 reads payload format 2.0: HTTP APIs and Function URLs. Repeated headers are joined by commas and stay joined,
+// because a value may contain commas. Cookies are separate.
 func readV2(e *event) envelope {
 	c := take(e, e.RequestContext)
 	h := e.header(nil)
@@ -47,7 +47,7 @@ func readV2(e *event) envelope {
 	}
 	sent, stage, http := take(e, e.RawPath), take(e, c.Stage), take(e, c.HTTP)
 	path := sent
-	if stage != "$default" { // the one stage that is no part of the path
+	if stage != "$default" { // $default is not part of the path
 		path = cutStage(path, stage)
 	}
 	return envelope{
@@ -57,8 +57,8 @@ func readV2(e *event) envelope {
 	}
 }
 
-// readV1 reads payload format 1.0: REST APIs, and HTTP APIs that are set to it. A REST API has cut the
-// stage off path already, but for a custom domain; requestContext.path is as the client sent it.
+// readV1 reads payload format 1.0: REST APIs, and HTTP APIs configured for it. For a REST API, path has no stage, except
+// with a custom domain; requestContext.path is the path as sent.
 func readV1(e *event) envelope {
 	c := take(e, e.RequestContext)
 	stage, path := take(e, c.Stage), take(e, e.Path)
@@ -75,7 +75,7 @@ func readV1(e *event) envelope {
 	}
 }
 
-// readALB reads a load balancer's event, whose query is still escaped as the client sent it.
+// readALB reads a load balancer's event, whose query is escaped as sent.
 func readALB(e *event, trustedHops int) envelope {
 	h, path := e.header(take(e, e.MultiValueHeaders)), take(e, e.Path)
 	return envelope{
@@ -86,7 +86,7 @@ func readALB(e *event, trustedHops int) envelope {
 	}
 }
 
-// cutStage takes the stage off a path, where it is all of the first segment.
+// cutStage removes the stage from a path, if it is the whole first segment.
 func cutStage(path, stage string) string {
 	rest, ok := strings.CutPrefix(path, "/"+stage)
 	switch {
@@ -100,7 +100,7 @@ func cutStage(path, stage string) string {
 	return path
 }
 
-// encodeQuery puts a query together again, in an order of its own: events have it as a map.
+// encodeQuery encodes a query from an event's map, in sorted order.
 func encodeQuery(e *event, escape func(string) string) string {
 	single := take(e, e.Query)
 	query := make(map[string][]*string, len(single))
@@ -123,9 +123,8 @@ func encodeQuery(e *event, escape func(string) string) string {
 	return b.String()
 }
 
-// header joins the two forms that headers come in. A value that is null is no value. A header that an event
-// has under two spellings, with different values, is a fault of the event: which of them came first is not
-// in it.
+// header merges the two forms of an event's headers. null counts as no value. Two spellings of a header with different
+// values are a fault of the event, because their order is unknown.
 func (e *event) header(multi map[string][]*string) http.Header {
 	h := make(http.Header, max(len(e.Headers), len(multi)))
 	for spelling, values := range multi {
@@ -145,7 +144,7 @@ func (e *event) header(multi map[string][]*string) http.Header {
 	}
 	for spelling, value := range e.Headers {
 		if _, ok := multi[spelling]; ok || value == nil {
-			continue // of a header that came several times, this form has the last value
+			continue // of a repeated header, this form has only the last value
 		}
 		name := http.CanonicalHeaderKey(spelling)
 		if other, ok := h[name]; ok && !slices.Contains(other, *value) {
@@ -157,19 +156,19 @@ func (e *event) header(multi map[string][]*string) http.Header {
 	return h
 }
 
-// envelope is what differs from one trigger to the next.
+// envelope has the parts that differ between triggers.
 type envelope struct {
 	method   string
-	sent     string // the path as the client sent it
+	sent     string // the path as sent
 	path     string // the path to serve, escaped as sent
 	query    string
 	header   http.Header
-	addr     netip.Addr // the zero Addr when unknown
+	addr     netip.Addr // the zero Addr if unknown
 	platform platform.Info
 }
 
-// newRequest makes the request of an event. Its error is the fault of the event; the request is nil when
-// the event is none of a trigger that is served.
+// newRequest converts an event to a request. Its error is a fault of the event; the request is nil if the event is not
+// one of a supported trigger.
 func newRequest(ctx context.Context, e *event, q envelope) (*http.Request, error) {
 	if errors.Is(e.fault, errNoHTTP) {
 		return nil, e.fault
@@ -179,7 +178,7 @@ func newRequest(ctx context.Context, e *event, q envelope) (*http.Request, error
 			q.platform.RequestID = lc.AwsRequestID
 		}
 	}
-	// The runtime keeps the trace under this key, a string; API Gateway and ALB put it in a header too.
+	// The runtime passes the trace under this string key; API Gateway and ALB also send it in a header.
 	if trace, _ := ctx.Value("x-amzn-trace-id").(string); trace != "" && q.header["X-Amzn-Trace-Id"] == nil {
 		q.header["X-Amzn-Trace-Id"] = []string{trace}
 	}
@@ -191,7 +190,7 @@ func newRequest(ctx context.Context, e *event, q envelope) (*http.Request, error
 		Host:       q.header.Get("Host"),
 		RequestURI: q.sent,
 	}
-	// What is not valid escaping (a bare %) has been unescaped by the platform, and is the path itself.
+	// Invalid escaping (a bare %) means that the platform has unescaped the path.
 	if path, err := url.PathUnescape(q.path); err == nil && path != q.path {
 		r.URL.Path, r.URL.RawPath = path, q.path
 	}
@@ -206,7 +205,7 @@ func newRequest(ctx context.Context, e *event, q envelope) (*http.Request, error
 	return r.WithContext(platform.With(ctx, q.platform)), e.fault
 }
 
-// noRequest stands in for a request where an event is none.
+// noRequest is the request for events that are not HTTP requests.
 func noRequest(ctx context.Context) *http.Request {
 	r, _ := newRequest(ctx, new(event), envelope{method: http.MethodGet, sent: "/", path: "/", header: http.Header{}})
 	return r

@@ -7,10 +7,10 @@ import (
 	"strings"
 )
 
-// body is an event's body and its length in bytes. Base64 is decoded as it is read, so that a body
-// which is refused for its length costs nothing; what is no base64 shows as an error of Read.
+// body returns an event's body and its length in bytes. Base64 is decoded while reading, so that refusing a body for its
+// length costs nothing; Read reports invalid base64.
 func body(e *event) (io.ReadCloser, int64) {
-	if e.Body == "" { // Netlify marks an absent body as base64, too
+	if e.Body == "" { // Netlify marks even a missing body as base64
 		return http.NoBody, 0
 	}
 	if !e.IsBase64Encoded {

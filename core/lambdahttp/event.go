@@ -5,15 +5,15 @@ import (
 	"errors"
 )
 
-// event is what the triggers' events have in common, as far as it is used. Every trigger fills a part
-// of it; what a trigger does not send stays zero. Members that only some triggers read are read with take.
+// event has the members of all triggers that the adapter uses. Members that a trigger does not send stay zero. Members
+// that only some triggers read are read with take.
 type event struct {
-	Type member[string] `json:"type"` // only in the events of authorizers, which otherwise look like requests
+	Type member[string] `json:"type"` // only in authorizers' events, which otherwise look like requests
 
 	// REST API, HTTP API with payload format 1.0, ALB, Netlify.
 	HTTPMethod        member[string]               `json:"httpMethod"`
 	Path              member[string]               `json:"path"`
-	Headers           map[string]*string           `json:"headers"` // HTTP API and Function URL too
+	Headers           map[string]*string           `json:"headers"` // also HTTP API and Function URL
 	MultiValueHeaders member[map[string][]*string] `json:"multiValueHeaders"`
 	Query             member[map[string]*string]   `json:"queryStringParameters"`
 	MultiValueQuery   member[map[string][]*string] `json:"multiValueQueryStringParameters"`
@@ -32,13 +32,13 @@ type event struct {
 
 	RequestContext member[requestContext] `json:"requestContext"` // not on Netlify
 
-	fault error // the first fault that take or header found
+	fault error // the first fault found by take or header
 }
 
 type requestContext struct {
 	RequestID member[string] `json:"requestId"`
 	Stage     member[string] `json:"stage"`
-	Path      member[string] `json:"path"` // REST API: with the stage, where the client sent it
+	Path      member[string] `json:"path"` // REST API: with the stage, if the client sent it
 	ELB       any            `json:"elb"`
 	HTTP      member[struct {
 		Method   string `json:"method"`
@@ -50,8 +50,8 @@ type requestContext struct {
 	Authorizer any `json:"authorizer"`
 }
 
-// member is a member of an event whose type matters only to the triggers that read it: elsewhere, something
-// of another type under its name does not spoil the event.
+// member is a member whose type matters only to the triggers that read it: for other triggers, a value of another type is
+// not a fault.
 type member[T any] struct {
 	value    T
 	mistyped bool
@@ -62,7 +62,7 @@ func (m *member[T]) UnmarshalJSON(b []byte) error {
 	return nil
 }
 
-// take returns m's value. If m has another type, e is no event of a trigger that is served.
+// take returns m's value. If m has another type, e is not an event of a supported trigger.
 func take[T any](e *event, m member[T]) T {
 	if m.mistyped {
 		e.refuse(errNoHTTP)
@@ -70,7 +70,7 @@ func take[T any](e *event, m member[T]) T {
 	return m.value
 }
 
-// refuse records a fault. That e is no HTTP event outweighs all others.
+// refuse records a fault. That e is not an HTTP event takes precedence over all others.
 func (e *event) refuse(fault error) {
 	if !errors.Is(e.fault, errNoHTTP) {
 		e.fault = fault
@@ -82,8 +82,8 @@ var (
 	errTwoSpellings = errors.New("a header has two spellings with different values")
 )
 
-// isRequest reports whether an event has what every HTTP request has, where those that say httpMethod have it.
-// A Bedrock agent's says httpMethod, too, and its path is not a URL's. An authorizer's has a type.
+// isRequest reports whether an event has the members of every HTTP request. A Bedrock agent's event also has httpMethod,
+// but its path is not a URL path. An authorizer's event has a type.
 func (e *event) isRequest() bool {
 	return e.Type.value == "" && e.HTTPMethod.value != "" && e.Path.value != ""
 }

@@ -28,10 +28,9 @@ func identityV2(authorizer any) *platform.Identity {
 	return nil
 }
 
-// iamCaller returns the signer of a request, "" for none in particular. A caller chooses the session name in
-// the ARN of a role that it assumes, so with it, one caller could pass for many. All users of a Cognito identity
-// pool have one role: what tells them apart is their identity in the pool, and guests, who need no
-// credential to get one, are nobody.
+// iamCaller returns the signer of a request, "" if unknown. It omits the session name from a role's ARN, because callers
+// choose it, so that one caller could pretend to be many. All users of a Cognito identity pool share a role and are
+// distinguished by their identity in the pool. Guests of the pool need no credential and have no identity.
 func iamCaller(iam map[string]any) string {
 	cognito := object(iam["cognitoIdentity"])
 	if methods, _ := cognito["amr"].([]any); slices.Contains(methods, any("unauthenticated")) {
@@ -40,8 +39,8 @@ func iamCaller(iam map[string]any) string {
 	return cmp.Or(first(cognito, "identityId"), withoutSession(first(iam, "userArn", "userId", "callerId")))
 }
 
-// withoutSession cuts the session name off an assumed role's ARN (arn:aws:sts::ACCOUNT:assumed-role/ROLE/SESSION)
-// or unique id (AROA…:SESSION).
+// withoutSession removes the session name from an assumed role's ARN (arn:aws:sts::ACCOUNT:assumed-role/ROLE/SESSION) or
+// unique ID (AROA…:SESSION).
 func withoutSession(caller string) string {
 	if before, role, ok := strings.Cut(caller, ":assumed-role/"); ok {
 		role, _, _ = strings.Cut(role, "/")
@@ -53,8 +52,8 @@ func withoutSession(caller string) string {
 	return caller
 }
 
-// identityV1 reads requestContext.authorizer of a REST API: the claims of a Cognito user pool, or what
-// a Lambda authorizer said, its context beside the principal.
+// identityV1 reads requestContext.authorizer of a REST API: the claims of a Cognito user pool, or the principal and
+// context from a Lambda authorizer.
 func identityV1(authorizer any) *platform.Identity {
 	a := object(authorizer)
 	if claims := object(a["claims"]); claims != nil {
@@ -66,7 +65,7 @@ func identityV1(authorizer any) *platform.Identity {
 	return nil
 }
 
-// identityNetlify reads the user that Netlify Identity has verified from the client context.
+// identityNetlify reads the user verified by Netlify Identity from the client context.
 func identityNetlify(ctx context.Context) *platform.Identity {
 	lc, ok := lambdacontext.FromContext(ctx)
 	if !ok {
@@ -88,12 +87,12 @@ func identityNetlify(ctx context.Context) *platform.Identity {
 	return &platform.Identity{Subject: first(custom.User, "sub"), Issuer: custom.Identity.URL, Claims: custom.User}
 }
 
-// verified is the identity in the claims of a token.
+// verified returns the identity in a token's claims.
 func verified(claims map[string]any) *platform.Identity {
 	return &platform.Identity{Subject: first(claims, "sub"), Issuer: first(claims, "iss"), Claims: claims}
 }
 
-// object is v as a JSON object, nil when it is something else or has no member but null ones.
+// object returns v if it is a JSON object with at least one member that is not null; else nil.
 func object(v any) map[string]any {
 	m, _ := v.(map[string]any)
 	for _, member := range m {
@@ -104,7 +103,7 @@ func object(v any) map[string]any {
 	return nil
 }
 
-// first is the first of the named members that is a string with something in it.
+// first returns the first of the named members that is a non-empty string.
 func first(m map[string]any, names ...string) string {
 	for _, name := range names {
 		if s, _ := m[name].(string); s != "" {

@@ -10,26 +10,25 @@ import (
 	"github.com/orga-session/orga-session/core/internal/metric"
 )
 
-// namespace is where CloudWatch keeps the metrics; the dashboard and the alarms of template.yaml read
-// them there.
+// namespace is the CloudWatch namespace, which the dashboard and the alarms in template.yaml read.
 const namespace = "OrgaSession"
 
-// Metrics returns a log handler that adds CloudWatch metrics to log lines, in the embedded metric format, which
-// CloudWatch reads from the log without an agent or a call. It also adds the invocation's id, as in Lambda's
-// own START and REPORT lines.
+// Metrics returns a log handler that adds CloudWatch metrics to log lines, in the embedded metric format, which CloudWatch
+// reads from the log without an agent or a call. It also adds the invocation's ID, as in Lambda's own START and REPORT
+// lines.
 //
-// It counts at any log level: a line below next's level is logged as its metrics alone.
+// Metrics are independent of the log level: of a line below next's level, only the metrics are logged.
 //
-//	requests                        function, code   one a request, health checks aside
+//	requests                        function, code   requests, except health checks
 //	total_ms token_ms ice_ms        function         duration of a request and its parts
-//	cold_starts                     function         requests that were an instance's first
-//	secret_fetch_failed             function         refreshes of a secret that failed
-//	secret_fetch_failed_permanently function         those that will fail until somebody acts
+//	cold_starts                     function         first requests of instances
+//	secret_fetch_failed             function         failed refreshes of a secret
+//	secret_fetch_failed_permanently function         those that will keep failing until somebody acts
 //	secret_rotated                  function         refreshes that found a new secret
-//	short_lived_tokens              function         tokens about to expire when they arrived
+//	short_lived_tokens              function         tokens that were about to expire when they arrived
 //	rate_limit_fallback             function         requests counted by one instance alone, while the shared store is down
-//	caller_limited                  function         mints that a caller's quota refused
-//	tenant_limited                  function         mints that a tenant's budget refused
+//	caller_limited                  function         mints refused by a caller's quota
+//	tenant_limited                  function         mints refused by a tenant's budget
 //	tenant_budget_low               function         tenants that have used 80 percent of their budget
 //
 // Any other line with the attribute metric counts under that attribute's value, by function.
@@ -73,7 +72,7 @@ func (m metrics) Handle(ctx context.Context, r slog.Record) error {
 	return m.Handler.Handle(ctx, r)
 }
 
-// valuesOnly is a line with nothing of r but what is measured.
+// valuesOnly returns r with only its metrics.
 func valuesOnly(r slog.Record, reading metric.Reading) slog.Record {
 	short := slog.NewRecord(r.Time, r.Level, "metrics", 0)
 	r.Attrs(func(a slog.Attr) bool {
@@ -85,7 +84,7 @@ func valuesOnly(r slog.Record, reading metric.Reading) slog.Record {
 	return short
 }
 
-// embed says which members of a line are metrics.
+// embed returns the member _aws, which declares the metrics of a line.
 func embed(r slog.Record, reading metric.Reading) embedded {
 	all := directive{Namespace: namespace, Dimensions: [][]string{{"function"}}}
 	byCode := directive{Namespace: namespace, Dimensions: [][]string{{"function", "code"}}}
@@ -108,12 +107,12 @@ func embed(r slog.Record, reading metric.Reading) embedded {
 	return e
 }
 
-// WithAttrs keeps the metrics.
+// WithAttrs implements [slog.Handler].
 func (m metrics) WithAttrs(attrs []slog.Attr) slog.Handler {
 	return metrics{m.Handler.WithAttrs(attrs), m.function}
 }
 
-// WithGroup loses them: in a group, CloudWatch would not find their values.
+// WithGroup drops the metrics, because CloudWatch does not find values in a group.
 func (m metrics) WithGroup(name string) slog.Handler { return m.Handler.WithGroup(name) }
 
 // embedded is the member _aws of a line (CloudWatch's "Specification: Embedded metric format").

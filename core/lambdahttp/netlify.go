@@ -9,9 +9,8 @@ import (
 	"github.com/orga-session/orga-session/core/platform"
 )
 
-// readNetlify reads Netlify's event: the shape of a REST API's, with the raw query beside it, and the
-// client's address in a header that Netlify's edge writes over whatever a client sends. Its
-// requestContext is not looked at: locally it holds what the client claims to be.
+// readNetlify reads Netlify's event: a REST API's with the raw query, and the client's address in a header that Netlify's
+// edge overwrites. It ignores requestContext, which locally contains the client's unverified claims.
 func readNetlify(ctx context.Context, e *event) (*http.Request, encoder, error) {
 	if !e.isRequest() {
 		return nil, nil, errNoHTTP
@@ -25,15 +24,14 @@ func readNetlify(ctx context.Context, e *event) (*http.Request, encoder, error) 
 	return r, encodeNetlify, err
 }
 
-// cutFunction maps a direct call of the function to the route that it means. Calls that come by way of
-// a redirect have that route as their path already.
+// cutFunction maps the path of a direct call of the function to a route. Redirected calls already have the route's path.
 func cutFunction(path string) string {
 	rest, ok := strings.CutPrefix(path, "/.netlify/functions/")
 	if !ok {
 		return path
 	}
 	name, rest, _ := strings.Cut(rest, "/")
-	if name == "" { // an unclean path is nowhere
+	if name == "" { // an unclean path is a 404
 		return path
 	}
 	if rest == "healthz" || rest == "readyz" {

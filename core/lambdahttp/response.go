@@ -10,7 +10,7 @@ import (
 	"unicode/utf8"
 )
 
-// response is an answer on the wire. Each trigger reads its own part of it.
+// response is an encoded answer. Each trigger reads some of its members.
 type response struct {
 	StatusCode        int                 `json:"statusCode"`
 	StatusDescription string              `json:"statusDescription,omitempty"` // ALB
@@ -21,8 +21,8 @@ type response struct {
 	IsBase64Encoded   bool                `json:"isBase64Encoded"`
 }
 
-// newResponse is the answer without its headers. A body that is not UTF-8 is sent as base64: a REST API
-// passes base64 on undecoded unless its owner listed the media type.
+// newResponse returns the answer without headers. A body that is not UTF-8 is encoded as base64, which a REST API decodes
+// only for media types that its owner has listed.
 func newResponse(out *recorder) response {
 	r := response{StatusCode: out.status}
 	if b := out.body.Bytes(); utf8.Valid(b) {
@@ -53,8 +53,8 @@ func encodeALBMulti(out *recorder) response {
 	return r
 }
 
-// encodeALB is for a target group without multi-value headers. There, several cookies can only be set
-// under several spellings of the name.
+// encodeALB is for a target group without multi-value headers. There, several cookies need different spellings of the
+// header's name.
 func encodeALB(out *recorder) response {
 	cookies := out.sent["Set-Cookie"]
 	delete(out.sent, "Set-Cookie")
@@ -66,8 +66,7 @@ func encodeALB(out *recorder) response {
 	return r
 }
 
-// encodeNetlify puts into multiValueHeaders what has several values, and only that: Netlify merges the
-// two.
+// encodeNetlify puts only headers with several values into multiValueHeaders, because Netlify merges both maps.
 func encodeNetlify(out *recorder) response {
 	r := newResponse(out)
 	r.MultiValueHeaders = make(map[string][]string)
@@ -81,8 +80,8 @@ func encodeNetlify(out *recorder) response {
 	return r
 }
 
-// encodeUnknown is for an event whose trigger is not known, so that whichever it is finds what it
-// reads. None of the headers has several values then.
+// encodeUnknown is for an event of an unknown trigger. It sets the members of every trigger; no header has several values
+// then.
 func encodeUnknown(out *recorder) response {
 	r := encodeALBMulti(out)
 	r.Headers = joined(out.sent)
@@ -97,7 +96,7 @@ func joined(h http.Header) map[string]string {
 	return single
 }
 
-// spelling is the i-th way to write a name in lower and upper case; there are 512 for set-cookie.
+// spelling returns the i-th combination of lower and upper case of a name; set-cookie has 512.
 func spelling(name string, i int) string {
 	b := []byte(name)
 	for j, c := range b {
@@ -111,18 +110,17 @@ func spelling(name string, i int) string {
 	return string(b)
 }
 
-// recorder is a http.ResponseWriter that keeps the answer, by the rules of net/http's own: the first
-// WriteHeader counts, headers are fixed by it, a silent handler means 200, and where no body is
-// allowed none is kept.
+// recorder is an http.ResponseWriter that records the answer by the rules of net/http: the first WriteHeader fixes the
+// status and headers, no WriteHeader means 200, and the body is dropped if the status allows none.
 type recorder struct {
-	header http.Header // the handler's to change
+	header http.Header // may still be changed by the handler
 	sent   http.Header // nil until WriteHeader
 	status int
 	noBody bool
 	body   bytes.Buffer
 }
 
-// record returns what h answers to r.
+// record returns h's answer to r.
 func record(h http.Handler, r *http.Request) *recorder {
 	out := newRecorder(r.Method)
 	h.ServeHTTP(out, r)
@@ -140,7 +138,7 @@ func (w *recorder) WriteHeader(status int) {
 	if status < 100 || status > 999 {
 		panic("lambdahttp: invalid status code")
 	}
-	if w.sent != nil || status < 200 { // a provisional answer has nowhere to go
+	if w.sent != nil || status < 200 { // a provisional answer cannot be sent
 		return
 	}
 	w.status = status
@@ -160,8 +158,8 @@ func (w *recorder) Write(b []byte) (int, error) {
 	return w.body.Write(b)
 }
 
-// finish ends an answer, of a handler that may have written none. A body without a Content-Type gets
-// the one that net/http would find: an API calls it JSON otherwise.
+// finish completes an answer, even if the handler wrote nothing. A body without a Content-Type gets net/http's guess;
+// otherwise an API would call it JSON.
 func (w *recorder) finish() {
 	if w.sent == nil {
 		w.WriteHeader(http.StatusOK)

@@ -1,5 +1,5 @@
-// Package cors decides which web pages may mint: by exact origins, preflights and Sec-Fetch-* headers. It is
-// not authentication: a client other than a browser can send any Origin, or none.
+// Package cors decides which web pages may mint, by exact origins, preflights and Sec-Fetch-* headers. It is not
+// authentication: clients other than browsers can send any Origin, or none.
 package cors
 
 import (
@@ -16,15 +16,14 @@ import (
 	"github.com/orga-session/orga-session/core/platform"
 )
 
-// maxPreflight bounds the headers of a preflight, names and values together, in bytes. A browser's
-// have a few hundred.
+// maxPreflight bounds the headers of a preflight, names and values together, in bytes. Browsers send a few hundred.
 const maxPreflight = 8 << 10
 
-// What a page may send across origins, and what it may read of the answer.
+// What pages of other origins may send, and may read of the answer.
 var (
 	allowMethods  = []string{"GET, POST, OPTIONS"}
 	allowHeaders  = []string{"Authorization, Content-Type, X-Request-Id"}
-	maxAge        = []string{"7200"} // seconds; the most that Chromium keeps
+	maxAge        = []string{"7200"} // seconds; Chromium's maximum
 	exposeHeaders = []string{"Retry-After, RateLimit, RateLimit-Policy, X-Request-Id, Server-Timing"}
 )
 
@@ -33,17 +32,17 @@ var (
 	errCrossSite = errors.New("cross-site request without CORS (Sec-Fetch-Site, Sec-Fetch-Mode)")
 )
 
-// Policy decides which web pages may mint. It is immutable and safe for concurrent use; make
-// one with [New]. The Vary header that its answers need is set by request.Handler.
+// Policy decides which web pages may mint. It is immutable and safe for concurrent use; create one with [New].
+// request.Handler sets the Vary header that its answers need.
 type Policy struct {
 	origins map[string]bool
-	none    bool // no CORS header is ever set
+	none    bool // never set CORS headers
 }
 
-// New allows the given origins, each written as browsers send it: https://app.example, with a port
-// only if it is not the scheme's default. Pages of the endpoint's own origin are always allowed if the client
-// used https (r.TLS, or [platform.Info]) or the host is a loopback name. The error joins the faults of the
-// entries, by position and without their text.
+// New allows the given origins, written as browsers send them: https://app.example, with a port only if it is not the
+// scheme's default. Pages of the endpoint's own origin are always allowed if the client used https (r.TLS, or
+// [platform.Info]) or the host is a loopback name. The error joins the faults of the entries, by position and without
+// their text.
 func New(origins []string) (*Policy, error) {
 	c := &Policy{origins: make(map[string]bool, len(origins))}
 	var faults []error
@@ -85,8 +84,7 @@ func (c *Policy) Mint(next http.Handler) http.Handler {
 	})
 }
 
-// unlisted names the origin that is not allowed, so that the owner can list it. Text that is not
-// an origin is not repeated.
+// unlisted names the refused origin, so that the owner can list it. It does not repeat text that is not an origin.
 func unlisted(origin []string) error {
 	if len(origin) != 1 || len(origin[0]) > 300 || checkOrigin(origin[0]) != nil {
 		return errOrigin
@@ -94,8 +92,7 @@ func unlisted(origin []string) error {
 	return fmt.Errorf("%w: %s", errOrigin, origin[0])
 }
 
-// Headers lets pages of allowed origins read the answer, and refuses nothing. It is for answers that mint
-// nothing.
+// Headers lets pages of allowed origins read the answer, but refuses nothing. It is for answers that do not mint.
 func (c *Policy) Headers(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		c.decorate(w, r)
@@ -103,8 +100,9 @@ func (c *Policy) Headers(next http.Handler) http.Handler {
 	})
 }
 
-// preflight answers OPTIONS. It lists what is allowed and leaves the comparison to the browser, so that a long
-// list of requested headers costs nothing. Pages of other origins get no CORS headers. Requests from a public page to a private network are never granted.
+// preflight answers OPTIONS. It lists what is allowed and lets the browser compare, so that a long list of requested
+// headers costs nothing. Pages of other origins get no CORS headers. Requests from public pages to private networks are
+// never granted.
 func (c *Policy) preflight(w http.ResponseWriter, r *http.Request) {
 	request.From(r.Context()).Quiet = true
 	size := 0
@@ -120,8 +118,8 @@ func (c *Policy) preflight(w http.ResponseWriter, r *http.Request) {
 	switch origin := r.Header["Origin"]; {
 	case len(origin) == 0, c.none:
 	case !c.allows(origin, r):
-		// The browser sends nothing after this, and tells its page no more than that it failed: which origin it
-		// was shows here alone.
+		// The browser does not send the request after this, and tells the page only that it failed, so the log is the only place
+		// that shows the origin.
 		x := request.From(r.Context())
 		x.Quiet = false
 		x.Refuse(problem.New(problem.Forbidden, unlisted(origin)))
@@ -135,8 +133,7 @@ func (c *Policy) preflight(w http.ResponseWriter, r *http.Request) {
 	w.WriteHeader(http.StatusNoContent)
 }
 
-// decorate sets the headers by which a page may read the answer; false when r has an Origin that is
-// not allowed.
+// decorate sets the headers that let a page read the answer; it returns false if r's Origin is not allowed.
 func (c *Policy) decorate(w http.ResponseWriter, r *http.Request) bool {
 	origin := r.Header["Origin"]
 	if len(origin) == 0 {
@@ -154,14 +151,14 @@ func (c *Policy) decorate(w http.ResponseWriter, r *http.Request) bool {
 	return true
 }
 
-// allows compares byte for byte: with the list, and with the origin that the request itself went to.
+// allows compares byte for byte with the list, and with the origin of the request's own address.
 func (c *Policy) allows(origin []string, r *http.Request) bool {
 	return len(origin) == 1 && (c.origins[origin[0]] || sameOrigin(origin[0], r))
 }
 
-// sameOrigin reports whether a page of this origin is a page of the host that r went to, and nobody else's.
-// Without https a name proves nothing: the owner of evil.example may point it at this server once its page
-// is loaded (DNS rebinding). A certificate, or a name that only this machine has, cannot be borrowed so.
+// sameOrigin reports whether a page of this origin must belong to the host that r was sent to. Without https, a name proves
+// nothing: the owner of evil.example may point it at this server once its page is loaded (DNS rebinding). A certificate,
+// or a name that always means this machine, does.
 func sameOrigin(origin string, r *http.Request) bool {
 	scheme, host, ok := strings.Cut(origin, "://")
 	if !ok || host == "" || host != r.Host {
@@ -173,8 +170,8 @@ func sameOrigin(origin string, r *http.Request) bool {
 	return scheme == "https" && (r.TLS != nil || platform.From(r.Context()).HTTPS)
 }
 
-// crossSite reports whether Sec-Fetch-* say that another site caused the request, other than by CORS. Old
-// browsers and other clients, which send no such header, pass.
+// crossSite reports whether Sec-Fetch-* show that another site caused the request, other than by CORS. Old browsers and
+// other clients send no such headers, and pass.
 func crossSite(h http.Header) bool {
 	switch h.Get("Sec-Fetch-Site") {
 	case "", "none", "same-origin", "same-site":

@@ -12,13 +12,12 @@ import (
 
 var errHost = errors.New("the host is not allowed")
 
-// AllowHosts returns a middleware that refuses (403) a request whose Host is none of hosts; with no hosts it
-// refuses nothing. A host has a port only where that is not 80 or 443: voice.example, localhost:8080. Upper
-// and lower case are the same. The error joins what is wrong with each entry, by its place in the list and
-// without its text.
+// AllowHosts returns a middleware that refuses (403) a request whose Host is not in hosts; without hosts, it refuses
+// nothing. A host has a port only if that is not 80 or 443: voice.example, localhost:8080. Case is ignored. The error joins
+// the faults of the entries, by position and without their text.
 //
-// It stops pages of names that were pointed at the endpoint without its owner's knowledge (DNS rebinding).
-// It goes in front of [Policy.Mint], so that such a page cannot even read the refusal.
+// It stops pages whose names were pointed at the endpoint without its owner's knowledge (DNS rebinding). It must precede
+// [Policy.Mint], so that such a page cannot even read the refusal.
 func AllowHosts(hosts []string) (func(http.Handler) http.Handler, error) {
 	allowed := make(map[string]bool, len(hosts))
 	var faults []error
@@ -47,7 +46,7 @@ func AllowHosts(hosts []string) (func(http.Handler) http.Handler, error) {
 	}, nil
 }
 
-// canonicalHost is a Host as browsers send it. Other clients may name the port that the scheme has anyway.
+// canonicalHost returns a Host as browsers send it. Other clients may include the default port.
 func canonicalHost(host string) string {
 	host = strings.ToLower(host)
 	for _, port := range []string{":443", ":80"} {
@@ -58,8 +57,7 @@ func canonicalHost(host string) string {
 	return host
 }
 
-// notAllowed names the host that is not allowed, so that the owner can list it. Text that is not a
-// host is not repeated.
+// notAllowed names the refused host, so that the owner can list it. It does not repeat text that is not a host.
 func notAllowed(host string) error {
 	if checkAuthority("", host) != nil {
 		return errHost

@@ -7,12 +7,12 @@ import (
 	"strings"
 )
 
-// checkOrigin reports what keeps s from being an origin as browsers write it (the ASCII serialization of
-// the HTML standard): lower case, punycode, no default port, nothing after the host. Comparing is then
-// byte for byte, and what cannot match is a fault at the start rather than a riddle in production.
+// checkOrigin reports why s is not an origin as browsers send it (the ASCII serialization of the HTML standard): lower
+// case, punycode, no default port, nothing after the host. Origins can then be compared byte for byte, and an entry that
+// would never match is a fault at start.
 //
-// Apps in a web view and browser extensions have origins of other schemes, such as app://. or
-// capacitor://localhost. What follows the scheme there is the app's own, and not checked.
+// Apps in a web view and browser extensions have origins of other schemes, such as app://. or capacitor://localhost. What
+// follows their scheme is not checked.
 func checkOrigin(s string) error {
 	scheme, authority, ok := strings.Cut(s, "://")
 	switch {
@@ -29,14 +29,13 @@ func checkOrigin(s string) error {
 	return checkAuthority(scheme, authority)
 }
 
-// checkAuthority reports what keeps s from being a host, and a port where it is not the scheme's own, as
-// browsers write them.
+// checkAuthority reports why s is not a host, with a port if it is not the scheme's default, as browsers send it.
 func checkAuthority(scheme, s string) error {
 	if strings.ContainsAny(s, "/?#") {
 		return errors.New("has something after its host; remove it, even a slash")
 	}
 	host := s
-	// A colon inside of brackets belongs to an IPv6 address.
+	// A colon within brackets belongs to an IPv6 address.
 	if colon := strings.LastIndexByte(s, ':'); colon > strings.LastIndexByte(s, ']') {
 		port := s[colon+1:]
 		host = s[:colon]
@@ -59,7 +58,7 @@ const (
 	letters = "abcdefghijklmnopqrstuvwxyz"
 )
 
-// only reports whether s has at least one character, and none outside of set.
+// only reports whether s is not empty and consists of characters in set.
 func only(s, set string) bool {
 	return s != "" && !strings.ContainsFunc(s, func(r rune) bool { return !strings.ContainsRune(set, r) })
 }
@@ -82,7 +81,7 @@ func isHost(s string) bool {
 		last = label
 	}
 	if only(last, digits) || strings.HasPrefix(last, "0x") {
-		// To a browser this is an IPv4 address, and it writes all four of its numbers.
+		// Browsers treat this as an IPv4 address, and send it with all four numbers.
 		addr, err := netip.ParseAddr(s)
 		return err == nil && addr.String() == s
 	}

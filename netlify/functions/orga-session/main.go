@@ -1,4 +1,4 @@
-// Command orga-session is the endpoint as a Netlify function. It lies where Netlify's own build looks.
+// Command orga-session is the endpoint as a Netlify function, in the folder where Netlify's own build looks.
 package main
 
 import (
@@ -23,8 +23,8 @@ func main() {
 	}
 	env := core.Environ(os.Environ())
 	lambda.StartWithOptions(lambdahttp.Netlify(core.Start(context.Background(), env, core.Drivers{
-		// The AWS credentials in this environment are Netlify's: only ORGA_AWS_* are the owner's. Google's
-		// store is not linked: it is 1.1 MB more, and there are no credentials of Google's here.
+		// The AWS credentials in this environment belong to Netlify; only ORGA_AWS_* belong to the owner. Google's
+		// store is not linked: it would add 1.1 MB, and there are no Google credentials here.
 		Secrets: map[string]secret.Driver{"awssm": awssm.Open(env.Lookup, false)},
 		Limiters: map[string]ratelimit.Driver{
 			"dynamodb": dynamolimit.Open(env.Lookup, false), "https": redisrest.Open(nil), "redis": redislimit.Open, "rediss": redislimit.Open,
