@@ -276,9 +276,10 @@ var incidents = []incident{
 	// Addresses
 	{name: "nothing listens at the base URL", set: setting("ORGA_BASE_URL", "http://127.0.0.1:1"), line: "orga mint: connection failed: dial tcp", alarm: "FastBurnAlarm"},
 	{name: "the base URL's host does not exist", set: setting("ORGA_BASE_URL", "https://orga.invalid"), line: "orga mint: connection failed: dial tcp", alarm: "FastBurnAlarm"},
-	{name: "the certificate at the base URL is for another name", set: func(s *site) {
-		server := httptest.NewTLSServer(http.NotFoundHandler())
+	{name: "the certificate at the base URL is not trusted", set: func(s *site) {
+		server := httptest.NewUnstartedServer(http.NotFoundHandler())
 		server.Config.ErrorLog = log.New(io.Discard, "", 0)
+		server.StartTLS()
 		s.t.Cleanup(server.Close)
 		s.env["ORGA_BASE_URL"] = server.URL
 	}, line: "orga mint: connection failed: tls:", alarm: "FastBurnAlarm"},
