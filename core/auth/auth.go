@@ -14,7 +14,7 @@ type Principal struct {
 
 	// Claims are verified claims by name. Strings, numbers and booleans are as encoding/json decodes them.
 	// [Issuers.OIDC] keeps only those that its configuration names, lists and objects among them as
-	// [encoding/json.RawMessage].
+	// [encoding/json.RawMessage], and a path that leads into something that is not an object as an empty list.
 	Claims map[string]any
 
 	// PathSigned reports that the credential covers the request's path, and so its tenant: no tenant claim

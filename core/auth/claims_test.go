@@ -34,24 +34,48 @@ func TestNestedTenantClaim(t *testing.T) {
 		{"no dot", "abc", `{"a":{"c":"acme"}}`, "forbidden"},
 		{"twice in the object", "a.b", `{"a":{"b":"acme","b":"other"}}`, "forbidden"},
 	} {
-		t.Run(tt.name, func(t *testing.T) {
-			var claims map[string]any
-			if err := json.Unmarshal([]byte(tt.claims), &claims); err != nil {
-				t.Fatal(err)
-			}
-			idp := newIssuer("https://id.example", public(kid1, ecKey()))
-			standard := must(json.Marshal(idp.claims(nil)))
-			r := bearer(signES256(`{"alg":"ES256","kid":"kid-1"}`, strings.TrimSuffix(string(standard), "}")+","+tt.claims[1:]))
-			r = r.WithContext(platform.With(r.Context(), platform.Info{Identity: &platform.Identity{Subject: "ada", Claims: claims}}))
-			for _, method := range []access.Method{{Name: "oidc", Verifier: oidc(idp, auth.OIDCConfig{Claims: []string{tt.claim}})}, access.Gateway()} {
-				if strings.HasPrefix(tt.name, "twice") && method.Name == "gateway" {
-					continue // encoding/json has decided already
-				}
-				h := access.Require(access.Options{Methods: []access.Method{method}, Claim: &access.TenantClaim{Name: tt.claim}, Tenant: "acme"})(new(requesttest.Minted))
-				if got := requesttest.Code(t, requesttest.Serve(h, r)); got != tt.want {
-					t.Errorf("%s: code %q, want %q", method.Name, got, tt.want)
-				}
-			}
-		})
+		t.Run(tt.name, func(t *testing.T) { checkNestedClaim(t, "acme", tt.name, tt.claim, tt.claims, tt.want) })
+	}
+}
+
+// A claim that cannot be read is not an absent one, which the default route accepts. API Gateway makes a text of an
+// object in a token.
+func TestNestedTenantClaimOnTheDefaultRoute(t *testing.T) {
+	for _, tt := range []struct {
+		name, claim, claims, want string
+	}{
+		{"absent", "firebase.tenant", `{"other":1}`, ""},
+		{"absent in its object", "firebase.tenant", `{"firebase":{"sign_in_provider":"password"}}`, ""},
+		{"null in place of its object", "firebase.tenant", `{"firebase":null}`, ""},
+		{"a tenant", "firebase.tenant", `{"firebase":{"tenant":"acme"}}`, "forbidden"},
+		{"the text of an object", "firebase.tenant", `{"firebase":"map[tenant:acme]"}`, "forbidden"},
+		{"an empty text", "firebase.tenant", `{"firebase":""}`, "forbidden"},
+		{"a list on the way", "firebase.tenant", `{"firebase":[{"tenant":"acme"}]}`, "forbidden"},
+		{"a text deeper on the way", "a.b.c", `{"a":{"b":"map[c:acme]"}}`, "forbidden"},
+		{"twice in the object", "a.b", `{"a":{"b":"acme","b":"other"}}`, "forbidden"},
+	} {
+		t.Run(tt.name, func(t *testing.T) { checkNestedClaim(t, "", tt.name, tt.claim, tt.claims, tt.want) })
+	}
+}
+
+// checkNestedClaim asks for a tenant with claims, in a token and in a gateway's identity.
+func checkNestedClaim(t *testing.T, tenant, name, claim, more, want string) {
+	t.Helper()
+	var claims map[string]any
+	if err := json.Unmarshal([]byte(more), &claims); err != nil {
+		t.Fatal(err)
+	}
+	idp := newIssuer("https://id.example", public(kid1, ecKey()))
+	standard := must(json.Marshal(idp.claims(nil)))
+	r := bearer(signES256(`{"alg":"ES256","kid":"kid-1"}`, strings.TrimSuffix(string(standard), "}")+","+more[1:]))
+	r = r.WithContext(platform.With(r.Context(), platform.Info{Identity: &platform.Identity{Subject: "ada", Claims: claims}}))
+	for _, method := range []access.Method{{Name: "oidc", Verifier: oidc(idp, auth.OIDCConfig{Claims: []string{claim}})}, access.Gateway()} {
+		if strings.HasPrefix(name, "twice") && method.Name == "gateway" {
+			continue // encoding/json has decided already
+		}
+		h := access.Require(access.Options{Methods: []access.Method{method}, Claim: &access.TenantClaim{Name: claim}, Tenant: tenant})(new(requesttest.Minted))
+		if got := requesttest.Code(t, requesttest.Serve(h, r)); got != want {
+			t.Errorf("%s: code %q, want %q", method.Name, got, want)
+		}
 	}
 }

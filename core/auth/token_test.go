@@ -398,9 +398,11 @@ func TestKeptClaims(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := `map[a.b:by name firebase.tenant:acme-1 https://app.example/claims.plan:pro list:["x","y"] n:7 none:<nil> ok:true org:acme]`
-	if list, ok := p.Claims["list"].(json.RawMessage); ok {
-		p.Claims["list"] = string(list)
+	want := `map[a.b:by name firebase.tenant:acme-1 https://app.example/claims.plan:pro list:["x","y"] list.0:[] n:7 none:<nil> ok:true org:acme org.x:[]]`
+	for name, v := range p.Claims {
+		if list, ok := v.(json.RawMessage); ok {
+			p.Claims[name] = string(list)
+		}
 	}
 	if got := fmt.Sprint(p.Claims); got != want {
 		t.Errorf("the claims are\n%s, want\n%s", got, want)
