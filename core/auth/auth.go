@@ -12,13 +12,12 @@ type Principal struct {
 	Subject string // the caller's name at the issuer; "" if the credential names nobody
 	Issuer  string // the issuer that vouches for Subject; "" for the platform and for anonymous callers
 
-	// Claims are verified claims by name. Strings, numbers and booleans are as encoding/json decodes them.
-	// [Issuers.OIDC] keeps only those that its configuration names, lists and objects among them as
-	// [encoding/json.RawMessage], and a path that leads into something that is not an object as an empty list.
+	// Claims are verified claims by name. Strings, numbers and booleans are decoded as by encoding/json.
+	// [Issuers.OIDC] keeps only those named in its configuration, with lists and objects as
+	// [encoding/json.RawMessage]; a path into a value that is not an object yields an empty list.
 	Claims map[string]any
 
-	// PathSigned reports that the credential covers the request's path, and so its tenant: no tenant claim
-	// is needed.
+	// PathSigned means that the credential covers the request's path, and so its tenant: no tenant claim is needed.
 	PathSigned bool
 }
 
@@ -34,13 +33,13 @@ type Principal struct {
 //   - the error of the request's context: out of time (504)
 //   - any other: the credential is invalid (401)
 //
-// The text of an error is logged, never sent, and must not contain the credential. Verify is called
-// concurrently and should return when the request's context is done.
+// The text of an error is logged, but never sent, and must not contain the credential. Verify is called concurrently and
+// should return when the request's context is done.
 type Verifier interface {
 	Verify(r *http.Request) (Principal, error)
 }
 
-// VerifierFunc makes a [Verifier] of a function.
+// VerifierFunc converts a function to a [Verifier].
 type VerifierFunc func(r *http.Request) (Principal, error)
 
 // Verify calls f.
@@ -54,7 +53,7 @@ var (
 	ErrForbidden = errors.New("the caller may not mint")
 )
 
-// UnavailableError is the error of a [Verifier] that cannot decide now, because what it asks is down.
+// UnavailableError is the error of a [Verifier] that cannot decide because a service that it needs is down.
 type UnavailableError struct {
 	RetryAfter time.Duration // sent as Retry-After; 0 sends none
 	Err        error         // why; must not be nil

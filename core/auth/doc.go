@@ -1,11 +1,11 @@
-// Package auth has what authenticates callers, for programs that add to it, and for backends that sign requests.
+// Package auth is for programs that add authentication methods, and for backends that sign requests.
 //
-// A [Verifier] accepts a kind of credential; core.Drivers takes those of a program, by the names that ORGA_AUTH
-// uses for them. [Issuers] makes one for the tokens of an OpenID Connect issuer, to be combined with others. The
-// endpoint has its own for oidc, hmac, gateway and anonymous.
+// A [Verifier] accepts one kind of credential. A program passes its verifiers in core.Drivers, under the names used in
+// ORGA_AUTH. [Issuers] creates verifiers for tokens of OpenID Connect issuers, for use in other verifiers. The endpoint
+// has its own for oidc, hmac, gateway and anonymous.
 //
-// [SignRequest] is the caller's half of hmac.
+// [SignRequest] signs requests for hmac.
 //
-// Everything here is safe for concurrent use. Times are read from the wall clock, because a monotonic clock
-// stops while a serverless platform freezes the instance.
+// Everything here is safe for concurrent use. Times are wall clock times, because the monotonic clock stops while a
+// serverless platform freezes the instance.
 package auth

@@ -17,18 +17,17 @@ import (
 	"github.com/orga-session/orga-session/core/internal/wallclock"
 )
 
-// maxDocument bounds a discovery document or a key set, in bytes: 100 RSA keys with their certificates have
-// some 400,000.
+// maxDocument bounds a discovery document or a key set, in bytes. 100 RSA keys with certificates take about 400,000.
 const maxDocument = 1 << 20
 
-// address is where something is fetched, and by which transport.
+// address is a URL with the transport to fetch it.
 type address struct {
 	*url.URL
 	transport http.RoundTripper
 }
 
-// fetch gets the keys from the address given, or from the one that the issuer names when it is nil. The
-// address that was discovered is kept, whatever becomes of the keys.
+// fetch fetches the keys from the given address or, if it is nil, from the one in the issuer's discovery document. It keeps
+// the discovered address even if fetching the keys fails.
 func (s *keySet) fetch(ctx context.Context, at *address) (*keys, error) {
 	if at == nil {
 		var err error
@@ -57,9 +56,9 @@ func (s *keySet) fetch(ctx context.Context, at *address) (*keys, error) {
 	return fetched, nil
 }
 
-// discover asks the issuer where its keys are (OpenID Connect Discovery 1.0, section 4).
+// discover fetches the address of the keys from the issuer (OpenID Connect Discovery 1.0, section 4).
 func (s *keySet) discover(ctx context.Context) (*address, error) {
-	var from net.Addr // of the issuer; nil when unknown
+	var from net.Addr // the issuer's address; nil if unknown
 	ctx = httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{GotConn: func(got httptrace.GotConnInfo) { from = got.Conn.RemoteAddr() }})
 	body, err := s.get(ctx, s.discovery)
 	if err != nil {
@@ -91,14 +90,14 @@ func (s *keySet) discover(ctx context.Context) (*address, error) {
 	return &address{at, s.transport}, nil
 }
 
-// isPublic reports whether addr, nil when unknown, is on the internet.
+// isPublic reports whether addr is a public address; false for nil, an unknown one.
 func isPublic(addr net.Addr) bool {
 	tcp, ok := addr.(*net.TCPAddr)
 	return ok && !isInternal(tcp.IP.String())
 }
 
-// checkDiscovered reports what keeps the address of the keys from being one that the issuer may send us to:
-// what is on the internet must not lead into a network that it cannot reach itself.
+// checkDiscovered reports why a discovered address of keys is not allowed: an issuer on the internet must not direct the
+// endpoint into a network that it cannot reach itself.
 func checkDiscovered(issuer, at *url.URL) error {
 	switch {
 	case at.Scheme != "https" && issuer.Scheme == "https":
@@ -109,22 +108,21 @@ func checkDiscovered(issuer, at *url.URL) error {
 	return nil
 }
 
-// isInternal reports whether host is, by its looks, not on the internet. What a name resolves to is for a
-// transport to check: see [Issuers].PublicTransport.
+// isInternal reports whether host looks internal. The transport checks what a name resolves to: see
+// [Issuers].PublicTransport.
 func isInternal(host string) bool {
 	addr, err := netip.ParseAddr(host)
 	addr = addr.Unmap()
 	return loopback.Is(host) || err == nil && (!addr.IsGlobalUnicast() || addr.IsPrivate() || carrierNAT.Contains(addr))
 }
 
-// carrierNAT is shared address space (RFC 6598), which overlay networks use, too.
+// carrierNAT is shared address space (RFC 6598), also used by overlay networks.
 var carrierNAT = netip.MustParsePrefix("100.64.0.0/10")
 
-// get reads a document. Its errors name the host, not the path or the query, and repeat nothing of what was
-// answered.
+// get fetches a document. Its errors name the host, but not the path or the query, and do not quote the response.
 func (s *keySet) get(ctx context.Context, at *address) ([]byte, error) {
 	r := (&http.Request{Method: http.MethodGet, URL: at.URL, Host: at.Host, Header: make(http.Header)}).WithContext(ctx)
-	// A transport, not a client: the latter follows redirects, and has the whole URL in its errors.
+	// A client would follow redirects, and its errors would have the whole URL.
 	resp, err := at.transport.RoundTrip(r)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", at.Host, err)

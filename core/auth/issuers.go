@@ -14,16 +14,16 @@ import (
 	"github.com/orga-session/orga-session/core/internal/loopback"
 )
 
-// Issuers makes verifiers of OpenID Connect tokens. They share the keys of an issuer and the verified tokens.
-// The zero Issuers is ready to use. Its fields must not change after the first call of [Issuers.OIDC].
+// Issuers creates verifiers for OpenID Connect tokens, which share issuers' keys and verified tokens. The zero Issuers is
+// ready to use. Do not change its fields after the first call of [Issuers.OIDC].
 type Issuers struct {
-	// Transport fetches discovery documents and keys; nil is a default one. Redirects are not followed.
+	// Transport fetches discovery documents and keys; nil uses a default. Redirects are not followed.
 	Transport http.RoundTripper
-	// PublicTransport fetches keys from other hosts that an issuer on the internet names in its discovery
-	// document. One that reaches public addresses only keeps the issuer from sending us into a private network;
-	// nil is Transport.
+	// PublicTransport fetches keys from other hosts that an issuer on the internet names in its discovery document. Use one
+	// that reaches only public addresses, so that the issuer cannot direct requests into a private network. nil uses
+	// Transport.
 	PublicTransport http.RoundTripper
-	// Log gets a line for each fetch that fails or finds unusable keys; nil logs nothing.
+	// Log gets a line for each failed fetch, and for unusable keys; nil discards them.
 	Log *slog.Logger
 
 	mu       sync.Mutex
@@ -31,28 +31,28 @@ type Issuers struct {
 	verified memory
 }
 
-// source is where keys come from.
+// source identifies a key set.
 type source struct{ issuer, jwksURL string }
 
 // OIDCConfig describes an OpenID Connect issuer, and which of its tokens are accepted.
 type OIDCConfig struct {
-	Issuer    string   // its URL, byte for byte as in the iss of its tokens; with a JWKSURL, any text
-	Audiences []string // a token must name one of these in aud (see [Issuers.OIDC] for tokens without one)
+	Issuer    string   // its URL, byte for byte as in its tokens' iss; with a JWKSURL, any text
+	Audiences []string // aud must contain one of these (see [Issuers.OIDC] for tokens without aud)
 	JWKSURL   string   // the address of its keys; "" discovers it from the issuer
-	Claims    []string // claims to keep in [Principal]; names, or paths into nested objects with a dot between their names
+	Claims    []string // claims to keep in [Principal]: names, or dotted paths into nested objects
 }
 
-// OIDC accepts callers with a JWT of an issuer, sent as Authorization: Bearer. Every asymmetric algorithm
-// of JWS is accepted: RS, PS and ES with 256, 384 and 512 bits, and EdDSA with Ed25519. The token must
-// have an exp, be valid by exp and nbf with a leeway of a minute, and name one of the audiences in aud. If it
-// has no aud, client_id (access tokens of Cognito) or azp (session tokens of Clerk) must name it. Refresh and
-// logout tokens, and tokens bound to a client's key (DPoP, mTLS), are refused.
+// OIDC accepts callers with a JWT of an issuer, sent as Authorization: Bearer. It accepts every asymmetric JWS algorithm:
+// RS, PS and ES with 256, 384 and 512 bits, and EdDSA with Ed25519. The token must have an exp, be valid by exp and nbf
+// with a leeway of a minute, and have one of the audiences in aud. Without an aud, client_id (Cognito's access tokens) or
+// azp (Clerk's session tokens) must have it. Refresh and logout tokens, and tokens bound to a client's key (DPoP, mTLS),
+// are refused.
 //
-// Nothing is fetched before the first token. Keys are refetched for an unknown key id or a wrong signature, at
-// most once in 30 s, and in the background of a request once they are ten minutes old. Callers share a fetch,
-// which outlives each of them. A verified token is remembered while the keys stay the same; only its times are
-// checked again. While the issuer is unreachable, cached keys remain valid, and a token that needs others is
-// refused with an [UnavailableError].
+// Nothing is fetched before the first token. Keys are refetched for an unknown key ID or a wrong signature, at most every
+// 30 s, and in the background of a request once they are ten minutes old. Callers share a fetch, which continues even if
+// they disconnect. A verified token is cached while the keys stay the same, and only its times are checked again. While
+// the issuer is unreachable, cached keys remain valid, and a token that needs others is refused with an
+// [UnavailableError].
 //
 // The error joins all faults of the configuration, without its values.
 func (i *Issuers) OIDC(cfg OIDCConfig) (Verifier, error) {
@@ -108,8 +108,7 @@ func (i *Issuers) keysOf(from source) *keySet {
 	return s
 }
 
-// plainTransport keeps no connection for long: the next fetch is minutes away, and by then a connection may
-// be dead and swallow it.
+// plainTransport keeps connections only briefly: by the next fetch, minutes later, a connection may have died unnoticed.
 func plainTransport() *http.Transport {
 	return &http.Transport{
 		DialContext:            (&net.Dialer{Timeout: 2 * time.Second}).DialContext,
@@ -122,12 +121,11 @@ func plainTransport() *http.Transport {
 
 const maxURL = 2 << 10 // bytes
 
-// parseURL reads an address that keys can be trusted from: https, or http on this machine. The error does
-// not repeat it.
+// parseURL parses a URL for trustworthy keys: https, or http on this machine. The error does not repeat it.
 func parseURL(s string) (*url.URL, error) {
 	u, err := url.Parse(s)
 	switch {
-	case len(s) > maxURL: // errors have the host, and a key set that address for as long as the instance lives
+	case len(s) > maxURL: // errors contain the host, and a key set keeps the URL for the instance's lifetime
 		return nil, fmt.Errorf("must be a URL of at most %d bytes", maxURL)
 	case err != nil || u.Host == "":
 		return nil, errors.New("must be a URL with a host")

@@ -25,21 +25,21 @@ const (
 	maxRSABit = 8192 // more would make each signature expensive
 )
 
-// algorithms are those of the tokens that are accepted: the asymmetric ones of JWS. A symmetric key would
-// have to be a secret, and an issuer's keys are public.
+// algorithms are the accepted ones: JWS's asymmetric algorithms. A symmetric key would have to be secret, and an issuer's
+// keys are public.
 var algorithms = []jose.SignatureAlgorithm{
 	jose.RS256, jose.RS384, jose.RS512, jose.PS256, jose.PS384, jose.PS512,
 	jose.ES256, jose.ES384, jose.ES512, jose.EdDSA,
 }
 
-// publicKey is a key of an issuer that signatures can be checked with.
+// publicKey is an issuer's key for verifying signatures.
 type publicKey struct {
-	id  string                  // "" for none
-	alg jose.SignatureAlgorithm // the only one that the key is for; "" for each that fits it
+	id  string                  // "" if it has none
+	alg jose.SignatureAlgorithm // the only algorithm for this key; "" for any that fits
 	key any                     // *rsa.PublicKey, *ecdsa.PublicKey or ed25519.PublicKey
 }
 
-// fits reports whether the key may have made a signature of alg.
+// fits reports whether the key can have made a signature of alg.
 func (k *publicKey) fits(alg jose.SignatureAlgorithm) bool {
 	if k.alg != "" && k.alg != alg {
 		return false
@@ -73,10 +73,10 @@ var (
 	errKeySize      = fmt.Errorf("RSA, and not of %d to %d bits", minRSABit, maxRSABit)
 )
 
-// parseKeySet reads a JWK set (RFC 7517). A key that cannot be used spoils no other: unusable says how many
-// there are and why, "" for none. The error says what is wrong with the whole.
+// parseKeySet parses a JWK set (RFC 7517). An unusable key does not affect others: unusable says how many there are and
+// why, "" for none. The error is about the whole set.
 func parseKeySet(document []byte) (list []publicKey, unusable string, err error) {
-	var set map[string]json.RawMessage // by exact names, which a struct would not insist on
+	var set map[string]json.RawMessage // a struct would match names case-insensitively
 	var raw []json.RawMessage
 	if json.Unmarshal(document, &set) != nil || json.Unmarshal(set["keys"], &raw) != nil || raw == nil {
 		return nil, "", errNoKeySet
@@ -108,9 +108,8 @@ func parseKeySet(document []byte) (list []publicKey, unusable string, err error)
 	return list, unusable, nil
 }
 
-// parseKey reads a JWK. Of its members it looks at kty, kid, use, alg, n, e, crv, x and y alone: other
-// members, certificates above all, are often malformed. An optional one that is
-// malformed counts as absent. The error is one of errKey….
+// parseKey parses a JWK. It reads only kty, kid, use, alg, n, e, crv, x and y, because other members, above all
+// certificates, are often malformed. A malformed optional member counts as absent. The error is one of errKey….
 func parseKey(raw json.RawMessage) (publicKey, error) {
 	var members map[string]json.RawMessage
 	if json.Unmarshal(raw, &members) != nil {
@@ -118,7 +117,7 @@ func parseKey(raw json.RawMessage) (publicKey, error) {
 	}
 	text := func(name string) string {
 		var s string
-		_ = json.Unmarshal(members[name], &s) // what is no string counts as absent
+		_ = json.Unmarshal(members[name], &s) // a value of another type counts as absent
 		return s
 	}
 	k := publicKey{id: text("kid")}
@@ -153,7 +152,7 @@ func parseKey(raw json.RawMessage) (publicKey, error) {
 	return k, nil
 }
 
-// isEncryption reports whether alg is one of JWE (RFC 7518, section 4.1).
+// isEncryption reports whether alg is a JWE algorithm (RFC 7518, section 4.1).
 func isEncryption(alg string) bool {
 	return strings.HasPrefix(alg, "RSA-OAEP") || strings.HasPrefix(alg, "RSA1_5") || strings.HasPrefix(alg, "ECDH-ES")
 }
@@ -169,7 +168,7 @@ func rsaKey(n, e string) (any, error) {
 	return &rsa.PublicKey{N: modulus, E: int(exponent.Int64())}, nil
 }
 
-// ecKey returns the key of a point. A point lies on one curve only, so it tells the curve where crv does not.
+// ecKey returns the key of a point. Since a point lies on only one curve, it determines the curve if crv is missing.
 func ecKey(crv, x, y string) (any, error) {
 	for name, c := range curves {
 		if crv != name && crv != "" {
@@ -205,11 +204,11 @@ func edKey(crv, x string) (any, error) {
 	return ed25519.PublicKey(key), nil
 }
 
-// number returns the unsigned number that s encodes, whatever zeros it begins with; 0 when s is malformed.
+// number returns the unsigned number encoded in s, ignoring leading zeros; 0 if s is malformed.
 func number(s string) *big.Int { return new(big.Int).SetBytes(decodeBase64(s)) }
 
-// decodeBase64 reads base64url as keys should have it, without padding, and what some have instead: padding,
-// or plain base64. It returns nil when s is neither.
+// decodeBase64 decodes unpadded base64url, as required, but also padded or standard base64, which some issuers use. It
+// returns nil for anything else.
 func decodeBase64(s string) []byte {
 	plain := bytes.Map(func(r rune) rune {
 		switch r {

@@ -17,51 +17,51 @@ import (
 )
 
 const (
-	keysTimeout  = 10 * time.Second // of one fetch, discovery included; callers wait less: see keysWait
-	keysMaxAge   = 10 * time.Minute // when they are fetched anew: how long a withdrawn key is trusted
-	keysCooldown = 30 * time.Second // between fetches that tokens cause, or that fail
-	keysBackoff  = time.Second      // between fetches that fail while there are no keys at all
-	maxHung      = 4                // fetches that hang beyond their time
-	maxTries     = 16               // signatures that are tried for a token that does not name its key
+	keysTimeout  = 10 * time.Second // for one fetch, discovery included; callers wait less: see keysWait
+	keysMaxAge   = 10 * time.Minute // after this, keys are refetched: how long a withdrawn key is trusted
+	keysCooldown = 30 * time.Second // between fetches caused by tokens, or after a failed one
+	keysBackoff  = time.Second      // between failed fetches while there are no keys
+	maxHung      = 4                // fetches that hang past their timeout
+	maxTries     = 16               // signature checks for a token without a key ID
 )
 
-// keySet is the keys that an issuer publishes.
+// keySet is an issuer's published keys.
 //
-// However many requests need keys, one fetch is under way. It belongs to none of them: each may leave. Keys
-// that are old are fetched anew, too, and go on verifying until others have come.
+// At most one fetch is in flight, shared by all requests and independent of each. Old keys are refetched, and stay valid
+// until new ones arrive.
 type keySet struct {
 	issuer     string
 	configured *address // the JWKS URL; nil discovers it
-	discovery  *address // of the document that has the JWKS URL; nil where that is configured
+	discovery  *address // of the document with the JWKS URL; nil if that is configured
 	transport  http.RoundTripper
-	public     http.RoundTripper // to other hosts that an issuer on the internet names
+	public     http.RoundTripper // for other hosts named by an issuer on the internet
 	log        *slog.Logger
 
-	current atomic.Pointer[keys] // nil until the first good fetch; written under mu
-	held    atomic.Bool          // whether a signature ever has
-	flights flight.Group[*keys]
+	current  atomic.Pointer[keys] // nil until the first successful fetch; written under mu
+	verified atomic.Bool          // a signature has been verified at least once
+	flights  flight.Group[*keys]
 
-	mu           sync.Mutex
-	flight       *flight.Flight[*keys] // nil when none is under way
-	discovered   *address              // the JWKS URL, when it had to be asked for
-	discoveredAt time.Time             // wall clock, as are all here
-	cooledFrom   time.Time             // when the last fetch began that a token caused, or that failed with keys at hand
-	failedAt     time.Time             // when the last fetch ended that failed
-	failed       error                 // nil after a good one
-	fetches      int                   // that succeeded
+	mu            sync.Mutex
+	flight        *flight.Flight[*keys] // nil if none is in flight
+	discovered    *address              // the discovered JWKS URL
+	discoveredAt  time.Time             // wall clock, like all times here
+	cooldownStart time.Time             // start of the last fetch that a token caused, or that failed while there were keys
+	failedAt      time.Time             // end of the last failed fetch
+	failed        error                 // nil after a successful one
+	fetches       int                   // number of successful fetches
 }
 
-// keys is one state of an issuer's keys; it never changes.
+// keys is an immutable snapshot of an issuer's keys.
 type keys struct {
 	list      []publicKey
-	byID      map[string][]publicKey // "" for those without an id
-	number    int                    // of the fetch, from 1
-	fetchedAt time.Time              // when the fetch began; wall clock
+	byID      map[string][]publicKey // "" for keys without an ID
+	number    int                    // of the fetch, starting at 1
+	fetchedAt time.Time              // start of the fetch; wall clock
 }
 
 func newKeySet(from source, transport, public http.RoundTripper, log *slog.Logger) *keySet {
 	s := &keySet{issuer: from.issuer, transport: transport, public: public, log: log}
-	if from.jwksURL != "" { // the one that is used has been checked
+	if from.jwksURL != "" { // the effective one has been checked
 		at, _ := url.Parse(from.jwksURL)
 		s.configured = &address{at, transport}
 	} else {
@@ -72,27 +72,26 @@ func newKeySet(from source, transport, public http.RoundTripper, log *slog.Logge
 	return s
 }
 
-// atHand returns the keys that there are; nil for none. If they are old, it starts a fetch that nobody waits
-// for.
-func (s *keySet) atHand(ctx context.Context) *keys {
+// cached returns the cached keys; nil if there are none. If they are old, it starts a fetch without waiting for it.
+func (s *keySet) cached(ctx context.Context) *keys {
 	k := s.current.Load()
 	if k == nil || wallclock.Within(k.fetchedAt, keysMaxAge) {
 		return k
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.current.Load() == k && s.flight == nil && !wallclock.Within(s.cooledFrom, keysCooldown) {
+	if s.current.Load() == k && s.flight == nil && !wallclock.Within(s.cooldownStart, keysCooldown) {
 		s.start(ctx)
 	}
 	return k
 }
 
-// verify returns the keys of which one has made the token's signature. A token that is not ours, by what it
-// says itself, causes no fetch while there are keys.
+// verify returns the keys if one of them made the token's signature. A token whose own claims show that it is not for us
+// causes no fetch while there are keys.
 func (s *keySet) verify(ctx context.Context, t *token, ours bool) (*keys, error) {
-	known := s.atHand(ctx)
+	known := s.cached(ctx)
 	if known.verify(t) {
-		s.held.Store(true)
+		s.verified.Store(true)
 		return known, nil
 	}
 	if !ours && known != nil {
@@ -101,27 +100,27 @@ func (s *keySet) verify(ctx context.Context, t *token, ours bool) (*keys, error)
 	newer, err := s.newerThan(ctx, known)
 	switch {
 	case err != nil && known.has(t.keyID):
-		return nil, t.unverified() // the key is at hand, and has not made the signature
+		return nil, t.unverified() // the key with this ID did not make the signature
 	case err != nil && known != nil:
 		return nil, fmt.Errorf("no cached key has the token's id %.64q, and fetching failed: %w", t.keyID, err)
 	case err != nil:
 		return nil, err
 	}
 	if newer != known && newer.verify(t) {
-		s.held.Store(true)
+		s.verified.Store(true)
 		return newer, nil
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if newer != known && !wallclock.Within(s.cooledFrom, keysCooldown) {
-		s.cooledFrom = wallclock.Now() // these keys came for this token, and it is a bad one
+	if newer != known && !wallclock.Within(s.cooldownStart, keysCooldown) {
+		s.cooldownStart = wallclock.Now() // this token caused the fetch, and is invalid
 	}
 	return nil, t.unverified()
 }
 
 func (k *keys) has(id string) bool { return k != nil && id != "" && k.byID[id] != nil }
 
-// verify reports whether one of the keys has made the token's signature.
+// verify reports whether one of the keys made the token's signature.
 func (k *keys) verify(t *token) bool {
 	if k == nil {
 		return false
@@ -147,9 +146,8 @@ func (k *keys) verify(t *token) bool {
 	return false
 }
 
-// newerThan returns the keys that replace known, which may be nil, fetched where that is allowed; known
-// itself when there are none, and it is too early to ask. The error is an UnavailableError, if the issuer
-// cannot be reached, or ctx's own.
+// newerThan returns newer keys than known (which may be nil), and fetches them if that is allowed. It returns known if there
+// are none and it is too early to fetch. The error is an UnavailableError if the issuer cannot be reached, or ctx's.
 func (s *keySet) newerThan(ctx context.Context, known *keys) (*keys, error) {
 	s.mu.Lock()
 	current, f := s.current.Load(), s.flight
@@ -161,15 +159,15 @@ func (s *keySet) newerThan(ctx context.Context, known *keys) (*keys, error) {
 	case known == nil && s.failed != nil && wallclock.Within(s.failedAt, keysBackoff):
 		defer s.mu.Unlock()
 		return nil, unavailable(s.failed, keysBackoff)
-	case known != nil && s.cools(known):
+	case known != nil && s.coolingDown(known):
 		defer s.mu.Unlock()
 		if s.failed != nil {
-			return nil, unavailable(s.failed, keysCooldown-wallclock.Now().Sub(s.cooledFrom))
+			return nil, unavailable(s.failed, keysCooldown-wallclock.Now().Sub(s.cooldownStart))
 		}
 		return known, nil
 	default:
 		if known != nil {
-			s.cooledFrom = wallclock.Now()
+			s.cooldownStart = wallclock.Now()
 		}
 		f = s.start(ctx)
 	}
@@ -187,12 +185,12 @@ func (s *keySet) newerThan(ctx context.Context, known *keys) (*keys, error) {
 	if newer, err := f.Result(); err == nil {
 		return newer, nil
 	}
-	// It is too early for another fetch now, unless this one had been frozen along with the instance.
+	// It is too early for another fetch, unless this one was frozen along with the instance.
 	return s.newerThan(ctx, known)
 }
 
-// keysWait bounds how long a caller waits for keys: three quarters of its remaining time, because what
-// follows needs the rest.
+// keysWait bounds a caller's wait for keys to three quarters of its remaining time: the rest of the request needs time,
+// too.
 func keysWait(ctx context.Context) (context.Context, context.CancelFunc) {
 	deadline, ok := ctx.Deadline()
 	if !ok {
@@ -203,22 +201,21 @@ func keysWait(ctx context.Context) (context.Context, context.CancelFunc) {
 
 var errKeysSlow = errors.New("the issuer's keys have not arrived in time")
 
-// cools reports whether a token may cause no fetch yet. Keys that came for the very first tokens are not
-// fetched again while these are still being checked, but a rotation that follows a good one is followed at
-// once. s.mu is held.
-func (s *keySet) cools(known *keys) bool {
-	return wallclock.Within(s.cooledFrom, keysCooldown) || !s.held.Load() && wallclock.Within(known.fetchedAt, keysCooldown)
+// coolingDown reports whether it is too early for a token to cause a fetch. Keys fetched for the very first tokens are not
+// fetched again while these are being checked, but after a valid token, a rotation is noticed at once. s.mu is held.
+func (s *keySet) coolingDown(known *keys) bool {
+	return wallclock.Within(s.cooldownStart, keysCooldown) || !s.verified.Load() && wallclock.Within(known.fetchedAt, keysCooldown)
 }
 
 func unavailable(cause error, retryAfter time.Duration) error {
 	return &UnavailableError{RetryAfter: retryAfter, Err: cause}
 }
 
-// start begins a fetch that no request can cancel. s.mu is held.
+// start starts a fetch that no request can cancel. s.mu is held.
 func (s *keySet) start(ctx context.Context) *flight.Flight[*keys] {
 	began := wallclock.Now()
 	at := s.configured
-	if at == nil && wallclock.Within(s.discoveredAt, keysMaxAge) { // after that, they may have moved
+	if at == nil && wallclock.Within(s.discoveredAt, keysMaxAge) { // a discovered address expires like keys
 		at = s.discovered
 	}
 	remembered := s.configured == nil && at != nil
@@ -240,9 +237,9 @@ func (s *keySet) start(ctx context.Context) *flight.Flight[*keys] {
 		}
 		s.failed, s.failedAt = err, wallclock.Now()
 		if s.current.Load() != nil {
-			s.cooledFrom = began
+			s.cooldownStart = began
 		}
-		if remembered { // what was discovered just now is kept; what was discovered before may have moved
+		if remembered { // keep an address discovered just now, but drop an older one, which may have changed
 			s.discovered = nil
 		}
 	})

@@ -13,50 +13,48 @@ import (
 const (
 	// memoryBytes bounds each of the two generations of verified tokens.
 	memoryBytes = 1 << 20
-	// memoryAge is when a generation is replaced though it is not full: tokens are verified anew with keys
-	// that were fetched anew, so what is older is of no use.
+	// memoryAge is when a generation is replaced even if it is not full: by then, keys have been refetched, and older tokens
+	// would be verified again anyway.
 	memoryAge = keysMaxAge
-	// tokenBytes is the size in memory of a verified token, less its texts: the struct, two map slots and
-	// the principal's map.
+	// tokenBytes is the memory of a verified token without its strings: the struct, two map slots and the principal's map.
 	tokenBytes = 768
 )
 
-// memory remembers verified tokens, since most of what a request costs is a signature. It keeps nothing of
-// a token but what is used, and nothing of a refused one. What was not asked for since the last generation
-// began is forgotten.
+// memory caches verified tokens, because verifying signatures is most of a request's cost. It stores only the parts of a
+// token that are used, and nothing of refused tokens. Tokens unused since the last generation began are dropped.
 //
-// A token is known by what was signed. Of an ECDSA signature anybody can make a second one that is valid,
-// and another token with it: it takes the place of the first.
+// The key is the signed text, not the signature: anybody can derive a second valid ECDSA signature from one. Such a token
+// replaces the first.
 type memory struct {
 	mu    sync.Mutex
 	young map[signed]*verifiedToken
 	old   map[signed]*verifiedToken
-	bytes int       // of young, at least
-	since time.Time // when young was made; wall clock
+	bytes int       // lower bound of young's size
+	since time.Time // start of young; wall clock
 }
 
-// signed is the signed text and the verifier that accepted it.
+// signed identifies a signed text for one verifier.
 type signed struct {
 	verifier *oidcVerifier
 	hash     [sha256.Size]byte // of header.payload
 }
 
-// verifiedToken is a token whose signature, issuer and audience hold.
+// verifiedToken is a token with a valid signature, issuer and audience.
 type verifiedToken struct {
-	signature [sha256.Size]byte // hash of the signature as it was sent
-	keys      int               // number of the keys that hold it; not those themselves, which may be large and long replaced
+	signature [sha256.Size]byte // hash of the signature as sent
+	keys      int               // number of the keys that verified it; not the keys, which may be large and outdated
 	principal Principal
 	notBefore time.Time
 	expiry    time.Time
 }
 
-// split returns what is remembered of a token by, and the hash of its signature.
+// split returns the cache key of a token, and the hash of its signature.
 func (v *oidcVerifier) split(token string) (signed, [sha256.Size]byte) {
 	dot := strings.LastIndexByte(token, '.')
 	return signed{v, sha256.Sum256([]byte(token[:dot]))}, sha256.Sum256([]byte(token[dot:]))
 }
 
-// get returns the token of this signature; nil when it is not remembered.
+// get returns the token with this signature; nil if it is not cached.
 func (m *memory) get(s signed, signature [sha256.Size]byte) *verifiedToken {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -72,14 +70,14 @@ func (m *memory) get(s signed, signature [sha256.Size]byte) *verifiedToken {
 	return t
 }
 
-// add remembers t.
+// add caches t.
 func (m *memory) add(s signed, t *verifiedToken) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.put(s, t)
 }
 
-// drop forgets the token.
+// drop removes the token.
 func (m *memory) drop(s signed) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -87,7 +85,7 @@ func (m *memory) drop(s signed) {
 	delete(m.old, s)
 }
 
-// put adds t to the young. m.mu is held.
+// put adds t to young. m.mu is held.
 func (m *memory) put(s signed, t *verifiedToken) {
 	size := tokenBytes + t.principal.size()
 	if m.young == nil || m.bytes+size > memoryBytes || !wallclock.Within(m.since, memoryAge) {
@@ -98,7 +96,7 @@ func (m *memory) put(s signed, t *verifiedToken) {
 	m.bytes += size
 }
 
-// size returns the length of what a principal keeps of a token.
+// size returns the length of a principal's strings.
 func (p Principal) size() int {
 	n := len(p.Subject)
 	for _, v := range p.Claims {

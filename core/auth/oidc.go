@@ -10,7 +10,7 @@ import (
 	"github.com/orga-session/orga-session/core/internal/authheader"
 )
 
-// leeway is how far an issuer's clock may be from ours.
+// leeway is the tolerated difference between an issuer's clock and ours.
 const leeway = time.Minute
 
 type oidcVerifier struct {
@@ -30,7 +30,7 @@ func (v *oidcVerifier) Verify(r *http.Request) (Principal, error) {
 	}
 	id, signature := v.split(raw)
 	t := v.verified.get(id, signature)
-	remembered := t != nil && t.keys == v.keys.atHand(r.Context()).number // there are keys, since t was verified
+	remembered := t != nil && t.keys == v.keys.cached(r.Context()).number // there are keys, because t was verified
 	if !remembered {
 		var err error
 		if t, err = v.verify(r.Context(), raw); err != nil {
@@ -51,7 +51,7 @@ func (v *oidcVerifier) Verify(r *http.Request) (Principal, error) {
 	return t.principal, nil
 }
 
-// verify checks everything about a token but its times.
+// verify checks everything about a token except its times.
 func (v *oidcVerifier) verify(ctx context.Context, raw string) (*verifiedToken, error) {
 	t, err := parseToken(raw)
 	if err != nil {
@@ -62,7 +62,7 @@ func (v *oidcVerifier) verify(ctx context.Context, raw string) (*verifiedToken, 
 	if err != nil {
 		return nil, err
 	}
-	// From here on the claims are the issuer's own words, which may be logged.
+	// The claims from here on are the issuer's, so they may be logged.
 	if !v.isIssuer(iss) {
 		return nil, fmt.Errorf("%w: it is %.200q", errTokenIssuer, iss)
 	}
@@ -89,13 +89,13 @@ func (v *oidcVerifier) verify(ctx context.Context, raw string) (*verifiedToken, 
 	}, nil
 }
 
-// isIssuer reports whether iss names the issuer. Google's tokens may leave out the scheme.
+// isIssuer reports whether iss is the issuer. Google's tokens may omit the scheme.
 func (v *oidcVerifier) isIssuer(iss string) bool {
 	return iss == v.cfg.Issuer || v.cfg.Issuer == "https://accounts.google.com" && iss == "accounts.google.com"
 }
 
-// checkAudience reports whether the token is for one of our audiences. A client_id or azp counts only where
-// there is no aud: beside an aud, they name the requester of the token, not its audience.
+// checkAudience reports whether the token is for one of our audiences. client_id and azp count only without an aud: next to
+// an aud, they name the token's requester, not its audience.
 func (v *oidcVerifier) checkAudience(t *token) error {
 	audiences, ok := t.audiences()
 	if !ok {

@@ -11,9 +11,9 @@ import (
 	"github.com/orga-session/orga-session/core/internal/authheader"
 )
 
-// SignRequest signs r for an endpoint with ORGA_AUTH=hmac: it sets the Authorization header, which is valid
-// for five minutes. subject identifies the user in limits and logs: an id of [A-Za-z0-9._~:@|+-]{1,128}, or ""
-// for none. The method and the URL of r must not change afterwards. The error does not repeat key or subject.
+// SignRequest signs r for an endpoint with ORGA_AUTH=hmac: it sets the Authorization header, which is valid for five
+// minutes. subject identifies the user in limits and logs: an ID of [A-Za-z0-9._~:@|+-]{1,128}, or "" for none. Do not
+// change r's method or URL afterwards. The error repeats neither key nor subject.
 func SignRequest(r *http.Request, key, subject string) error {
 	if !authheader.IsKey(key) {
 		return errors.New("hmac: the key must be 32 or more of A-Z a-z 0-9 + / = _ -")

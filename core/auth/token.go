@@ -16,10 +16,9 @@ import (
 )
 
 const (
-	// maxToken bounds a token, in bytes; one with many groups has twelve thousand.
+	// maxToken bounds a token, in bytes; a token with many groups has about 12,000.
 	maxToken = 16 << 10
-	// maxDate bounds the times of a token: the last second of the year 9999. What is far beyond it overflows
-	// on its way to a time.Time, and may come out long ago.
+	// maxDate bounds the times of a token to the year 9999. Far later times overflow in a time.Time, and may become past ones.
 	maxDate = 253_402_300_799
 )
 
@@ -35,15 +34,15 @@ var (
 	errTokenEarly     = errors.New("oidc: the token is not valid yet")
 )
 
-// token is a JWT whose signature has not been checked.
+// token is a parsed JWT whose signature has not been checked.
 type token struct {
 	jws       *jose.JSONWebSignature
 	algorithm jose.SignatureAlgorithm
-	keyID     string // "" for none
+	keyID     string // "" if it has none
 	claims    strictjson.Members
 }
 
-// checkForm refuses what is too large or has not the three parts of a JWT, at next to no cost.
+// checkForm cheaply refuses a token that is too large or does not have a JWT's three parts.
 func checkForm(raw string) error {
 	if len(raw) > maxToken {
 		return fmt.Errorf("oidc: the token is too large: %d bytes, more than %d", len(raw), maxToken)
@@ -57,10 +56,10 @@ func checkForm(raw string) error {
 	return errTokenForm
 }
 
-// parseToken reads a compact JWT that has passed checkForm. It takes one spelling only: base64 that decodes
-// to the same bytes though it has other spare bits, padding or line breaks would make many tokens of one.
+// parseToken parses a compact JWT that has passed checkForm. It accepts only one encoding: base64 with other spare bits,
+// padding or line breaks decodes to the same bytes, and would make many tokens of one.
 func parseToken(raw string) (*token, error) {
-	if strings.ContainsAny(raw, "\r\n") { // which the decoder would skip
+	if strings.ContainsAny(raw, "\r\n") { // the decoder would skip these
 		return nil, errTokenForm
 	}
 	var payload []byte
@@ -95,20 +94,20 @@ func parseToken(raw string) (*token, error) {
 	return t, nil
 }
 
-// isType reports whether a token with this typ may be one to call with. What ends in +jwt names a purpose
-// (RFC 8725, section 3.11), and the only one for us is an access token's (RFC 9068).
+// isType reports whether a token with this typ may be an access or ID token. A typ ending in +jwt names a purpose (RFC
+// 8725, section 3.11); the only accepted one is an access token's (RFC 9068).
 func isType(typ string) bool {
 	typ = strings.TrimPrefix(strings.ToLower(typ), "application/")
 	return !strings.HasSuffix(typ, "+jwt") || typ == "at+jwt"
 }
 
-// isCredential reports whether the claims are those of a token that by itself gives its holder access.
+// isCredential reports whether the claims are those of a token that grants access without further proof.
 func (t *token) isCredential() bool {
 	if events, _ := t.claims.Get("events"); len(events) > 0 && events[0] == '{' {
 		return false // a security event (RFC 8417); older logout tokens have no typ of their own
 	}
 	if cnf, ok := t.claims.Get("cnf"); ok && string(cnf) != "null" {
-		return false // of use only with a proof that the client has the key (RFC 7800)
+		return false // requires proof of a client key (RFC 7800)
 	}
 	for _, name := range []string{"token_use", "token_type", "typ"} { // Cognito, simplejwt, Keycloak
 		switch use, _ := t.text(name); strings.ToLower(use) {
@@ -119,25 +118,25 @@ func (t *token) isCredential() bool {
 	return true
 }
 
-// unverified is the refusal of a token whose signature no key has made.
+// unverified returns the error for a token whose signature matches no key.
 func (t *token) unverified() error {
 	return fmt.Errorf("oidc: no key of the issuer matches the signature; the token has the key id %.64q", t.keyID)
 }
 
-// text returns a claim that is a string.
+// text returns a string claim.
 func (t *token) text(name string) (string, bool) {
 	raw, _ := t.claims.Get(name)
 	return strictjson.String(raw)
 }
 
-// subject returns sub, a number as its digits; "" when there is none.
+// subject returns sub, with a number as its digits; "" if there is none.
 func (t *token) subject() (string, error) {
 	raw, ok := t.claims.Get("sub")
 	if !ok || string(raw) == "null" {
 		return "", nil
 	}
 	if s, ok := strictjson.String(raw); ok {
-		if strings.ContainsRune(s, utf8.RuneError) { // invalid UTF-8 or half a surrogate pair: other subjects are decoded to the same
+		if strings.ContainsRune(s, utf8.RuneError) { // invalid UTF-8 or half a surrogate pair, to which other subjects would decode, too
 			return "", errTokenSubject
 		}
 		return s, nil
@@ -148,7 +147,7 @@ func (t *token) subject() (string, error) {
 	return string(raw), nil
 }
 
-// audiences returns those in aud; false when there is no aud.
+// audiences returns the audiences in aud; false if there is no aud.
 func (t *token) audiences() ([]string, bool) {
 	raw, ok := t.claims.Get("aud")
 	if !ok || string(raw) == "null" {
@@ -171,21 +170,20 @@ func (t *token) audiences() ([]string, bool) {
 	return audiences, true
 }
 
-// date reads a time of a token, in seconds since 1970 (RFC 7519, section 2). It is false for what is no
-// number, or none that a token has.
+// date parses a time of a token, in seconds since 1970 (RFC 7519, section 2); false if it is not a number in range.
 func (t *token) date(name string) (_ time.Time, present, ok bool) {
 	raw, present := t.claims.Get(name)
 	if !present || string(raw) == "null" {
 		return time.Time{}, false, false
 	}
-	seconds, err := strconv.ParseFloat(string(raw), 64) // of JSON, it reads numbers alone
+	seconds, err := strconv.ParseFloat(string(raw), 64) // accepts only JSON's numbers here
 	if err != nil || seconds < 0 || seconds > maxDate {
 		return time.Time{}, true, false
 	}
 	return time.Unix(int64(seconds), 0), true, true
 }
 
-// keep returns the claims of these names or paths.
+// keep returns the claims with these names or paths.
 func (t *token) keep(names []string) map[string]any {
 	var kept map[string]any
 	for _, name := range names {
@@ -199,10 +197,10 @@ func (t *token) keep(names []string) map[string]any {
 		raw := v.(json.RawMessage)
 		switch raw[0] {
 		case '{', '[':
-			kept[name] = json.RawMessage(string(raw)) // a copy: the token is not kept
+			kept[name] = json.RawMessage(string(raw)) // copied, because the token is not kept
 		default:
 			var scalar any
-			_ = json.Unmarshal(raw, &scalar) // it is JSON
+			_ = json.Unmarshal(raw, &scalar) // valid JSON never fails
 			kept[name] = scalar
 		}
 	}

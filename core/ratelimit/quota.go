@@ -15,8 +15,8 @@ type Quota struct {
 
 func (q Quota) String() string { return strconv.Itoa(q.N) + "/" + q.Per.String() }
 
-// Quotas are windows that must all have room for a request, such as 30/1m,500/24h. Empty means not set; [Off]
-// means no limit.
+// Quotas are windows, such as 30/1m,500/24h; a request must fit into all of them. Empty means unset; [Off] means no
+// limit.
 type Quotas []Quota
 
 // Off means no limit.
@@ -46,7 +46,7 @@ func ParseQuotas(s string) (Quotas, error) {
 	return quotas, nil
 }
 
-// Check reports what is wrong with quotas that were not parsed.
+// Check returns why quotas that were not parsed are invalid.
 func (qs Quotas) Check() error {
 	if qs.IsOff() {
 		return nil
@@ -69,5 +69,5 @@ func (qs Quotas) Check() error {
 	return nil
 }
 
-// IsOff reports whether the quotas limit nothing: they are empty or [Off].
+// IsOff reports whether there is no limit: the quotas are empty or [Off].
 func (qs Quotas) IsOff() bool { return len(qs) == 0 || len(qs) == 1 && qs[0] == Quota{} }

@@ -16,10 +16,10 @@ import (
 	"syscall"
 )
 
-// maxFile bounds what is read of a file, in bytes: a path to the wrong file must not fill the memory.
+// maxFile bounds how much of a file is read, in bytes, so that a wrong path does not exhaust the memory.
 const maxFile = 1 << 20
 
-// envSource is the environment variable name, as lookup knows it. An empty variable counts as unset.
+// envSource is the environment variable with this name in lookup. An empty variable counts as unset.
 func envSource(name string, lookup func(string) (string, bool)) Source {
 	return SourceFunc(func(context.Context) (Secret, error) {
 		v, _ := lookup(name)
@@ -30,13 +30,13 @@ func envSource(name string, lookup func(string) (string, bool)) Source {
 	})
 }
 
-// fileSource is the regular file at an absolute path; links are followed. Each Fetch reads it anew, so a
-// mounted secret follows a rotation when its file is replaced.
+// fileSource is the regular file at an absolute path; links are followed. Each Fetch reads it again, so that replacing the
+// file of a mounted secret rotates it.
 //
-// No context interrupts the read of a file, which hangs where the file is on a mount whose server is down.
-// A Cache abandons such a read.
+// A context cannot interrupt reading a file, which hangs if its mount's server is down. The endpoint's cache abandons such
+// a read.
 func fileSource(path string) (Source, error) {
-	// A path from the root is absolute on Windows too, so that a setting means the same everywhere.
+	// A path that starts with / is absolute on Windows, too, so that a setting means the same everywhere.
 	if !filepath.IsAbs(path) && !strings.HasPrefix(path, "/") {
 		return nil, fmt.Errorf("%w: want an absolute path after file:", ErrMisconfigured)
 	}
@@ -49,8 +49,8 @@ func fileSource(path string) (Source, error) {
 	}), nil
 }
 
-// readFile reads a small regular file. Its errors wrap ErrMisconfigured, except for an I/O error, which a
-// network mount returns while its server is down.
+// readFile reads a small regular file. Its errors wrap ErrMisconfigured, except for I/O errors, which a network mount
+// returns while its server is down.
 func readFile(path string) (string, error) {
 	f, err := os.OpenFile(path, os.O_RDONLY|nonblock, 0)
 	if err != nil {
@@ -76,7 +76,7 @@ func readFile(path string) (string, error) {
 
 func fileError(err error) error {
 	if e, ok := errors.AsType[*fs.PathError](err); ok {
-		err = e.Err // the caller names the path
+		err = e.Err // the caller adds the path
 	}
 	if errors.Is(err, syscall.EIO) {
 		return err
@@ -84,12 +84,10 @@ func fileError(err error) error {
 	return fmt.Errorf("%w: %w", ErrMisconfigured, err)
 }
 
-// fingerprintKey is unknown outside of this process: nobody can test guesses of a secret against a logged
-// version.
+// fingerprintKey is secret to this process, so that guesses of a secret cannot be tested against a logged version.
 var fingerprintKey = []byte(rand.Text())
 
-// Fingerprint returns a [Version] for content from a store without versions. It is meaningful only within
-// this process.
+// Fingerprint returns a [Version] for content from a store without versions. It is valid only within this process.
 func Fingerprint(content string) Version {
 	mac := hmac.New(sha256.New, fingerprintKey)
 	mac.Write([]byte(content))

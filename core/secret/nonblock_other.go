@@ -2,5 +2,5 @@
 
 package secret
 
-// nonblock is not needed: no opening waits for a writer here.
+// nonblock is not needed: opening a file never waits for a writer here.
 const nonblock = 0

@@ -4,5 +4,5 @@ package secret
 
 import "syscall"
 
-// nonblock keeps the opening of a named pipe from waiting for a writer.
+// nonblock keeps opening a named pipe from waiting for a writer.
 const nonblock = syscall.O_NONBLOCK

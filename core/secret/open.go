@@ -11,13 +11,12 @@ import (
 	"github.com/orga-session/orga-session/core/internal/strictjson"
 )
 
-// Open returns the [Source] that a setting names, such as "awssm:orga-key#apiKey". Drivers are by scheme; the
-// schemes env and file need none. lookup reads the environment ([os.LookupEnv] in a program) for env: sources.
-// Nothing is fetched yet; errors are faults of the setting and wrap [ErrMisconfigured].
+// Open returns the [Source] named by a setting, such as "awssm:orga-key#apiKey". drivers are keyed by scheme; env and file
+// need none. lookup reads the environment ([os.LookupEnv] in a program) for env: sources. Open fetches nothing; its errors
+// are faults of the setting and wrap [ErrMisconfigured].
 //
-// The text of the Source is without surrounding white space and a byte order mark. An empty one is unusable, and so
-// is one that check refuses; nil accepts any other. The errors of check wrap [ErrMalformed] and do not repeat the
-// text.
+// The Source's text has no surrounding white space and no byte order mark. Empty text is unusable, as is text that check
+// refuses; a nil check accepts any other. The errors of check wrap [ErrMalformed] and do not repeat the text.
 func Open(setting string, drivers map[string]Driver, lookup func(string) (string, bool), check func(text string) error) (Source, error) {
 	ref, err := ParseRef(setting)
 	if err != nil {
@@ -41,16 +40,16 @@ func Open(setting string, drivers map[string]Driver, lookup func(string) (string
 	return src, nil
 }
 
-// schemes lists the schemes that a source may have.
+// schemes lists the available schemes.
 func schemes(drivers map[string]Driver) string {
 	return strings.Join(append(slices.Sorted(maps.Keys(drivers)), "env", "file"), ":, ") + ":"
 }
 
-// opened is a Source whose content is checked. An unusable value in the environment or in a file (local) is a
-// fault of the settings; in a store, the next version may be a good one.
+// opened is a Source with checked content. Unusable content of the environment or of a file (local) is a fault of the
+// settings; in a store, the next version may be usable.
 type opened struct {
 	src   Source
-	field string                  // "" takes the whole text
+	field string                  // "" for the whole text
 	check func(text string) error // nil for none
 	local bool
 }
@@ -72,7 +71,7 @@ func (o opened) Fetch(ctx context.Context) (Secret, error) {
 
 const byteOrderMark = "\ufeff"
 
-// read finds the secret in the content of its store.
+// read extracts the secret from the store's content.
 func (o opened) read(text string) (string, error) {
 	if o.field != "" {
 		var err error
@@ -89,7 +88,7 @@ func (o opened) read(text string) (string, error) {
 	return text, o.check(text)
 }
 
-// member returns the string called field of a JSON object.
+// member returns a string member of a JSON object.
 func member(text, field string) (string, error) {
 	members, err := strictjson.Parse([]byte(strings.TrimPrefix(text, byteOrderMark)))
 	if errors.Is(err, strictjson.ErrNotObject) {

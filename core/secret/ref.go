@@ -8,15 +8,15 @@ import (
 // Ref is a parsed source setting, "scheme:name" or "scheme:name#field". It is not secret.
 type Ref struct {
 	Scheme string // env, file, or a driver's
-	Name   string // what the scheme's store calls it
-	Field  string // the member of a JSON secret; "" for a plain one
+	Name   string // the name in the scheme's store
+	Field  string // the member of a JSON secret; "" for the whole secret
 }
 
-// keyPrefix is what Orga's permanent keys begin with.
+// keyPrefix starts Orga's permanent keys.
 const keyPrefix = "sk_orga_ai_"
 
-// ParseRef parses a source setting. Its errors do not repeat the text, since pasting a key in place of a
-// source is a common mistake; a key is refused even where it could be a name.
+// ParseRef parses a source setting. Its errors do not repeat the text, because pasting a key instead of a source is a
+// common mistake. It refuses a key even if it could be a name.
 func ParseRef(s string) (Ref, error) {
 	scheme, name, found := strings.Cut(s, ":")
 	ref := Ref{Scheme: scheme, Name: name}
@@ -44,6 +44,6 @@ func (r Ref) String() string {
 	return s
 }
 
-// Driver opens the sources of one scheme, without fetching anything. Its errors are faults of the settings
-// and wrap [ErrMisconfigured]. The Source returns the content unchanged; [Open] finds the field in it.
+// Driver opens the sources of one scheme, without fetching anything. Its errors are faults of the settings and wrap
+// [ErrMisconfigured]. The Source returns the content unchanged; [Open] extracts the field.
 type Driver func(ref Ref) (Source, error)

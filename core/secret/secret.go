@@ -1,9 +1,9 @@
-// Package secret has what a store of secrets must do, and a [Value] that does not print.
+// Package secret defines the interface of secret stores, and [Value], a string that does not print.
 //
-// A setting such as "awssm:orga-key#apiKey" names a [Source] by a [Ref], and the [Driver] of its scheme opens it.
-// The endpoint checks the content, caches it and follows rotations; nothing of this is a Source's to do. The
-// schemes env: and file: are built in. Other stores are drivers in packages of their own (awssm, gcpsm), so that a
-// program links only those that it imports. To write another, implement [Driver] and run the tests of secrettest.
+// A setting such as "awssm:orga-key#apiKey" is a [Ref]; the [Driver] of its scheme opens it as a [Source]. The endpoint
+// validates the content, caches it and picks up rotations, so a Source does none of these. The schemes env: and file: are
+// built in. Other stores are drivers in separate packages (awssm, gcpsm), so that a program links only those that it
+// imports. To write another, implement [Driver] and run the tests of secrettest.
 package secret
 
 import (
@@ -18,8 +18,8 @@ import (
 // only [Value.Reveal] returns the string. It is immutable and safe for concurrent use. The zero Value
 // is empty.
 //
-// It is a closure because fmt prints unexported fields without calling their String method; of a function
-// it prints the address.
+// It is a closure because fmt prints unexported fields without calling their String method, but prints only the address of
+// a function.
 type Value struct{ reveal func() string }
 
 const redacted = "[redacted]"
@@ -41,8 +41,8 @@ func (v Value) Format(f fmt.State, _ rune)   { _, _ = io.WriteString(f, redacted
 func (v Value) MarshalText() ([]byte, error) { return []byte(redacted), nil }
 func (v Value) LogValue() slog.Value         { return slog.StringValue(redacted) }
 
-// Version identifies one content of a secret: the store's own version id, or a [Fingerprint] where the
-// store has none. It is opaque, contains no part of the secret and may be logged.
+// Version identifies one content of a secret: the store's own version ID, or a [Fingerprint] if the store has none. It is
+// opaque, contains no part of the secret and may be logged.
 type Version string
 
 // Secret is a value and its version.
@@ -53,19 +53,19 @@ type Secret struct {
 
 // Source fetches one secret from its store.
 type Source interface {
-	// Fetch asks the store once; retries of the client underneath count as one. It must be safe for
-	// concurrent use and should end with ctx. Its errors wrap one of the kinds below, or are outages; their
-	// texts contain nothing of the secret, nor of what the store answered, except for an error code.
+	// Fetch asks the store once; retries of the underlying client count as one. It must be safe for concurrent use and
+	// should end with ctx. Its errors wrap one of the kinds below, or are outages; their texts contain nothing from the
+	// secret or the store's answer, except an error code.
 	Fetch(ctx context.Context) (Secret, error)
 }
 
-// SourceFunc makes a [Source] of a function.
+// SourceFunc converts a function to a [Source].
 type SourceFunc func(ctx context.Context) (Secret, error)
 
 // Fetch calls f.
 func (f SourceFunc) Fetch(ctx context.Context) (Secret, error) { return f(ctx) }
 
-// Kinds of errors of a [Source], for [errors.Is]. Any other error counts as an outage, which may pass.
+// Kinds of errors of a [Source], for [errors.Is]. Any other error is an outage, which may be temporary.
 var (
 	// ErrPermanent means that the store will refuse until its owner acts: access denied, or the secret is not
 	// found, deleted or disabled.

@@ -17,45 +17,45 @@ import (
 )
 
 const (
-	// DefaultTTL is how long a fetched secret is fresh.
+	// DefaultTTL is how long a fetched secret stays fresh.
 	DefaultTTL = 5 * time.Minute
 
-	fetchTimeout  = 2 * time.Second  // of one fetch; a store's client would wait far longer
-	maxAbandoned  = 8                // fetches that run on after fetchTimeout
+	fetchTimeout  = 2 * time.Second  // for one fetch; a store's client would wait far longer
+	maxAbandoned  = 8                // fetches that continue after fetchTimeout
 	staleLimit    = 24 * time.Hour   // past the TTL, while the store is down
-	maxBackoff    = time.Minute      // between fetches that fail while a value is at hand
-	emptyBackoff  = time.Second      // the same with nothing at hand: callers are waiting
+	maxBackoff    = time.Minute      // between failed fetches while there is a cached value
+	emptyBackoff  = time.Second      // the same without a cached value, while callers wait
 	forceInterval = 30 * time.Second // between forced refreshes
-	readyInterval = 10 * time.Second // between fetches that a readiness check may cause
+	readyInterval = 10 * time.Second // between fetches caused by readiness checks
 )
 
 // Cache is a [secret.Source] that caches the secret of another:
 //
 //   - A fresh secret costs no lock and no allocation.
-//   - At most one fetch is in flight. It is independent of the callers that wait for it, and ends after 2 s,
-//     even if the Source ignores its context.
-//   - Past the TTL (±20 %, so that instances do not refresh in step) one caller refreshes, waiting for at
-//     most a third of its remaining time; all others get the stale value immediately.
-//   - While the store is down, or its secret is unusable, the stale value is served for 24 h more, and the
-//     store is asked again after 1, 2, 4 … 60 s. After a [secret.ErrPermanent], the value is served until two TTLs
-//     after the last successful fetch. With no cached value, a failure is remembered for 1 s.
-//   - It uses the wall clock, since a monotonic clock stops in a frozen instance. A clock that is set back
-//     causes one refresh; if that fails, the value counts as one TTL old.
+//   - At most one fetch is in flight. It is independent of waiting callers, and ends after 2 s, even if the Source ignores
+//     its context.
+//   - Past the TTL (±20 %, so that instances do not all refresh at once), one caller refreshes, waiting for at most a third
+//     of its remaining time; all others get the stale value immediately.
+//   - While the store is down, or its secret is unusable, the stale value is served for 24 h more, and the store is asked
+//     again after 1, 2, 4 … 60 s. After a [secret.ErrPermanent], the value is served until two TTLs after the last
+//     successful fetch. Without a cached value, a failure is cached for 1 s.
+//   - It uses the wall clock, because the monotonic clock stops in a frozen instance. A clock that is set back causes one
+//     refresh; if that fails, the value counts as one TTL old.
 //   - It refreshes only within calls, never in the background, where a frozen instance would stall it.
 //
-// It is safe for concurrent use; make one with [New].
+// It is safe for concurrent use; create one with [New].
 type Cache struct {
 	src  secret.Source
 	opts Options
 	now  func() time.Time
 
-	current atomic.Pointer[entry] // written under mu, read without
+	current atomic.Pointer[entry] // written under mu, read without it
 	fetches flight.Group[secret.Secret]
 
 	mu       sync.Mutex
 	pending  *fetch // nil for none
-	failures int    // fetches that failed since the last good one
-	failed   error  // what the last of them returned
+	failures int    // failed fetches since the last successful one
+	failed   error  // the error of the last of them
 	failedAt time.Time
 	refused  bool // one of them was ErrPermanent
 	forcedAt time.Time
@@ -72,7 +72,7 @@ func (e *entry) fresh(now time.Time) bool {
 	return e != nil && !now.Before(e.fetchedAt) && now.Before(e.freshUntil)
 }
 
-// fetch is a fetch under way.
+// fetch is a fetch in flight.
 type fetch struct {
 	*flight.Flight[secret.Secret]
 	forced bool
@@ -160,8 +160,8 @@ func (c *Cache) refresh(ctx context.Context) (secret.Secret, error) {
 	return secret.Secret{}, c.fetchError(now)
 }
 
-// staleWait bounds ctx for a caller that waits for a newer value while a stale one is at hand: a third of
-// the remaining time, since the caller needs the rest for what it does with the value.
+// staleWait bounds ctx for a caller that waits for a new value although there is a stale one: to a third of the remaining
+// time, because the caller needs the rest to use the value.
 func staleWait(ctx context.Context) (context.Context, context.CancelFunc) {
 	deadline, ok := ctx.Deadline()
 	if !ok {
@@ -170,7 +170,7 @@ func staleWait(ctx context.Context) (context.Context, context.CancelFunc) {
 	return context.WithTimeout(ctx, time.Until(deadline)/3)
 }
 
-// stale returns the cached secret while it may be served, and reports whether it may.
+// stale returns the cached secret, and reports whether it may still be served.
 func (c *Cache) stale() (secret.Secret, bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -208,7 +208,7 @@ func (c *Cache) Refresh(ctx context.Context, bad secret.Version) (secret.Secret,
 		if f.forced {
 			return f.Result()
 		}
-		// An ordinary fetch was under way; it may have asked before the rotation. Look again.
+		// The fetch in flight may have asked before the rotation, so fetch again.
 	}
 }
 
@@ -239,19 +239,19 @@ func (c *Cache) start(ctx context.Context, now time.Time, forced bool) *fetch {
 		}
 		return s, err
 	}
-	// Fresh from now on, not from the answer on: the instance may be frozen between the two.
+	// Fresh from the start of the fetch, because the instance may be frozen before the answer.
 	land := func(s secret.Secret, err error) { c.land(now, s, err) }
 	c.pending = &fetch{c.fetches.Start(ctx, call, land), forced}
 	return c.pending
 }
 
-// changes reports whether s is another version than the cached one.
+// changes reports whether s is a different version than the cached one.
 func (c *Cache) changes(s secret.Secret) bool {
 	old := c.current.Load()
 	return old == nil || old.secret.Version != s.Version
 }
 
-// land stores the outcome of a fetch that started at a time.
+// land stores the outcome of a fetch that started at the given time.
 func (c *Cache) land(started time.Time, s secret.Secret, err error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -271,15 +271,15 @@ func (c *Cache) land(started time.Time, s secret.Secret, err error) {
 	c.failures, c.failed, c.refused = 0, nil, false
 }
 
-// rebase adjusts to a wall clock that was set back to before the last good fetch: by that clock, the
-// stale value would be served for as much longer. It counts as one TTL old from now on. c.mu is held.
+// rebase handles a wall clock set back to before the last successful fetch: otherwise the stale value would be served for
+// longer by that time. The value now counts as one TTL old. c.mu is held.
 func (c *Cache) rebase(now time.Time) {
 	if e := c.current.Load(); e != nil && e.fetchedAt.After(now) {
 		c.current.Store(&entry{secret: e.secret, fetchedAt: now.Add(-c.opts.TTL)})
 	}
 }
 
-// logSuccess logs a fetch before it replaces the cached secret. c.mu is held.
+// logSuccess logs a successful fetch before its secret is cached. c.mu is held.
 func (c *Cache) logSuccess(s secret.Secret) {
 	log := c.opts.Log.With("source", c.opts.Name, "version", s.Version)
 	switch old := c.current.Load(); {
@@ -292,12 +292,11 @@ func (c *Cache) logSuccess(s secret.Secret) {
 	}
 }
 
-// logFailure logs a fetch that failed: one line a backoff window, as fetches are no more frequent.
-// c.mu is held.
+// logFailure logs a failed fetch. Fetches are limited to one per backoff window, and so are the lines. c.mu is held.
 func (c *Cache) logFailure(now time.Time) {
 	level, msg, counter, serving := slog.LevelWarn, "secret fetch failed", metric.SecretFetchFailed, "nothing"
 	if c.refused || !passes(c.failed) {
-		// Until somebody acts: access denied, secret deleted, disabled or unusable.
+		// Permanent until somebody acts: access denied, or the secret deleted, disabled or unusable.
 		level, msg, counter = slog.LevelError, "secret fetch failed permanently", metric.SecretFetchFailedPermanently
 	}
 	attrs := []any{"source", c.opts.Name, "cause", c.failed.Error(), "retry_in", c.backoff(now).String()}
@@ -313,7 +312,7 @@ func (c *Cache) usable(now time.Time) bool {
 	return c.current.Load() != nil && now.Before(c.usableUntil())
 }
 
-// usableUntil is when the cached secret, which must exist, may be served no longer. c.mu is held.
+// usableUntil returns when the cached secret, which must exist, can no longer be served. c.mu is held.
 func (c *Cache) usableUntil() time.Time {
 	keep := c.opts.TTL + staleLimit
 	if c.refused {
@@ -322,12 +321,12 @@ func (c *Cache) usableUntil() time.Time {
 	return c.current.Load().fetchedAt.Add(keep)
 }
 
-// backingOff reports whether a fetch failed so recently that the store is left alone. c.mu is held.
+// backingOff reports whether a fetch failed so recently that it is too early for another. c.mu is held.
 func (c *Cache) backingOff(now time.Time) bool {
 	return c.failed != nil && wallclock.WithinAt(now, c.failedAt, c.backoff(now))
 }
 
-// backoff is the time between the last fetch, which failed, and the next. c.mu is held.
+// backoff returns the time between the last fetch, which failed, and the next. c.mu is held.
 func (c *Cache) backoff(now time.Time) time.Duration {
 	if !c.usable(now) {
 		return emptyBackoff
@@ -335,7 +334,7 @@ func (c *Cache) backoff(now time.Time) time.Duration {
 	return min(maxBackoff, time.Second<<min(c.failures-1, 10))
 }
 
-// fetchError is the error while no usable value is cached. c.mu is held.
+// fetchError returns the error if there is no usable value. c.mu is held.
 func (c *Cache) fetchError(now time.Time) error {
 	wait := c.failedAt.Add(c.backoff(now)).Sub(now)
 	return &FetchError{RetryAfter: max(time.Second, wait), Err: fmt.Errorf("%s: %w", c.opts.Name, c.failed)}

@@ -1,4 +1,4 @@
-// Package secretcache caches a secret for a bounded time, and follows its rotations:
+// Package secretcache caches a secret for a bounded time, and picks up its rotations:
 //
 //	stores := map[string]secret.Driver{"awssm": awssm.Open(os.LookupEnv, true)}
 //	src, err := secret.Open("awssm:orga-key#apiKey", stores, os.LookupEnv, secretcache.CheckKey)

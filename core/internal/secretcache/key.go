@@ -7,8 +7,7 @@ import (
 	"github.com/orga-session/orga-session/core/secret"
 )
 
-// CheckKey checks the text of an API key for [secret.Open]: one line of printable ASCII without spaces, at most
-// 4 KiB.
+// CheckKey validates an API key for [secret.Open]: one line of printable ASCII without spaces, at most 4 KiB.
 func CheckKey(key string) error {
 	switch {
 	case len(key) > 4<<10:

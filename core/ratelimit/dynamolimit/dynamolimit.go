@@ -1,12 +1,12 @@
 // Package dynamolimit is the [ratelimit.Limiter] that counts in a DynamoDB table: "dynamodb:TABLE".
 //
-// The table has a key called id, a string, and TTL on the attribute called expires. An item holds all windows of
-// one caller, or those of one tenant's budget; its id is a hash. The rights to UpdateItem on the table are enough.
+// The table has a string key called id, and TTL on the attribute expires. An item holds all windows of one caller, or of
+// one tenant's budget; its id is a hash. The only permission needed is UpdateItem on the table.
 //
-// A decision is one conditional update, two where the caller was served before by another instance. Where a tenant
-// has a budget, that is a second item, asked once the caller's has room; if it refuses, the caller's update is
-// taken back. A transaction would do both at once, for twice the price, and fail wherever two callers of a tenant
-// meet at its budget: of 8 at once, one passes.
+// A decision is one conditional update, or two if another instance served the caller last. A tenant's budget is a second
+// item, updated once the caller has room; if the budget refuses, the caller's update is undone. A transaction would do both
+// at once, but cost twice as much and fail whenever two callers of a tenant collide at its budget: of 8 concurrent ones, 1
+// passes.
 package dynamolimit
 
 import (
@@ -24,8 +24,7 @@ import (
 )
 
 const (
-	// maxSkew is how far the clocks of two instances may differ. What a clock further ahead has written is
-	// replaced.
+	// maxSkew is the tolerated difference between the clocks of two instances. Values from a clock further ahead are replaced.
 	maxSkew = time.Minute
 
 	idAttribute      = "id"
@@ -66,7 +65,7 @@ func isTable(s string) bool {
 	return len(s) >= 3 && len(s) <= 255 && strings.Trim(s, allowed) == ""
 }
 
-// Allow implements [ratelimit.Limiter]. A [ratelimit.Store] around it bounds how long that takes.
+// Allow implements [ratelimit.Limiter]. The endpoint bounds its duration.
 func (l *Limiter) Allow(ctx context.Context, buckets []ratelimit.Bucket) ([]ratelimit.Decision, error) {
 	decisions := make([]ratelimit.Decision, len(buckets))
 	for start := 0; start < len(buckets); {
@@ -93,9 +92,9 @@ func (l *Limiter) Allow(ctx context.Context, buckets []ratelimit.Bucket) ([]rate
 
 // decide counts a request in an item, if each of its windows has room.
 //
-// An update cannot compute max(fullAt, now), so it says which windows are in use; a wrong guess fails with the item
-// as it is, and is corrected. Since an item in use stays so, one correction settles it; only where some of several
-// windows are in use may another caller's update come between.
+// An update cannot compute max(fullAt, now), so it must state which windows are in use. A wrong guess fails, returns the
+// item, and is corrected. An item in use stays in use, so one correction suffices, unless only some of several windows are in
+// use and another caller's update interferes.
 func (l *Limiter) decide(ctx context.Context, windows []ratelimit.Bucket, decisions []ratelimit.Decision) (allowed bool, err error) {
 	now, fullAt := time.Now().UnixMicro(), l.known.get(windows)
 	for {
@@ -124,12 +123,12 @@ func (l *Limiter) decide(ctx context.Context, windows []ratelimit.Bucket, decisi
 	}
 }
 
-// slack is how much earlier than another's the clock of a request may be, in microseconds, without being refused for
-// it: instances differ, and requests do not arrive in the order of their times. It is less than a share, so nobody gets
-// more than the quota at once; but a request may come back that much earlier.
+// slack is how far the clock of a request may be behind another's, in microseconds, without a refusal: clocks differ, and
+// requests do not arrive in the order of their times. It is less than a share, so nobody gets more than the quota at once,
+// but a request may be allowed that much earlier.
 func slack(b ratelimit.Bucket) int64 { return min(rate(b).Share/2, time.Second.Microseconds()) }
 
-// count is the update that counts a request, where fullAt is what the item is thought to hold.
+// count returns the update that counts a request; fullAt is the assumed content of the item.
 func (l *Limiter) count(windows []ratelimit.Bucket, fullAt []int64, now int64) *updateItem {
 	u := l.update(windows[0].Key)
 	u.number(":now", now)
@@ -158,8 +157,8 @@ func (l *Limiter) count(windows []ratelimit.Bucket, fullAt []int64, now int64) *
 	return u.done()
 }
 
-// takeBack uncounts a request in the items of callers, since the tenant's budget refused it. Until it is done, only
-// requests of the same caller can be refused for it, and the budget refuses those as well.
+// takeBack undoes a request's updates to its caller's items after the tenant's budget refused it. Meanwhile, only requests of
+// the same caller can be refused because of them, and the budget refuses those anyway.
 func (l *Limiter) takeBack(ctx context.Context, windows []ratelimit.Bucket, decisions []ratelimit.Decision) {
 	if len(windows) == 0 {
 		return
@@ -174,11 +173,11 @@ func (l *Limiter) takeBack(ctx context.Context, windows []ratelimit.Bucket, deci
 		before := decisions[i].Reset.Microseconds() - rate(w).Share
 		decisions[i] = rate(w).Decide(max(0, before), false)
 	}
-	_, _ = l.api.update(ctx, u.done()) // a caller whom this fails for has lost one request
+	_, _ = l.api.update(ctx, u.done()) // if this fails, the caller loses one request
 	l.known.forget(windows)
 }
 
-// correct replaces what a clock that was set back since has written, so that it costs a caller one period at most.
+// correct replaces values from a clock that was set back since, so that a caller waits for at most one period.
 func (l *Limiter) correct(ctx context.Context, windows []ratelimit.Bucket, fullAt []int64, now int64) {
 	for i, w := range windows {
 		latest := rate(w).Clamp(now)
@@ -191,12 +190,12 @@ func (l *Limiter) correct(ctx context.Context, windows []ratelimit.Bucket, fullA
 		u.number(":latest", latest)
 		u.require("#0 = :wrong")
 		u.set("#0 = :latest")
-		_, _ = l.api.update(ctx, u.done()) // the next request tries again
+		_, _ = l.api.update(ctx, u.done()) // if this fails, the next request tries again
 	}
 }
 
-// Ping reports whether the table takes updates, and leaves a connection open for the first request. It changes
-// nothing: its condition never holds.
+// Ping reports whether the table accepts updates, and opens a connection for the first request. It changes nothing, because
+// its condition is never true.
 func (l *Limiter) Ping(ctx context.Context) error {
 	u := l.update("ping")
 	u.name("#id", idAttribute)
@@ -219,17 +218,17 @@ func (l *Limiter) Close() error {
 
 func rate(b ratelimit.Bucket) gcra.Rate { return gcra.New(b.Quota) }
 
-// attribute holds the time at which none of a window's quota is in use, in microseconds since 1970. Another quota is
-// another attribute, and starts whole.
+// attribute is the name of a window's attribute: the time at which none of its quota is in use, in microseconds since 1970. A
+// changed quota has another attribute, and starts unused.
 func attribute(b ratelimit.Bucket) string { return b.Quota.String() }
 
-// id is where the windows of a key are kept.
+// id returns the item ID for a key.
 func id(key string) string {
 	sum := sha256.Sum256([]byte(key))
 	return base64.RawURLEncoding.EncodeToString(sum[:18])
 }
 
-// times reads the windows of an item; 0 where it has none.
+// times returns the windows of an item; 0 for missing ones.
 func times(windows []ratelimit.Bucket, item map[string]value) ([]int64, error) {
 	fullAt := make([]int64, len(windows))
 	for i, w := range windows {

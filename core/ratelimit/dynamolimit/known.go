@@ -6,12 +6,11 @@ import (
 	"github.com/orga-session/orga-session/core/ratelimit"
 )
 
-// maxKnown bounds what is remembered: 1 MB at most.
+// maxKnown bounds the size, to at most 1 MB.
 const maxKnown = 1 << 12
 
-// known remembers what buckets held when this instance saw them last. It saves the update that would fail for a
-// wrong guess: of a tenant's budget, which is nearly always in use, and of callers who come back. It decides
-// nothing.
+// known caches the last seen state of buckets. It saves the update that a wrong guess would cost, for budgets, which are
+// nearly always in use, and for returning callers. It decides nothing.
 type known struct {
 	mu     sync.Mutex
 	fullAt map[ratelimit.Bucket]int64

@@ -5,7 +5,7 @@ import (
 	"strings"
 )
 
-// update puts an UpdateItem call together.
+// update builds an UpdateItem call.
 type update struct {
 	in         updateItem
 	conditions []string

@@ -1,3 +1,3 @@
-// Package ratelimittest tests limiters: [Test] is the conformance suite that every [ratelimit.Limiter] passes, and
-// [DynamoDB] and [RedisREST] are doubles of the services that the drivers count in.
+// Package ratelimittest tests limiters: [Test] is a conformance suite for any [ratelimit.Limiter], and [DynamoDB] and
+// [RedisREST] are fakes of the services that the drivers use.
 package ratelimittest

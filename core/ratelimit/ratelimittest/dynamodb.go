@@ -10,15 +10,15 @@ import (
 	"sync"
 )
 
-// DynamoDB is a double of Amazon DynamoDB, an [http.Handler]: UpdateItem of its JSON 1.0 protocol, on one table with a
-// key called id. It knows what conditions and updates of a counter are made of: SET with + and -, comparisons of
-// numbers, attribute_exists, attribute_not_exists, AND, OR and parentheses. It is atomic, and asks for a signature
-// without checking it.
+// DynamoDB is a fake of Amazon DynamoDB, an [http.Handler]: UpdateItem of the JSON 1.0 protocol, on one table with a key
+// called id. It supports the conditions and updates that counters need: SET with + and -, comparisons of numbers,
+// attribute_exists, attribute_not_exists, AND, OR and parentheses. It is atomic, and requires a signature without
+// verifying it.
 //
-// Set its fields before it is used. It is safe for concurrent use.
+// Set its fields before the first request. It is safe for concurrent use.
 type DynamoDB struct {
 	Table string
-	// Intercept may answer a request in the service's place, and reports whether it did; nil answers none.
+	// Intercept may answer a request instead of the service, and reports whether it did; nil answers none.
 	Intercept func(w http.ResponseWriter, r *http.Request) bool
 
 	mu    sync.Mutex
@@ -26,17 +26,17 @@ type DynamoDB struct {
 	calls int
 }
 
-// Item holds the numbers of an item, by attribute.
+// Item has the numeric attributes of an item.
 type Item map[string]int64
 
-// Calls returns how many requests have come.
+// Calls returns the number of requests.
 func (d *DynamoDB) Calls() int {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	return d.calls
 }
 
-// Items calls f with each item, which it may change.
+// Items calls f with each item; f may change it.
 func (d *DynamoDB) Items(f func(id string, item Item)) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -66,7 +66,7 @@ func (d *DynamoDB) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	d.calls++
 	d.mu.Unlock()
 	var in updateItem
-	body, _ := io.ReadAll(r.Body) // before all else: only then the context ends when the client leaves
+	body, _ := io.ReadAll(r.Body) // read first: otherwise the context does not end when the client disconnects
 	if d.Intercept != nil && d.Intercept(w, r) {
 		return
 	}
@@ -84,7 +84,7 @@ func (d *DynamoDB) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// DynamoDBError answers as DynamoDB does when it refuses; item may be nil.
+// DynamoDBError answers with an error of DynamoDB; item may be nil.
 func DynamoDBError(w http.ResponseWriter, status int, code string, item map[string]any) {
 	answer := map[string]any{"__type": "com.amazonaws.dynamodb.v20120810#" + code, "message": code}
 	if item != nil {
@@ -96,7 +96,7 @@ func DynamoDBError(w http.ResponseWriter, status int, code string, item map[stri
 func respond(w http.ResponseWriter, status int, answer any) {
 	w.Header().Set("Content-Type", "application/x-amz-json-1.0")
 	w.WriteHeader(status)
-	_ = json.NewEncoder(w).Encode(answer) // fails when the client has left
+	_ = json.NewEncoder(w).Encode(answer) // fails if the client has disconnected
 }
 
 func (d *DynamoDB) update(w http.ResponseWriter, in *updateItem) {
@@ -165,7 +165,7 @@ func (e *expression) parse(text string, rule func() bool) bool {
 	return result
 }
 
-// next takes the next token; "" after the last one.
+// next returns the next token; "" after the last one.
 func (e *expression) next() string {
 	if len(e.tokens) == 0 {
 		return ""
@@ -175,7 +175,7 @@ func (e *expression) next() string {
 	return token
 }
 
-// take takes the next token if it is want.
+// take consumes the next token if it is want.
 func (e *expression) take(want string) bool {
 	if len(e.tokens) == 0 || e.tokens[0] != want {
 		return false
@@ -241,7 +241,7 @@ func (e *expression) term() bool {
 	return false
 }
 
-// set evaluates SET of several attributes.
+// set evaluates a SET of several attributes.
 func (e *expression) set(updated Item) bool {
 	e.expect("SET")
 	for more := true; more; more = e.take(",") {

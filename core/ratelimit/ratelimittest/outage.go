@@ -13,25 +13,25 @@ import (
 	"github.com/orga-session/orga-session/core/ratelimit"
 )
 
-// Outage is a way in which a store fails while it is in use.
+// Outage is a way for a store to fail during use.
 type Outage struct {
 	Begin, End func()
-	Cause      string // what the log's cause must contain
-	Secret     string // what the log must not contain; "" for nothing
+	Cause      string // must be in the log's cause
+	Secret     string // must not be in the log; "" for nothing
 }
 
-// What a Store logs at either end of an outage.
+// A Store's log messages at the start and the end of an outage.
 const (
 	storeDown = "rate limit store unavailable"
 	storeBack = "rate limit store available again"
 )
 
-// scheduling is what a busy machine may add to a decision.
+// scheduling is the delay that a busy machine may add to a decision.
 const scheduling = 50 * time.Millisecond
 
-// TestOutage tests how an endpoint uses l, which counts in the store that fails (faults 29 and 71): each request is
-// decided within 100 ms by the instance's own limit, or refused if the endpoint is strict; the store is used again
-// once it is back, and the log has one line at either end.
+// TestOutage tests how an endpoint uses l while its store fails (faults 29 and 71): each request is decided within 100 ms by
+// the instance's own limit, or refused if the endpoint is strict. The store is used again once it is back, and the log has
+// one line at the start and one at the end.
 func TestOutage(t *testing.T, l ratelimit.Limiter, o Outage) {
 	t.Helper()
 	log, store := new(safeBuffer), (*throttle.Store)(nil)
@@ -84,7 +84,7 @@ func TestOutage(t *testing.T, l ratelimit.Limiter, o Outage) {
 	}
 }
 
-// eventually waits for what runs outside of any synctest bubble, for 15 s at most.
+// eventually waits for something outside of any synctest bubble, for at most 15 s.
 func eventually(t *testing.T, what string, done func() bool) {
 	t.Helper()
 	deadline := time.After(15 * time.Second)
@@ -99,7 +99,7 @@ func eventually(t *testing.T, what string, done func() bool) {
 	}
 }
 
-// safeBuffer is a buffer that a logger of another goroutine may write to.
+// safeBuffer is a buffer for a logger in another goroutine.
 type safeBuffer struct {
 	mu  sync.Mutex
 	buf bytes.Buffer

@@ -18,15 +18,14 @@ import (
 const (
 	processCount = 8
 	callsEach    = 25
-	// processArgument makes a test binary one of the processes, where a setting follows it.
+	// processArgument, followed by a setting, turns a test binary into one of the processes.
 	processArgument = "ratelimittest-process"
 )
 
-// shared is the quota of faults 28 and 70; its period is long, so that nothing comes back during the test.
+// shared is the quota of faults 28 and 70. Its period is long, so that no quota is regained during the test.
 var shared = quota(50, 10*time.Hour)
 
-// Main is what TestMain calls in the package of a test that has a Harness.Setting. open opens it in one of the other
-// processes.
+// Main is for TestMain in the package of a test that sets Harness.Setting. open opens the setting in the other processes.
 func Main(m *testing.M, open ratelimit.Driver) {
 	if len(os.Args) == 3 && os.Args[1] == processArgument {
 		process(open, os.Args[2], os.Stdin, os.Stdout)
@@ -35,8 +34,8 @@ func Main(m *testing.M, open ratelimit.Driver) {
 	os.Exit(m.Run())
 }
 
-// process asks 25 times at once for each line of in, a key, and writes how many requests were allowed, refused and
-// not decided.
+// process makes 25 concurrent requests for each line of in (a key), and writes how many were allowed, refused and not
+// decided.
 func process(open ratelimit.Driver, setting string, in io.Reader, out io.Writer) {
 	l, err := open(setting)
 	if err != nil {
@@ -44,7 +43,7 @@ func process(open ratelimit.Driver, setting string, in io.Reader, out io.Writer)
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
-	_ = throttle.NewStore(l, throttle.StoreOptions{}).Ping(ctx) // the first request to fail shows in the counts
+	_ = throttle.NewStore(l, throttle.StoreOptions{}).Ping(ctx) // a failure shows in the counts
 	fmt.Fprintln(out, "ready")
 	for lines := bufio.NewScanner(in); lines.Scan(); {
 		var wg sync.WaitGroup
@@ -78,7 +77,7 @@ func (h Harness) processes(t *testing.T) {
 	var processes []process
 	for range processCount {
 		cmd := exec.CommandContext(t.Context(), os.Args[0], processArgument, h.Setting)
-		cmd.Env = append(cmd.Environ(), "GORACE=atexit_sleep_ms=0") // which sleeps a second otherwise
+		cmd.Env = append(cmd.Environ(), "GORACE=atexit_sleep_ms=0") // otherwise it sleeps for a second
 		in, err := cmd.StdinPipe()
 		if err != nil {
 			t.Fatal(err)
@@ -91,7 +90,7 @@ func (h Harness) processes(t *testing.T) {
 			t.Fatal(err)
 		}
 		t.Cleanup(func() {
-			_ = in.Close() // ends it
+			_ = in.Close() // ends the process
 			_ = cmd.Wait()
 		})
 		processes = append(processes, process{in, bufio.NewReader(out)})

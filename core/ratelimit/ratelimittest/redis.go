@@ -17,7 +17,7 @@ import (
 	"time"
 )
 
-// Redis is a redis-server of a test's own: on loopback, with nothing on disk, gone when the test ends.
+// Redis is a redis-server for one test: on loopback, without persistence, stopped at the end of the test.
 type Redis struct {
 	Addr string
 
@@ -26,8 +26,8 @@ type Redis struct {
 	cmd  *exec.Cmd
 }
 
-// StartRedis starts a redis-server with further arguments. Where none is installed it skips the test, or fails it in
-// CI, where a test that does not run looks like one that passes. There is none for Windows.
+// StartRedis starts a redis-server with additional arguments. If none is installed, it skips the test, except in CI, where it
+// fails it. On Windows, there is none.
 func StartRedis(t testing.TB, args ...string) *Redis {
 	t.Helper()
 	if _, err := exec.LookPath("redis-server"); err != nil {
@@ -36,7 +36,7 @@ func StartRedis(t testing.TB, args ...string) *Redis {
 		}
 		t.Skip("redis-server is not installed: the shared limit is not tested (on Debian: apt-get install redis-server)")
 	}
-	for range 10 { // somebody else may take a port that was free
+	for range 10 { // another process may take the free port
 		free, err := net.Listen("tcp", "127.0.0.1:0")
 		if err != nil {
 			t.Fatal(err)
@@ -62,7 +62,7 @@ func (r *Redis) Start() {
 	}
 }
 
-// start reports whether the server accepts connections: not when somebody else has its port.
+// start reports whether this server accepts connections; false if another process has its port.
 func (r *Redis) start() bool {
 	r.t.Helper()
 	_, port, _ := net.SplitHostPort(r.Addr)
@@ -88,12 +88,11 @@ func (r *Redis) start() bool {
 
 // Kill ends the server.
 func (r *Redis) Kill() {
-	_ = r.cmd.Process.Kill() // it may be gone already
-	_ = r.cmd.Wait()         // and was not to end well
+	_ = r.cmd.Process.Kill() // it may have ended already
+	_ = r.cmd.Wait()         // a killed process returns an error
 }
 
-// Do sends one command on a connection of its own. A reply is nil, a string, an int64 or a []any of these; a refusal
-// is an error.
+// Do sends one command on a new connection. A reply is nil, a string, an int64 or a []any of these; a refusal is an error.
 func (r *Redis) Do(args ...string) (any, error) {
 	conn, err := net.DialTimeout("tcp", r.Addr, time.Second)
 	if err != nil {
@@ -110,7 +109,7 @@ func (r *Redis) Do(args ...string) (any, error) {
 	return readReply(bufio.NewReader(conn))
 }
 
-// readReply reads a reply of RESP 2.
+// readReply parses a reply of RESP 2.
 func readReply(in *bufio.Reader) (any, error) {
 	line, err := in.ReadString('\n')
 	if err != nil || len(line) < 3 {
@@ -124,7 +123,7 @@ func readReply(in *bufio.Reader) (any, error) {
 		return nil, errors.New(text)
 	}
 	n, err := strconv.ParseInt(text, 10, 64)
-	if err != nil || kind == ':' || n < 0 { // a length below zero is nil
+	if err != nil || kind == ':' || n < 0 { // a negative length means nil
 		if kind == ':' {
 			return n, err
 		}
@@ -144,17 +143,17 @@ func readReply(in *bufio.Reader) (any, error) {
 	return list, nil
 }
 
-// RedisREST is a double of Upstash's REST API in front of a redis-server, an [http.Handler]: a command is the JSON
-// array in the body of a POST to /.
+// RedisREST is a fake of Upstash's REST API in front of a redis-server, an [http.Handler]: a command is the JSON array in
+// the body of a POST to /.
 type RedisREST struct {
 	Redis *Redis
 	Token string
-	// Intercept may answer a request in the service's place, and reports whether it did; nil answers none.
+	// Intercept may answer a request instead of the service, and reports whether it did; nil answers none.
 	Intercept func(w http.ResponseWriter, r *http.Request) bool
 }
 
 func (h *RedisREST) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	body, _ := io.ReadAll(r.Body) // before all else: only then the context ends when the client leaves
+	body, _ := io.ReadAll(r.Body) // read first: otherwise the context does not end when the client disconnects
 	if h.Intercept != nil && h.Intercept(w, r) {
 		return
 	}
@@ -171,13 +170,13 @@ func (h *RedisREST) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 			return
 		}
 		w.Header().Set("Content-Type", "application/json")
-		_ = json.NewEncoder(w).Encode(map[string]any{"result": result}) // fails when the client has left
+		_ = json.NewEncoder(w).Encode(map[string]any{"result": result}) // fails if the client has disconnected
 	}
 }
 
-// RedisRESTError answers as the REST API does when it refuses.
+// RedisRESTError answers with an error of the REST API.
 func RedisRESTError(w http.ResponseWriter, status int, message string) {
 	w.Header().Set("Content-Type", "application/json")
 	w.WriteHeader(status)
-	_ = json.NewEncoder(w).Encode(map[string]any{"error": message}) // fails when the client has left
+	_ = json.NewEncoder(w).Encode(map[string]any{"error": message}) // fails if the client has disconnected
 }

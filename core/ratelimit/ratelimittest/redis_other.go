@@ -2,8 +2,8 @@
 
 package ratelimittest
 
-// Pause stops the server: connections stay open, and nothing answers. [Redis.Resume] lets it go on. It reports whether
-// this system can do that.
+// Pause suspends the server: connections stay open, but nothing answers until [Redis.Resume]. It reports whether this
+// system supports that.
 func (r *Redis) Pause() bool { return false }
 
 // Resume ends a [Redis.Pause].

@@ -4,9 +4,9 @@ package ratelimittest
 
 import "syscall"
 
-// Pause stops the server: connections stay open, and nothing answers. [Redis.Resume] lets it go on. It reports whether
-// this system can do that.
+// Pause suspends the server: connections stay open, but nothing answers until [Redis.Resume]. It reports whether this
+// system supports that.
 func (r *Redis) Pause() bool { return r.cmd.Process.Signal(syscall.SIGSTOP) == nil }
 
 // Resume ends a [Redis.Pause].
-func (r *Redis) Resume() { _ = r.cmd.Process.Signal(syscall.SIGCONT) } // a test that needs it sees that nothing answers
+func (r *Redis) Resume() { _ = r.cmd.Process.Signal(syscall.SIGCONT) } // if this fails, the test notices that nothing answers

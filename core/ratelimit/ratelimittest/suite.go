@@ -13,17 +13,17 @@ import (
 	"github.com/orga-session/orga-session/core/ratelimit"
 )
 
-// Harness is how the suite reaches the limiter under test. But for Open, what is left out is not tested.
+// Harness gives the suite access to the limiter under test. Parts other than Open are optional; without one, its cases are not tested.
 type Harness struct {
-	// Open opens another limiter on the same counts, as another instance does.
+	// Open opens another limiter with the same counts, like another instance.
 	Open func(t *testing.T) ratelimit.Limiter
-	// SetBack changes what is stored for a bucket as if the clock had been set back by d since it was written.
+	// SetBack changes a bucket's stored state as if the clock had been set back by d since.
 	SetBack func(t *testing.T, b ratelimit.Bucket, d time.Duration)
 	// Setting opens the same counts in another process, whose TestMain calls [Main].
 	Setting string
 }
 
-// Test runs the conformance suite. It takes less than ten seconds, in which a few quotas come back.
+// Test runs the conformance suite. It takes less than ten seconds, to let a few quotas recover.
 func Test(t *testing.T, h Harness) {
 	for _, c := range cases {
 		t.Run(c.name, func(t *testing.T) { h.run(t, c.test) })
@@ -225,18 +225,18 @@ func (h Harness) setBack(r *run) {
 	}
 }
 
-// quota and bucket are short for literals; a bucket's caller gets a name of the run's own.
+// quota and bucket abbreviate literals; a bucket's caller gets a name unique to the run.
 func quota(n int, per time.Duration) ratelimit.Quota { return ratelimit.Quota{N: n, Per: per} }
 
 func bucket(caller string, q ratelimit.Quota) ratelimit.Bucket {
 	return ratelimit.Bucket{Key: "acme:" + own + caller, Quota: q}
 }
 
-// own stands before what a run gives a name of its own.
+// own prefixes names that are made unique to a run.
 const own = "\x00"
 
-// run is one attempt at a case. A store that another program on this machine keeps from answering in time proves
-// nothing: a run with such a request is repeated, under new names.
+// run is one attempt at a case. If another program keeps the store from answering in time, the result proves nothing, so the
+// run is repeated with new names.
 type run struct {
 	t  *testing.T
 	h  Harness
@@ -273,10 +273,10 @@ func (r *run) errorf(format string, args ...any) {
 	r.faults = append(r.faults, fmt.Sprintf(format, args...))
 }
 
-// name makes a name of this run's own.
+// name returns a name unique to this run.
 func (r *run) name(s string) string { return s + r.id }
 
-// own is b with its caller's name of this run's own.
+// own returns b with its caller's name made unique to this run.
 func (r *run) own(b ratelimit.Bucket) ratelimit.Bucket {
 	b.Key = strings.Replace(b.Key, own, r.id, 1)
 	return b
@@ -304,7 +304,7 @@ func (r *run) askOf(l ratelimit.Limiter, buckets ...ratelimit.Bucket) []ratelimi
 	return decisions
 }
 
-// wait waits for what no test's clock can move: the store's own.
+// wait waits in real time, because the store has its own clock.
 func (r *run) wait(d time.Duration) {
 	select {
 	case <-time.After(d + 20*time.Millisecond):
@@ -321,7 +321,7 @@ func isAllowed(decisions []ratelimit.Decision) bool {
 	return true
 }
 
-// outcome is a decision in short: y or n for each bucket, and what each has remaining; ? where it was not asked.
+// outcome abbreviates a decision: y or n for each bucket, and its remaining requests; ? if it was not asked.
 func outcome(decisions []ratelimit.Decision) string {
 	var allowed, remaining strings.Builder
 	for _, d := range decisions {

@@ -11,19 +11,18 @@ import (
 	"github.com/orga-session/orga-session/core/ratelimit/internal/redisscript"
 )
 
-// maxRuns is how many batches are under way at once, and so the connections of an instance: with one, a caller
-// who comes just too late for it would wait for two whole ones.
+// maxRuns is the number of concurrent batches, and so of an instance's connections: with one, a caller who just misses a
+// batch would wait for two.
 const maxRuns = 4
 
-// batcher sends the decisions that are asked for at the same time together, in one pipeline. Each by itself would
-// want a connection of its own, and a burst of callers would spend its time on opening those: from far away, or
-// on a small machine, more than a decision may take.
+// batcher sends concurrent decisions in one pipeline. With a connection for each, a burst of callers would spend its time on
+// connecting, which over a long distance or on a small machine takes longer than a decision may.
 type batcher struct {
 	client *redis.Client
 
 	mu      sync.Mutex
 	waiting []*call
-	runs    int // under way
+	runs    int // in progress
 }
 
 // call is one run of the script; reply and err are set once done is closed.
@@ -53,7 +52,7 @@ func (b *batcher) eval(ctx context.Context, args []string) ([]int64, error) {
 	}
 }
 
-// run flushes batches until nobody waits for one.
+// run flushes batches until no call waits.
 func (b *batcher) run() {
 	for {
 		b.mu.Lock()
@@ -69,7 +68,7 @@ func (b *batcher) run() {
 	}
 }
 
-// flush sends calls and waits for their answers, in a time of its own: it belongs to none of their callers.
+// flush sends calls and waits for their answers. It has its own timeout, because it belongs to no single caller.
 func (b *batcher) flush(calls []*call) {
 	defer func() {
 		for _, c := range calls {
@@ -85,7 +84,7 @@ func (b *batcher) flush(calls []*call) {
 			again = append(again, c)
 		}
 	}
-	if len(again) > 0 { // a server that has just started
+	if len(again) > 0 { // the server has just started
 		b.pipeline(ctx, again, "eval", redisscript.Source)
 	}
 }
@@ -95,7 +94,7 @@ func (b *batcher) pipeline(ctx context.Context, calls []*call, command, script s
 	cmds := make([]*redis.Cmd, len(calls))
 	for i, c := range calls {
 		if c.ctx.Err() != nil {
-			c.err = c.ctx.Err() // nobody waits for it
+			c.err = c.ctx.Err() // its caller has given up
 			continue
 		}
 		args := make([]any, 0, 2+len(c.args))
@@ -104,7 +103,7 @@ func (b *batcher) pipeline(ctx context.Context, calls []*call, command, script s
 			args = append(args, arg)
 		}
 		cmds[i] = redis.NewCmd(ctx, args...)
-		_ = pipe.Process(ctx, cmds[i]) // it only queues
+		_ = pipe.Process(ctx, cmds[i]) // only queues the command
 	}
 	_, err := pipe.Exec(ctx)
 	for i, c := range calls {
@@ -112,7 +111,7 @@ func (b *batcher) pipeline(ctx context.Context, calls []*call, command, script s
 			continue
 		}
 		if c.err = cmds[i].Err(); c.err == nil && cmds[i].Val() == nil {
-			c.err = err // the connection's own, as a refused password
+			c.err = err // the connection's error, such as a rejected password
 		}
 		if c.err == nil {
 			c.reply, c.err = cmds[i].Int64Slice()

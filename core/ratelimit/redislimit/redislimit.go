@@ -21,16 +21,16 @@ import (
 )
 
 const (
-	// budget is how long a decision may take, connecting included: a request is decided within 100 ms.
+	// budget bounds a decision, connecting included, so that a request is decided within 100 ms.
 	budget = 80 * time.Millisecond
-	// dialTimeout bounds the opening of a connection, TLS included. It goes on when the request that wanted it
-	// has given up, and the next one finds it open: so a store that is far away comes into use as well.
+	// dialTimeout bounds connecting, TLS included. Connecting continues even if its request gives up, and the next request
+	// uses the connection, so that even a distant store becomes usable.
 	dialTimeout = time.Second
-	// idleTimeout is less than load balancers and NAT gateways drop a silent connection after.
+	// idleTimeout is shorter than the time after which load balancers and NAT gateways drop a silent connection.
 	idleTimeout = time.Minute
 )
 
-// Limiter counts in Redis. It is safe for concurrent use; make one with [New].
+// Limiter counts in Redis. It is safe for concurrent use; create one with [New].
 type Limiter struct {
 	options *redis.Options
 	batcher atomic.Pointer[batcher]
@@ -38,14 +38,14 @@ type Limiter struct {
 
 var _ ratelimit.Limiter = (*Limiter)(nil)
 
-// Open is the [ratelimit.Driver] of redis: and rediss:.
+// Open is the [ratelimit.Driver] for redis: and rediss:.
 func Open(url string) (ratelimit.Limiter, error) { return New(url) }
 
-// New makes a Limiter of a URL, redis://[user:password@]host[:port][/database]; rediss:// for TLS, 1.2 at least.
-// It connects to nothing yet. Its error repeats nothing of the URL, which may hold a password.
+// New returns a Limiter for a URL, redis://[user:password@]host[:port][/database]; rediss:// uses TLS 1.2 or later. It does
+// not connect yet. Its error does not repeat the URL, which may contain a password.
 //
-// The client's own log, which goes to standard error past every slog.Logger, is turned off for the whole process:
-// what it says is in the errors of Allow.
+// New turns off go-redis's own log for the whole process, because it writes to standard error without slog. Allow's errors
+// have the same information.
 func New(rawURL string) (*Limiter, error) {
 	u, err := url.Parse(rawURL)
 	switch {
@@ -68,12 +68,12 @@ func New(rawURL string) (*Limiter, error) {
 	options.MaxRetries = -1
 	options.DialTimeout = dialTimeout
 	options.DialerRetries = 1
-	options.ReadTimeout = dialTimeout // a context with less time left wins
+	options.ReadTimeout = dialTimeout // an earlier deadline of the context takes precedence
 	options.PoolTimeout = budget
 	options.ConnMaxIdleTime = idleTimeout
-	options.DisableIdentity = true // a round trip less on a new connection
+	options.DisableIdentity = true // saves a round trip on each new connection
 	options.PoolSize = maxRuns
-	options.PipelinePoolSize = -1 // the pool is all for pipelines
+	options.PipelinePoolSize = -1 // the whole pool is for pipelines
 	options.MaintNotificationsConfig = &maintnotifications.Config{Mode: maintnotifications.ModeDisabled}
 	redis.SetLogger(silence{})
 	l := &Limiter{options: options}
@@ -81,19 +81,19 @@ func New(rawURL string) (*Limiter, error) {
 	return l, nil
 }
 
-// isPort reports whether s may stand after the colon of a host; "" is the default one.
+// isPort reports whether s is a valid port; "" is the default.
 func isPort(s string) bool {
 	n, err := strconv.ParseUint(s, 10, 16)
 	return s == "" || err == nil && n > 0
 }
 
 func (l *Limiter) connect() *batcher {
-	options := *l.options // the client fills it in
+	options := *l.options // the client modifies it
 	return &batcher{client: redis.NewClient(&options)}
 }
 
-// Allow implements [ratelimit.Limiter]. It answers or fails within 100 ms. Its errors name what failed, and repeat
-// nothing that the server said but the word of its refusal.
+// Allow implements [ratelimit.Limiter]. It returns within 100 ms. Its errors say what failed, but repeat only the word of a
+// server's refusal.
 func (l *Limiter) Allow(ctx context.Context, buckets []ratelimit.Bucket) ([]ratelimit.Decision, error) {
 	ctx, cancel := context.WithTimeout(ctx, budget)
 	defer cancel()
@@ -105,7 +105,7 @@ func (l *Limiter) Allow(ctx context.Context, buckets []ratelimit.Bucket) ([]rate
 	return redisscript.Decide(buckets, reply)
 }
 
-// Ping reports whether the store answers, and leaves a connection open for the first request.
+// Ping reports whether the store answers, and opens a connection for the first request.
 func (l *Limiter) Ping(ctx context.Context) error {
 	b := l.batcher.Load()
 	if err := b.client.Ping(ctx).Err(); err != nil {
@@ -117,9 +117,9 @@ func (l *Limiter) Ping(ctx context.Context) error {
 // Close closes all connections.
 func (l *Limiter) Close() error { return l.batcher.Load().client.Close() }
 
-// describe keeps of a server's refusal its word (NOAUTH, WRONGPASS, OOM), of an answer that cannot be read
-// nothing, and of any other error all. Where a replica has answered, the connections of b are dropped: the name of
-// a primary that has moved leads elsewhere now.
+// describe returns the safe part of an error: the word of a server's refusal (NOAUTH, WRONGPASS, OOM), nothing of an
+// unreadable answer, and all of any other error. If a replica answered, it drops b's connections, because the name of a
+// primary that has moved now resolves elsewhere.
 func (l *Limiter) describe(b *batcher, err error) error {
 	refusal, ok := errors.AsType[redis.Error](err)
 	switch {
@@ -130,13 +130,13 @@ func (l *Limiter) describe(b *batcher, err error) error {
 	}
 	word := redisscript.Refusal(refusal.Error())
 	if word == "READONLY" && l.batcher.CompareAndSwap(b, l.connect()) {
-		_ = b.client.Close() // what is under way on it would be refused as well
+		_ = b.client.Close() // decisions in flight would be refused as well
 	}
 	return fmt.Errorf("redis: the server refused: %s", word)
 }
 
-// isUnreadable reports whether an error is about an answer that cannot be read. go-redis has no type for these,
-// and quotes the answer in them.
+// isUnreadable reports whether an error is about an unreadable answer. go-redis has no type for these errors, and quotes the
+// answer in them.
 func isUnreadable(err error) bool {
 	_, isNumber := errors.AsType[*strconv.NumError](err)
 	for _, part := range []string{"redis: can't ", "redis: invalid ", "redis: unexpected "} {

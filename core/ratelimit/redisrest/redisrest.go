@@ -1,6 +1,6 @@
-// Package redisrest is the [ratelimit.Limiter] that counts in Redis over HTTPS, by Upstash's REST API: for platforms
-// without TCP (Cloudflare Workers), and wherever a connection to Redis is not to be had. It runs the same script as
-// package redislimit, and counts in the same keys. A decision is one request.
+// Package redisrest is the [ratelimit.Limiter] that counts in Redis over HTTPS, with Upstash's REST API: for platforms
+// without TCP (Cloudflare Workers), or without a direct connection to Redis. It runs the same script as package redislimit,
+// with the same keys. A decision is one request.
 package redisrest
 
 import (
@@ -20,10 +20,10 @@ import (
 	"github.com/orga-session/orga-session/core/ratelimit/internal/storehttp"
 )
 
-// maxAnswer bounds what is read of an answer, in bytes.
+// maxAnswer bounds how much of an answer is read, in bytes.
 const maxAnswer = 16 << 10
 
-// Limiter counts over Upstash's REST API. It is safe for concurrent use; make one with [Open].
+// Limiter counts over Upstash's REST API. It is safe for concurrent use; create one with [Open].
 type Limiter struct {
 	address string
 	token   string
@@ -32,9 +32,9 @@ type Limiter struct {
 
 var _ ratelimit.Limiter = (*Limiter)(nil)
 
-// Open returns the [ratelimit.Driver] of https://TOKEN@HOST. Characters of the token other than letters and digits may be
-// written as %XX. Plain http is accepted for a loopback host. client makes the requests; nil is one of the package's
-// own, and a platform that has no sockets brings another.
+// Open returns the [ratelimit.Driver] for https://TOKEN@HOST. In the token, characters other than letters and digits may be
+// written as %XX. Plain http is accepted for a loopback host. client sends the requests; nil uses a default, and a platform
+// without sockets passes its own.
 func Open(client *http.Client) ratelimit.Driver {
 	if client == nil {
 		client = storehttp.New()
@@ -50,7 +50,7 @@ func Open(client *http.Client) ratelimit.Driver {
 			return nil, errors.New("want nothing after the host, as in https://TOKEN@HOST")
 		}
 		token := u.User.Username()
-		if password, ok := u.User.Password(); ok { // default:TOKEN, as in the address for redis:
+		if password, ok := u.User.Password(); ok { // default:TOKEN, as in a redis: URL
 			token = password
 		}
 		if token == "" || strings.ContainsAny(token, " \t\r\n") {
@@ -60,13 +60,13 @@ func Open(client *http.Client) ratelimit.Driver {
 	}
 }
 
-// Allow implements [ratelimit.Limiter]. A [ratelimit.Store] around it bounds how long that takes. Its errors repeat
-// nothing that the server said but the word of its refusal.
+// Allow implements [ratelimit.Limiter]. The endpoint bounds its duration. Its errors repeat only the word of a server's
+// refusal.
 func (l *Limiter) Allow(ctx context.Context, buckets []ratelimit.Bucket) ([]ratelimit.Decision, error) {
 	args := redisscript.Args(buckets)
 	var reply []int64
 	err := l.do(ctx, &reply, append([]string{"EVALSHA", redisscript.SHA1}, args...))
-	if refusal, ok := errors.AsType[refusedError](err); ok && refusal == "NOSCRIPT" { // a server that has just started
+	if refusal, ok := errors.AsType[refusedError](err); ok && refusal == "NOSCRIPT" { // the server has just started
 		err = l.do(ctx, &reply, append([]string{"EVAL", redisscript.Source}, args...))
 	}
 	if err != nil {
@@ -75,7 +75,7 @@ func (l *Limiter) Allow(ctx context.Context, buckets []ratelimit.Bucket) ([]rate
 	return redisscript.Decide(buckets, reply)
 }
 
-// Ping reports whether the store answers, and leaves a connection open for the first request.
+// Ping reports whether the store answers, and opens a connection for the first request.
 func (l *Limiter) Ping(ctx context.Context) error {
 	var pong string
 	if err := l.do(ctx, &pong, []string{"PING"}); err != nil {
@@ -95,7 +95,7 @@ type refusedError string
 
 func (e refusedError) Error() string { return "the server refused: " + string(e) }
 
-// do runs a command and reads its result.
+// do runs a command and parses its result.
 func (l *Limiter) do(ctx context.Context, result any, command []string) error {
 	body, err := json.Marshal(command)
 	if err != nil {
@@ -110,10 +110,10 @@ func (l *Limiter) do(ctx context.Context, result any, command []string) error {
 	resp, err := l.client.Do(r)
 	if err != nil {
 		if ctx.Err() != nil {
-			l.client.CloseIdleConnections() // what swallowed one request may swallow more
+			l.client.CloseIdleConnections() // other connections may have died, too
 			return ctx.Err()
 		}
-		return errors.Unwrap(err) // the address is not repeated
+		return errors.Unwrap(err) // omits the address
 	}
 	defer resp.Body.Close()
 	text, err := io.ReadAll(io.LimitReader(resp.Body, maxAnswer))

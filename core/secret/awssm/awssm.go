@@ -1,9 +1,9 @@
-// Package awssm fetches secrets from AWS Secrets Manager. A source is written "awssm:NAME" or "awssm:ARN";
-// the ARN may be of another region or account.
+// Package awssm fetches secrets from AWS Secrets Manager. A source is "awssm:NAME" or "awssm:ARN"; the ARN may name
+// another region or account.
 //
-// It uses the SDK's client of Secrets Manager, but not the SDK's config package, which costs 2.1 MB of
-// binary and a third more time until the first secret (docs/secrets.md has the numbers) for credentials
-// that a Lambda function does not need: its own are in its environment.
+// It uses the SDK's Secrets Manager client, but not the SDK's config package, which would add 2.1 MB to the binary and a
+// third to the time until the first secret (docs/secrets.md has the numbers), for kinds of credentials that a Lambda
+// function does not need.
 package awssm
 
 import (
@@ -29,11 +29,11 @@ import (
 )
 
 const (
-	attempts    = 3                      // of one fetch, which has 2 s (secretcache.Cache)
+	attempts    = 3                      // per fetch, which has 2 s (secretcache.Cache)
 	maxBackoff  = 300 * time.Millisecond // between them; the SDK's own is 20 s
 	dialTimeout = time.Second            // leaves time for another attempt
 
-	// maxAnswer has room for a secret of 64 KiB, AWS's limit, every byte of it escaped in JSON.
+	// maxAnswer fits a secret of 64 KiB, AWS's limit, with every byte escaped in JSON.
 	maxAnswer = 512 << 10
 
 	current = "AWSCURRENT" // never AWSPREVIOUS, never AWSPENDING
@@ -41,13 +41,12 @@ const (
 
 // Open returns the driver of "awssm:". lookup reads the environment ([os.LookupEnv] in a program).
 //
-// The credentials are ORGA_AWS_ACCESS_KEY_ID, ORGA_AWS_SECRET_ACCESS_KEY and, if they are temporary,
-// ORGA_AWS_SESSION_TOKEN, with ORGA_AWS_REGION; setting only some of them is [secret.ErrMisconfigured]. If
-// none is set and ambient is true, they are the platform's own, AWS_ACCESS_KEY_ID and so on, as Lambda sets
-// them. ambient must be false where those belong to somebody else, as on Netlify. An ARN names its region
-// itself.
+// The credentials are ORGA_AWS_ACCESS_KEY_ID, ORGA_AWS_SECRET_ACCESS_KEY and, for temporary credentials,
+// ORGA_AWS_SESSION_TOKEN, with ORGA_AWS_REGION; setting only some of them is [secret.ErrMisconfigured]. If none is set and
+// ambient is true, they are the platform's own, AWS_ACCESS_KEY_ID and so on, as set by Lambda. ambient must be false where
+// those belong to somebody else, as on Netlify. An ARN's region takes precedence.
 //
-// The SDK's variables of endpoints are honored: AWS_ENDPOINT_URL_SECRETS_MANAGER, AWS_ENDPOINT_URL,
+// The SDK's endpoint variables are honored: AWS_ENDPOINT_URL_SECRETS_MANAGER, AWS_ENDPOINT_URL,
 // AWS_IGNORE_CONFIGURED_ENDPOINT_URLS, AWS_USE_FIPS_ENDPOINT and AWS_USE_DUALSTACK_ENDPOINT.
 func Open(lookup func(string) (string, bool), ambient bool) secret.Driver {
 	return open(lookup, ambient, newHTTPClient())
@@ -80,8 +79,8 @@ func open(lookup func(string) (string, bool), ambient bool, client *http.Client)
 	}
 }
 
-// newHTTPClient returns a client that keeps no connection alive: minutes pass between two fetches, and
-// after a freeze a kept connection may be dead without notice. TLS sessions are resumed instead.
+// newHTTPClient returns a client that keeps no connections: fetches are minutes apart, and a connection may die unnoticed
+// during a freeze. It resumes TLS sessions instead.
 func newHTTPClient() *http.Client {
 	return &http.Client{
 		Transport: bounded{&http.Transport{
@@ -93,7 +92,7 @@ func newHTTPClient() *http.Client {
 	}
 }
 
-// bounded is a transport whose answers end in an error after maxAnswer bytes: the SDK has no bound.
+// bounded is a transport that ends answers with an error after maxAnswer bytes, because the SDK has no bound.
 type bounded struct{ http.RoundTripper }
 
 func (b bounded) RoundTrip(r *http.Request) (*http.Response, error) {
@@ -104,7 +103,7 @@ func (b bounded) RoundTrip(r *http.Request) (*http.Response, error) {
 	return resp, err
 }
 
-// regionOf is the region that an ARN names; "" for a plain name.
+// regionOf returns an ARN's region; "" for a plain name.
 func regionOf(name string) (string, error) {
 	if !strings.HasPrefix(name, "arn:") {
 		return "", nil
@@ -147,8 +146,8 @@ func (s *source) Fetch(ctx context.Context) (secret.Secret, error) {
 	return secret.Secret{Value: secret.NewValue(text), Version: version}, nil
 }
 
-// final are the error codes that persist until somebody changes something at AWS. ExpiredTokenException is
-// not one of them: the platform replaces its credentials by itself.
+// final are error codes that persist until somebody changes something at AWS. ExpiredTokenException is not one of them,
+// because the platform renews its credentials.
 var final = map[string]bool{
 	"AccessDenied":                true,
 	"AccessDeniedException":       true, // also: no permission to decrypt with the KMS key
@@ -161,8 +160,8 @@ var final = map[string]bool{
 	"ValidationException":         true,
 }
 
-// kind turns an error of the SDK into one of the kinds of package secret. Its text has the error's code, and
-// nothing else of the answer.
+// kind converts an SDK error to one of package secret's kinds. The text has the error code, but nothing else from the
+// answer.
 func kind(err error) error {
 	if e, ok := errors.AsType[smithy.APIError](err); ok {
 		switch code := e.ErrorCode(); {
@@ -180,20 +179,19 @@ func kind(err error) error {
 	case status == 0, status == http.StatusOK && isBroken(err):
 		return secret.Unavailable(err)
 	case status == http.StatusOK:
-		return errors.New("the store's answer does not parse") // it may be a proxy's, and pass
+		return errors.New("the store's answer does not parse") // it may come from a proxy, and be temporary
 	}
 	return fmt.Errorf("the store answered HTTP %d", status)
 }
 
-// isBroken reports whether the answer was cut off, by a deadline or a closed connection, rather than
-// complete and invalid.
+// isBroken reports whether the answer was cut off by a deadline or a closed connection, rather than complete and
+// invalid.
 func isBroken(err error) bool {
-	_, ok := errors.AsType[net.Error](err) // a deadline is one, too
+	_, ok := errors.AsType[net.Error](err) // includes deadlines
 	return ok || errors.Is(err, context.Canceled) || errors.Is(err, io.ErrUnexpectedEOF)
 }
 
-// isCode reports whether s has the form of AWS's error codes, which are letters only. Anything else is not
-// repeated.
+// isCode reports whether s has the form of AWS's error codes, which are letters only. Other text is not repeated.
 func isCode(s string) bool {
 	letters := strings.Trim(s, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz") == ""
 	return letters && s != "" && len(s) <= 64

@@ -19,12 +19,12 @@ import (
 
 const scope = "https://www.googleapis.com/auth/cloud-platform"
 
-// tokens returns an access token that is valid now.
+// tokens returns a currently valid access token.
 type tokens func(ctx context.Context) (string, error)
 
-// findCredentials looks where Google's libraries look, in the same order. It leaves out their probe for a
-// metadata server, which has no deadline and remembers one slow answer for the life of the process.
-// Without a file, the metadata server is the only source anyway.
+// findCredentials looks in the same places as Google's libraries, in the same order, but omits their probe for a metadata
+// server, which has no deadline and caches a slow answer for the life of the process. Without a file, the metadata server
+// is the only remaining source.
 func findCredentials(lookup func(string) (string, bool), client *http.Client) (tokens, error) {
 	file, _ := lookup("GOOGLE_APPLICATION_CREDENTIALS")
 	if file == "" {
@@ -44,15 +44,14 @@ func findCredentials(lookup func(string) (string, bool), client *http.Client) (t
 	return fromFile(file, client)
 }
 
-// fromFile uses the credentials in a file: a service account's, a person's, or those of a workload
-// identity federation.
+// fromFile uses the credentials in a file: a service account's, a person's, or a workload identity federation's.
 func fromFile(file string, client *http.Client) (tokens, error) {
 	content, err := os.ReadFile(file)
 	if err != nil {
 		return nil, fmt.Errorf("%w: Google's credentials cannot be read: %w", secret.ErrMisconfigured, err)
 	}
 	var kind struct{ Type credentials.CredType }
-	_ = json.Unmarshal(content, &kind) // without a type, it is refused next
+	_ = json.Unmarshal(content, &kind) // a missing type is refused below
 	creds, err := credentials.NewCredentialsFromJSON(kind.Type, content, &credentials.DetectOptions{
 		Scopes:              []string{scope},
 		Client:              client,
@@ -70,7 +69,7 @@ func fromFile(file string, client *http.Client) (tokens, error) {
 	}, nil
 }
 
-// fromMetadata asks the metadata server at each call; it is on the same host and caches tokens itself.
+// fromMetadata asks the metadata server each time; it runs on the same host and caches tokens itself.
 func fromMetadata(client *http.Client) tokens {
 	server := metadata.NewClient(client)
 	return func(ctx context.Context) (string, error) {
@@ -88,7 +87,7 @@ func fromMetadata(client *http.Client) tokens {
 	}
 }
 
-// tokenError says why there is no access token, and repeats nothing of the answer.
+// tokenError says why there is no access token, without quoting the answer.
 func tokenError(err error) error {
 	if _, ok := errors.AsType[metadata.NotDefinedError](err); ok {
 		return errors.New("no access token: the metadata server has no service account for this function")

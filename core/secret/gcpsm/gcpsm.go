@@ -1,9 +1,7 @@
-// Package gcpsm fetches secrets from Google Secret Manager. A source is written
-// "gcpsm:projects/P/secrets/S", with "/versions/V" at the end for one version; a regional secret is
-// projects/P/locations/L/secrets/S.
+// Package gcpsm fetches secrets from Google Secret Manager. A source is "gcpsm:projects/P/secrets/S", with "/versions/V"
+// appended for a fixed version; a regional secret is projects/P/locations/L/secrets/S.
 //
-// A fetch is one GET of the REST API. The gRPC client does the same with 9 MB more of binary
-// (docs/secrets.md has the numbers).
+// A fetch is one GET of the REST API. The gRPC client would add 9 MB to the binary (docs/secrets.md has the numbers).
 package gcpsm
 
 import (
@@ -29,21 +27,20 @@ import (
 )
 
 const (
-	attempts    = 3                      // of one fetch, which has 2 s (secretcache.Cache)
-	damages     = 2                      // among them: answers whose checksum differs
+	attempts    = 3                      // per fetch, which has 2 s (secretcache.Cache)
+	damages     = 2                      // of these, answers with a wrong checksum
 	backoff     = 100 * time.Millisecond // before the second, ±50 %; three times that before the third
 	dialTimeout = time.Second            // leaves time for another attempt
 
-	// maxAnswer has room for a payload of 64 KiB, Google's limit, in base64, and the JSON around it.
+	// maxAnswer fits a payload of 64 KiB, Google's limit, in base64, with the surrounding JSON.
 	maxAnswer = 96 << 10
 )
 
 // Open returns the driver of "gcpsm:". lookup reads the environment ([os.LookupEnv] in a program).
 //
-// The credentials are those in the file that GOOGLE_APPLICATION_CREDENTIALS names, else those that gcloud
-// keeps in the home folder, else the metadata server's, which on Google Cloud are the function's own.
-// ORGA_GCPSM_ENDPOINT replaces Google's address; with http it must be a loopback host, which is sent no
-// credentials.
+// The credentials are those in the file named by GOOGLE_APPLICATION_CREDENTIALS, else gcloud's in the home folder, else
+// the metadata server's (on Google Cloud, the function's own). ORGA_GCPSM_ENDPOINT replaces Google's address; with http, it
+// must be a loopback host, to which no credentials are sent.
 func Open(lookup func(string) (string, bool)) secret.Driver {
 	return open(lookup, newHTTPClient())
 }
@@ -64,10 +61,10 @@ func open(lookup func(string) (string, bool), client *http.Client) secret.Driver
 	}
 }
 
-// names matches resource names; its groups are the location and the version.
+// names matches resource names, with groups for the location and the version.
 var names = regexp.MustCompile(`^projects/[a-z0-9][a-z0-9.:-]*(?:/locations/([a-z0-9-]+))?/secrets/[A-Za-z0-9_-]{1,255}(?:/versions/([A-Za-z0-9_-]+))?$`)
 
-// resource is the version that a source names, the latest by default, and Google's address for it.
+// resource returns the version named by a source, by default the latest, and Google's address for it.
 func resource(name string) (version, endpoint string, err error) {
 	parts := names.FindStringSubmatch(name)
 	if parts == nil {
@@ -83,7 +80,7 @@ func resource(name string) (version, endpoint string, err error) {
 	return name, endpoint, nil
 }
 
-// endpointOr is ORGA_GCPSM_ENDPOINT, or standard if that is not set.
+// endpointOr returns ORGA_GCPSM_ENDPOINT, or standard if it is not set.
 func endpointOr(lookup func(string) (string, bool), standard string) (string, error) {
 	other, _ := lookup("ORGA_GCPSM_ENDPOINT")
 	switch other = strings.TrimSpace(other); {
@@ -103,8 +100,8 @@ func isEndpoint(s string) bool {
 	return u.Scheme == "https" || u.Scheme == "http" && loopback.Is(u.Hostname())
 }
 
-// newHTTPClient returns a client that keeps no connection alive: minutes pass between two fetches, and
-// after a freeze a kept connection may be dead without notice. TLS sessions are resumed instead.
+// newHTTPClient returns a client that keeps no connections: fetches are minutes apart, and a connection may die unnoticed
+// during a freeze. It resumes TLS sessions instead.
 func newHTTPClient() *http.Client {
 	return &http.Client{
 		Transport: &http.Transport{
@@ -123,13 +120,13 @@ type source struct {
 	token    tokens // nil for none
 }
 
-// verdict says what to expect of another attempt.
+// verdict says whether another attempt may succeed.
 type verdict int
 
 const (
-	final   verdict = iota // the same outcome
-	passing                // maybe success: the store is down
-	damaged                // maybe success: the checksum differs
+	final   verdict = iota // it will not
+	passing                // it may: the store is down
+	damaged                // it may: the checksum was wrong
 )
 
 // Fetch fetches the named version, or the latest one.
@@ -160,7 +157,7 @@ func (s *source) access(ctx context.Context) (got secret.Secret, next verdict, e
 	if s.token != nil {
 		token, err := s.token(ctx)
 		if err != nil {
-			return got, final, err // the clients of the credentials have retried by themselves
+			return got, final, err // these clients have already retried
 		}
 		req.Header.Set("Authorization", "Bearer "+token)
 	}
@@ -182,7 +179,7 @@ func (s *source) access(ctx context.Context) (got secret.Secret, next verdict, e
 	return read(body)
 }
 
-// read takes the secret out of an answer.
+// read extracts the secret from an answer.
 func read(body []byte) (got secret.Secret, next verdict, err error) {
 	var answer struct {
 		Name    string
@@ -192,7 +189,7 @@ func read(body []byte) (got secret.Secret, next verdict, err error) {
 		}
 	}
 	if json.Unmarshal(body, &answer) != nil || answer.Name == "" || answer.Payload == nil {
-		return got, final, errors.New("the store's answer does not parse") // it may be a proxy's, and pass
+		return got, final, errors.New("the store's answer does not parse") // it may come from a proxy, and be temporary
 	}
 	data := answer.Payload.Data
 	if sum := answer.Payload.DataCRC32C; sum != nil && *sum != int64(crc32.Checksum(data, castagnoli)) {
@@ -206,8 +203,8 @@ func read(body []byte) (got secret.Secret, next verdict, err error) {
 
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
-// refusal is the error of an answer that is not 200. Its text has the status and Google's name for it, and
-// nothing else of the answer.
+// refusal returns the error for an answer other than 200. The text has the status and Google's name for it, but nothing
+// else from the answer.
 func refusal(status int, body []byte) (next verdict, err error) {
 	var answer struct {
 		Error struct{ Status string }
@@ -218,7 +215,7 @@ func refusal(status int, body []byte) (next verdict, err error) {
 	}
 	switch {
 	case status == http.StatusBadRequest, status == http.StatusForbidden, status == http.StatusNotFound:
-		// Bad request is FAILED_PRECONDITION: the version is disabled or destroyed.
+		// StatusBadRequest is FAILED_PRECONDITION: the version is disabled or destroyed.
 		return final, fmt.Errorf("%w: %s", secret.ErrPermanent, said)
 	case status == http.StatusTooManyRequests, status >= 500:
 		return passing, fmt.Errorf("the store answered %s", said)
@@ -226,8 +223,7 @@ func refusal(status int, body []byte) (next verdict, err error) {
 	return final, fmt.Errorf("the store answered %s", said)
 }
 
-// isStatus reports whether s has the form of Google's names of errors, such as NOT_FOUND. Anything else is
-// not repeated.
+// isStatus reports whether s has the form of Google's error names, such as NOT_FOUND. Other text is not repeated.
 func isStatus(s string) bool {
 	return s != "" && len(s) <= 32 && strings.Trim(s, "ABCDEFGHIJKLMNOPQRSTUVWXYZ_") == ""
 }

@@ -12,9 +12,9 @@ import (
 	"time"
 )
 
-// AWS is a fake of AWS Secrets Manager: GetSecretValue in its JSON 1.1 protocol. It requires a request that
-// is signed for Secrets Manager, but does not verify the signature. Unlike those of the real service, its
-// error messages repeat the secret, so that a test finds code that hands them on.
+// AWS is a fake of AWS Secrets Manager: GetSecretValue of the JSON 1.1 protocol. It requires a request that is signed for
+// Secrets Manager, but does not verify the signature. Unlike the real service's, its error messages repeat the secret, so
+// that tests find code that passes them on.
 //
 // The zero AWS is ready for use. Set its fields before the first request; its methods are safe for
 // concurrent use.
@@ -45,8 +45,7 @@ const (
 	awsPending  = "AWSPENDING"
 )
 
-// Put makes text the current version of a secret, and the former one AWSPREVIOUS. It returns the version's
-// id.
+// Put makes text the current version of a secret, and the former one AWSPREVIOUS. It returns the version's ID.
 func (a *AWS) Put(name, text string) (version string) {
 	return a.put(name, awsCurrent, &awsVersion{text: &text})
 }
@@ -56,7 +55,7 @@ func (a *AWS) PutBinary(name string, content []byte) (version string) {
 	return a.put(name, awsCurrent, &awsVersion{binary: content})
 }
 
-// PutPending makes text the AWSPENDING version, which a rotation is about to make current.
+// PutPending makes text the AWSPENDING version, as a rotation does before it becomes current.
 func (a *AWS) PutPending(name, text string) (version string) {
 	return a.put(name, awsPending, &awsVersion{text: &text})
 }
@@ -89,14 +88,14 @@ func (a *AWS) Delete(name string) {
 	}
 }
 
-// ARN returns the ARN of a secret, which requests may use in place of its name.
+// ARN returns the ARN of a secret, which requests may use instead of its name.
 func (a *AWS) ARN(region, name string) string {
 	return "arn:aws:secretsmanager:" + region + ":123456789012:secret:" + name + "-A1b2C3"
 }
 
 var arn = regexp.MustCompile(`^arn:aws[a-z-]*:secretsmanager:[a-z0-9-]+:\d{12}:secret:(.+)-A1b2C3$`)
 
-// nameOf returns the name of a secret that is given by name or ARN.
+// nameOf returns the name of a secret given by name or ARN.
 func nameOf(id string) string {
 	if parts := arn.FindStringSubmatch(id); parts != nil {
 		return parts[1]
@@ -177,7 +176,7 @@ func (a *AWS) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		}
 		w.Header().Set("Content-Type", "application/x-amz-json-1.1")
 		w.Header().Set("X-Amzn-RequestId", uuid())
-		_, _ = w.Write(out) // the caller may have left
+		_, _ = w.Write(out) // the caller may have disconnected
 	}
 }
 
@@ -192,10 +191,10 @@ func awsError(w http.ResponseWriter, status int, code, message string) {
 	w.Header().Set("Content-Type", "application/x-amz-json-1.1")
 	w.Header().Set("X-Amzn-RequestId", uuid())
 	w.WriteHeader(status)
-	_ = json.NewEncoder(w).Encode(map[string]string{"__type": code, "Message": message}) // the caller may have left
+	_ = json.NewEncoder(w).Encode(map[string]string{"__type": code, "Message": message}) // the caller may have disconnected
 }
 
-// uuid returns a random UUID, the form of AWS's version and request ids.
+// uuid returns a random UUID, the form of AWS's version and request IDs.
 func uuid() string {
 	b := make([]byte, 16)
 	_, _ = rand.Read(b) // never fails

@@ -12,10 +12,9 @@ import (
 	"github.com/orga-session/orga-session/core/secret"
 )
 
-// Store is one secret in a store, with its owner's side. Put and Delete fail the test with t if they do not
-// succeed.
+// Store is one secret in a store, with access to change it. Put and Delete fail the test t if they do not succeed.
 type Store interface {
-	// Source returns a Source of this secret, which is under test.
+	// Source returns the Source under test, for this secret.
 	Source() secret.Source
 	// Put makes content the secret's current version; the first Put creates the secret.
 	Put(t testing.TB, content string)
@@ -23,11 +22,10 @@ type Store interface {
 	Delete(t testing.TB)
 }
 
-// prompt is how soon a Fetch with a canceled context must return.
+// prompt bounds a Fetch with a canceled context.
 const prompt = time.Second
 
-// Conformance tests that a Source does what [secret.Source] requires. open returns a new store for each
-// test.
+// Conformance tests that a Source meets the requirements of [secret.Source]. open returns a new store for each test.
 func Conformance(t *testing.T, open func(t *testing.T) Store) {
 	t.Helper()
 	for _, tt := range []struct {

@@ -5,17 +5,17 @@ import (
 	"sync"
 )
 
-// Fault is a way in which a fake fails.
+// Fault is a way for a fake to fail.
 type Fault int
 
-// The faults.
+// Faults of a fake.
 const (
 	Healthy    Fault = iota
 	Down             // answers 500
-	Hanging          // keeps the connection and does not answer
-	Throttling       // answers that there are too many requests
-	Denied           // answers that access is denied
-	Damaged          // AWS answers with half of its JSON, Google with a wrong checksum
+	Hanging          // keeps the connection open, but does not answer
+	Throttling       // answers too many requests
+	Denied           // answers access denied
+	Damaged          // AWS: half of the JSON; Google: a wrong checksum
 )
 
 // Control counts the requests of a fake and makes them fail. It is safe for concurrent use.
@@ -33,7 +33,7 @@ func (c *Control) Calls() int {
 	return c.calls
 }
 
-// Fail makes the next calls fail; with 0, all until the next Fail.
+// Fail makes the next calls fail; with 0, all calls until the next Fail.
 func (c *Control) Fail(f Fault, calls int) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -54,5 +54,5 @@ func (c *Control) call() Fault {
 	return f
 }
 
-// hang returns when the client leaves, which the server notices only after the request's body was read.
+// hang returns when the client disconnects, which the server notices only after reading the request's body.
 func hang(r *http.Request) { <-r.Context().Done() }

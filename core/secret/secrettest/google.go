@@ -9,8 +9,8 @@ import (
 	"sync"
 )
 
-// Google is a fake of Google Secret Manager: AccessSecretVersion in its REST API. Unlike those of the real
-// service, its error messages repeat the secret, so that a test finds code that hands them on.
+// Google is a fake of Google Secret Manager: AccessSecretVersion of the REST API. Unlike the real service's, its error
+// messages repeat the secret, so that tests find code that passes them on.
 //
 // The zero Google is ready for use. Set its field before the first request; its methods are safe for
 // concurrent use.
@@ -38,7 +38,7 @@ func (g *Google) Put(name string, content []byte) (version string) {
 	return strconv.Itoa(len(g.secrets[name]))
 }
 
-// Disable disables the latest version of a secret. It remains the latest, and cannot be read.
+// Disable disables the latest version of a secret. It stays the latest version, but cannot be read.
 func (g *Google) Disable(name string) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -119,5 +119,5 @@ func googleError(w http.ResponseWriter, status int, name, message string) {
 func writeGoogle(w http.ResponseWriter, status int, answer any) {
 	w.Header().Set("Content-Type", "application/json; charset=UTF-8")
 	w.WriteHeader(status)
-	_ = json.NewEncoder(w).Encode(answer) // the caller may have left
+	_ = json.NewEncoder(w).Encode(answer) // the caller may have disconnected
 }

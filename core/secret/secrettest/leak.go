@@ -7,9 +7,9 @@ import (
 	"strings"
 )
 
-// Leak returns the form in which output contains key: plain text, hex, base64 (also as part of a longer
-// encoded text) or escaped in a URL; "" if it does not. Use a key of at least 12 characters; the encoding of
-// a shorter one may occur by chance.
+// Leak returns the form in which output contains key: plain text, hex, base64 (also within a longer encoded text) or
+// URL-escaped; "" if it does not. Use a key of at least 12 characters, because the encoding of a shorter one may occur by
+// chance.
 func Leak(output, key string) string {
 	if strings.Contains(output, key) {
 		return "plain text"
@@ -18,8 +18,8 @@ func Leak(output, key string) string {
 		return "hex"
 	}
 	for shift := range 3 {
-		// Base64 encodes three bytes as four characters. The bytes before the key shift it within the three;
-		// characters that it shares with its neighbors are left out.
+		// Base64 encodes three bytes as four characters, so the encoding depends on the key's offset within these three bytes.
+		// Characters shared with its neighbors are omitted.
 		encoded := base64.RawStdEncoding.EncodeToString([]byte(strings.Repeat("\x00", shift) + key))
 		encoded = encoded[(shift*8+5)/6:]
 		encoded = encoded[:len(encoded)-1]

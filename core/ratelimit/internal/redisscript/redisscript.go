@@ -1,9 +1,9 @@
-// Package redisscript is what the drivers that count in Redis share, however they reach it: the script, its
-// arguments, its answer, and what may be repeated of a refusal.
+// Package redisscript is shared by the drivers that count in Redis: the script, its arguments, its answer, and the safe
+// part of error messages.
 package redisscript
 
 import (
-	"crypto/sha1" //nolint:gosec // Redis names scripts by it
+	"crypto/sha1" // Redis identifies scripts by SHA1
 	_ "embed"     // of the script
 	"encoding/hex"
 	"errors"
@@ -14,29 +14,29 @@ import (
 	"github.com/orga-session/orga-session/core/ratelimit"
 )
 
-// Source is the script. Redis knows it by SHA1 once it has run.
+// Source is the script. Redis caches it under its SHA1 once it has run.
 //
 //go:embed gcra.lua
 var Source string
 
-// SHA1 is the script's digest, as EVALSHA takes it.
+// SHA1 is the script's digest, for EVALSHA.
 var SHA1 = func() string {
 	sum := sha1.Sum([]byte(Source)) //nolint:gosec // as above
 	return hex.EncodeToString(sum[:])
 }()
 
-// prefix keeps our keys apart from others in the same database.
+// prefix separates our keys from others in the same database.
 const prefix = "orga-session:"
 
-// Key is where a bucket is kept. What stands in braces is the tenant, so that a cluster keeps the keys of one
-// request together. The quota is in it, so that another one starts whole: what was used of 3/24h would keep a
-// caller out of 100/1m for the rest of the day.
+// Key returns the key of a bucket. The tenant is in braces, so that a cluster stores the keys of one request together. The
+// key contains the quota, so that a changed quota starts unused: otherwise, usage of 3/24h would keep a caller out of 100/1m
+// for the rest of the day.
 func Key(b ratelimit.Bucket) string {
 	tenant, caller, _ := strings.Cut(b.Key, ":")
 	return prefix + "{" + tenant + ":}" + caller + ":" + b.Quota.String()
 }
 
-// Args are the arguments of EVAL or EVALSHA after the script: the number of keys, the keys, and the rest.
+// Args returns the arguments of EVAL or EVALSHA after the script: the number of keys, the keys, and the rest.
 func Args(buckets []ratelimit.Bucket) []string {
 	args := make([]string, 0, 1+3*len(buckets))
 	args = append(args, strconv.Itoa(len(buckets)))
@@ -50,10 +50,10 @@ func Args(buckets []ratelimit.Bucket) []string {
 	return args
 }
 
-// ErrAnswer is an answer that is not the script's: a broken proxy's, or another server's.
+// ErrAnswer means that the answer is not the script's, but from a broken proxy or another server.
 var ErrAnswer = errors.New("unexpected answer from the server")
 
-// Decide reads the script's answer.
+// Decide parses the script's answer.
 func Decide(buckets []ratelimit.Bucket, reply []int64) ([]ratelimit.Decision, error) {
 	if len(reply) != 1+len(buckets) || reply[0] != 0 && reply[0] != 1 {
 		return nil, ErrAnswer
@@ -75,16 +75,16 @@ func Decide(buckets []ratelimit.Bucket, reply []int64) ([]ratelimit.Decision, er
 	return decisions, nil
 }
 
-// words are what servers begin their refusals with, or have in the text of a script's failure.
+// words start servers' error messages, or occur in the text of a script's failure.
 var words = []string{
 	"WRONGPASS", "NOAUTH", "NOPERM", "OOM", "READONLY", "LOADING", "MASTERDOWN", "MISCONF", "NOREPLICAS", "BUSY",
 	"NOSCRIPT", "CLUSTERDOWN", "CROSSSLOT", "MOVED", "TRYAGAIN",
 }
 
-// Refusal is a server's error message as far as it may be repeated: its word. Some servers quote the command in
-// it, and the password with that.
+// Refusal returns the safe part of a server's error message: its word. Some servers quote the command in the message, and
+// with it the password.
 func Refusal(message string) string {
-	if strings.Contains(message, "can't run this command") { // how Redis 6 says it of a script
+	if strings.Contains(message, "can't run this command") { // Redis 6's message for scripts
 		return "NOPERM"
 	}
 	for field := range strings.FieldsSeq(message) {

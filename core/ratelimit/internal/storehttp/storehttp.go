@@ -1,4 +1,4 @@
-// Package storehttp makes the HTTP client of the stores that are asked over HTTP.
+// Package storehttp creates the HTTP client for stores with an HTTP API.
 package storehttp
 
 import (
@@ -9,17 +9,17 @@ import (
 )
 
 const (
-	// dialTimeout bounds the opening of a connection, TLS included. It goes on when the request that wanted it has
-	// given up, and the next one finds it open.
+	// dialTimeout bounds connecting, TLS included. Connecting continues even if its request gives up, and the next request
+	// uses the connection.
 	dialTimeout = time.Second
-	// idleTimeout is how long an unused connection is kept. net/http counts it by the wall clock, which goes on
-	// while an instance is frozen.
+	// idleTimeout is how long an unused connection is kept. net/http measures it by the wall clock, which continues while an
+	// instance is frozen.
 	idleTimeout = 50 * time.Second
-	// maxIdle is how many connections are kept: as many as an instance serves requests at once (Cloud Run: 80).
+	// maxIdle is the number of connections kept: the number of requests that an instance serves concurrently (Cloud Run: 80).
 	maxIdle = 128
 )
 
-// New returns a client that keeps its connections and follows no redirect, so that credentials stay with the store.
+// New returns a client that keeps connections and does not follow redirects, so that credentials reach only the store.
 func New() *http.Client {
 	return &http.Client{
 		Transport: &http.Transport{
