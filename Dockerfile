@@ -7,6 +7,7 @@ COPY go.mod go.sum ./
 RUN go mod download
 COPY main.go ./
 COPY core core
+COPY internal internal
 ARG TAGS=""
 ARG COMMIT=""
 RUN CGO_ENABLED=0 go build -trimpath -tags "$TAGS" -ldflags "-s -w -X github.com/orga-session/orga-session/core.commit=$COMMIT" -o /orga-session .

@@ -6,7 +6,7 @@
 	build-cloudflare build-OrgaSessionFunction build-CanaryFunction deploy-aws deploy-gcp deploy-netlify deploy-cloudflare clean
 
 MODULE := github.com/orga-session/orga-session
-SOURCES := main.go main_test.go aws-lambda cloudflare core gcp-function netlify tools
+SOURCES := main.go main_test.go aws-lambda cloudflare core gcp-function internal netlify tools
 
 # Optional build tags, comma-separated: TAGS=otel adds OpenTelemetry (docs/operate.md). SAM passes them on.
 TAGS ?=

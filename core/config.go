@@ -19,7 +19,7 @@ type Config struct {
 	// settings, except the key.
 	Tenant
 
-	Timeout         time.Duration // time budget of a whole request; 0 means DefaultTimeout
+	Timeout         time.Duration // time budget of a whole request; 0 means 8 s
 	Path            string        // additional path of the mint route; "" for none
 	AllowedHosts    []string      // hosts for which mints are accepted; empty accepts any
 	TenantClaim     string        // token claim that must equal the route's tenant; "" checks none
@@ -47,7 +47,7 @@ type Tenant struct {
 	APIKey          secret.Source    // the permanent key; nil opens APIKeySource
 	APIKeySource    string           // where the permanent key is stored (a [secret.Ref])
 	APIKeyTTL       time.Duration    // how long a fetched key stays fresh; 0 means 5 minutes
-	BaseURL         string           // of the Orga API; "" means [orga.DefaultBaseURL]
+	BaseURL         string           // of the Orga API; "" means https://api.orga-ai.com
 	UserEmail       string           // sent with each mint, if set
 	Auth            []string         // oidc, hmac, gateway or the name of a verifier in [Drivers]: any one suffices; or anonymous alone
 	AuthIssuer      string           // of oidc tokens
@@ -62,8 +62,10 @@ type Tenant struct {
 	ownBaseURL, ownIssuer bool // set by the tenants' JSON, and so restricted to public addresses
 }
 
-// DefaultTimeout bounds a request. Orga's clients give up after 10 s.
-const DefaultTimeout = 8 * time.Second
+const (
+	defaultTimeout = 8 * time.Second // Orga's clients give up after 10 s
+	defaultBaseURL = "https://api.orga-ai.com"
+)
 
 // Env is an environment to read settings from: a process's, or a platform's equivalent.
 type Env map[string]string

@@ -18,7 +18,6 @@ import (
 	"github.com/orga-session/orga-session/core/internal/secretcache"
 	"github.com/orga-session/orga-session/core/internal/telemetry"
 	"github.com/orga-session/orga-session/core/internal/throttle"
-	"github.com/orga-session/orga-session/core/orga"
 	"github.com/orga-session/orga-session/core/ratelimit"
 	"github.com/orga-session/orga-session/core/secret"
 )
@@ -125,10 +124,10 @@ func newBuilder(ctx context.Context, cfg Config, drivers Drivers) *builder {
 		cfg.Lookup = Env(nil).Lookup
 	}
 	if cfg.BaseURL == "" {
-		cfg.BaseURL = orga.DefaultBaseURL
+		cfg.BaseURL = defaultBaseURL
 	}
 	if cfg.Timeout <= 0 {
-		cfg.Timeout = DefaultTimeout
+		cfg.Timeout = defaultTimeout
 	}
 	if len(cfg.RateLimit) == 0 {
 		cfg.RateLimit = ratelimit.Quotas{{N: 30, Per: time.Minute}}

@@ -1,7 +1,6 @@
 package core
 
 import (
-	"cmp"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -12,11 +11,13 @@ import (
 	"strings"
 	"time"
 
+
 	"github.com/orga-session/orga-session/core/internal/cors"
 	"github.com/orga-session/orga-session/core/internal/egress"
 	"github.com/orga-session/orga-session/core/orga"
 	"github.com/orga-session/orga-session/core/ratelimit"
 	"github.com/orga-session/orga-session/core/secret"
+	"github.com/orga-session/orga-session/internal/spelling"
 )
 
 // Setting describes one setting: its environment variable, its member of the tenants' JSON (if tenants may override it)
@@ -54,7 +55,7 @@ var settings = []Setting{
 		read:    func(_ *Config, t *Tenant, s string) error { return readDuration(&t.APIKeyTTL, s) },
 	},
 	{
-		Variable: "ORGA_BASE_URL", Member: "baseURL", Default: "https://api.orga-ai.com",
+		Variable: "ORGA_BASE_URL", Member: "baseURL", Default: defaultBaseURL,
 		Meaning: "base URL of the Orga API; http only for a loopback host",
 		read:    func(_ *Config, t *Tenant, s string) error { t.BaseURL = s; return nil },
 		check:   func(_ *Config, t *Tenant) error { return egress.CheckBaseURL(t.BaseURL, t.ownBaseURL) },
@@ -216,51 +217,10 @@ func unknownVariable(name string, env Env) string {
 		}
 		known = append(known, s.Variable)
 	}
-	if nearest := Nearest(name, known); nearest != "" {
+	if nearest := spelling.Nearest(name, known); nearest != "" {
 		return name + " is not a setting; did you mean " + nearest + "?"
 	}
 	return name + " is not a setting"
-}
-
-// Nearest returns the known name that a misspelled one most likely means: the closest within four edits, in any
-// case, else the closest that shares a word of at least five letters. It returns "" if there is none.
-func Nearest(name string, known []string) string {
-	name = strings.ToUpper(name)
-	words := strings.Split(name, "_")
-	nearest, distance := "", 5 // more than four edits make another word
-	related, apart := "", len(name)
-	for _, candidate := range known {
-		d := editDistance(name, strings.ToUpper(candidate))
-		if candidate != "" && d < distance {
-			nearest, distance = candidate, d
-		}
-		shares := slices.ContainsFunc(strings.Split(candidate, "_"), func(w string) bool { return len(w) >= 5 && slices.Contains(words, w) })
-		if shares && d < apart {
-			related, apart = candidate, d
-		}
-	}
-	return cmp.Or(nearest, related)
-}
-
-// editDistance returns the number of insertions, deletions and replacements that turn a into b (Levenshtein).
-func editDistance(a, b string) int {
-	row := make([]int, len(b)+1)
-	for j := range row {
-		row[j] = j
-	}
-	for i := range len(a) {
-		diagonal := row[0]
-		row[0] = i + 1
-		for j := range len(b) {
-			replace := diagonal
-			if a[i] != b[j] {
-				replace++
-			}
-			diagonal = row[j+1]
-			row[j+1] = min(replace, row[j]+1, row[j+1]+1)
-		}
-	}
-	return row[len(b)]
 }
 
 // splitList parses a comma-separated list, without empty and repeated entries.

@@ -14,13 +14,12 @@ import (
 )
 
 const (
-	// DefaultBaseURL is the address of the Orga API.
-	DefaultBaseURL = "https://api.orga-ai.com"
 	// KeyPrefix starts every permanent API key.
 	KeyPrefix = "sk_orga_ai_"
 
-	mintPath = "/v1/realtime/client-secrets"
-	icePath  = "/v1/realtime/ice-config"
+	defaultBaseURL = "https://api.orga-ai.com"
+	mintPath       = "/v1/realtime/client-secrets"
+	icePath        = "/v1/realtime/ice-config"
 
 	// defaultTimeout bounds a call whose context has no deadline, as in @orga-ai/node.
 	defaultTimeout = 10 * time.Second
@@ -49,7 +48,7 @@ type settings struct {
 // Option configures a client in [NewClient].
 type Option func(*settings)
 
-// WithBaseURL replaces [DefaultBaseURL]: scheme, host and path of an http or https URL. An empty one changes nothing; an
+// WithBaseURL replaces https://api.orga-ai.com: scheme, host and path of an http or https URL. An empty one changes nothing; an
 // invalid one is reported by each call, as [ErrConfig].
 func WithBaseURL(url string) Option {
 	return func(s *settings) { s.base = cmp.Or(url, s.base) }
@@ -70,7 +69,7 @@ func WithLogger(log *slog.Logger) Option { return func(s *settings) { s.log = lo
 // NewClient returns a client that mints with the permanent API key. It sends nothing: an empty or unusable key
 // is reported by the first mint, as [ErrConfig]. Pass "" if each call has its own key (see [Client.WithKey]).
 func NewClient(key string, opts ...Option) *Client {
-	s := &settings{base: DefaultBaseURL, transport: http.DefaultTransport}
+	s := &settings{base: defaultBaseURL, transport: http.DefaultTransport}
 	for _, set := range opts {
 		set(s)
 	}

@@ -417,7 +417,7 @@ func TestEmptyOptions(t *testing.T) {
 	defer func(before http.RoundTripper) { http.DefaultTransport = before }(http.DefaultTransport)
 	http.DefaultTransport = spy
 	_, _ = orga.NewClient(orgatest.Key, orga.WithBaseURL(""), orga.WithTransport(nil), orga.WithUserEmail(""), orga.WithLogger(nil)).MintToken(t.Context())
-	if spy.asked != orga.DefaultBaseURL+"/v1/realtime/client-secrets" {
+	if spy.asked != "https://api.orga-ai.com/v1/realtime/client-secrets" {
 		t.Error(spy.asked)
 	}
 }

@@ -12,6 +12,7 @@ import (
 	"slices"
 	"strings"
 
+
 	"github.com/orga-session/orga-session/core"
 	"github.com/orga-session/orga-session/core/auth"
 	"github.com/orga-session/orga-session/core/ratelimit"
@@ -21,6 +22,7 @@ import (
 	"github.com/orga-session/orga-session/core/secret"
 	"github.com/orga-session/orga-session/core/secret/awssm"
 	"github.com/orga-session/orga-session/core/secret/gcpsm"
+	"github.com/orga-session/orga-session/internal/spelling"
 )
 
 // options are the variables that this command itself reads.
@@ -60,7 +62,7 @@ func (d *deploy) checkNames() error {
 			continue
 		}
 		fault := name + " is not a setting, a parameter of template.yaml or an option of this command"
-		if nearest := core.Nearest(name, known); nearest != "" {
+		if nearest := spelling.Nearest(name, known); nearest != "" {
 			fault += "; did you mean " + nearest + "?"
 		}
 		faults = append(faults, errors.New(fault))
