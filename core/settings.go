@@ -11,7 +11,6 @@ import (
 	"strings"
 	"time"
 
-
 	"github.com/orga-session/orga-session/core/internal/cors"
 	"github.com/orga-session/orga-session/core/internal/egress"
 	"github.com/orga-session/orga-session/core/orga"

@@ -58,7 +58,7 @@ func TestUnknownVariables(t *testing.T) {
 		variable, warning string // "" for none
 	}{
 		{"ORGA_CORS_ORIGN", "ORGA_CORS_ORIGN is not a setting; did you mean ORGA_CORS_ORIGINS?"},
-		{"ORGA_ALOWED_ORIGINS", "ORGA_ALOWED_ORIGINS is not a setting; did you mean ORGA_CORS_ORIGINS?"},
+		{"ORGA_ALOWED_ORIGINS", "ORGA_ALOWED_ORIGINS is not a setting; did you mean ORGA_CORS_ORIGINS?"}, //nolint:misspell // that is the test
 		{"ORGA_RATELIMIT", "ORGA_RATELIMIT is not a setting; did you mean ORGA_RATE_LIMIT?"},
 		{"ORGA_FAVOURITE_COLOUR", "ORGA_FAVOURITE_COLOUR is not a setting"},
 		{"ORGA_API_KEY_ACME", ""},

@@ -12,7 +12,6 @@ import (
 	"slices"
 	"strings"
 
-
 	"github.com/orga-session/orga-session/core"
 	"github.com/orga-session/orga-session/core/auth"
 	"github.com/orga-session/orga-session/core/ratelimit"
