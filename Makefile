@@ -28,9 +28,15 @@ KUBE_SCORE_VERSION := v1.20.0
 KUBE_SCORE := .cache/kube-score/$(KUBE_SCORE_VERSION)/kube-score
 
 # Runs a tool that Ctrl-C is a normal way to end: make then prints no error. "go run" would add a line to the
-# tool's own error.
+# tool's own error. "go build -v" prints each package that it compiles; every fiftieth is counted.
+# The sleep lets make see Ctrl-C first: it reports an error if its child is gone by then.
 define start
-@trap 'exit 0' INT; cd tools && go build -o "$(CURDIR)/.cache/bin/$(1)" ./$(1) && "$(CURDIR)/.cache/bin/$(1)" $(2)
+@trap 'sleep 0.2; exit 0' INT; cd tools && program="$(CURDIR)/.cache/bin/$(1)" && mkdir -p ../.cache/bin && rm -f "$$program.ok"; \
+{ go build -v -o "$$program" ./$(1) && : >"$$program.ok"; } 2>&1 | { n=0; while read -r line; do \
+	case $$line in *[\ :#]*) echo "$$line" >&2; continue;; esac; \
+	n=$$((n + 1)); if [ $$((n % 50)) = 0 ]; then echo "$$n packages compiled"; fi; \
+done; }; \
+[ -f "$$program.ok" ] && "$$program" $(2)
 endef
 
 help: ## List the targets
@@ -38,7 +44,7 @@ help: ## List the targets
 
 # Variables on make's command line reach the program: make run PORT=9000 ORGA_AUTH=hmac …
 run: ## Run the endpoint with a local Orga Cloud, and a page to open a session
-	@echo "Compiling: about a minute the first time, seconds after that."
+	@echo "Compiling 450 packages: about a minute the first time, seconds after that."
 	$(call start,playground)
 
 # The race detector needs a C compiler. Go reports CGO_ENABLED=0 if it finds none.

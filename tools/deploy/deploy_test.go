@@ -470,14 +470,14 @@ func TestMakeOnCtrlC(t *testing.T) {
 		t.Skip("make is not installed")
 	}
 	for _, target := range []string{"run", "deploy-aws", "deploy-gcp", "deploy-netlify", "deploy-cloudflare"} {
-		for script, fails := range map[string]bool{"trap 'exit 1' INT; echo started; while :; do /bin/sleep 0.05; done": false, "echo started; exit 1": true} {
+		for script, fails := range map[string]bool{"trap 'exit 1' INT; echo '# started'; while :; do /bin/sleep 0.05; done": false, "echo '# started'; exit 1": true} {
 			bin := t.TempDir()
 			if err := os.WriteFile(filepath.Join(bin, "go"), []byte("#!/bin/sh\n"+script+"\n"), 0o755); err != nil {
 				t.Fatal(err)
 			}
 			started := newSignal("started\n")
 			cmd := exec.CommandContext(t.Context(), make, target)
-			cmd.Dir, cmd.Env, cmd.Stdout, cmd.Stderr = "../..", []string{"PATH=" + bin}, started, started
+			cmd.Dir, cmd.Env, cmd.Stdout, cmd.Stderr = "../..", []string{"PATH=" + bin + ":/usr/bin:/bin"}, started, started
 			procgroup.Set(cmd)
 			if err := cmd.Start(); err != nil {
 				t.Fatal(err)
