@@ -10,8 +10,8 @@ import (
 
 var row = regexp.MustCompile(`(?m)^\| <a id="(alarm-[a-z-]+)"></a>(.*)$`)
 
-// An alarm that acts says how urgent it is, and links to the row of docs/operate.md that names it; each row is an
-// alarm's. Google's alarms are the same.
+// Each alarm with an action states its urgency and links to the row of docs/operate.md that names it, and each row belongs
+// to an alarm. Google's alarms are the same.
 func TestAlarms(t *testing.T) {
 	files := tree(t)
 	rows := make(map[string]string)
@@ -52,7 +52,7 @@ func TestAlarms(t *testing.T) {
 
 	created := strings.Fields(regexp.MustCompile(`(?s)for alert in (.*?); do\n`).FindStringSubmatch(files["docs/operate.md"])[1])
 	optional := []string{"canary-failed", "canary-silent"}
-	google := []string{"alarm-throttles", "alarm-quiet"} // those that Google does not have
+	google := []string{"alarm-throttles", "alarm-quiet"} // missing on Google
 	for name, text := range files {
 		if !strings.HasPrefix(name, "docs/gcp/alerts/") {
 			continue

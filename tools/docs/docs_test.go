@@ -1,8 +1,7 @@
-// Package docs holds what is written to what is there: the pages, the template, the OpenAPI document and
-// the code name the same things.
+// Package docs tests that the pages, the template, the OpenAPI document and the code use the same names.
 //
-// What the pages have in code blocks is run or read elsewhere, too: policy.md in core/auth, use.md in
-// tools/examples, openapi.yaml in tools/openapi, and the commands of the platforms' tools in make verify.
+// Code blocks are also tested elsewhere: policy.md's in core/auth, use.md's in tools/examples, openapi.yaml in
+// tools/openapi, and the commands of the platforms' tools in make verify.
 package docs
 
 import (
@@ -83,8 +82,7 @@ func TestFileNames(t *testing.T) {
 	}
 }
 
-// The commands of platforms' own tools are read by these tools, in make verify; those of the shell, curl
-// and openssl are run by core/auth.
+// make verify lets the platforms' own tools parse their commands; core/auth runs those for the shell, curl and openssl.
 func TestCommands(t *testing.T) {
 	files := tree(t)
 	targets := regexp.MustCompile(`(?m)^([a-z-]+):`).FindAllStringSubmatch(files["Makefile"], -1)
@@ -134,7 +132,7 @@ func TestCommands(t *testing.T) {
 	}
 }
 
-// A command is read without scrolling sideways.
+// Commands must be readable without horizontal scrolling.
 func TestCommandsFitTheScreen(t *testing.T) {
 	command := regexp.MustCompile(`^\s*(make|sam|aws|gcloud|netlify|wrangler|vercel|docker|kubectl|gh|sed|for) `)
 	for _, p := range pages(tree(t)) {
@@ -148,7 +146,7 @@ func TestCommandsFitTheScreen(t *testing.T) {
 	}
 }
 
-// theirs are variables that other programs read, in the examples.
+// theirs are variables of other programs, in the examples.
 var theirs = []string{"ORGA_SESSION_URL", "ORGA_SESSION_HMAC_KEY"}
 
 func settings() []string {
@@ -161,7 +159,7 @@ func settings() []string {
 	return list
 }
 
-// core/settings_test.go holds docs/settings.md to the code.
+// core/settings_test.go compares docs/settings.md with the code.
 func TestSettings(t *testing.T) {
 	files := tree(t)
 	known := settings()
@@ -188,7 +186,7 @@ func parameters(files map[string]string) []string {
 	return list
 }
 
-// A parameter is named after the setting that it becomes, or is in the table of docs/deploy-aws.md.
+// Each parameter is named after its setting, or listed in docs/deploy-aws.md.
 func TestTemplateParameters(t *testing.T) {
 	files := tree(t)
 	known := parameters(files)
@@ -220,16 +218,16 @@ func TestTemplateParameters(t *testing.T) {
 		named = append(named, parameter)
 	}
 	for _, name := range known {
-		if name != "ApiKeySecretArn" && !slices.Contains(named, name) && !slices.Contains(documented, name) { // SECRET in place of it
+		if name != "ApiKeySecretArn" && !slices.Contains(named, name) && !slices.Contains(documented, name) { // SECRET replaces it
 			t.Errorf("template.yaml has %s, which docs/deploy-aws.md does not explain", name)
 		}
 	}
 }
 
-// codes are the codes of the source with the statuses that docs/contract.md gives them; the test of
-// core/internal/problem holds the two to each other.
+// codes returns the code's error codes with their statuses in docs/contract.md; the test of core/internal/problem compares
+// the two.
 func codes(t *testing.T, files map[string]string) map[string]string {
-	list := map[string]string{"client_gone": "499"} // for the log alone: the contract has none that is never sent
+	list := map[string]string{"client_gone": "499"} // only in the log; the contract lists only codes that are sent
 	for _, m := range regexp.MustCompile("(?m)^\\|.*\\| ([45]\\d\\d) \\| `([a-z_]+)` \\|$").FindAllStringSubmatch(files["docs/contract.md"], -1) {
 		list[m[2]] = m[1]
 	}
@@ -244,7 +242,7 @@ func codes(t *testing.T, files map[string]string) map[string]string {
 	return list
 }
 
-// Each code that is sent has a remedy, and docs/use.md has all of them.
+// Each code that is sent has a remedy, and docs/use.md lists all of them.
 func TestRemedies(t *testing.T) {
 	files := tree(t)
 	remedies := remedy.ByCode()
@@ -282,10 +280,10 @@ func TestCodes(t *testing.T) {
 	}
 }
 
-// idps are names that others gave: claims of identity providers, flags of platforms.
+// idps are external names: claims of identity providers, flags of platforms.
 var idps = []string{"nodejs_compat", "org_id", "org_name", "org_slug", "user_metadata", "app_metadata", "unsafe_metadata", "preferred_username"}
 
-// Members of the log line, metrics, codes: names in snake case are in the code as they are in the text.
+// Names in snake case (log fields, metrics, codes) are the same in the pages and in the code.
 func TestNames(t *testing.T) {
 	files := tree(t)
 	texts := literals(files)
@@ -308,7 +306,7 @@ func TestVersion(t *testing.T) {
 	}
 }
 
-// A release is of the version that the code says it is: the workflow looks where that stands.
+// The version is the same in the code, the changelog and the OpenAPI document, and the release workflow reads it from there.
 func TestReleaseLooksAtTheVersion(t *testing.T) {
 	files := tree(t)
 	m := regexp.MustCompile(`grep -q "\^const Version = .*" (\S+)`).FindStringSubmatch(files[".github/workflows/release.yml"])
@@ -323,12 +321,12 @@ func TestReadmeIsShort(t *testing.T) {
 	}
 }
 
-// Nothing in the repository says on which machine it was made, or from where packages were fetched.
+// No file names the machine on which it was created, or a package registry's address.
 func TestNobodysMachine(t *testing.T) {
 	machine := regexp.MustCompile(`/(work|root|home|Users)` + `/\w`)
 	registry := regexp.MustCompile(`registry\.` + `npmjs|pypi\.` + `org|python` + `hosted|(proxy|sum)\.` + `golang|index` + `-url|"resolved` + `":`)
 	for name, text := range tree(t) {
-		if name == ".git" { // of a linked worktree, which git itself writes
+		if name == ".git" { // written by git itself in a linked worktree
 			continue
 		}
 		for _, found := range append(machine.FindAllString(text, -1), registry.FindAllString(text, -1)...) {

@@ -18,12 +18,12 @@ import (
 	"github.com/orga-session/orga-session/core/orga/orgatest"
 )
 
-// samples are the log lines in a page's code; a line may be broken where a member ends.
+// samples returns the log lines in a page's code blocks. A line may be wrapped after a member.
 func (p page) samples() []string {
 	return regexp.MustCompile(`(?s)\{"time".*?\}\n`).FindAllString(p.code, -1)
 }
 
-// members are the names in a JSON object, in their order.
+// members returns the names in a JSON object, in order.
 func members(t *testing.T, line string) []string {
 	t.Helper()
 	d := json.NewDecoder(strings.NewReader(line))
@@ -50,7 +50,7 @@ func members(t *testing.T, line string) []string {
 	}
 }
 
-// The line that docs/operate.md explains is the one that is written, and each member is explained.
+// The sample line in docs/operate.md is like a real one, and each member is explained.
 func TestRequestLine(t *testing.T) {
 	if runtime.GOOS == "windows" {
 		t.Skip("the clock is too coarse: a cached key takes no time, and what took none is not in the line")
@@ -89,7 +89,7 @@ func TestRequestLine(t *testing.T) {
 	if got := members(t, samples[0]); !slices.Equal(got, want) {
 		t.Errorf("docs/operate.md has\n%v, the line\n%v", got, want)
 	}
-	for _, name := range want[3:] { // time, level and msg are every line's
+	for _, name := range want[3:] { // time, level and msg are in every line
 		if !slices.Contains(operate.spans, name) {
 			t.Errorf("docs/operate.md does not explain %s", name)
 		}
@@ -106,7 +106,7 @@ func pageNamed(t *testing.T, files map[string]string, name string) page {
 	return all[i]
 }
 
-// Lines that are shown or quoted are in the code, and each that wants a person is explained.
+// Log lines in the pages exist in the code, and docs/operate.md explains each that needs attention.
 func TestMessages(t *testing.T) {
 	files := tree(t)
 	texts := literals(files)
@@ -155,7 +155,7 @@ func TestMessages(t *testing.T) {
 	}
 }
 
-// A cause that has a name in front has a row in docs/operate.md that begins as it does.
+// A cause that starts with a name has a row in docs/operate.md that starts the same.
 func TestCauses(t *testing.T) {
 	files := tree(t)
 	var keys []string
@@ -166,7 +166,7 @@ func TestCauses(t *testing.T) {
 			}
 		}
 	}
-	// What the signer of a request is told, and a prefix alone.
+	// Errors that only the signer of a request sees, and a bare prefix.
 	elsewhere := []string{"hmac: the key must be", "hmac: the subject must be", "hmac: the keys", "canary: %w"}
 	found := 0
 	for _, text := range literals(files) {

@@ -15,10 +15,10 @@ import (
 
 const root = "../.."
 
-// notOurs are folders that tools fill; none of them is in the repository.
+// notOurs are folders written by tools; they are not in the repository.
 var notOurs = []string{".git", ".cache", ".aws-sam", ".netlify", "dist", "node_modules"}
 
-// tree is the text of every file of the repository, by its path in it.
+// tree returns the text of every file of the repository by path.
 func tree(t *testing.T) map[string]string {
 	t.Helper()
 	files := make(map[string]string)
@@ -28,7 +28,7 @@ func tree(t *testing.T) map[string]string {
 			return err
 		case d.IsDir() && slices.Contains(notOurs, d.Name()):
 			return filepath.SkipDir
-		case !d.Type().IsRegular(), d.Name() == ".git": // a file in a worktree
+		case !d.Type().IsRegular(), d.Name() == ".git": // .git is a file in a worktree
 			return nil
 		}
 		data, err := os.ReadFile(path)
@@ -44,13 +44,13 @@ func tree(t *testing.T) map[string]string {
 	return files
 }
 
-// page is one page of Markdown: prose, and blocks of code, which are fenced or indented by four.
+// page is a Markdown page: prose, and code blocks, fenced or indented by four.
 type page struct {
 	name     string
 	prose    string
 	code     string
-	spans    []string // what stands in the prose in code font
-	headings []string // as GitHub makes them anchors
+	spans    []string // text in code font in the prose
+	headings []string // as GitHub's anchors
 }
 
 var (
@@ -59,7 +59,7 @@ var (
 	noLink  = regexp.MustCompile(`[^\p{L}\p{N} _-]`)
 )
 
-// pages are all pages of the repository, by name.
+// pages returns all pages of the repository.
 func pages(files map[string]string) []page {
 	var list []page
 	for _, name := range slices.Sorted(maps.Keys(files)) {
@@ -71,7 +71,7 @@ func pages(files map[string]string) []page {
 		blank := true
 		for line := range strings.SplitSeq(files[name], "\n") {
 			fence := strings.HasPrefix(line, "```")
-			// A block that is indented begins after an empty line; elsewhere it is prose that goes on.
+			// An indented code block starts after an empty line; otherwise the line continues a paragraph.
 			indented = strings.HasPrefix(line, "    ") && (blank || indented) || line == "" && indented
 			switch {
 			case fence:
@@ -95,7 +95,7 @@ func pages(files map[string]string) []page {
 	return list
 }
 
-// workflows are the commands of the workflows in docs/ci, which users copy; actionlint reads the rest.
+// workflows returns the commands of the workflows in docs/ci, which users copy; actionlint checks the rest.
 func workflows(files map[string]string) []page {
 	var list []page
 	run := regexp.MustCompile(`(?m)^\s*(?:- )?run: `)
@@ -107,16 +107,16 @@ func workflows(files map[string]string) []page {
 	return list
 }
 
-// commands are the shell commands in the page's code that begin with one of the words.
+// commands returns the shell commands in the page's code that start with one of the words.
 func (p page) commands(words ...string) [][]string {
 	var list [][]string
 	code := strings.ReplaceAll(p.code, "\\\n", " ")
 	for line := range strings.SplitSeq(code, "\n") {
 		line, _, _ = strings.Cut(line, " #")
 		for command := range strings.SplitSeq(line, "&&") {
-			fields := strings.Fields(strings.TrimPrefix(command, "RUN ")) // a Dockerfile's
+			fields := strings.Fields(strings.TrimPrefix(command, "RUN ")) // of a Dockerfile
 			for len(fields) > 0 && strings.Contains(fields[0], "=") {
-				fields = fields[1:] // a variable, for this command alone
+				fields = fields[1:] // a variable set for this command
 			}
 			if len(fields) > 0 && slices.Contains(words, fields[0]) {
 				list = append(list, fields)
@@ -128,11 +128,11 @@ func (p page) commands(words ...string) [][]string {
 
 var literal = regexp.MustCompile("\"(?:[^\"\\\\\n]|\\\\.)*\"")
 
-// literals are the texts in the Go code of the deployed module, its tests aside.
+// literals returns the strings in the deployed module's Go code, except in tests.
 func literals(files map[string]string) []string {
 	var list []string
 	for name, text := range files {
-		// The Worker's JavaScript and settings are code as well.
+		// Also search the Worker's JavaScript and configuration.
 		if !slices.Contains([]string{".go", ".mjs", ".jsonc"}, filepath.Ext(name)) || strings.HasPrefix(name, "tools/") || strings.HasSuffix(name, "_test.go") {
 			continue
 		}

@@ -7,8 +7,8 @@ import (
 	"testing"
 )
 
-// replaced lists terms that have a standard one. Blanks in a pattern match any run of blanks and comment
-// marks, so that a term is found across a line break, and so that this file does not contain one.
+// replaced lists words to avoid, and what to use instead. A blank in a pattern also matches line breaks and comment marks,
+// so that a phrase is found across lines, and so that this file does not match itself.
 var replaced = []struct{ pattern, use string }{
 	{`(?i)tells\s+whether`, "reports whether"},
 	{`(?i)in\s+(?:other|IPv6)\s+clothes`, "in another form, IPv4-mapped"},
@@ -31,7 +31,7 @@ var replaced = []struct{ pattern, use string }{
 	{`\bDegrade\b`, "Fallback"},
 }
 
-// Terms that were replaced by the field's own do not come back.
+// The repository does not use words that the list replaces.
 func TestWords(t *testing.T) {
 	kinds := map[string]bool{}
 	for ext := range strings.FieldsSeq(".go .sh .mjs .js .html .yaml .yml .toml .json .md") {
@@ -47,7 +47,7 @@ func TestWords(t *testing.T) {
 			path.Base(name) == "package-lock.json" {
 			continue
 		}
-		if name == "CHANGELOG.md" { // names what was renamed
+		if name == "CHANGELOG.md" { // it names what was renamed
 			text = span.ReplaceAllString(text, "``")
 		}
 		for _, at := range words.FindAllStringSubmatchIndex(text, -1) {

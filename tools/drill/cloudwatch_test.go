@@ -14,7 +14,7 @@ import (
 	"go.yaml.in/yaml/v4"
 )
 
-// metrics are values by series and minute. A series is named as "namespace name dimension=value …".
+// metrics are values by series and minute. A series is named "namespace name dimension=value …".
 type metrics map[string]map[int][]float64
 
 func (m metrics) add(series string, minute int, value float64) {
@@ -24,7 +24,7 @@ func (m metrics) add(series string, minute int, value float64) {
 	m[series][minute] = append(m[series][minute], value)
 }
 
-// stat is a statistic over the minutes in (end-period, end]; NaN if there is no value.
+// stat returns a statistic over the minutes in (end-period, end]; NaN without values.
 func (m metrics) stat(series, name string, end, period int) float64 {
 	var all []float64
 	for minute := end - period + 1; minute <= end; minute++ {
@@ -49,7 +49,7 @@ func (m metrics) stat(series, name string, end, period int) float64 {
 	panic("template.yaml has another statistic: " + name)
 }
 
-// alarm is an alarm of template.yaml: of metrics, or of other alarms (all of them).
+// alarm is an alarm of template.yaml, on metrics or on other alarms (all of them).
 type alarm struct {
 	name, description   string
 	periods, datapoints int // M of N: datapoints of periods
@@ -64,7 +64,7 @@ type alarm struct {
 
 type input struct{ series, stat string }
 
-// parameters are those of the template, and what its resources are called here.
+// parameters resolves the template's parameters and resource names.
 var parameters = map[string]string{"Slo": "99.9", "MaxQuietMinutes": "30", "OrgaSessionFunction": "local", "OrgaSessionApi": "api", "CanaryFunction": "canary"}
 
 func filled(s string) string {
@@ -87,7 +87,7 @@ func child(n *yaml.Node, key string) *yaml.Node {
 	return nil
 }
 
-// text is a scalar, resolved.
+// text returns a resolved scalar.
 func text(n *yaml.Node) string {
 	switch {
 	case n == nil:
@@ -100,7 +100,7 @@ func text(n *yaml.Node) string {
 	return n.Value
 }
 
-// alarms are those of template.yaml.
+// alarms returns the alarms of template.yaml.
 func alarms(t *testing.T) []alarm {
 	t.Helper()
 	data, err := os.ReadFile("../../template.yaml")
@@ -159,8 +159,8 @@ func alarms(t *testing.T) []alarm {
 	return list
 }
 
-// firing reports whether an alarm is on at the end of a minute, as CloudWatch evaluates it: once a minute, over the
-// last N periods.
+// firing reports whether an alarm is on at the end of a minute. CloudWatch evaluates it once a minute, over the last N
+// periods.
 func (a alarm) firing(all []alarm, m metrics, minute int) bool {
 	if a.of != nil {
 		return !slices.ContainsFunc(a.of, func(name string) bool {
@@ -198,7 +198,7 @@ func (a alarm) firing(all []alarm, m metrics, minute int) bool {
 	return breaching >= a.datapoints
 }
 
-// evaluate computes an expression of CloudWatch's metric math for one period. NaN is a missing value.
+// evaluate evaluates an expression of CloudWatch's metric math for one period. NaN means a missing value.
 func evaluate(expression string, value func(id string) float64) float64 {
 	e := &expr{rest: expression, value: value}
 	v := e.and()
@@ -322,8 +322,8 @@ func (e *expr) want(token string) {
 	}
 }
 
-// A caller whose key Orga refuses, and who asks every few minutes for a day beside others, switches an alarm on once, and
-// not on and off; so does a canary whose every second run fails. A burn rate that is close to its threshold may cross it a few times.
+// If one of several callers uses a key that Orga refuses, every few minutes for a day, the alarm turns on once and does not
+// flap. The same holds for a canary if every second run fails. A burn rate near its threshold may cross it a few times.
 func TestNoFloodOfMails(t *testing.T) {
 	list := alarms(t)
 	const day = 24 * 60
@@ -347,7 +347,7 @@ func TestNoFloodOfMails(t *testing.T) {
 			}
 			var was bool
 			changes := 0
-			for minute := 30; minute < day; minute++ { // after QuietAlarm's first half-hour
+			for minute := 30; minute < day; minute++ { // after QuietAlarm's first half hour
 				if is := a.firing(list, m, minute); is != was {
 					was = is
 					changes++
@@ -360,14 +360,14 @@ func TestNoFloodOfMails(t *testing.T) {
 	}
 }
 
-// contentCanary is the run of a canary, every five minutes, that finds nothing.
+// contentCanary is a successful canary run, every five minutes.
 func contentCanary(m metrics, minute int) {
 	if minute%5 == 0 {
 		m.add("OrgaSession canary_ok function=canary", minute, 1)
 	}
 }
 
-// healthy is one mint that went well, and the canary.
+// healthy is one successful mint, and the canary.
 func healthy(m metrics, minute int) {
 	contentCanary(m, minute)
 	m.add("OrgaSession requests function=local code=ok", minute, 1)

@@ -15,8 +15,8 @@ import (
 	"github.com/orga-session/orga-session/core/orga/orgatest"
 )
 
-// What a mint writes to CloudWatch is as large as docs/operate.md says, which computes the cost of a million from it.
-// Names and ids are as long as they are on AWS; Lambda's own lines are written as it writes them.
+// docs/operate.md states how much a mint writes to CloudWatch, and computes the cost of a million from it. Names and IDs
+// are as long as on AWS, and Lambda's own lines are in its format.
 func TestSizeOfLog(t *testing.T) {
 	if runtime.GOOS == "windows" {
 		t.Skip("AWS Lambda's binary is not built for Windows")

@@ -1,5 +1,5 @@
-// Package drill injects incidents into the Lambda binary, and looks at what somebody on call has: the log line, its row
-// in docs/operate.md, and the alarms of template.yaml, computed from the metrics in the log. `make drill` prints all.
+// Package drill simulates incidents with the Lambda binary, and shows what an on-call engineer sees: the log line, its row
+// in docs/operate.md, and the alarms of template.yaml, computed from the metrics in the log. `make drill` prints them.
 package drill
 
 import (
@@ -33,7 +33,7 @@ import (
 	"github.com/orga-session/orga-session/tools/lambdaruntime"
 )
 
-// pages are the alarms that a person is woken by.
+// pages are the alarms marked PAGE.
 func pages(list []alarm) []string {
 	var names []string
 	for _, a := range list {
@@ -44,15 +44,15 @@ func pages(list []alarm) []string {
 	return names
 }
 
-// The programs that incidents happen to.
+// Programs for incidents.
 const (
-	function = ""       // AWS Lambda's
+	function = ""       // AWS Lambda function
 	server   = "server" // the plain server
-	panics   = "panics" // the function with a bug in each mint
+	panics   = "panics" // the function with a bug that panics in each mint
 	ends     = "ends"   // the function with a bug that ends the process
 )
 
-// build builds a program for this machine, otherwise as the Makefile does.
+// build builds a program for this machine, with otherwise the same flags as the Makefile.
 func build(t *testing.T, program string) string {
 	t.Helper()
 	dir := t.TempDir()
@@ -71,7 +71,7 @@ func build(t *testing.T, program string) string {
 	return filepath.Join(dir, "bootstrap")
 }
 
-// overlay puts a bug where a mint begins.
+// overlay injects a bug at the start of a mint.
 func overlay(t *testing.T, dir, bug string) string {
 	t.Helper()
 	path, err := filepath.Abs("../../core/internal/session/handler.go")
@@ -131,7 +131,7 @@ func TestIncidents(t *testing.T) {
 				t.Logf("row:   %s", row)
 			}
 			var fired []string
-			if in.program != server { // CloudWatch does not watch it
+			if in.program != server { // CloudWatch does not monitor it
 				fired = raised(list, log, statuses, in.canary == nil && !in.stopped)
 			}
 			switch {
@@ -152,7 +152,7 @@ func TestIncidents(t *testing.T) {
 	}
 }
 
-// run lets an incident happen. It returns the log and the answers' statuses.
+// run simulates an incident. It returns the log and the responses' statuses.
 func run(t *testing.T, programs map[string]string, in incident) (log []string, statuses []int) {
 	store := new(secrettest.AWS)
 	store.Put("orga/key", orgatest.Key)
@@ -208,7 +208,7 @@ func run(t *testing.T, programs map[string]string, in incident) (log []string, s
 	return log, statuses
 }
 
-// instance is one of the function's.
+// instance is an instance of the function.
 type instance struct {
 	t      *testing.T
 	api    *lambdaruntime.API
@@ -240,13 +240,13 @@ func environ(list []string, env map[string]string) []string {
 	return list
 }
 
-// end returns the log of an instance that has started.
+// end ends an instance and returns its log.
 func (i *instance) end() []string {
 	select {
 	case <-i.api.Ready():
 	case <-i.t.Context().Done():
 	}
-	_ = i.cmd.Process.Kill() // the function waits for its next event
+	_ = i.cmd.Process.Kill() // it waits for its next event
 	_ = i.cmd.Wait()
 	return lines(&i.output)
 }
@@ -258,7 +258,7 @@ func lines(output io.Reader) (log []string) {
 	return log
 }
 
-// response is what a function answers to an HTTP API.
+// response is the function's result for an HTTP API.
 type response struct {
 	StatusCode      int
 	Headers         map[string]string
@@ -266,10 +266,10 @@ type response struct {
 	IsBase64Encoded bool
 }
 
-// invoke is a 500, as an HTTP API's, where the function gives no answer.
+// invoke returns a 500, as an HTTP API does, if the function does not respond.
 func (i *instance) invoke(ctx context.Context, event []byte) (r response) {
 	id := make([]byte, 16)
-	_, _ = rand.Read(id) // it never fails
+	_, _ = rand.Read(id) // never fails
 	answer, err := i.api.Invoke(ctx, event, lambdaruntime.Options{RequestID: fmt.Sprintf("%x-%x-%x-%x-%x", id[:4], id[4:6], id[6:8], id[8:10], id[10:]), Timeout: 5 * time.Second})
 	if errors.Is(err, lambdaruntime.ErrTimedOut) {
 		return response{StatusCode: http.StatusInternalServerError}
@@ -283,7 +283,7 @@ func (i *instance) invoke(ctx context.Context, event []byte) (r response) {
 	return r
 }
 
-// ServeHTTP makes an instance an HTTP API.
+// ServeHTTP lets an instance act as an HTTP API.
 func (i *instance) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	q := request{path: r.URL.EscapedPath(), headers: make(map[string]string)}
 	for name, values := range r.Header {
@@ -301,7 +301,7 @@ func (i *instance) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	_, _ = w.Write(body)
 }
 
-// event is that of an HTTP API for the i-th request.
+// event returns an HTTP API's event for the i-th request.
 func (r request) event(i int) []byte {
 	if r.path == "" {
 		r.path = "/api/orga-client-secrets"
@@ -324,12 +324,12 @@ func (r request) event(i int) []byte {
 	}
 	event, err := json.Marshal(e)
 	if err != nil {
-		panic(err) // texts and maps of them
+		panic(err) // maps of strings always marshal
 	}
 	return event
 }
 
-// serve runs the plain server, and ends it as a platform does, so that it finishes its log.
+// serve runs the plain server, and stops it as a platform does, so that the log is complete.
 func (s *site) serve(program string, requests []request) (log []string, statuses []int) {
 	cmd := exec.CommandContext(s.t.Context(), program, "-addr", "127.0.0.1:0")
 	cmd.Env = environ(nil, s.env)
@@ -371,7 +371,7 @@ func (s *site) serve(program string, requests []request) (log []string, statuses
 	return lines(&output), statuses
 }
 
-// found is the first line whose msg, error.type or cause has text, without what only machines read.
+// found returns the first line whose msg, error.type or cause contains text, abbreviated for reading.
 func found(log []string, text string) string {
 	for _, line := range log {
 		var members map[string]any
@@ -387,7 +387,7 @@ func found(log []string, text string) string {
 	return ""
 }
 
-// rowFor is the row of a table whose first cell quotes text, from its start.
+// rowFor returns the row of a table whose first cell quotes the start of text.
 func rowFor(page, text string) string {
 	for line := range strings.SplitSeq(page, "\n") {
 		cells := strings.Split(line, " | ")
@@ -398,8 +398,8 @@ func rowFor(page, text string) string {
 	return ""
 }
 
-// search is what docs/operate.md says to do with a line: the rows with a key that its cause has, else those of its msg, else
-// those of its error.type. Of several keys, that counts which comes first in the text, and then the longest.
+// search follows docs/operate.md: it returns the rows with a key that the line's cause contains, else those of its msg,
+// else those of its error.type. Of several keys, the one that occurs first in the text counts, and then the longest.
 func search(page, line string) (rows []string) {
 	var members struct {
 		Cause, Msg string
@@ -433,8 +433,8 @@ func search(page, line string) (rows []string) {
 	return nil
 }
 
-// raised are the alarms that act within an hour in which what happened happens again every minute, after an hour with
-// one mint a minute. A canary runs every five minutes; content, it finds nothing.
+// raised returns the alarms that act within an hour in which the incident repeats every minute, after an hour with one mint
+// a minute. A canary runs every five minutes and otherwise succeeds.
 func raised(list []alarm, log []string, statuses []int, content bool) []string {
 	m := make(metrics)
 	for minute := range 60 {
@@ -467,7 +467,7 @@ func raised(list []alarm, log []string, statuses []int, content bool) []string {
 	return fired
 }
 
-// embedded adds the metrics that CloudWatch takes out of a line.
+// embedded adds the metrics in a line, as CloudWatch extracts them.
 func embedded(m metrics, line string, minute int) {
 	var members map[string]any
 	var format struct {

@@ -25,7 +25,7 @@ import (
 	"github.com/orga-session/orga-session/core/secret/secrettest"
 )
 
-// site is what an incident happens in.
+// site is the environment of an incident.
 type site struct {
 	t     *testing.T
 	orga  *orgatest.Server
@@ -35,28 +35,28 @@ type site struct {
 	issuer *httptest.Server // of keySet
 }
 
-// request is what a caller sends; the zero one is a mint on the default route from an address of its own.
+// request is a caller's request; the zero value is a mint on the default route from a new address.
 type request struct {
 	path, body, from string
 	headers          map[string]string
-	claims           map[string]string // of a token that the gateway has verified
-	before           func(s *site)     // happens before it is sent
-	leaves           bool              // the caller does not wait for the answer; only the server notices
+	claims           map[string]string // of a token verified by the gateway
+	before           func(s *site)     // runs before the request is sent
+	leaves           bool              // the caller disconnects without waiting; only the server notices
 }
 
 type incident struct {
 	name      string
-	program   string        // which of the programs runs; "" for the function
-	instances int           // that start at the same time, each for one request; 0 for one that serves all requests
-	set       func(s *site) // before the start
-	requests  []request     // nil for five plain ones
-	// canary is the environment of a canary that runs once, beside those of every function; endpoint is the function behind
-	// a gateway. nil if there is one elsewhere, which is content.
+	program   string        // the program to run; "" for the function
+	instances int           // started concurrently, one request each; 0 for one instance that serves all requests
+	set       func(s *site) // called before the start
+	requests  []request     // nil for five default ones
+	// canary is the environment of a canary that runs once, added to that of every function; endpoint is the function behind a
+	// gateway. nil means a canary elsewhere that succeeds.
 	canary  func(s *site, endpoint string) map[string]string
-	stopped bool   // the canary does not run any more
-	line    string // a part of the line's cause, or its msg or error.type, that a row of docs/operate.md begins with; "" if there is none
-	alarm   string // that must fire; "" if none may
-	reason  string // why none may
+	stopped bool   // the canary has stopped running
+	line    string // part of the line's cause, msg or error.type, with which a row of docs/operate.md starts; "" for no line
+	alarm   string // the alarm that must fire; "" for none
+	reason  string // why none fires
 }
 
 func setting(name, value string) func(*site) {
@@ -74,7 +74,7 @@ func storeFails(f secrettest.Fault) func(*site) {
 	}
 }
 
-// issuerKey is the key of every issuer here.
+// issuerKey is the key of every issuer in these tests.
 var issuerKey = sync.OnceValue(func() *rsa.PrivateKey {
 	key, err := rsa.GenerateKey(rand.Reader, 2048)
 	if err != nil {
@@ -83,7 +83,7 @@ var issuerKey = sync.OnceValue(func() *rsa.PrivateKey {
 	return key
 })
 
-// jwt is a token of an issuer for the endpoint.
+// jwt returns a token of an issuer for the endpoint.
 func jwt(iss string) map[string]string { return token(iss, "app", time.Hour) }
 
 func token(iss, aud string, life time.Duration) map[string]string {
@@ -91,7 +91,7 @@ func token(iss, aud string, life time.Duration) map[string]string {
 	return sign("k1", claims)
 }
 
-// newKey is the credential of a key that the issuer has not had before.
+// newKey returns a token signed with a key that the issuer did not have before.
 func newKey() map[string]string {
 	return sign("k2", fmt.Sprintf(`{"iss":"http://127.0.0.1:1","aud":"app","sub":"someone","exp":%d}`, time.Now().Add(time.Hour).Unix()))
 }
@@ -107,7 +107,7 @@ func sign(kid, claims string) map[string]string {
 	return map[string]string{"authorization": "Bearer " + signed + "." + encode(signature)}
 }
 
-// forged is a token whose signature nobody made.
+// forged returns a token with an invalid signature.
 func forged(iss string) map[string]string {
 	h := jwt(iss)
 	h["authorization"] = h["authorization"][:strings.LastIndex(h["authorization"], ".")+1] + base64.RawURLEncoding.EncodeToString(make([]byte, 256))
@@ -118,7 +118,7 @@ func oidc(s *site) {
 	maps.Copy(s.env, map[string]string{"ORGA_AUTH": "oidc", "ORGA_AUTH_ISSUER": "http://127.0.0.1:1", "ORGA_AUTH_AUDIENCE": "app"})
 }
 
-// keySet is that of an issuer with one key.
+// keySet serves an issuer with one key.
 func keySet(s *site) {
 	n := base64.RawURLEncoding.EncodeToString(issuerKey().N.Bytes())
 	s.issuer = httptest.NewServer(orgatest.Status(200, `{"keys":[{"kty":"RSA","kid":"k1","e":"AQAB","n":"`+n+`"}]}`))
@@ -153,7 +153,7 @@ func redisServer(url string, args ...string) func(*site) {
 	}
 }
 
-// replica is a redis-server that follows another, as the old primary does after a failover.
+// replica starts a redis-server as a replica of another, like the old primary after a failover.
 func replica(s *site) {
 	host, port, err := net.SplitHostPort(ratelimittest.StartRedis(s.t).Addr)
 	if err != nil {
@@ -170,11 +170,11 @@ func tenants(document string) func(*site) {
 
 const acme = `{"tenants":{"acme":{"apiKeySource":"env:ORGA_API_KEY_ACME"}}}`
 
-// stale makes the key due for a refresh, and changes its store before that.
+// stale changes the key's store, and makes the key due for a refresh.
 func stale(change func(s *site)) []request {
 	return append(times(1, request{}), append(times(1, request{before: func(s *site) {
 		change(s)
-		<-time.After(1300 * time.Millisecond) // past the TTL of 1 s, and its jitter of 20 %, and before two TTLs
+		<-time.After(1300 * time.Millisecond) // past the TTL of 1 s with its jitter of 20 %, but before two TTLs
 	}}), times(3, request{})...)...)
 }
 
@@ -183,7 +183,7 @@ func shortTTL(s *site) {
 	s.env["ORGA_API_KEY_TTL"] = "1s"
 }
 
-// turn is a TURN server over UDP for the list that Orga hands out; it answers every packet as answer does.
+// turn starts a TURN server over UDP for Orga's list; answer creates its response to every packet.
 func turn(answer func(request []byte) []byte) func(*site) {
 	return func(s *site) {
 		conn, err := net.ListenPacket("udp4", "127.0.0.1:0")
@@ -209,20 +209,20 @@ func turn(answer func(request []byte) []byte) func(*site) {
 	}
 }
 
-// refuses is TURN's refusal of a credential: an error response of Allocate with the attribute ERROR-CODE.
+// refuses returns TURN's refusal of a credential: an error response of Allocate with the attribute ERROR-CODE.
 func refuses(request []byte) []byte {
 	return slices.Concat([]byte{0x01, 0x13, 0, 8}, request[4:20], []byte{0, 9, 0, 4, 0, 0, 4, 1})
 }
 
-// relays is a success response of Allocate with the attribute XOR-RELAYED-ADDRESS.
+// relays returns a success response of Allocate with the attribute XOR-RELAYED-ADDRESS.
 func relays(request []byte) []byte {
 	return slices.Concat([]byte{0x01, 0x03, 0, 12}, request[4:20], []byte{0, 0x16, 0, 8, 0, 1, 0, 0, 0, 0, 0, 0})
 }
 
-// atGateway is a canary that mints at the function, through the gateway.
+// atGateway returns the environment of a canary that mints at the function, through the gateway.
 func atGateway(*site, string) map[string]string { return nil }
 
-// with is a canary with another setting.
+// with returns a canary's environment with another setting.
 func with(name, value string) func(*site, string) map[string]string {
 	return func(*site, string) map[string]string { return map[string]string{name: value} }
 }
@@ -360,7 +360,7 @@ var incidents = []incident{
 	{name: "a cold storm", instances: 12, line: "started", reason: "each instance's first caller waits for its start, and succeeds"},
 	{name: "a cold storm that the secret store throttles at first", instances: 12, set: func(s *site) {
 		storeFails(secrettest.Healthy)(s)
-		s.store.Fail(secrettest.Throttling, 2) // a start asks three times
+		s.store.Fail(secrettest.Throttling, 2) // a start makes three attempts
 	}, line: "started", reason: "the start asks the store again, which secret_ms shows"},
 	{name: "a request panics", program: panics, line: "panic", alarm: "InternalErrorsAlarm"},
 	{name: "the process ends", program: ends, requests: times(1, request{}), alarm: "FastBurnAlarm"},

@@ -17,10 +17,10 @@ import (
 
 const mint = "/api/orga-client-secrets"
 
-// A caller signs the path that it sends, whatever of it a platform takes off before the routes.
+// Callers sign the path that they send, even if a platform removes parts of it before routing.
 func TestHMACSignsThePathAsSent(t *testing.T) {
 	t.Parallel()
-	key, shared := canary(), rand.Text()+rand.Text() // a key has 32 characters or more
+	key, shared := canary(), rand.Text()+rand.Text() // a key needs at least 32 characters
 	upstream := orgatest.New(t)
 	env := []string{"ORGA_API_KEY=" + key, "ORGA_BASE_URL=" + upstream.URL, "ORGA_AUTH=hmac", "ORGA_AUTH_HMAC_KEY_SOURCE=env:SHARED", "SHARED=" + shared}
 	aws := startLambda(t, "aws-lambda", shared, env...)
@@ -53,7 +53,7 @@ func TestHMACSignsThePathAsSent(t *testing.T) {
 	}
 }
 
-// Who a platform has verified comes from what the platform writes, and from nothing that a client can.
+// Verified identities come only from the platform's event, never from anything that a client can write.
 func TestGateway(t *testing.T) {
 	t.Parallel()
 	key := canary()
@@ -115,7 +115,7 @@ func TestGateway(t *testing.T) {
 	}
 }
 
-// Fault 30 and 31: a caller is one however many addresses its headers name.
+// Fault 30 and 31: forged address headers do not make one caller count as several.
 func TestForgedAddressesAreOneCaller(t *testing.T) {
 	t.Parallel()
 	key := canary()

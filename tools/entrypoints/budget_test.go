@@ -9,7 +9,7 @@ import (
 	"github.com/orga-session/orga-session/tools/lambdaruntime"
 )
 
-// Fault 39: the invocation's own deadline is nearer than ORGA_TIMEOUT, and it is kept.
+// Fault 39: if the invocation's own deadline is earlier than ORGA_TIMEOUT, it applies.
 func TestAnswerComesBeforeTheDeadline(t *testing.T) {
 	t.Parallel()
 	const left = 4 * time.Second
@@ -24,7 +24,7 @@ func TestAnswerComesBeforeTheDeadline(t *testing.T) {
 			t.Parallel()
 			begun := time.Now()
 			got := overLambdaWith(api, triggers[trigger], lambdaruntime.Options{Timeout: left})(t, request{method: "GET", path: mint})
-			if spare := left - time.Since(begun); got.status != 504 || spare < 250*time.Millisecond { // of the 500 ms that are kept; a busy machine takes some
+			if spare := left - time.Since(begun); got.status != 504 || spare < 250*time.Millisecond { // of the reserved 500 ms; a busy machine uses some
 				t.Errorf("got %d with %v to spare: %s", got.status, spare, got.body)
 			}
 		})

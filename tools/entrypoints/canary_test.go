@@ -20,8 +20,8 @@ import (
 	"github.com/orga-session/orga-session/tools/orgacloud"
 )
 
-// Fault 86: the canary of the Lambda binary, on a schedule's event, against an endpoint and TURN servers that are real, over
-// UDP, TCP and TLS. It gives back each relayed address.
+// Fault 86: the Lambda binary's canary, invoked with a scheduled event, checks a real endpoint and real TURN servers over UDP,
+// TCP and TLS. It releases each relayed address.
 func TestCanaryUsesWhatItMints(t *testing.T) {
 	t.Parallel()
 	key := canary()
@@ -48,7 +48,7 @@ func TestCanaryUsesWhatItMints(t *testing.T) {
 	secrets := httptest.NewServer(store)
 	t.Cleanup(secrets.Close)
 
-	// run is one invocation, with the result and the log line.
+	// run is one invocation, with its result and log line.
 	run := func() (result, line map[string]any) {
 		api, err := lambdaruntime.Start("127.0.0.1:0")
 		if err != nil {

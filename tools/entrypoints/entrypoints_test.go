@@ -1,5 +1,5 @@
-// Package entrypoints tests what is deployed, from outside: the Lambda and Netlify binaries behind a
-// Runtime API, the Google function under the functions framework, each a process of its own.
+// Package entrypoints tests the deployed programs from outside: the Lambda and Netlify binaries behind a fake Runtime API,
+// and the Google function under the functions framework, each in its own process.
 package entrypoints
 
 import (
@@ -38,7 +38,7 @@ func TestMain(m *testing.M) {
 	os.Exit(code)
 }
 
-// build builds for this machine, otherwise as the Makefile does.
+// build builds for this machine, with otherwise the same flags as the Makefile.
 func build() error {
 	for module, packages := range map[string][]string{
 		"../..": {"./aws-lambda", "./netlify/functions/orga-session"},
@@ -54,9 +54,8 @@ func build() error {
 	return nil
 }
 
-// start runs a program with the given environment, and nothing else of it, until the test ends. The
-// program must live that long, and must not write canary, its key, in any form; "" when it has none. It
-// returns the process's id.
+// start runs a program with only the given environment until the test ends. The program must run that long, and must not
+// print canary, its key, in any form; "" if it has none. It returns the process ID.
 func start(t *testing.T, program, canary string, env ...string) int {
 	t.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
@@ -104,10 +103,10 @@ func startLambdaProcess(t *testing.T, program, canary string, env ...string) (*l
 	return api, start(t, program, canary, append(api.Env(), env...)...) // ends before the API does
 }
 
-// startGoogle runs the function under the functions framework; it comes back when that answers.
+// startGoogle runs the function under the functions framework, and returns once it answers.
 func startGoogle(t *testing.T, canary string, env ...string) (base string) {
 	t.Helper()
-	listener, err := net.Listen("tcp", "127.0.0.1:0") // the framework chooses no port itself
+	listener, err := net.Listen("tcp", "127.0.0.1:0") // the framework cannot choose a free port
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -135,24 +134,24 @@ func startGoogle(t *testing.T, canary string, env ...string) (base string) {
 	}
 }
 
-// request is what a client sends, whatever the platform.
+// request is a client's request, for any platform.
 type request struct {
-	method, path string // the path with its query
+	method, path string // path includes the query
 	header       map[string]string
 	body         string
 }
 
-// answer is what a client gets.
+// answer is the client's view of a response.
 type answer struct {
 	status int
 	header http.Header
 	body   string
 }
 
-// entrypoint carries a request to one platform's program and its answer back.
+// entrypoint sends a request to one platform's program and returns the answer.
 type entrypoint func(t *testing.T, r request) answer
 
-// overHTTP is the way to the Google function, with what Google's front end adds.
+// overHTTP sends requests to the Google function, with the headers of Google's front end.
 func overHTTP(base string) entrypoint {
 	client := &http.Client{
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },

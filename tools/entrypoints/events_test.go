@@ -12,7 +12,7 @@ import (
 	"github.com/orga-session/orga-session/tools/lambdaruntime"
 )
 
-// What each platform says of every request.
+// The platforms' data in every request.
 const (
 	host       = "orga.example"
 	clientAddr = "192.0.2.10"
@@ -21,7 +21,7 @@ const (
 // object is a JSON object.
 type object = map[string]any
 
-// triggers make the event that a trigger would for a request.
+// triggers create a trigger's event for a request.
 var triggers = map[string]func(request) object{
 	"REST API":         trigger(lambdaevent.RESTAPI, "prod", false),
 	"HTTP API":         trigger(lambdaevent.HTTPAPI, "prod", true),
@@ -49,13 +49,13 @@ func trigger(event func(lambdaevent.Request) object, stage string, encoded bool)
 	}
 }
 
-// direct is Netlify's event for a call of the function itself, past the redirects.
+// direct creates Netlify's event for a call that bypasses the redirects.
 func direct(r request) object {
 	r.path = "/.netlify/functions/orga-session/" + strings.TrimPrefix(strings.TrimPrefix(r.path, "/api"), "/")
 	return triggers["Netlify"](r)
 }
 
-// overLambda is the way to a binary behind a Runtime API.
+// overLambda sends events to a binary behind a Runtime API.
 func overLambda(api *lambdaruntime.API, event func(request) object) entrypoint {
 	return overLambdaWith(api, event, lambdaruntime.Options{})
 }

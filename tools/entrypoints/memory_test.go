@@ -19,8 +19,8 @@ import (
 	"github.com/orga-session/orga-session/core/orga/orgatest"
 )
 
-// fault 59: one signed-in caller, over its limit, sends large tokens with deeply nested claims, each in other
-// spellings of its signature, too. The instance's memory does not grow by much.
+// fault 59: one signed-in caller, over its limit, sends large tokens with deeply nested claims, also with other encodings of
+// their signatures. The instance's memory must hardly grow.
 func TestTokensDoNotFillTheMemory(t *testing.T) {
 	if runtime.GOOS != "linux" {
 		t.Skip("the memory of a process is read from /proc")
@@ -69,7 +69,7 @@ func TestTokensDoNotFillTheMemory(t *testing.T) {
 		}
 	}
 	ask(token(0, ""), http.StatusOK)
-	for i := range 200 { // what it takes to serve tokens of this size at all
+	for i := range 200 { // memory that serving tokens of this size needs at all
 		ask(token(i, `,"pad":"`+strings.Repeat("x", 5700)+`"`), http.StatusTooManyRequests)
 	}
 
@@ -78,7 +78,7 @@ func TestTokensDoNotFillTheMemory(t *testing.T) {
 	for i := range 500 {
 		large := token(1000+i, deep)
 		ask(large, http.StatusTooManyRequests)
-		spare := strings.IndexByte(alphabet, large[len(large)-1]) // 4 of its 6 bits are none of the signature's
+		spare := strings.IndexByte(alphabet, large[len(large)-1]) // 4 of its 6 bits are not part of the signature
 		for n := 1; n < 16; n += 3 {
 			ask(large[:len(large)-1]+alphabet[spare^n:][:1], http.StatusUnauthorized)
 		}
@@ -90,7 +90,7 @@ func TestTokensDoNotFillTheMemory(t *testing.T) {
 	}
 }
 
-// resident is the memory of a process, in bytes.
+// resident returns the resident memory of a process, in bytes.
 func resident(t *testing.T, pid int) int {
 	t.Helper()
 	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))

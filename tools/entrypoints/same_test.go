@@ -18,10 +18,10 @@ import (
 	"github.com/orga-session/orga-session/tools/lambdaruntime"
 )
 
-// canary is a fresh key, which must show nowhere.
+// canary returns a new key, which must not appear in any output.
 func canary() string { return orga.KeyPrefix + "test" + rand.Text() }
 
-// TestSameAnswerEverywhere: one request, eight ways in, one answer, but for the token and the time.
+// TestSameAnswerEverywhere: one request gets the same answer from all eight entrypoints, except for token and time.
 func TestSameAnswerEverywhere(t *testing.T) {
 	t.Parallel()
 	key := canary()
@@ -107,8 +107,7 @@ func TestSameAnswerEverywhere(t *testing.T) {
 	}
 }
 
-// TestUncleanPath: such a path is nowhere. On Google the functions framework's own mux redirects it
-// before the function is asked.
+// TestUncleanPath: an unclean path is a 404. On Google, the framework's own mux redirects it before the function sees it.
 func TestUncleanPath(t *testing.T) {
 	t.Parallel()
 	want := map[string]int{"Google": http.StatusTemporaryRedirect}
@@ -126,7 +125,7 @@ func TestUncleanPath(t *testing.T) {
 	}
 }
 
-// checkHeaders checks those that stand on every answer.
+// checkHeaders checks the headers of every answer.
 func checkHeaders(t *testing.T, name string, h http.Header) {
 	t.Helper()
 	for header, value := range map[string]string{
@@ -139,8 +138,7 @@ func checkHeaders(t *testing.T, name string, h http.Header) {
 	}
 }
 
-// checkMint reads an answer as Orga's client does: a token and a list of servers, each with what a
-// browser demands of it.
+// checkMint reads an answer as Orga's client does, and the servers as browsers do.
 func checkMint(t *testing.T, name string, a answer, upstream *orgatest.Server) {
 	t.Helper()
 	var config struct {
@@ -174,8 +172,7 @@ var (
 	seconds   = regexp.MustCompile(`([rt])=\d+`)
 )
 
-// normal is an answer without what differs from one mint to the next, and without what the platform
-// adds by itself.
+// normal returns an answer without the parts that differ between mints, or that the platform adds.
 func normal(a answer) answer {
 	body := a.body
 	if m := token.FindStringSubmatch(body); m != nil {
@@ -196,7 +193,7 @@ func normal(a answer) answer {
 	return answer{a.status, h, body}
 }
 
-// TestNoHTTP: what is no request is answered, and the instance serves on.
+// TestNoHTTP: events that are not requests are answered, and the instance keeps serving.
 func TestNoHTTP(t *testing.T) {
 	t.Parallel()
 	for _, program := range []string{"aws-lambda", "orga-session"} {
@@ -211,7 +208,7 @@ func TestNoHTTP(t *testing.T) {
 	}
 }
 
-// TestFaultySettings: whatever is wrong with the settings, the process lives, and says so.
+// TestFaultySettings: invalid settings do not end the process, and are reported.
 func TestFaultySettings(t *testing.T) {
 	t.Parallel()
 	ambient := []string{"AWS_REGION=eu-central-1", "AWS_ACCESS_KEY_ID=netlifys", "AWS_SECRET_ACCESS_KEY=netlifys", "AWS_SESSION_TOKEN=netlifys"}

@@ -52,7 +52,7 @@ func TestWarmInvocationsFetchOnce(t *testing.T) {
 	}
 }
 
-// Fault 9: the old key is refused from one moment to the next, long before the TTL ends.
+// Fault 9: the old key is suddenly refused, long before the TTL ends.
 func TestRotationFailsNobody(t *testing.T) {
 	t.Parallel()
 	d := deploy(t, canary())
@@ -71,7 +71,7 @@ func TestRotationFailsNobody(t *testing.T) {
 	}
 }
 
-// Fault 1, for more than a whole TTL; the store is back after that.
+// Fault 1, for more than a TTL; then the store recovers.
 func TestStoreOutageFailsNobody(t *testing.T) {
 	t.Parallel()
 	d := deploy(t, canary(), "ORGA_API_KEY_TTL=500ms")
@@ -101,8 +101,8 @@ func TestStoreOutageFailsNobody(t *testing.T) {
 	call(func() bool { return d.store.Calls() > tried })
 }
 
-// A store that does not answer holds up the start of an instance for seconds, far less than the 10 s
-// after which Lambda ends it.
+// A store that does not answer delays the start of an instance by seconds, far less than the 10 s after which Lambda would
+// end it.
 func TestStartIsBounded(t *testing.T) {
 	t.Parallel()
 	store := new(secrettest.AWS)

@@ -1,5 +1,5 @@
-// Package examples mounts the endpoint in the routers that Go servers use. It lies in the tools module, so
-// that what is deployed depends on none of them. docs/go.md shows these functions.
+// Package examples mounts the endpoint in popular routers. It is in the tools module, so that the deployed module does not
+// depend on them. docs/go.md shows these functions.
 package examples
 
 import (
@@ -54,7 +54,7 @@ func onFiber(endpoint http.Handler) *fiber.App {
 	return app
 }
 
-// served is what a fiber app answers; it has a server of its own.
+// served returns a fiber app's answer; fiber has its own server.
 type served struct{ *fiber.App }
 
 func (s served) ServeHTTP(w http.ResponseWriter, r *http.Request) {
@@ -69,7 +69,7 @@ func (s served) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	_, _ = io.Copy(w, resp.Body)
 }
 
-// Each router leaves the endpoint its answers: a mint, a preflight, a method that is not allowed.
+// Each router passes on the endpoint's answers: to a mint, a preflight and a method that is not allowed.
 func TestRouters(t *testing.T) {
 	gin.SetMode(gin.TestMode)
 	settings := map[string]string{

@@ -13,7 +13,7 @@ import (
 	"github.com/orga-session/orga-session/core/orga/orgatest"
 )
 
-// harness stands in for what surrounds a snippet in an app, and calls what the snippet sets up.
+// harness replaces the app around a snippet, and calls the snippet's functions.
 const harness = `
 const take = (config) => { globalThis.taken = config; };
 globalThis.OrgaAI = { init: take };
@@ -33,7 +33,7 @@ if (route.GET) {
 if (!answer.ephemeralToken || !answer.iceServers) throw new Error(JSON.stringify(answer));
 `
 
-// The JavaScript of docs/use.md gets a session config of a real endpoint.
+// The JavaScript in docs/use.md gets a session config from a real endpoint.
 func TestSnippets(t *testing.T) {
 	node, err := exec.LookPath("node")
 	if err != nil {

@@ -1,5 +1,5 @@
-// Package lambdaevent makes the events with which API Gateway, Function URLs, load balancers and Netlify invoke a Lambda
-// function. Their shapes are those of the platforms' documentation.
+// Package lambdaevent creates the events with which API Gateway, Function URLs, load balancers and Netlify invoke a Lambda
+// function, as in the platforms' documentation.
 package lambdaevent
 
 import (
@@ -12,25 +12,25 @@ import (
 	"time"
 )
 
-// Event is an event, to be marshaled.
+// Event is an event to marshal.
 type Event = map[string]any
 
-// Request is a request as it arrives at the front end.
+// Request is a request as received by the front end.
 type Request struct {
 	Method          string
-	Path, Query     string // escaped, as the client sent them
+	Path, Query     string // escaped, as sent
 	Header          http.Header
 	Body            string
 	IsBase64Encoded bool   // Body is
 	Addr            string // of the client
 	Host            string // unless the header has one
 	ID              string // of the request at the front end
-	Stage           string // of an API that has no domain of its own
+	Stage           string // of an API without a custom domain
 }
 
 const account = "000000000000"
 
-// HTTPAPI returns the event of an HTTP API (payload format 2.0), and without a stage that of a Function URL.
+// HTTPAPI returns the event of an HTTP API (payload format 2.0) or, without a stage, of a Function URL.
 func HTTPAPI(r Request) Event {
 	stage, path := "$default", r.Path
 	if r.Stage != "" {
@@ -126,7 +126,7 @@ func Netlify(r Request) Event {
 	}
 }
 
-// headers returns what the front end passes on: it adds the client's address.
+// headers returns the headers that the front end passes on, with the client's address added.
 func (r Request) headers() http.Header {
 	h := maps.Clone(r.Header)
 	if h == nil {

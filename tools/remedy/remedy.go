@@ -1,4 +1,4 @@
-// Package remedy knows what to do about the error codes of the endpoint.
+// Package remedy has the remedies for the endpoint's error codes.
 package remedy
 
 import (
@@ -17,7 +17,7 @@ func ByCode() map[string]string {
 	var byCode map[string]string
 	object := bytes.TrimRight(Module[bytes.IndexByte(Module, '{'):], ";\n")
 	if err := json.Unmarshal(object, &byCode); err != nil {
-		panic(err) // it is compiled in, and tested
+		panic(err) // embedded and tested
 	}
 	return byCode
 }

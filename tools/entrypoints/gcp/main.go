@@ -1,5 +1,5 @@
-// Command gcp serves the Google function here as the main that Google's build adds serves it there: by
-// the functions framework, on PORT, but on 127.0.0.1 alone.
+// Command gcp serves the Google function like the main package that Google's build adds: with the functions framework, on
+// PORT, but only on 127.0.0.1.
 package main
 
 import (

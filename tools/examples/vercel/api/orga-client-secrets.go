@@ -1,4 +1,4 @@
-// Package handler is the endpoint as a Go function on Vercel, beside a Next.js app.
+// Package handler is the endpoint as a Go function on Vercel, such as next to a Next.js app.
 package handler
 
 import (
@@ -14,18 +14,18 @@ import (
 	"github.com/orga-session/orga-session/core/secret/awssm"
 )
 
-// endpoint is made once an instance. Faults of the settings are logged.
+// endpoint is created once per instance. Faults of the settings are logged.
 var endpoint = sync.OnceValue(func() http.Handler {
 	env := core.Environ(os.Environ())
 	return core.Start(context.Background(), env, core.Drivers{
-		// The AWS credentials in this environment are Vercel's: only ORGA_AWS_* are yours.
+		// The AWS credentials in this environment belong to Vercel; only ORGA_AWS_* belong to you.
 		Secrets: map[string]secret.Driver{"awssm": awssm.Open(env.Lookup, false)},
 	}, nil)
 })
 
 // Handler serves api/orga-client-secrets.
 func Handler(w http.ResponseWriter, r *http.Request) {
-	// Vercel writes this header over whatever a client sends.
+	// Vercel overwrites this header, whatever a client sends.
 	r.RemoteAddr = ""
 	if addr := platform.ParseAddr(r.Header.Get("X-Vercel-Forwarded-For")); addr.IsValid() {
 		r.RemoteAddr = net.JoinHostPort(addr.String(), "0")
