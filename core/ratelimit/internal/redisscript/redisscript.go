@@ -3,7 +3,7 @@
 package redisscript
 
 import (
-	"crypto/sha1" // Redis identifies scripts by SHA1
+	"crypto/sha1" //nolint:gosec // Redis identifies scripts by SHA1
 	_ "embed"     // of the script
 	"encoding/hex"
 	"errors"
