@@ -1,37 +1,37 @@
-// The plumbing between the Workers runtime and the Go program. It has no routes and no policy; the only answer it
-// makes itself is the 500 for a program that has ended.
+// Connects the Workers runtime with the Go program. It has no routes and no policy; the only answer of its own is the
+// 500 for a program that has ended.
 //
-// On Workers, all I/O and every timer belong to the request that started them, and no other request may wait for
-// them. Go's scheduler does not know that: whichever request runs, goroutines of others run with it. So Go does no
-// I/O here. It leaves a job with the request whose id its context carries, and that request does the job in its own
-// context (Instance.run). docs/architecture.md has the design and the alternatives that failed.
+// On Workers, all I/O and timers belong to the request that started them, and no other request may wait for them. But
+// Go's scheduler runs goroutines of all requests in the context of any request. So Go does no I/O here. It queues a job
+// for the request whose ID its context carries, and that request runs the job in its own context (Instance.run).
+// docs/architecture.md has the design and the alternatives that failed.
 
 const PULSE = 1000; // ms
-const PIECE = 64 * 1024; // bytes of a body that Go gets at once
+const PIECE = 64 * 1024; // maximum bytes of a body that Go gets at once
 
-// endpoint makes a Worker's default export: { fetch(request, env, ctx) }. module is the compiled Go program. An isolate
-// runs one instance of it. The first request starts it, since the global scope has no random numbers; after an exit or
-// a panic, the next request starts another.
+// endpoint returns a Worker's default export: { fetch(request, env, ctx) }. module is the compiled Go program. An isolate
+// runs one instance of it, started by the first request because random numbers are not available in the global scope.
+// After an exit or a panic, the next request starts another.
 export function endpoint(module) {
   let instance = null;
   return {
     fetch(request, env, ctx) {
       if (instance === null || instance.dead) instance = new Instance(module, env);
       const invocation = new Invocation(request, env);
-      // Others may wait for a fetch of this request: it must outlive a caller that disconnects.
+      // Other requests may wait for a fetch of this one, which must continue if the caller disconnects.
       ctx.waitUntil(instance.run(invocation));
       return invocation.response;
     },
   };
 }
 
-// Invocation is one request, and what is to be done in its context.
+// Invocation is one request with its queued tasks.
 class Invocation {
   constructor(request, env) {
     this.request = request;
     this.env = env;
     this.tasks = [];
-    this.wake = () => {}; // has them done; any request may call it
+    this.wake = () => {}; // runs the tasks; any request may call it
     this.jobs = new Map(); // id → { abort } or { abort, reader }
     this.begun = false;
     this.answered = false;
@@ -51,11 +51,11 @@ class Invocation {
   }
 }
 
-// Instance is a Go program that runs, and the host that it sees.
+// Instance is a running Go program, and its host object.
 class Instance {
   constructor(module, env) {
     this.module = module;
-    this.env = env; // where Go looks up its settings
+    this.env = env; // source of Go's settings
     this.starter = 0; // the id of the invocation that started the program
     this.go = null;
     this.settle = null; // Go's function that takes the result of a job
@@ -64,19 +64,19 @@ class Instance {
     this.invocations = new Map(); // id → Invocation
     this.lastID = 0;
     this.owners = new Map(); // job id → the Invocation that does it
-    this.orphans = []; // jobs left while no request was there; the next request does them
-    this.timer = null; // the timer that Go waits for: { id, due, owner }
+    this.orphans = []; // jobs queued while there was no request; the next request runs them
+    this.timer = null; // Go's pending timer: { id, due, owner }
     this.time = 0; // ms; see now
   }
 
-  // run returns a promise of the time when the request is answered and all of its jobs are done. What happens until
-  // then happens in the request's context.
+  // run returns a promise that resolves when the request is answered and all of its jobs are done. Until then, everything
+  // happens in the request's context.
   run(invocation) {
     const { promise, resolve } = Promise.withResolvers();
     invocation.id = ++this.lastID;
     this.invocations.set(invocation.id, invocation);
-    // The runtime cancels a request as hung when it waits without I/O of its own. The pulse is that I/O. It also
-    // makes up for a wake that the runtime lost, and takes over Go's timer from an owner that is gone.
+    // The runtime cancels a request as hung if it waits without I/O of its own, so this interval timer is that I/O. It
+    // also recovers from a lost wake-up, and takes over Go's timer from a request that has ended.
     const pulse = setInterval(() => this.work(invocation), PULSE);
     invocation.end = () => {
       clearInterval(pulse);
@@ -99,7 +99,7 @@ class Instance {
     return promise;
   }
 
-  // work does what there is to do for an invocation, and waits for more.
+  // work runs an invocation's tasks, and waits for more.
   work(invocation) {
     if (!this.invocations.has(invocation.id)) return; // it has ended
     try {
@@ -112,10 +112,10 @@ class Instance {
     else this.listen(invocation);
   }
 
-  // listen waits for one wake. Any request may resolve the promise; the runtime then runs its reaction in the context of
-  // the request that made it. It must come from withResolvers: V8 compiles `new Promise` into code of its own, and the
-  // runtime's patch of V8 forgets there whose the promise is, so that after some thousand requests reactions run in
-  // the wrong context.
+  // listen waits for one wake-up. Any request may resolve the promise; the runtime runs the reaction in the context of the
+  // request that created it. It must come from withResolvers: once V8 has optimized code around `new Promise`, promises
+  // created there lose their context (the runtime patches V8 for it), and after some thousand requests, reactions run in
+  // the wrong one.
   listen(invocation) {
     const { promise, resolve } = Promise.withResolvers();
     invocation.wake = resolve;
@@ -159,30 +159,30 @@ class Instance {
 
   // Called by Go.
 
-  // serve makes known what Go does with requests: request and cancel.
+  // serve registers Go's functions for requests: request and cancel.
   serve(calls) {
     this.calls = calls;
     for (const invocation of this.invocations.values()) invocation.post({ kind: "begin" });
   }
 
-  // post leaves a task that no other request can do.
+  // post queues a task that only this request can run.
   post(id, task) {
     this.invocations.get(id)?.post(task);
   }
 
-  // delegate leaves a job with the request of that id or, when it is gone, with any other.
+  // delegate queues a job for the request with this ID or, if it has ended, for any other.
   delegate(id, job) {
     const invocation = this.owners.get(job.of) ?? this.invocations.get(id) ?? this.anyone();
     if (invocation === undefined) this.orphans.push(job);
     else invocation.post(job);
   }
 
-  // stop ends a job, or the body that its result left open.
+  // stop ends a job, or closes the body of its result.
   stop(id) {
     this.owners.get(id)?.post({ kind: "end", id });
   }
 
-  // Tasks, done in the context of the invocation.
+  // Tasks. They run in the invocation's context.
 
   begin(invocation) {
     if (invocation.begun) return;
@@ -200,13 +200,13 @@ class Instance {
 
   // fetch settles with the header and the first piece of the body. Go asks for the rest with read.
   fetch(invocation, { id, url, method, headers, body }) {
-    const job = new AbortController(); // made here: one of another request's context cannot abort this fetch
+    const job = new AbortController(); // created here, because one from another request's context cannot abort this fetch
     this.job(invocation, id, job, async () => {
       const response = await fetch(url, {
         method,
         headers: split(headers),
         body: body ?? undefined,
-        redirect: "manual", // a redirect would take the key along
+        redirect: "manual", // a redirect would receive the key
         signal: job.signal,
       });
       job.reader = response.body?.getReader();
@@ -221,7 +221,7 @@ class Instance {
     this.job(invocation, id, {}, () => piece(reader));
   }
 
-  // body reads on in the body of the request itself.
+  // body reads more of the request's own body.
   body(invocation, { id }) {
     invocation.reader ??= invocation.request.body.getReader();
     this.job(invocation, id, {}, () => piece(invocation.reader));
@@ -256,8 +256,8 @@ class Instance {
     this.owners.delete(id);
   }
 
-  // Time. In wasm_exec.js, Go's timer would belong to the request that happens to run when it is set, and be lost with
-  // it. Here it belongs to a request that lives, and the next one takes it over.
+  // Time. In wasm_exec.js, Go's timer would belong to the request that is running when it is set, and be lost with it.
+  // Here, it moves to another request when its owner ends.
 
   replaceClock(go) {
     const { gojs } = go.importObject;
@@ -280,8 +280,8 @@ class Instance {
     };
   }
 
-  // now is the time in milliseconds, and never goes back. The runtime's clock stands still between one I/O and the next,
-  // so a timer may fire before its time is seen to have come; then its time counts as now (see fire).
+  // now returns a time in milliseconds that never decreases. The runtime's clock stands still between I/O operations, so a
+  // timer may fire before the clock has reached its time, which then counts as now (see fire).
   now() {
     return (this.time = Math.max(this.time, performance.now()));
   }
@@ -290,7 +290,7 @@ class Instance {
     const { timer } = this;
     if (timer === null || timer.owner !== null || !this.invocations.has(invocation.id)) return;
     timer.owner = invocation;
-    clearTimeout(invocation.timeout); // an earlier timer of Go's, which this one replaces
+    clearTimeout(invocation.timeout); // replaces an earlier timer of Go
     invocation.timeout = setTimeout(() => this.fire(invocation, timer), Math.max(0, timer.due - this.now()));
   }
 
@@ -302,7 +302,7 @@ class Instance {
   }
 }
 
-// piece reads a body to its end, or until there is enough for one piece.
+// piece reads a body up to the size of one piece.
 async function piece(reader) {
   const parts = [];
   let size = 0;
@@ -324,7 +324,7 @@ async function piece(reader) {
   return { data, done };
 }
 
-// Headers cross between Go and JavaScript as one text, with each name and each value on a line of its own.
+// Headers cross between Go and JavaScript as one text, with a line for each name and each value.
 
 function join(headers) {
   let text = "";
@@ -339,7 +339,7 @@ function split(text) {
   return headers;
 }
 
-// internal is the answer for a program that has ended, as core/internal/problem would write it.
+// internal returns the answer for a program that has ended, like core/internal/problem's.
 function internal(request) {
   const given = request.headers.get("X-Request-Id") ?? "";
   const requestId = /^[\w.-]{1,128}$/.test(given) ? given : (request.headers.get("CF-Ray") ?? crypto.randomUUID());

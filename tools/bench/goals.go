@@ -11,7 +11,7 @@ import (
 	"github.com/orga-session/orga-session/tools/bench/stats"
 )
 
-// goal is one goal of the project and what the run measured.
+// goal is one of the project's goals, with the measurements.
 type goal struct {
 	name, want              string
 	ours, peer, tuned, made string
@@ -24,15 +24,15 @@ const (
 	notMeasured = "not measured"
 )
 
-// figures are the values of one figure: one a round, or a single one over all rounds.
+// figures are the values of one figure: one per round, or a single one for all rounds.
 type figures struct {
 	ours, peer, tuned []float64
 	unit              string
 	more              bool // a larger value is better
 }
 
-// timesPeer judges by how many times better ours is than the peer's, round by round. An added latency below 0
-// says that other work slowed the direct client down: nothing was measured.
+// timesPeer computes in each round how many times better our value is than the peer's. A negative added latency means that
+// other work slowed the direct client down, so nothing was measured.
 func (f figures) timesPeer(name string, want float64, why string) goal {
 	ratios := stats.Ratios(f.peer, f.ours)
 	if f.more {
@@ -44,7 +44,7 @@ func (f figures) timesPeer(name string, want float64, why string) goal {
 	return f.judge(name, fmt.Sprintf("≥ %g×", want), why, ratios, stats.Of(ratios).Median >= want)
 }
 
-// timesTuned judges by how many times the tuned program's value ours is.
+// timesTuned computes our value as a multiple of the tuned program's.
 func (f figures) timesTuned(name string, most float64, why string) goal {
 	ratios := stats.Ratios(f.ours, f.tuned)
 	return f.judge(name, fmt.Sprintf("≤ %g× tuned", most), why, ratios, stats.Of(ratios).Median <= most)
@@ -65,14 +65,14 @@ func (g *goal) judge(ok bool, why string) {
 	}
 }
 
-// servers has a figure of the servers under one load.
+// servers returns a figure of the servers under one load.
 func (r *results) servers(at load, figure func(turn) float64, unit string) figures {
 	s := r.Servers[at]
 	return figures{ours: values(s[ours], figure), peer: values(s[express], figure), tuned: values(s[tuned], figure), unit: unit}
 }
 
-// added has the latency that the programs add to the two calls, over the direct client: the median round by
-// round, the p99 over the requests of all rounds.
+// added returns the latency that the programs add to that of the direct client: the median per round, the p99 over the
+// requests of all rounds.
 func (r *results) added(clients int, p99 bool) figures {
 	s := r.Servers[load{slow, clients}]
 	over := func(name string) (added []float64) {
@@ -96,7 +96,7 @@ func memory(m map[string]float64) figures {
 	return figures{ours: []float64{m[ours]}, peer: []float64{m[express]}, tuned: []float64{m[tuned]}, unit: "MB"}
 }
 
-// goals holds the measurements to the goals of the project.
+// goals compares the measurements with the project's goals.
 func (r *results) goals() []goal {
 	throughput := func(clients int) figures {
 		f := r.servers(load{plain, clients}, rate, "/s")
@@ -133,13 +133,13 @@ func (r *results) goals() []goal {
 	}
 }
 
-// startReason tells work from waiting.
+// startReason explains a slow start: work, or waiting.
 func startReason(from map[string]lives) string {
 	return fmt.Sprintf("the function uses %s of CPU until its first answer (the start of Go, the AWS SDK, the authorities, two TLS handshakes); init ends after %s",
 		spread(values(from[ours], used), "ms"), spread(values(from[ours], initTime), "ms"))
 }
 
-// spread prints a median with the smallest and the largest value: "62 µs (58–70)".
+// spread formats a median with the smallest and the largest value: "62 µs (58–70)".
 func spread(values []float64, unit string) string {
 	s, format := stats.Of(values), "%s "+unit
 	switch unit {
@@ -157,7 +157,7 @@ func spread(values []float64, unit string) string {
 	return fmt.Sprintf(format+" (%s–%s)", digits(s.Median), digits(s.Min), digits(s.Max))
 }
 
-// digits prints three significant digits.
+// digits formats three significant digits.
 func digits(v float64) string {
 	a := math.Abs(v)
 	if a >= 1000 {
@@ -167,7 +167,7 @@ func digits(v float64) string {
 	return fmt.Sprintf("%.*f", 2-min(2, int(math.Log10(max(a, 1)))), v)
 }
 
-// table is the goals as Markdown, and what is known of those not met.
+// table returns the goals as Markdown, with explanations of those not met.
 func (r *results) table() string {
 	g := grid{{"figure", "goal", ours, "Node", "tuned", "measured", ""}}
 	var reasons []string

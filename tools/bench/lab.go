@@ -19,7 +19,7 @@ import (
 	"time"
 )
 
-// lab is what all measurements share: the built programs, the launcher and a scratch folder.
+// lab is shared by all measurements: the built programs, the launcher and a scratch folder.
 type lab struct {
 	plan
 	ctx      context.Context
@@ -34,7 +34,7 @@ type lab struct {
 	tuned    string // the two calls on net/http and nothing else
 	google   string // the function for Google Cloud, which takes callers from X-Forwarded-For
 	function string // the Lambda binary, built for this machine
-	zipped   int    // bytes of the zip that would be deployed
+	zipped   int    // bytes of the deployed zip
 	nodeDir  string // the Node peer with its packages
 	node     string // the Node binary in it
 
@@ -42,7 +42,7 @@ type lab struct {
 	authority   string // PEM file
 }
 
-// newLab builds and installs everything on both cores, and then confines itself to one.
+// newLab builds and installs everything on both cores, and then restricts this process to one.
 func newLab(ctx context.Context, p plan) (_ *lab, err error) {
 	l := &lab{plan: p, ctx: ctx, began: time.Now()}
 	tested, rest, err := twoCores()
@@ -60,7 +60,7 @@ func newLab(ctx context.Context, p plan) (_ *lab, err error) {
 			l.close()
 		}
 	}()
-	fake := httptest.NewTLSServer(nil) // has a certificate for 127.0.0.1 that is its own authority
+	fake := httptest.NewTLSServer(nil) // its certificate for 127.0.0.1 is its own authority
 	fake.Close()
 	l.certificate = fake.TLS.Certificates[0]
 	authority := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: fake.Certificate().Raw})
@@ -80,10 +80,10 @@ func newLab(ctx context.Context, p plan) (_ *lab, err error) {
 
 func (l *lab) close() { _ = os.RemoveAll(l.scratch) }
 
-// atEnd has f called at the end of the part that is being measured.
+// atEnd registers f to be called at the end of the current part.
 func (l *lab) atEnd(f func() error) { l.ends = append(l.ends, f) }
 
-// end calls what [lab.atEnd] was given, the last one first.
+// end calls the functions of [lab.atEnd], the last one first.
 func (l *lab) end() (err error) {
 	for _, f := range slices.Backward(l.ends) {
 		err = errors.Join(err, f())
@@ -96,7 +96,7 @@ func (l *lab) progress(format string, args ...any) {
 	fmt.Fprintf(os.Stderr, "%6.1fs  %s\n", time.Since(l.began).Seconds(), fmt.Sprintf(format, args...))
 }
 
-// build makes the programs with the flags of the Makefile.
+// build builds the programs with the Makefile's flags.
 func (l *lab) build() error {
 	l.progress("building")
 	tools := filepath.Join(l.root, "tools")
@@ -128,7 +128,7 @@ func (l *lab) build() error {
 	if _, err := l.command(l.root, nil, "make", "build-OrgaSessionFunction", "ARTIFACTS_DIR="+deployed); err != nil {
 		return err
 	}
-	size, err := l.command(deployed, nil, "sh", "-c", "gzip -9 -c bootstrap | wc -c") // a zip is as large, within 150 bytes
+	size, err := l.command(deployed, nil, "sh", "-c", "gzip -9 -c bootstrap | wc -c") // the size of a zip, within 150 bytes
 	if err != nil {
 		return err
 	}
@@ -168,7 +168,7 @@ func (l *lab) installNode() error {
 	return os.WriteFile(stamp, lock, 0o644)
 }
 
-// command runs a tool and returns what it printed, without white space around it.
+// command runs a tool and returns its output, without surrounding white space.
 func (l *lab) command(dir string, env []string, name string, args ...string) (string, error) {
 	cmd := exec.CommandContext(l.ctx, name, args...)
 	cmd.Dir, cmd.Env = dir, append(os.Environ(), env...)

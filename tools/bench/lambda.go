@@ -20,7 +20,7 @@ import (
 	"github.com/orga-session/orga-session/tools/lambdaruntime"
 )
 
-// life is what one instance of a Lambda function did, from its spawn to its end.
+// life is one instance of a Lambda function, from start to end.
 type life struct {
 	Init    float64 // ms from the spawn until it asked for an event
 	First   float64 // ms from the spawn until its first answer
@@ -37,7 +37,7 @@ func peak(s life) float64        { return s.Peak }
 func firstAnswer(s life) float64 { return s.First }
 func warmP50(s life) float64     { return quantile(s.latency, 0.5) }
 
-// billed is the mean time of a warm invocation as Lambda bills it, each rounded up to a millisecond.
+// billed returns the mean billed duration of warm invocations, each rounded up to a millisecond.
 func billed(s life) float64 {
 	var sum float64
 	for _, d := range s.latency {
@@ -46,7 +46,7 @@ func billed(s life) float64 {
 	return sum / float64(len(s.latency))
 }
 
-// function is a running instance. Its Orga and its Secrets Manager speak TLS.
+// function is a running instance. Its Orga and its Secrets Manager use TLS.
 type function struct {
 	*process
 	api     *lambdaruntime.API
@@ -81,7 +81,7 @@ func (l *lab) startFunction(name string, q *quota, wait time.Duration) (*functio
 	return f, nil
 }
 
-// close ends the instance and what it calls.
+// close ends the instance and its upstreams.
 func (f *function) close() {
 	f.stop()
 	_ = f.api.Close()
@@ -89,8 +89,7 @@ func (f *function) close() {
 	f.orga.Close()
 }
 
-// secretsManager serves one secret, the API key, under whatever name it is asked for. httptest has the
-// certificate that the programs under test trust.
+// secretsManager serves the API key under any name. httptest's certificate is trusted by the programs under test.
 func secretsManager() *httptest.Server {
 	return httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Content-Type", "application/x-amz-json-1.1")
@@ -134,7 +133,7 @@ func (f *function) invoke(ctx context.Context) error {
 	return fakeorga.Check([]byte(answer.Body))
 }
 
-// live runs an instance: its start, and so many invocations after the first.
+// live runs an instance: its start, and the given number of invocations after the first.
 func (l *lab) live(name string, q *quota, at size, invocations int) (s life, err error) {
 	if err := q.set(!at.fastInit); err != nil {
 		return s, err
@@ -162,7 +161,7 @@ func (l *lab) live(name string, q *quota, at size, invocations int) (s life, err
 	}
 	s.Used = milliseconds(began)
 	for range invocations {
-		time.Sleep(2 * time.Millisecond) // the instance asks for its next event meanwhile, which no caller waits for
+		time.Sleep(2 * time.Millisecond) // the instance requests its next event meanwhile, which no caller waits for
 		at := time.Now()
 		if err := f.invoke(l.ctx); err != nil {
 			return s, err
@@ -178,7 +177,7 @@ func (l *lab) live(name string, q *quota, at size, invocations int) (s life, err
 
 func milliseconds(d time.Duration) float64 { return float64(d.Nanoseconds()) / 1e6 }
 
-// lives are the instances of one function, one a round.
+// lives are the instances of one function, one per round.
 type lives []life
 
 // instances lets the two functions take turns.
@@ -202,26 +201,26 @@ func (l *lab) measureLambda(r *results) (err error) {
 	return err
 }
 
-// size is a Lambda function's memory, which sets its CPU, with what else differs between measurements.
+// size is a Lambda function's memory, which determines its CPU, with other parameters of a measurement.
 type size struct {
 	megabytes int
 	delay     time.Duration // of Orga
-	fastInit  bool          // init has a whole core, as on Lambda; otherwise its part of one
+	fastInit  bool          // init has a whole core, as on Lambda; otherwise its share of one
 }
 
-// small is the size of the goals; usersSizes are those that a user would have.
+// small is the size for the goals; usersSizes are typical sizes.
 var (
 	small      = size{128, 0, false}
 	usersSizes = []size{{128, delay, true}, {256, delay, true}}
 )
 
-// measureSmallLambda compares the functions with the CPU that Lambda gives small ones.
+// measureSmallLambda compares the functions with the CPU of small Lambda functions.
 func (l *lab) measureSmallLambda(r *results) error {
 	for _, at := range append(usersSizes, small) {
 		q, err := newQuota(at.megabytes)
 		if err != nil {
 			r.NoQuota = fmt.Sprintf("cgroups cannot be written here, which takes root (%v)", err)
-			return nil // the report says so and has the rest
+			return nil // the report says so, and has the other results
 		}
 		l.progress("  %d MB, Orga's delay %v", at.megabytes, at.delay)
 		r.Small[at], err = l.instances(q, at, l.smallStarts, l.smallInvocations)
@@ -232,8 +231,8 @@ func (l *lab) measureSmallLambda(r *results) error {
 	return nil
 }
 
-// measureFreezes stops an instance, closes its connections to Orga, hands it an event and lets it go on, as
-// Lambda thaws an instance whose connections have ended meanwhile.
+// measureFreezes stops an instance, closes its connections to Orga, sends it an event and continues it, as Lambda thaws an
+// instance whose connections have been closed meanwhile.
 func (l *lab) measureFreezes(r *results) error {
 	for _, name := range []string{ours, node} {
 		f, err := l.startFunction(name, nil, 0)

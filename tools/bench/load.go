@@ -21,7 +21,7 @@ type conn struct {
 	in *bufio.Reader
 }
 
-// answerTimeout fails a measurement whose answer does not come.
+// answerTimeout fails a measurement if an answer does not arrive.
 const answerTimeout = 30 * time.Second
 
 // roundTrip sends a request and returns the body of the answer.
@@ -44,7 +44,7 @@ func (c *conn) roundTrip(request []byte) ([]byte, error) {
 	return body, err
 }
 
-// exchange does what a client does for its request number n, and checks the answer.
+// exchange sends a client's request number n, and checks the answer.
 type exchange func(c *conn, n int) error
 
 // viaEndpoint mints through an endpoint. Target returns the path and the header lines of request n.
@@ -77,8 +77,7 @@ func direct(c *conn, _ int) error {
 	return fakeorga.CheckICE(token, ice)
 }
 
-// clients are the connected clients of a measurement: each sends its next request when the answer to the
-// last one has come and is checked.
+// clients are the connected clients of a measurement. Each sends its next request when its last answer has been checked.
 type clients struct {
 	conns []*conn
 	sent  []int
@@ -104,8 +103,7 @@ func (c *clients) close() {
 	}
 }
 
-// run sends requests for d, waits for the answers that are due, and returns the latencies. One failed
-// request fails the run.
+// run sends requests for d, waits for pending answers, and returns the latencies. One failed request fails the run.
 func (c *clients) run(d time.Duration) (latencies []time.Duration, elapsed time.Duration, err error) {
 	var (
 		wg sync.WaitGroup

@@ -1,8 +1,7 @@
 //go:build linux
 
-// Command bench measures the endpoint against its Node peer, on this machine, in one run, and writes
-// docs/benchmarks.md, which describes the method. It needs Linux, root (or a user namespace), two cores,
-// Go, Node and npm.
+// Command bench compares the endpoint with the same calls in Node, on this machine, in one run, and writes
+// docs/benchmarks.md, which describes the method. It needs Linux, root (or a user namespace), two cores, Go, Node and npm.
 package main
 
 import (
@@ -24,14 +23,14 @@ A full run takes about five minutes; the machine should do nothing else meanwhil
 
 `
 
-// plan is how much is measured.
+// plan is the number and duration of the measurements.
 type plan struct {
 	rounds    int           // of each comparison
-	growth    int           // rounds of each row on growth
-	turn      time.Duration // of one program in a round, without a delay
-	slowTurn  time.Duration // of 16 clients with a delay, where answers are few; of 80 half of it, of 1 a quarter
-	warm      time.Duration // before each turn, not measured
-	firstWarm time.Duration // before the first turn of Express: Node compiles meanwhile; of others a quarter
+	growth    int           // rounds of each growth row
+	turn      time.Duration // of one program in a round, without Orga's delay
+	slowTurn  time.Duration // with 16 clients and a delay, so with few answers; with 80 clients half of it, with 1 a quarter
+	warm      time.Duration // unmeasured time before each turn
+	firstWarm time.Duration // before Express's first turn, while Node compiles; before others' a quarter
 
 	starts, invocations           int // of each Lambda function on a whole core
 	smallStarts, smallInvocations int // the same with the CPU of a small function

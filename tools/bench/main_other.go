@@ -1,6 +1,6 @@
 //go:build !linux
 
-// Command bench measures the endpoint against its Node peer. It runs on Linux only.
+// Command bench compares the endpoint with the same calls in Node. It runs only on Linux.
 package main
 
 import (

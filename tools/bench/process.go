@@ -37,7 +37,7 @@ func twoCores() (tested, rest int, err error) {
 	return found[0], found[1], nil
 }
 
-// confine keeps this process, with all its threads, on one core.
+// confine restricts this process, with all its threads, to one core.
 func confine(core int) error {
 	runtime.GOMAXPROCS(1)
 	tasks, err := os.ReadDir("/proc/self/task")
@@ -56,27 +56,26 @@ func confine(core int) error {
 	return nil
 }
 
-// pin keeps a thread on a core; 0 is the calling thread.
+// pin restricts a thread to a core; 0 is the calling thread.
 func pin(tid, core int) error {
 	var set unix.CPUSet
 	set.Set(core)
 	return unix.SchedSetaffinity(tid, &set)
 }
 
-// launcher starts the programs under test. A child inherits its core, its mounts and its cgroup from the
-// thread that forks it, so the launcher forks from a thread of its own: not one instruction of a child
-// runs elsewhere.
+// launcher starts the programs under test. A child inherits its core, mounts and cgroup from the thread that forks it, so
+// the launcher forks from a dedicated thread, and children never run elsewhere.
 type launcher struct {
 	core int
 	jobs chan func()
 }
 
-// newLauncher makes one whose children run on core and see the files below etc in /etc.
+// newLauncher returns a launcher whose children run on core and see the files below etc in /etc.
 func newLauncher(core int, etc string) (*launcher, error) {
 	l := &launcher{core, make(chan func())}
 	ready := make(chan error)
 	go func() {
-		runtime.LockOSThread() // for good: the thread ends with this goroutine
+		runtime.LockOSThread() // permanently: the thread ends with this goroutine
 		err := overlay(etc)
 		ready <- err
 		if err != nil {
@@ -89,7 +88,7 @@ func newLauncher(core int, etc string) (*launcher, error) {
 	return l, <-ready
 }
 
-// overlay lays the files below dir over /etc, for the calling thread and its children.
+// overlay mounts the files below dir over /etc, for the calling thread and its children.
 func overlay(dir string) error {
 	if err := unix.Unshare(unix.CLONE_NEWNS); err != nil {
 		return fmt.Errorf("cannot mount the certificate authorities of Amazon Linux: %w; run it as root, or with unshare --map-root-user", err)
@@ -108,11 +107,11 @@ type process struct {
 	output  output
 }
 
-// start runs a program with exactly the environment env. It ends with ctx at the latest.
+// start runs a program with exactly the environment env, at most until ctx ends.
 func (l *launcher) start(ctx context.Context, q *quota, dir string, env []string, argv ...string) (*process, error) {
 	p := &process{cmd: exec.CommandContext(ctx, argv[0], argv[1:]...), done: make(chan struct{})}
 	p.cmd.Dir, p.cmd.Env, p.cmd.SysProcAttr = dir, env, &syscall.SysProcAttr{}
-	p.cmd.Stdout, p.cmd.Stderr = &p.output, &p.output // one pipe, read here
+	p.cmd.Stdout, p.cmd.Stderr = &p.output, &p.output // one pipe, read by this process
 	started := make(chan error)
 	l.jobs <- func() {
 		leave, err := q.enter(p.cmd.SysProcAttr)
@@ -134,7 +133,7 @@ func (l *launcher) start(ctx context.Context, q *quota, dir string, env []string
 	return p, nil
 }
 
-// signal sends a signal; one that has ended needs none.
+// signal sends a signal; it ignores a process that has ended.
 func (p *process) signal(s os.Signal) { _ = p.cmd.Process.Signal(s) }
 
 // stop asks the process to end, and kills it after three seconds.
@@ -148,7 +147,7 @@ func (p *process) stop() {
 	}
 }
 
-// output counts the lines of a log that comes through a pipe, and keeps its beginning for error messages.
+// output counts the lines of a log from a pipe, and keeps its beginning for error messages.
 type output struct {
 	mu    sync.Mutex
 	begin []byte
@@ -171,8 +170,8 @@ func (o *output) String() string {
 	return string(o.begin)
 }
 
-// cpu is the time that all threads of the process have run, in the kernel too, in nanoseconds and not in the
-// ticks of /proc/PID/stat. That of no process is 0.
+// cpu returns the CPU time of all threads of the process, including the kernel's, in nanoseconds (/proc/PID/stat has only
+// ticks). It is 0 without a process.
 func (p *process) cpu() (time.Duration, error) {
 	if p == nil {
 		return 0, nil
@@ -185,7 +184,7 @@ func (p *process) cpu() (time.Duration, error) {
 	return time.Duration(t.Nano()), nil
 }
 
-// memory is the peak of the process's resident set, in MB.
+// memory returns the peak resident memory of the process, in MB.
 func (p *process) memory() (float64, error) {
 	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", p.cmd.Process.Pid))
 	if err != nil {
@@ -199,18 +198,18 @@ func (p *process) memory() (float64, error) {
 	return kib * 1024 / 1e6, nil
 }
 
-// quota is a cgroup whose processes together have a part of a core: what a small Lambda function gets.
+// quota is a cgroup that limits its processes to a part of a core, like a small Lambda function.
 type quota struct {
 	dir, file   string
 	limit, none string // contents of the file
-	legacy      bool   // cgroup v1, in which a thread can be moved by itself
+	legacy      bool   // cgroup v1, where single threads can be moved
 }
 
-// quotaPeriod is the period in which Lambda hands out CPU time.
+// quotaPeriod is Lambda's period for CPU quotas.
 const quotaPeriod = 20 * time.Millisecond
 
-// newQuota makes the quota of a function with so much memory: Lambda gives a whole core at 1,769 MB. It
-// fails where cgroups cannot be written, which usually takes root.
+// newQuota returns the quota of a function with this much memory; Lambda gives a whole core at 1,769 MB. It fails if
+// cgroups are not writable, which usually requires root.
 func newQuota(megabytes int) (*quota, error) {
 	period := quotaPeriod.Microseconds()
 	run := period * int64(megabytes) / 1769
@@ -230,7 +229,7 @@ func newQuota(megabytes int) (*quota, error) {
 	return q, nil
 }
 
-// set puts the quota into effect, or takes it out. A nil quota does nothing.
+// set enables or disables the quota. A nil quota does nothing.
 func (q *quota) set(limited bool) error {
 	switch {
 	case q == nil:
@@ -241,7 +240,7 @@ func (q *quota) set(limited bool) error {
 	return writeExisting(filepath.Join(q.dir, q.file), q.none)
 }
 
-// writeExisting does not create the file: it is missing where the cgroup controller is off.
+// writeExisting writes an existing file: a missing one means that the cgroup controller is off.
 func writeExisting(file, value string) error {
 	f, err := os.OpenFile(file, os.O_WRONLY, 0)
 	if err != nil {
@@ -251,8 +250,8 @@ func writeExisting(file, value string) error {
 	return errors.Join(err, f.Close())
 }
 
-// enter makes the next child of the calling thread start in the cgroup: v1 moves the thread, v2 has the
-// kernel place the child. leave undoes that. A nil quota does nothing.
+// enter makes the next child of the calling thread start in the cgroup: v1 moves the thread, v2 lets the kernel place the
+// child. leave undoes that. A nil quota does nothing.
 func (q *quota) enter(attr *syscall.SysProcAttr) (leave func(), err error) {
 	switch {
 	case q == nil:

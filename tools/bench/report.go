@@ -18,7 +18,7 @@ import (
 	"time"
 )
 
-// results are everything that a run measured.
+// results are the measurements of a run.
 type results struct {
 	Plan    plan
 	Quick   bool
@@ -31,7 +31,7 @@ type results struct {
 	Memory   map[string]float64 // MB, peak up to 64 clients
 	Memory80 map[string]float64 // MB, peak with 80 clients
 	Growth   []variant
-	Profile  string // of pprof
+	Profile  string // output of pprof
 
 	Lambda   map[string]lives
 	Small    map[size]map[string]lives
@@ -41,7 +41,7 @@ type results struct {
 	Zipped   int
 }
 
-// machine describes where the run was made, without its name or its paths.
+// machine describes the machine of the run, without its name or paths.
 func (l *lab) machine() (string, error) {
 	cpus, err := os.ReadFile("/proc/cpuinfo")
 	_, model, _ := strings.Cut(string(cpus), "model name\t: ") // missing on arm64
@@ -58,7 +58,7 @@ func (l *lab) machine() (string, error) {
 	return strings.Join(parts, ", "), nil
 }
 
-// loadAverage is the machine's load over the last minute.
+// loadAverage returns the machine's load average over the last minute.
 func loadAverage() (load float64, err error) {
 	text, err := os.ReadFile("/proc/loadavg")
 	if err == nil {
@@ -70,7 +70,7 @@ func loadAverage() (load float64, err error) {
 //go:embed report.tmpl
 var report string
 
-// page is the whole report.
+// page is the template of the report.
 func (r *results) page() ([]byte, error) {
 	t, err := template.New("report").Parse(report)
 	if err != nil {
@@ -86,7 +86,7 @@ func (r *results) page() ([]byte, error) {
 	return b.Bytes(), err
 }
 
-// grid is a Markdown table; its first line is the header.
+// grid formats a Markdown table; its first line is the header.
 type grid [][]string
 
 func (g grid) String() string {
@@ -102,28 +102,28 @@ func (g grid) String() string {
 
 // Prices in US dollars, of us-east-1 (arm64) and of Cloud Run's cheaper regions, without the free tiers.
 const (
-	lambdaRequests  = 0.20 // a million
+	lambdaRequests  = 0.20 // per million
 	lambdaGBSecond  = 0.0000133334
-	runRequests     = 0.40 // a million
+	runRequests     = 0.40 // per million
 	runCPUSecond    = 0.000024
 	runGiBSecond    = 0.0000025
 	runGiB          = 0.5  // of memory, Cloud Run's default
-	coldShare       = 0.01 // of the mints in the table
+	coldShare       = 0.01 // share of the mints in the table
 	millionRequests = 1e6
 )
 
-// lambdaMillion is the price of a million mints, of which coldShare are cold. Lambda bills init too.
+// lambdaMillion returns the price of a million mints, of which coldShare are cold. Lambda also bills init.
 func lambdaMillion(s life, megabytes int) float64 {
 	ms := coldShare*s.First + (1-coldShare)*billed(s)
 	return lambdaRequests + millionRequests*ms/1e3*float64(megabytes)/1024*lambdaGBSecond
 }
 
-// runMillion is the price of a million mints on an instance that does nothing else.
+// runMillion returns the price of a million mints on an instance that does nothing else.
 func runMillion(t turn) float64 {
 	return runRequests + millionRequests/t.Rate*(runCPUSecond+runGiB*runGiBSecond)
 }
 
-// users is what a user of the endpoint and its owner's bill notice.
+// users returns the table for users: latency, memory and price.
 func (r *results) users() grid {
 	g := grid{{"", "", ours, "Node"}}
 	row := func(place, name string, f figures) {
@@ -131,7 +131,7 @@ func (r *results) users() grid {
 	}
 	for _, at := range usersSizes {
 		from := r.Small[at]
-		p95 := func(name string) []float64 { // over all instances: each has too few invocations
+		p95 := func(name string) []float64 { // over all instances, because each has too few invocations
 			var all []time.Duration
 			for _, s := range from[name] {
 				all = append(all, s.latency...)

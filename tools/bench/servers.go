@@ -20,7 +20,7 @@ import (
 	"github.com/orga-session/orga-session/tools/fakeorga"
 )
 
-// The programs, as the report names them.
+// Names of the programs in the report.
 const (
 	ours    = "orga-session"
 	express = "Express"
@@ -31,17 +31,16 @@ const (
 )
 
 const (
-	origin       = "https://app.example.com" // of the page in whose name the clients ask
+	origin       = "https://app.example.com" // of the clients' page
 	originHeader = "Origin: " + origin + "\r\n"
 	defaultPath  = "/api/orga-client-secrets"
-	delay        = 25 * time.Millisecond // of each of Orga's two answers, where they have one
+	delay        = 25 * time.Millisecond // of each of Orga's two answers, in measurements with a delay
 )
 
-// usual are settings that a user would have: one origin, a limit (set too high to refuse), a log line for
-// each request.
+// usual are typical settings: one origin, a limit (too high to refuse), a log line per request.
 var usual = []string{"ORGA_AUTH=anonymous", "ORGA_CORS_ORIGINS=" + origin, "ORGA_RATE_LIMIT=10000000/1m"}
 
-// server is a program under test with an Orga of its own; without a process, it is the direct client.
+// server is a program under test with its own Orga; without a process, it is the direct client.
 type server struct {
 	name    string
 	process *process
@@ -51,7 +50,7 @@ type server struct {
 	asked   int // requests since the start
 }
 
-// environment is everything that a program under test finds in its environment.
+// environment is the complete environment of a program under test.
 func (l *lab) environment(orga *fakeorga.API) []string {
 	return []string{
 		"PATH=" + filepath.Dir(l.node) + ":" + os.Getenv("PATH"), "HOME=" + l.scratch, "TZ=UTC",
@@ -59,7 +58,7 @@ func (l *lab) environment(orga *fakeorga.API) []string {
 	}
 }
 
-// start starts a program as a server and waits until it listens.
+// start starts a program as a server, and waits until it listens.
 func (l *lab) start(name string, certificate *tls.Certificate, settings ...string) (*server, error) {
 	addr, err := freeAddr()
 	if err != nil {
@@ -97,7 +96,7 @@ func (l *lab) start(name string, certificate *tls.Certificate, settings ...strin
 	return s, nil
 }
 
-// freeAddr finds a free address for a program that is told where to listen.
+// freeAddr returns a free address for a program that must be told where to listen.
 func freeAddr() (string, error) {
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -120,7 +119,7 @@ func awaitListening(addr string, p *process) error {
 	return fmt.Errorf("does not listen: %s", &p.output)
 }
 
-// stop ends the program. It returns an error when the endpoint lost log lines.
+// stop ends the program. It returns an error if the endpoint lost log lines.
 func (s *server) stop() error {
 	s.process.stop()
 	if s.name == ours && s.process.output.lines < s.asked {
@@ -129,17 +128,17 @@ func (s *server) stop() error {
 	return nil
 }
 
-// turn is what one program did in one turn.
+// turn is the result of one program's turn.
 type turn struct {
-	Rate      float64 // requests a second
-	CPU       float64 // µs a request
+	Rate      float64 // requests per second
+	CPU       float64 // µs per request
 	latencies []time.Duration
 }
 
-// series are the turns of one program under one load, one a round.
+// series are the turns of one program under one load, one per round.
 type series []turn
 
-// values picks a figure out of rounds.
+// values returns a figure of each round.
 func values[T any](rounds []T, figure func(T) float64) []float64 {
 	var all []float64
 	for _, round := range rounds {
@@ -152,7 +151,7 @@ func rate(t turn) float64 { return t.Rate }
 func cpu(t turn) float64  { return t.CPU }
 func p50(t turn) float64  { return quantile(t.latencies, 0.5) }
 
-// pooled is a quantile over the requests of all rounds, in ms.
+// pooled returns a quantile over the requests of all rounds, in ms.
 func (t series) pooled(q float64) float64 {
 	var all []time.Duration
 	for _, turn := range t {
@@ -161,7 +160,7 @@ func (t series) pooled(q float64) float64 {
 	return quantile(all, q)
 }
 
-// quantile is in ms.
+// quantile returns a quantile in ms.
 func quantile(latencies []time.Duration, q float64) float64 {
 	return stats.Quantile(slices.Sorted(slices.Values(latencies)), q) / 1e6
 }
@@ -191,7 +190,7 @@ func (s *server) take(n int, warm, measured time.Duration) (turn, error) {
 	return turn{requests / elapsed.Seconds(), float64((ended - began).Nanoseconds()) / 1e3 / requests, latencies}, err
 }
 
-// load is one point of comparison.
+// load is one load for a comparison.
 type load struct {
 	kind    string // of Orga: plain, secure or slow
 	clients int
@@ -203,7 +202,7 @@ const (
 	slow   = "HTTP, 25 ms"
 )
 
-// rounds lets servers take turns, each round beginning with another one.
+// rounds lets servers take turns; each round starts with another one.
 func (l *lab) rounds(servers []*server, clients int, measured time.Duration) (map[string]series, error) {
 	all := make(map[string]series)
 	for round := range l.plan.rounds {
@@ -219,7 +218,7 @@ func (l *lab) rounds(servers []*server, clients int, measured time.Duration) (ma
 	return all, nil
 }
 
-// startAll starts programs and gives each an unmeasured turn.
+// startAll starts programs, each with an unmeasured turn.
 func (l *lab) startAll(certificate *tls.Certificate, names ...string) (servers []*server, err error) {
 	for _, name := range names {
 		s, err := l.start(name, certificate, usual...)
@@ -238,7 +237,7 @@ func (l *lab) startAll(certificate *tls.Certificate, names ...string) (servers [
 	return servers, nil
 }
 
-// measurePlain compares the servers over HTTP, first at full load and then with answers that take time.
+// measurePlain compares the servers over HTTP, first at full load, then with Orga's delay.
 func (l *lab) measurePlain(r *results) error {
 	servers, err := l.startAll(nil, ours, express, tuned)
 	if err != nil {
@@ -290,14 +289,14 @@ func memories(servers []*server) (map[string]float64, error) {
 	return m, nil
 }
 
-// variant is the endpoint under one aspect of growth.
+// variant is the endpoint under one kind of growth.
 type variant struct {
 	Name   string
 	Turns  series
 	Memory float64 // MB
 }
 
-// measureGrowth compares the endpoint with itself: more clients, tenants and callers, and a shared store.
+// measureGrowth compares the endpoint with itself, with more clients, tenants and callers, and with a shared store.
 func (l *lab) measureGrowth(r *results) error {
 	tenants, names := make(map[string]any), make([]string, 1000)
 	for i := range names {
@@ -318,7 +317,7 @@ func (l *lab) measureGrowth(r *results) error {
 	rows := []struct {
 		name, program string
 		clients       int
-		target        func(n int) (path, header string) // nil for the usual one
+		target        func(n int) (path, header string) // nil for the default
 		settings      []string
 	}{
 		{"1 client", ours, 1, nil, nil},
@@ -382,7 +381,7 @@ func (l *lab) measureGrowth(r *results) error {
 	return nil
 }
 
-// startRedis starts a redis-server on the core of the load generator.
+// startRedis starts a redis-server on the load generator's core.
 func (l *lab) startRedis() (address string, err error) {
 	addr, err := freeAddr()
 	if err != nil {
@@ -395,7 +394,7 @@ func (l *lab) startRedis() (address string, err error) {
 	}
 	l.atEnd(func() error {
 		_ = cmd.Process.Kill()
-		_ = cmd.Wait() // says that it was killed
+		_ = cmd.Wait() // reports that it was killed
 		return nil
 	})
 	return "redis://" + addr, awaitListening(addr, &process{})

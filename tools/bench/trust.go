@@ -9,9 +9,9 @@ import (
 	"path/filepath"
 )
 
-// writeAuthorities lays out the certificate authorities below etc as Amazon Linux has them below /etc: one
-// bundle, and two folders (one a link to the other) with links to it and to a bundle in OpenSSL's own format.
-// crypto/x509 reads the bundle and then every file of both folders.
+// writeAuthorities creates the certificate authorities below etc as on Amazon Linux: one bundle, and two folders (one a link
+// to the other) with links to it and to a bundle in OpenSSL's own format. crypto/x509 reads the bundle and then every file in
+// both folders.
 func writeAuthorities(etc string, authority []byte) error {
 	bundle, err := os.ReadFile("/etc/ssl/certs/ca-certificates.crt") // Debian's
 	if err != nil {

@@ -10,7 +10,7 @@ import (
 	"github.com/orga-session/orga-session/tools/workerd"
 )
 
-// worker is what the Cloudflare Worker costs, in workerd.
+// worker has the cost of the Cloudflare Worker in workerd.
 type worker struct {
 	workerd.Figures
 	Raw, Zipped int // bytes of its modules
@@ -42,7 +42,7 @@ func (l *lab) measureWorker(r *results) error {
 	return err
 }
 
-// table is what of it goes into the report.
+// table returns its rows for the report.
 func (w worker) table() grid {
 	ms := func(seconds float64) string { return fmt.Sprintf("%.3g ms", 1000*seconds) }
 	mb := func(bytes float64) string { return fmt.Sprintf("%.3g MB", bytes/1e6) }

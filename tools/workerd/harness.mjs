@@ -1,5 +1,5 @@
-// The entry that tests put before the Worker's own. It can freeze the clock between one I/O and the next, as Cloudflare
-// does and workerd on one's own machine does not, shows the Go program's memory, and ends the program.
+// The entry module that tests put before the Worker's own. It can stop the clock between I/O operations, as Cloudflare does
+// but workerd does not, report the Go program's memory, and crash the program.
 import worker from "./worker.mjs";
 
 const now = Date.now.bind(Date);

@@ -1,5 +1,5 @@
-// Serves a Worker's modules in workerd, by miniflare, until its standard input ends. The first line of the input has the
-// options (see Start in workerd.go); the first line of the output is the address.
+// Serves a Worker's modules in workerd, through miniflare, until its standard input ends. The first line of the input has
+// the options (see Start in workerd.go); the first line of the output is the address.
 import { createInterface } from "node:readline";
 import { readFile, readdir } from "node:fs/promises";
 import { createRequire } from "node:module";
@@ -11,7 +11,7 @@ const secrets = Object.entries(options.secrets ?? {});
 const { Miniflare } = createRequire(join(options.npm, "package.json"))("miniflare");
 
 const names = (await readdir(options.dir)).filter((name) => /\.(mjs|js|wasm)$/.test(name));
-names.sort((a, b) => (b === options.entry) - (a === options.entry)); // miniflare takes the first for the entry
+names.sort((a, b) => (b === options.entry) - (a === options.entry)); // miniflare's entry is the first
 const modules = await Promise.all(
   names.map(async (name) => ({
     type: name.endsWith(".wasm") ? "CompiledWasm" : "ESModule",

@@ -1,4 +1,4 @@
-// The Node peer: Express as its own guide starts one. It has no limit, no CORS and no request log.
+// The Node server of the comparison: Express, as in its own guide, without limits, CORS or a request log.
 import express from "express";
 import { sessionConfig } from "./orga.mjs";
 

@@ -1,5 +1,4 @@
-// The Node peer as a Lambda function: the same two calls, and the key from Secrets Manager, fetched
-// in init, once for the life of the instance.
+// The Lambda function of the comparison: the same two calls, with the key from Secrets Manager, fetched once in init.
 import { GetSecretValueCommand, SecretsManagerClient } from "@aws-sdk/client-secrets-manager";
 import { sessionConfig } from "./orga.mjs";
 

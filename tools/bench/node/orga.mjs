@@ -1,5 +1,5 @@
-// The two calls of the Orga API as @orga-ai/node makes them: fetch, at most ten seconds each, no retry.
-// The licence of its npm builds keeps the package itself out of benchmarks; this stands in for it.
+// The two calls to the Orga API, like @orga-ai/node's: fetch, at most ten seconds each, no retry. The license of its npm
+// builds does not allow the package itself in benchmarks.
 
 const base = process.env.ORGA_BASE_URL;
 

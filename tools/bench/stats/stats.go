@@ -1,5 +1,4 @@
-// Package stats reduces repeated measurements to what a reader compares: a median, and how far the
-// rounds lay apart.
+// Package stats summarizes repeated measurements: a median, and the spread between rounds.
 package stats
 
 import (
@@ -10,7 +9,7 @@ import (
 // Spread is the median of some measurements, with the smallest and the largest.
 type Spread struct{ Median, Min, Max float64 }
 
-// Of is the spread of values; of none, all three are NaN.
+// Of returns the spread of values; without values, all three are NaN.
 func Of(values []float64) Spread {
 	if len(values) == 0 {
 		return Spread{math.NaN(), math.NaN(), math.NaN()}
@@ -19,7 +18,7 @@ func Of(values []float64) Spread {
 	return Spread{Quantile(sorted, 0.5), sorted[0], sorted[len(sorted)-1]}
 }
 
-// Ratios divides round by round, so that what disturbed a round disturbs both sides of its ratio.
+// Ratios divides within each round, so that a disturbed round affects both sides of its ratio.
 func Ratios(above, below []float64) []float64 {
 	ratios := make([]float64, min(len(above), len(below)))
 	for i := range ratios {
@@ -28,8 +27,8 @@ func Ratios(above, below []float64) []float64 {
 	return ratios
 }
 
-// Quantile is the value below which the part q of the sorted values lies, interpolated between its
-// neighbours; NaN of none.
+// Quantile returns the value below which the part q of the sorted values lies, interpolated between its neighbors; NaN
+// without values.
 func Quantile[T ~int64 | ~float64](sorted []T, q float64) float64 {
 	if len(sorted) == 0 {
 		return math.NaN()

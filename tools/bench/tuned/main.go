@@ -1,5 +1,5 @@
-// Command tuned makes Orga's two calls and does nothing else: no authentication, no limit, no log line,
-// no validation, no retry. It shows what net/http itself costs, which is the limit for the endpoint.
+// Command tuned makes Orga's two calls without anything else: no authentication, limit, log line, validation or retry. It
+// shows the cost of net/http itself, which is the lower bound for the endpoint.
 package main
 
 import (
@@ -62,7 +62,7 @@ func call(r *http.Request, method string, u *url.URL, authorization []string, bo
 	return err
 }
 
-// after returns what follows prefix in body.
+// after returns the text after prefix in body.
 func after(body *bytes.Buffer, prefix string) []byte {
 	_, rest, _ := bytes.Cut(body.Bytes(), []byte(prefix))
 	return rest
