@@ -1,6 +1,6 @@
-// Package canary mints at a deployed endpoint as an app does, on a schedule, so that a fault shows before a user
-// reports it. It checks what the endpoint's own log cannot show: DNS, the certificate, the gateway, and whether the
-// session config that arrives can be used. It is the CanaryFunction of template.yaml.
+// Package canary mints at a deployed endpoint on a schedule, as an app does, to detect faults before users report them. It
+// checks what the endpoint's own log cannot show: DNS, the certificate, the gateway, and whether the session config is
+// usable. It is the CanaryFunction of template.yaml.
 package canary
 
 import (
@@ -21,29 +21,29 @@ import (
 	"github.com/orga-session/orga-session/core/secret"
 )
 
-// Handler is the function's handler in template.yaml. The binary is the endpoint's own.
+// Handler is the function's handler in template.yaml. The binary is the same as the endpoint's.
 const Handler = "canary"
 
 const (
-	mintTimeout = 10 * time.Second // as long as apps wait
-	minLife     = 15 * time.Second // what a client needs to connect
+	mintTimeout = 10 * time.Second // as long as apps wait for the endpoint
+	minLife     = 15 * time.Second // time that a client needs to connect
 	maxBody     = 1 << 20
 )
 
 // Canary checks one endpoint. It is safe for concurrent use.
 type Canary struct {
-	// URL is where to mint.
+	// URL is the address of the mint route.
 	URL string
 	// HMACKey signs the request; nil sends no credential.
 	HMACKey secret.Source
-	// Log gets one line a run, with the attribute metric: canary_ok or canary_failed.
+	// Log gets one line per run, with the attribute metric: canary_ok or canary_failed.
 	Log *slog.Logger
 
-	fault error // of the settings; each run reports it
+	fault error // of the settings; reported by each run
 }
 
-// FromEnv makes the canary of a function: it mints at CANARY_URL, and signs with the key of CANARY_HMAC_KEY_SOURCE, in
-// the syntax of ORGA_API_KEY_SOURCE, if that is set.
+// FromEnv returns the canary of a function: it mints at CANARY_URL and, if CANARY_HMAC_KEY_SOURCE is set (in the syntax of
+// ORGA_API_KEY_SOURCE), signs with its key.
 func FromEnv(env core.Env, stores map[string]secret.Driver, log *slog.Logger) *Canary {
 	c := &Canary{URL: env["CANARY_URL"], Log: log}
 	if ref := env["CANARY_HMAC_KEY_SOURCE"]; ref != "" {
@@ -54,15 +54,15 @@ func FromEnv(env core.Env, stores map[string]secret.Driver, log *slog.Logger) *C
 	return c
 }
 
-// Result is what came of a run. Each failure has a Cause that docs/operate.md explains.
+// Result is the result of a run. docs/operate.md explains each Cause.
 type Result struct {
 	OK        bool   `json:"ok"`
 	Cause     string `json:"cause,omitempty"`
 	RequestID string `json:"requestId,omitempty"` // of the mint, as in the endpoint's log
 }
 
-// Run mints once, checks the session config and logs the result. Its error is always nil: Lambda would run a failed
-// invocation again.
+// Run mints once, checks the session config and logs the result. Its error is always nil, because Lambda would retry a
+// failed invocation.
 func (c *Canary) Run(ctx context.Context) (Result, error) {
 	attrs, requestID, err := c.check(ctx)
 	if requestID != "" {
@@ -77,7 +77,7 @@ func (c *Canary) Run(ctx context.Context) (Result, error) {
 	return Result{OK: true, RequestID: requestID}, nil
 }
 
-// check returns what it learned even if it fails.
+// check returns its findings even if it fails.
 func (c *Canary) check(ctx context.Context) (attrs []slog.Attr, requestID string, err error) {
 	if c.fault != nil {
 		return nil, "", c.fault
@@ -113,7 +113,7 @@ func millis(name string, d time.Duration) slog.Attr {
 	return slog.Float64(name, float64(d.Microseconds())/1000)
 }
 
-// mint asks for a session config. status is 0 if no answer came.
+// mint requests a session config. status is 0 without an answer.
 func (c *Canary) mint(ctx context.Context) (config orga.SessionConfig, status int, requestID string, err error) {
 	ctx, cancel := context.WithTimeout(ctx, mintTimeout)
 	defer cancel()
@@ -121,7 +121,7 @@ func (c *Canary) mint(ctx context.Context) (config orga.SessionConfig, status in
 	if err != nil {
 		return config, 0, "", err
 	}
-	// A connection of its own for each run: it must resolve the name and verify the certificate, as a new user does.
+	// Use a new connection for each run, to resolve the name and verify the certificate like a new user.
 	transport := &http.Transport{DisableKeepAlives: true, ForceAttemptHTTP2: true}
 	client := http.Client{Transport: transport, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
 	resp, err := client.Do(req)
@@ -139,7 +139,7 @@ func (c *Canary) mint(ctx context.Context) (config orga.SessionConfig, status in
 		return config, status, requestID, fmt.Errorf("canary: the answer broke off: %w", err)
 	case status != http.StatusOK:
 		var problem struct{ Code string }
-		if json.Unmarshal(body, &problem) != nil || !isID(problem.Code) { // not every gateway's answer has one
+		if json.Unmarshal(body, &problem) != nil || !isID(problem.Code) { // not every gateway's answer is JSON with a code
 			problem.Code = "no code"
 		}
 		return config, status, requestID, fmt.Errorf("canary: status %d (%s)", status, problem.Code)
@@ -150,7 +150,7 @@ func (c *Canary) mint(ctx context.Context) (config orga.SessionConfig, status in
 	return config, status, requestID, nil
 }
 
-// request is the mint's, signed if there is a key.
+// request returns the mint request, signed if there is a key.
 func (c *Canary) request(ctx context.Context) (*http.Request, error) {
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, c.URL, nil)
 	if err != nil || req.URL.Host == "" {
@@ -171,7 +171,7 @@ func (c *Canary) request(ctx context.Context) (*http.Request, error) {
 	return req, nil
 }
 
-// inner is an error of the client without the address, which is always the same.
+// inner returns a client's error without the address, which is always the same.
 func inner(err error) error {
 	if e, ok := errors.AsType[*url.Error](err); ok {
 		return e.Err
@@ -179,8 +179,8 @@ func inner(err error) error {
 	return err
 }
 
-// isID reports whether a text of an answer, which may come from somebody else than the endpoint, is a code or an id
-// that can be logged.
+// isID reports whether text from an answer has the form of a code or an ID. Other text, which may not come from the
+// endpoint, is not logged.
 func isID(s string) bool {
 	const allowed = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-+/="
 	return s != "" && len(s) <= 128 && strings.Trim(s, allowed) == ""

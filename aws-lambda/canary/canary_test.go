@@ -29,7 +29,7 @@ const (
 	hmacKey = "0123456789abcdef0123456789abcdef"
 )
 
-// run makes the canary of env run once, and returns the result and the log line.
+// run runs the canary of env once, and returns the result and the log line.
 func run(t *testing.T, env core.Env) (Result, map[string]any) {
 	t.Helper()
 	var log bytes.Buffer
@@ -53,7 +53,7 @@ func run(t *testing.T, env core.Env) (Result, map[string]any) {
 	return result, line
 }
 
-// answers makes a handler of a session config with these ICE servers, whose token lives so long.
+// answers returns a handler of a session config with these ICE servers and this token lifetime.
 func answers(life time.Duration, ice string) http.HandlerFunc {
 	return func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("X-Request-Id", "3R7VUFY4")
@@ -79,8 +79,8 @@ func TestRun(t *testing.T) {
 		name  string
 		serve http.HandlerFunc
 		env   core.Env
-		cause string   // of the failure, its beginning; "" for a success
-		has   []string // members of the line beside those of every line
+		cause string   // prefix of the failure's cause; "" for a success
+		has   []string // members that only some lines have
 	}{
 		{name: "all is well", serve: answers(time.Minute, working), has: []string{"request_id", "http.response.status_code", "total_ms", "token_expires_at", "turn", "turn_ms"}},
 		{name: "no TURN server in the list", serve: answers(time.Minute, `[{"urls":"stun:stun.example"}]`), has: []string{"request_id", "http.response.status_code", "total_ms", "token_expires_at"}},
@@ -139,7 +139,7 @@ func TestRun(t *testing.T) {
 	}
 }
 
-// The request is the one of a backend that shares the key, also while a new key replaces it.
+// The request is signed like a backend's, even during a rotation of the key.
 func TestRunSigns(t *testing.T) {
 	api := orgatest.New(t)
 	api.FailAll(orga.CallICE, orgatest.Status(200, "[]"))
@@ -162,7 +162,7 @@ func TestRunSigns(t *testing.T) {
 	}
 }
 
-// Each run connects anew, as a new user does.
+// Each run opens a new connection, as a new user does.
 func TestRunConnectsAnew(t *testing.T) {
 	var opened atomic.Int32
 	server := httptest.NewUnstartedServer(answers(time.Minute, "[]"))
@@ -184,7 +184,7 @@ func TestRunConnectsAnew(t *testing.T) {
 	}
 }
 
-// A list of a thousand TURN servers, which could be anybody's, is not asked for long.
+// A list of a thousand TURN servers, which may belong to anybody, is not checked completely.
 func TestManyTURNServers(t *testing.T) {
 	turn := startTURN(t, func(message) *message { return relayed })
 	list, err := json.Marshal([]map[string]any{{"urls": slices.Repeat([]string{turn, turn + "?" + strings.Repeat("x", 1000)}, 500), "username": "u", "credential": "c"}})
@@ -199,7 +199,7 @@ func TestManyTURNServers(t *testing.T) {
 	}
 }
 
-// An endpoint that hangs is reported within the function's timeout.
+// A hanging endpoint is reported within the function's timeout.
 func TestRunTimesOut(t *testing.T) {
 	if most := mintTimeout + turnTimeout; most > 20*time.Second {
 		t.Errorf("a run takes up to %v, and template.yaml allows 30 s", most)

@@ -20,14 +20,14 @@ import (
 	"github.com/orga-session/orga-session/core/orga"
 )
 
-// turnTimeout is how long one TURN server may take: browsers wait as long.
+// turnTimeout is the timeout for one TURN server, as in browsers.
 const turnTimeout = 5 * time.Second
 
-// maxServers bounds the TURN servers that are asked: browsers advise against more than four.
+// maxServers bounds the number of TURN servers; browsers advise against more than four.
 const maxServers = 16
 
-// allocate asks the TURN servers of a list, the first 16 at most, for a relayed address. It returns the addresses of those that gave one, and
-// those that did not, each with the reason.
+// allocate requests a relayed address from the TURN servers of a list, at most the first 16. It returns the addresses of
+// those that granted one, and of those that did not, with the reasons.
 func allocate(ctx context.Context, list []orga.ICEServer) (relays, failures []string) {
 	ctx, cancel := context.WithTimeout(ctx, turnTimeout)
 	defer cancel()
@@ -58,15 +58,15 @@ func allocate(ctx context.Context, list []orga.ICEServer) (relays, failures []st
 	return relays, failures
 }
 
-// turnServer is an address that browsers use: TURN over UDP or TCP, or over TLS.
+// turnServer is an address of a kind that browsers use: TURN over UDP, TCP or TLS.
 type turnServer struct {
 	network string // udp or tcp
 	host    string // host:port
 	secure  bool
 }
 
-// parseTURN reads turn:HOST[:PORT][?transport=udp|tcp] and turns:… (RFC 7065). ok is false for STUN, and for TLS over UDP, which
-// browsers do not use.
+// parseTURN parses turn:HOST[:PORT][?transport=udp|tcp] and turns:… (RFC 7065). ok is false for STUN, and for TLS over UDP,
+// which browsers do not use.
 func parseTURN(address string) (s turnServer, ok bool) {
 	u, err := url.Parse(address)
 	if err != nil || u.Scheme != "turn" && u.Scheme != "turns" {
@@ -111,7 +111,7 @@ const (
 	headerSize  = 20
 )
 
-// allocate asks for a relayed address and gives it back. Its error is the server's refusal, or why there was no answer.
+// allocate requests a relayed address and releases it. Its error is the server's refusal, or why there was no answer.
 func (s turnServer) allocate(ctx context.Context, username, credential string) error {
 	var dialer interface {
 		DialContext(ctx context.Context, network, address string) (net.Conn, error)
@@ -126,11 +126,11 @@ func (s turnServer) allocate(ctx context.Context, username, credential string) e
 	defer conn.Close()
 	defer context.AfterFunc(ctx, func() { _ = conn.SetDeadline(time.Now()) })()
 
-	transport := attribute{attrTransport, []byte{17, 0, 0, 0}} // the peers' side is always UDP
+	transport := attribute{attrTransport, []byte{17, 0, 0, 0}} // the relay's transport is always UDP
 	answer, err := s.ask(ctx, conn, newMessage(allocateRequest, transport))
 	var key []byte
 	var login []attribute
-	for range 2 { // the second time if the nonce has just expired
+	for range 2 { // again if the nonce has just expired
 		if err != nil || answer.code() != 401 && answer.code() != 438 {
 			break
 		}
@@ -150,7 +150,7 @@ func (s turnServer) allocate(ctx context.Context, username, credential string) e
 	case answer.kind != allocateRequest|successClass || answer.get(attrRelayed) == nil:
 		return errNoTURN
 	}
-	// A lifetime of 0 ends the allocation at once; without it, the server would keep it for ten minutes.
+	// A lifetime of 0 releases the address immediately; otherwise the server would keep it for ten minutes.
 	_, _ = conn.Write(newMessage(refreshRequest, append([]attribute{{attrLifetime, make([]byte, 4)}}, login...)...).sign(key).bytes())
 	return nil
 }
@@ -197,7 +197,7 @@ func repeat(ctx context.Context, send func()) (stop func()) {
 	return stop
 }
 
-// read reads one message: a packet, or what the header says of a stream.
+// read reads one message: a packet, or from a stream as many bytes as the header says.
 func (s turnServer) read(conn net.Conn, buf []byte) (int, error) {
 	if s.network == "udp" {
 		return conn.Read(buf)
@@ -227,7 +227,7 @@ type attribute struct {
 
 func newMessage(kind uint16, attributes ...attribute) message {
 	m := message{kind: kind, attributes: attributes}
-	_, _ = rand.Read(m.id[:]) // it never fails
+	_, _ = rand.Read(m.id[:]) // never fails
 	return m
 }
 
@@ -238,7 +238,7 @@ func (m message) bytes() []byte {
 	b = append(b, m.id[:]...)
 	for _, a := range m.attributes {
 		b = binary.BigEndian.AppendUint16(b, a.kind)
-		b = binary.BigEndian.AppendUint16(b, uint16(len(a.value))) //nolint:gosec // of a username, a realm or a nonce
+		b = binary.BigEndian.AppendUint16(b, uint16(len(a.value))) // the values are short
 		b = append(b, a.value...)
 		b = append(b, make([]byte, -len(a.value)&3)...)
 	}
@@ -246,7 +246,7 @@ func (m message) bytes() []byte {
 	return b
 }
 
-// sign adds MESSAGE-INTEGRITY; the size that is signed already counts it. A nil key signs nothing.
+// sign adds MESSAGE-INTEGRITY; the signed size already includes it. A nil key adds nothing.
 func (m message) sign(key []byte) message {
 	if key == nil {
 		return m
@@ -259,7 +259,7 @@ func (m message) sign(key []byte) message {
 	return m
 }
 
-// parseMessage reads a message; ok is false for anything else.
+// parseMessage parses a message; ok is false for anything else.
 func parseMessage(b []byte) (m message, ok bool) {
 	if len(b) < headerSize || binary.BigEndian.Uint32(b[4:]) != magicCookie || int(binary.BigEndian.Uint16(b[2:])) != len(b)-headerSize {
 		return m, false
@@ -289,7 +289,7 @@ func (m message) get(kind uint16) []byte {
 	return nil
 }
 
-// code is the number of an error response, 0 of any other.
+// code returns the number of an error response, 0 for any other.
 func (m message) code() int {
 	value := m.get(attrError)
 	if m.kind&errorClass != errorClass || len(value) < 4 {

@@ -38,7 +38,7 @@ func TestParseTURN(t *testing.T) {
 	}
 }
 
-// The sample request with long-term authentication of RFC 5769, section 2.4.
+// RFC 5769, section 2.4: the sample request with long-term authentication.
 func TestMessageIntegrity(t *testing.T) {
 	const sample = "000100602112a44278ad3433c6ad72c029da412e" +
 		"00060012e3839ee38388e383aae38383e382afe382b90000" +
@@ -76,7 +76,7 @@ func FuzzParseMessage(f *testing.F) {
 	})
 }
 
-// startTURN is a TURN server over UDP that answers each request as reply says; nil sends nothing. It returns its address.
+// startTURN starts a TURN server over UDP that answers each request with reply; nil sends nothing. It returns its address.
 func startTURN(t *testing.T, reply func(request message) *message) string {
 	t.Helper()
 	conn, err := net.ListenPacket("udp4", "127.0.0.1:0")
@@ -105,7 +105,7 @@ func startTURN(t *testing.T, reply func(request message) *message) string {
 	return "turn:" + conn.LocalAddr().String()
 }
 
-// refusal is an error response.
+// refusal returns an error response.
 func refusal(code int, nonce string) *message {
 	return &message{kind: allocateRequest | errorClass, attributes: []attribute{
 		{attrError, []byte{0, 0, byte(code / 100), byte(code % 100)}}, {attrRealm, []byte("r")}, {attrNonce, []byte(nonce)},
@@ -132,7 +132,7 @@ func TestAllocate(t *testing.T) {
 	for _, tt := range []struct {
 		name  string
 		reply func(request message) *message
-		fails string // "" for a relay
+		fails string // "" if it relays
 	}{
 		{"no credential is asked for", func(message) *message { return relayed }, ""},
 		{"the credential is refused", func(message) *message { return refusal(401, "n") }, "it refuses the credential"},

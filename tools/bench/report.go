@@ -70,7 +70,7 @@ func loadAverage() (load float64, err error) {
 //go:embed report.tmpl
 var report string
 
-// page is the template of the report.
+// page renders the report.
 func (r *results) page() ([]byte, error) {
 	t, err := template.New("report").Parse(report)
 	if err != nil {
@@ -86,7 +86,7 @@ func (r *results) page() ([]byte, error) {
 	return b.Bytes(), err
 }
 
-// grid formats a Markdown table; its first line is the header.
+// grid is a Markdown table; its first line is the header.
 type grid [][]string
 
 func (g grid) String() string {
