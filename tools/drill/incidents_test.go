@@ -263,7 +263,7 @@ var incidents = []incident{
 	// Orga
 	{name: "Orga answers 500", set: orgaAnswers(orga.CallMint, orgatest.Status(500, "{}")), line: "orga mint: server error (status 500", alarm: "FastBurnAlarm"},
 	{name: "Orga limits the account", set: orgaAnswers(orga.CallMint, orgatest.Status(429, "{}", "Retry-After", "60")), line: "orga mint: rate limited (status 429", alarm: "FastBurnAlarm"},
-	{name: "Orga is down for maintenance", set: orgaAnswers(orga.CallMint, orgatest.Status(503, "{}", "Retry-After", "600")), line: "upstream_rate_limited", alarm: "FastBurnAlarm"},
+	{name: "Orga is down for maintenance", set: orgaAnswers(orga.CallMint, orgatest.Status(503, "{}", "Retry-After", "600")), line: "orga mint: server error (status 503", alarm: "FastBurnAlarm"},
 	{name: "Orga hangs", set: all(setting("ORGA_TIMEOUT", "1s"), orgaAnswers(orga.CallMint, orgatest.Hang())), requests: times(2, request{}), line: "orga mint: timed out", alarm: "FastBurnAlarm"},
 	{name: "Orga answers with a web page", set: orgaAnswers(orga.CallMint, orgatest.HTML()), line: "orga mint: unusable answer (status 200", alarm: "FastBurnAlarm"},
 	{name: "Orga wants an email", set: orgaAnswers(orga.CallMint, orgatest.Status(422, "{}")), line: "orga mint: request rejected (status 422", alarm: "FastBurnAlarm"},
