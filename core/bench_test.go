@@ -13,11 +13,11 @@ import (
 	"github.com/orga-session/orga-session/core"
 )
 
-// BenchmarkHandler has what a request costs inside of the process, to Orga and back over loopback:
+// BenchmarkHandler measures a request within the process, with Orga over loopback:
 //
 //	go test -run '^$' -bench Handler -benchmem ./core
 //
-// Against the Node peer, in processes of their own, see docs/benchmarks.md.
+// docs/benchmarks.md compares separate processes with Node.
 func BenchmarkHandler(b *testing.B) {
 	handler := benchHandler(b)
 	for _, bench := range []struct {
@@ -67,8 +67,8 @@ func benchHandler(b *testing.B) http.Handler {
 	return e
 }
 
-// startBareOrga answers both calls with constants, on bare sockets and without an allocation, so that
-// what a benchmark counts is the handler's.
+// startBareOrga answers both calls with constants, on bare sockets without allocations, so that a benchmark counts only
+// the handler's.
 func startBareOrga(b *testing.B) (addr string) {
 	b.Helper()
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
@@ -116,7 +116,7 @@ func startBareOrga(b *testing.B) (addr string) {
 	return listener.Addr().String()
 }
 
-// discard is a ResponseWriter that keeps the status alone.
+// discard is a ResponseWriter that keeps only the status.
 type discard struct {
 	header http.Header
 	status int
@@ -126,7 +126,7 @@ func (d *discard) Header() http.Header         { return d.header }
 func (d *discard) WriteHeader(status int)      { d.status = status }
 func (d *discard) Write(p []byte) (int, error) { return len(p), nil }
 
-// nowhere is io.Discard for a log: slog's handler knows that one, and would make no line for it.
+// nowhere replaces io.Discard, for which slog's handler would format no lines.
 type nowhere struct{}
 
 func (nowhere) Write(p []byte) (int, error) { return len(p), nil }

@@ -13,8 +13,8 @@ import (
 	"github.com/orga-session/orga-session/core"
 )
 
-// A request has its answer within the budget, however long its body takes to come.
-func TestBodyThatNeverComes(t *testing.T) {
+// A request is answered within the budget, however slow its body.
+func TestHangingRequestBody(t *testing.T) {
 	for _, tt := range []struct {
 		name, request string
 		set           env
@@ -48,8 +48,8 @@ func TestBodyThatNeverComes(t *testing.T) {
 	}
 }
 
-// A connection on which a body came serves the next request, after longer than the budget, too.
-func TestBodyLeavesTheConnectionAlone(t *testing.T) {
+// A connection serves further requests after one with a body, even after a pause longer than the budget.
+func TestConnectionReuseAfterBody(t *testing.T) {
 	conn := connect(t, env{"ORGA_TIMEOUT": "200ms"})
 	answers := bufio.NewReader(conn)
 	for range 2 {
@@ -63,7 +63,7 @@ func TestBodyLeavesTheConnectionAlone(t *testing.T) {
 	}
 }
 
-// connect opens a connection to a deployment behind net/http's own server.
+// connect opens a connection to a deployment served by net/http.
 func connect(t *testing.T, set env) net.Conn {
 	t.Helper()
 	endpoint := deploy(t, set, nil).handler.(*core.Endpoint)

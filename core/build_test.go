@@ -15,8 +15,7 @@ import (
 	"github.com/go-jose/go-jose/v4"
 )
 
-// Tenants whose users have tokens of one issuer share its keys, whatever their audiences: fault 20 holds for
-// all of them together.
+// Tenants with the same issuer share its keys, whatever their audiences: fault 20 applies to all of them together.
 func TestTenantsShareAnIssuersKeys(t *testing.T) {
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {

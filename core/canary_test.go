@@ -16,8 +16,8 @@ import (
 
 const canary = orga.KeyPrefix + "canary-5f1d2c3b4a"
 
-// forms are the ways in which a text would show: as it is, escaped, in hex, and in base64 at each of
-// the three offsets that it may have inside something longer.
+// forms returns the forms in which a text could leak: raw, escaped, in hex, and in base64 at each of the three possible
+// offsets within a longer text.
 func forms(text string) []string {
 	list := []string{text, url.QueryEscape(text), hex.EncodeToString([]byte(text)), strings.ToUpper(hex.EncodeToString([]byte(text)))}
 	for offset := range 3 {
@@ -28,8 +28,7 @@ func forms(text string) []string {
 	return list
 }
 
-// Fault 17: the key is in no log line, no error, no answer and no header, with ORGA_DEBUG on, through
-// everything that can go wrong with it.
+// Fault 17: the key is in no log line, error, answer or header, even with ORGA_DEBUG, whatever fails.
 func TestCanary(t *testing.T) {
 	good := func(context.Context) (secret.Secret, error) {
 		return secret.Secret{Value: secret.NewValue(canary), Version: "1"}, nil

@@ -9,7 +9,7 @@ import (
 	"github.com/orga-session/orga-session/core/orga/orgatest"
 )
 
-// Every fault is reported at once, by the name of its setting and without its value.
+// All faults are reported together, by setting and without values.
 func TestFaults(t *testing.T) {
 	const value = "s3cr3t-value"
 	for _, tt := range []struct {
@@ -114,8 +114,8 @@ func TestAllFaultsAtOnce(t *testing.T) {
 	}
 }
 
-// The zero Config is closed.
-func TestZeroConfigMintsForNobody(t *testing.T) {
+// The zero Config refuses every mint.
+func TestZeroConfigRefusesMints(t *testing.T) {
 	h := core.New(t.Context(), core.Config{Log: slog.New(slog.DiscardHandler)}, core.Drivers{})
 	if h.Faults() == nil {
 		t.Error("no fault")

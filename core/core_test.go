@@ -29,7 +29,7 @@ import (
 
 const mintPath = "/api/orga-client-secrets"
 
-// deployment is an endpoint in front of an Orga API of its own.
+// deployment is an endpoint with its own fake Orga API.
 type deployment struct {
 	handler http.Handler
 	fault   error
@@ -62,7 +62,7 @@ func (d *deployment) start(t testing.TB, cfg core.Config, drivers core.Drivers) 
 	d.handler, d.fault = e, e.Faults()
 }
 
-// ask makes one request; headers are name, value, name, value ….
+// ask sends one request; headers are name, value, name, value, ….
 func (d *deployment) ask(method, target string, headers ...string) *answer {
 	return d.send(httptest.NewRequest(method, target, nil), headers...)
 }
@@ -91,7 +91,7 @@ type answer struct {
 	}
 }
 
-// logBuffer is what the endpoint logged; it may log from several goroutines.
+// logBuffer collects the endpoint's log; it is safe for concurrent use.
 type logBuffer struct {
 	mu  sync.Mutex
 	buf bytes.Buffer
@@ -129,7 +129,7 @@ func TestMint(t *testing.T) {
 	}
 }
 
-// A token is for one session: no answer is ever given twice.
+// A token is for one session: no two answers are the same.
 func TestEachMintIsNew(t *testing.T) {
 	d := deploy(t, env{"ORGA_RATE_LIMIT": "off"}, nil)
 	seen := make(map[string]bool)
@@ -174,7 +174,7 @@ func TestRoutes(t *testing.T) {
 		{"GET", "/api%2Forga-session", 404, "not_found", ""},
 		{"GET", "/API/orga-session", 404, "not_found", ""},
 
-		// Without tenants, every tenant is unknown; what is no tenant's name is no route.
+		// Without tenants, every tenant is unknown; an invalid tenant name is an unknown route.
 		{"GET", mintPath + "/acme", 403, "forbidden", ""},
 		{"GET", "/api/orga-session/acme", 403, "forbidden", ""},
 		{"GET", mintPath + "/" + strings.Repeat("a", 63), 403, "forbidden", ""},
@@ -198,7 +198,7 @@ func TestRoutes(t *testing.T) {
 	}
 }
 
-// The headers of CONTRACT section 3, whatever the answer is.
+// Every answer has the headers of the contract's section 3.
 func TestHeadersOnEveryAnswer(t *testing.T) {
 	d := deploy(t, env{"ORGA_CORS_ORIGINS": "https://app.example", "ORGA_RATE_LIMIT": "1/1h"}, nil)
 	broken := deploy(t, env{"ORGA_AUTH": "", "ORGA_CORS_ORIGINS": "https://app.example"}, nil)
@@ -223,7 +223,7 @@ func TestHeadersOnEveryAnswer(t *testing.T) {
 	}
 }
 
-// Fault 35: what is answered before a tenant is known has the default tenant's CORS headers.
+// Fault 35: answers given before the tenant is known have the default tenant's CORS headers.
 func TestEarlyAnswersHaveCORS(t *testing.T) {
 	const listed = "https://app.example"
 	d := deploy(t, env{"ORGA_CORS_ORIGINS": listed}, nil)
@@ -250,8 +250,8 @@ func TestEarlyAnswersHaveCORS(t *testing.T) {
 	}
 }
 
-// Faulty settings never end the process: health stays good, readiness tells, nothing is minted, and
-// the answer says nothing of what is wrong.
+// Invalid settings never end the process: health stays 200, readiness fails, nothing is minted, and the answer does not
+// reveal the fault.
 func TestMisconfigured(t *testing.T) {
 	d := deploy(t, env{"ORGA_AUTH": "", "ORGA_TIMEOUT": "soon"}, nil)
 	if d.fault == nil {
@@ -300,7 +300,7 @@ func TestReadiness(t *testing.T) {
 			return secret.Secret{Value: secret.NewValue(orgatest.Key), Version: "1"}, nil
 		}), nil
 	}}
-	t.Run("store down: at most one fetch however often", func(t *testing.T) {
+	t.Run("store down: at most one fetch", func(t *testing.T) {
 		fetches, fail = 0, true
 		d := deploy(t, env{"ORGA_API_KEY_SOURCE": "store:key"}, store)
 		for range 50 {
@@ -312,7 +312,7 @@ func TestReadiness(t *testing.T) {
 			t.Errorf("%d fetches", fetches)
 		}
 	})
-	t.Run("key at hand", func(t *testing.T) {
+	t.Run("key available", func(t *testing.T) {
 		fetches, fail = 0, false
 		d := deploy(t, env{"ORGA_API_KEY_SOURCE": "store:key"}, store)
 		for range 50 {
@@ -324,7 +324,7 @@ func TestReadiness(t *testing.T) {
 			t.Errorf("%d fetches, %d mints", fetches, d.orga.Calls("mint"))
 		}
 	})
-	t.Run("a file that settings must mend", func(t *testing.T) {
+	t.Run("an invalid key file", func(t *testing.T) {
 		d := deploy(t, env{"ORGA_API_KEY_SOURCE": "file:" + t.TempDir() + "/key"}, nil)
 		if a := d.ask("GET", "/readyz"); a.StatusCode != 503 || a.json.Code != "misconfigured" {
 			t.Errorf("%d %s", a.StatusCode, a.body)
@@ -335,9 +335,9 @@ func TestReadiness(t *testing.T) {
 	})
 }
 
-// A file that is missing or malformed is a fault of the settings, and one that needs no restart: when the
-// file is there, the endpoint mints.
-func TestFileThatAppearsLater(t *testing.T) {
+// A missing or malformed key file is a fault of the settings that needs no restart: once the file is correct, the endpoint
+// mints.
+func TestMissingKeyFile(t *testing.T) {
 	for _, tt := range []struct {
 		name, setting, before, after string
 	}{
@@ -356,7 +356,7 @@ func TestFileThatAppearsLater(t *testing.T) {
 			if tt.before != "" {
 				put(tt.before)
 			}
-			// No Orga: its connections would hold up the bubble's time. Who gets that far is told so.
+			// No Orga, because its connections would stop the bubble's clock. Requests that reach it get an error.
 			vars := env{"ORGA_BASE_URL": "http://127.0.0.1:1", "ORGA_AUTH": "hmac", "ORGA_API_KEY": orgatest.Key, "HMAC": hmacKey, "ORGA_AUTH_HMAC_KEY_SOURCE": "env:HMAC"}
 			vars[tt.setting] = "file:" + path
 			synctest.Test(t, func(t *testing.T) {
@@ -396,10 +396,10 @@ func TestFileThatAppearsLater(t *testing.T) {
 	}
 }
 
-// hmacKey is one that callers may sign with.
+// hmacKey is a valid HMAC key.
 const hmacKey = "0123456789abcdef0123456789abcdef"
 
-// signed is the header of an hmac caller who mints now.
+// signed returns a valid Authorization header for hmac.
 func signed(key string) string {
 	ts := strconv.FormatInt(time.Now().Unix(), 10)
 	mac := hmac.New(sha256.New, []byte(key))
@@ -407,8 +407,8 @@ func signed(key string) string {
 	return fmt.Sprintf("Orga-HMAC ts=%s,sig=%x", ts, mac.Sum(nil))
 }
 
-// Fault 33: what is refused costs no call, neither upstream nor to the secret store.
-func TestRefusedCostsNothing(t *testing.T) {
+// Fault 33: a refused request causes no call to Orga or to the secret store.
+func TestRefusalsCauseNoCalls(t *testing.T) {
 	d := deploy(t, env{"ORGA_CORS_ORIGINS": "https://app.example", "ORGA_RATE_LIMIT": "1/1h"}, nil)
 	d.ask("GET", mintPath)
 	for _, tt := range []struct {
@@ -431,7 +431,7 @@ func TestRefusedCostsNothing(t *testing.T) {
 	}
 }
 
-// One log line a request, with what whoever is on call needs and nothing secret.
+// Each request logs one line, with everything that an on-call engineer needs and nothing secret.
 func TestLogLine(t *testing.T) {
 	d := deploy(t, nil, nil)
 	d.ask("GET", mintPath, "X-Request-Id", "abc")
@@ -452,7 +452,7 @@ func TestLogLine(t *testing.T) {
 	}
 }
 
-// With ORGA_DEBUG a request's way is in the log, step by step, each line with the request's id.
+// With ORGA_DEBUG, the log has each step of a request, with the request's ID.
 func TestSteps(t *testing.T) {
 	vars := env{"ORGA_DEBUG": "true", "ORGA_AUTH": "hmac,oidc", "HMAC": hmacKey, "ORGA_AUTH_HMAC_KEY_SOURCE": "env:HMAC",
 		"ORGA_AUTH_ISSUER": "http://127.0.0.1:1", "ORGA_AUTH_AUDIENCE": "a", "ORGA_CORS_ORIGINS": "https://app.example"}
@@ -492,8 +492,7 @@ func TestSteps(t *testing.T) {
 	}
 }
 
-// The version stands in the log of the start, where health is asked for it, in what a program prints of
-// itself, and at the top of the changes.
+// The version is in the first log line, in /healthz?verbose, in --version, and at the top of the changelog.
 func TestVersion(t *testing.T) {
 	if body := deploy(t, nil, nil).ask("GET", "/healthz").body; strings.TrimSpace(body) != `{"status":"ok"}` {
 		t.Errorf("health says %s, which the contract does not", body)
@@ -522,8 +521,8 @@ func TestVersion(t *testing.T) {
 	}
 }
 
-// A verifier that the program brings along is one more method of ORGA_AUTH.
-func TestVerifierOfOnesOwn(t *testing.T) {
+// A program's verifier is an additional method of ORGA_AUTH.
+func TestCustomVerifier(t *testing.T) {
 	ticket := auth.VerifierFunc(func(r *http.Request) (auth.Principal, error) {
 		if r.Header.Get("Authorization") != "Ticket 7" {
 			return auth.Principal{}, auth.ErrNoCredential
@@ -545,7 +544,7 @@ func TestVerifierOfOnesOwn(t *testing.T) {
 	}
 }
 
-// Orga's empty list is warned of, in a line that leads to the request.
+// An empty list from Orga causes a warning with the request's ID.
 func TestNoICEServers(t *testing.T) {
 	d := deploy(t, nil, nil)
 	d.orga.FailAll("ice", orgatest.Status(200, `{"iceServers":[]}`))
@@ -558,7 +557,7 @@ func TestNoICEServers(t *testing.T) {
 	t.Errorf("no such line in\n%s", d.log)
 }
 
-// fault 61: a line of the secret that is no key is a fault, not a key that callers may sign with.
+// fault 61: an invalid line in the secret is a fault, not a key.
 func TestHMACKeys(t *testing.T) {
 	for _, tt := range []struct {
 		secret string

@@ -12,17 +12,16 @@ import (
 	"github.com/orga-session/orga-session/core/secret/awssm"
 )
 
-// The endpoint in a server of your own, with the key in AWS Secrets Manager. It looks at whole paths: mount
-// it at /api/orga-client-secrets, /healthz and /readyz where a router has other routes, or mount
-// Endpoint.Tenant at a path of your own.
+// The endpoint in your own server, with the key in AWS Secrets Manager. It matches whole paths: in a router with other
+// routes, mount it at /api/orga-client-secrets, /healthz and /readyz, or mount Endpoint.Tenant at any path.
 func Example() {
 	env := core.Environ(os.Environ())
 	endpoint := core.Start(context.Background(), env, core.Drivers{
 		Secrets: map[string]secret.Driver{"awssm": awssm.Open(env.Lookup, true)},
 	}, nil)
 
-	// A server that may not start with faulty settings can stop here. A function serves on, so that its
-	// health and its log can be asked.
+	// A server can exit here if settings are invalid. A function keeps serving, so that its health checks and its log show
+	// the fault.
 	if err := endpoint.Faults(); err != nil {
 		log.Fatal(err)
 	}
@@ -30,7 +29,7 @@ func Example() {
 	log.Fatal(server.ListenAndServe())
 }
 
-// Settings may come from anywhere, here from a map.
+// Settings can come from anywhere, such as a map.
 func ExampleConfigFromEnv() {
 	cfg := core.ConfigFromEnv(core.Env{
 		"ORGA_API_KEY_SOURCE": "file:/etc/orga/api-key",
@@ -42,7 +41,7 @@ func ExampleConfigFromEnv() {
 	http.Handle("/", core.New(context.Background(), cfg, core.Drivers{}))
 }
 
-// A Config made by hand, with the key from a source of one's own, in front of one's own route.
+// A hand-built Config, with the key from a custom source, on a custom route.
 func ExampleEndpoint_Tenant() {
 	cfg := core.Config{Tenant: core.Tenant{
 		APIKey: secret.SourceFunc(func(context.Context) (secret.Secret, error) {

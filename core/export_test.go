@@ -2,5 +2,5 @@ package core
 
 var SetDefault = setDefault
 
-// SetCommit does what -ldflags does when the Makefile builds.
+// SetCommit sets the commit, as the Makefile does with -ldflags.
 func SetCommit(hash string) { commit = hash }

@@ -20,9 +20,8 @@ import (
 	"github.com/orga-session/orga-session/core/secret"
 )
 
-// Fault 17: what net/http says of an answer that goes on after its end is logged, what it quotes of it
-// is not.
-func TestStandardLogQuotesNobody(t *testing.T) {
+// Fault 17: net/http's message about data after an answer's end is logged without its quote.
+func TestStandardLogQuotesNothing(t *testing.T) {
 	before, writer, flags := slog.Default(), stdlog.Writer(), stdlog.Flags()
 	defer func() {
 		slog.SetDefault(before)
@@ -74,7 +73,7 @@ func (slowLimiter) Ping(context.Context) error {
 	return nil
 }
 
-// An instance's first line says what runs, and what its start waited for; what does not apply is omitted.
+// An instance's first line has its version and the waits of its start; fields that do not apply are omitted.
 func TestStartedLine(t *testing.T) {
 	slow := func(took time.Duration, text string) secret.Driver {
 		return func(secret.Ref) (secret.Source, error) {

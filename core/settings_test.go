@@ -15,7 +15,7 @@ import (
 	"github.com/orga-session/orga-session/core/secret/gcpsm"
 )
 
-// The page's table is the code's, and the drivers read no setting that it does not have.
+// The page's table matches the code, and the drivers read no other settings.
 func TestSettingsPage(t *testing.T) {
 	page, err := os.ReadFile("../docs/settings.md")
 	if err != nil {
@@ -52,7 +52,7 @@ func TestSettingsPage(t *testing.T) {
 	_, _ = gcpsm.Open(record)(secret.Ref{Scheme: "gcpsm", Name: "projects/p/secrets/s"})
 }
 
-// A variable that is nearly a setting is warned of, with the setting that was meant; it is no fault.
+// A misspelled setting causes a warning with a suggestion, not a fault.
 func TestUnknownVariables(t *testing.T) {
 	for _, tt := range []struct {
 		variable, warning string // "" for none
@@ -76,7 +76,7 @@ func TestUnknownVariables(t *testing.T) {
 	}
 }
 
-// A proxy of the environment is not used, which the log says once; a transport of the program's may use one.
+// The environment's proxy is ignored, with one warning; a program's own transport may use it.
 func TestProxyIsIgnored(t *testing.T) {
 	const proxy = "http://user:s3cr3t-value@127.0.0.1:9"
 	for _, tt := range []struct {
@@ -105,7 +105,7 @@ func TestProxyIsIgnored(t *testing.T) {
 	}
 }
 
-// A mint is asked for at one more path, and at the listed hosts only.
+// Mints are accepted at an additional path, and only for listed hosts.
 func TestPathAndHosts(t *testing.T) {
 	d := deploy(t, env{"ORGA_PATH": "/api/orga/session", "ORGA_ALLOWED_HOSTS": "Voice.example, localhost:8080"}, nil)
 	if d.fault != nil {

@@ -7,8 +7,8 @@ import (
 	"testing"
 )
 
-// Who sets OpenTelemetry's variables where nothing reads them is told so, once.
-func TestTelemetryIsNotInThisBuild(t *testing.T) {
+// OpenTelemetry's variables cause one log line in builds without it.
+func TestTelemetryNotBuiltIn(t *testing.T) {
 	for _, tt := range []struct {
 		name string
 		set  env

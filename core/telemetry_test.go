@@ -30,7 +30,7 @@ import (
 	"github.com/orga-session/orga-session/core/secret"
 )
 
-// collector is an OpenTelemetry collector that keeps what it is sent.
+// collector is a fake OpenTelemetry collector that stores what it receives.
 type collector struct {
 	*httptest.Server
 	mu       sync.Mutex
@@ -121,15 +121,14 @@ func texts(attributes []*commonpb.KeyValue) map[string]string {
 	return m
 }
 
-// named are the spans of that name, oldest first.
+// named returns the spans with this name, oldest first.
 func (c *collector) named(name string) []span {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return slices.DeleteFunc(slices.Clone(c.spans), func(s span) bool { return s.name != name })
 }
 
-// watched deploys with the standard variables set: in the process, where the SDK reads them, and in the
-// endpoint's own settings.
+// watched deploys with the standard variables, both in the process, for the SDK, and in the endpoint's settings.
 func watched(t *testing.T, otel env, set env) *deployment {
 	t.Helper()
 	all := maps.Clone(otel)
@@ -140,7 +139,7 @@ func watched(t *testing.T, otel env, set env) *deployment {
 	return deploy(t, all, nil)
 }
 
-// When the answer is out, so are the spans and the metrics: an instance may be frozen then.
+// Spans and metrics are exported before the answer is complete, because the instance may then be frozen.
 func TestTelemetryOfAMint(t *testing.T) {
 	c := newCollector(t)
 	d := watched(t, env{"OTEL_EXPORTER_OTLP_ENDPOINT": c.URL, "OTEL_RESOURCE_ATTRIBUTES": "deployment.environment.name=test"},
@@ -208,7 +207,7 @@ func TestTelemetryOfAMint(t *testing.T) {
 	}
 }
 
-// A request that no trace came with is in one of its own, and the log line says which.
+// A request without a trace gets a new one, and the log line has its ID.
 func TestTelemetryNamesItsTrace(t *testing.T) {
 	c := newCollector(t)
 	d := watched(t, env{"OTEL_EXPORTER_OTLP_ENDPOINT": c.URL}, nil)
@@ -219,8 +218,8 @@ func TestTelemetryNamesItsTrace(t *testing.T) {
 	}
 }
 
-// What the variables ask for is what is sent.
-func TestTelemetryIsAskedFor(t *testing.T) {
+// The variables determine what is exported.
+func TestTelemetryVariables(t *testing.T) {
 	for _, tt := range []struct {
 		name            string
 		otel            env
@@ -254,9 +253,9 @@ func TestTelemetryIsAskedFor(t *testing.T) {
 	}
 }
 
-// A collector that is out costs one caller a quarter of a second, those after it nothing, and no one a
-// session. What it says is not repeated.
-func TestTelemetryCollectorIsOut(t *testing.T) {
+// A collector that is down delays one caller by a quarter of a second, later ones not at all, and costs no session. Its
+// text is not repeated.
+func TestTelemetryCollectorDown(t *testing.T) {
 	for _, tt := range []struct {
 		name  string
 		serve http.HandlerFunc
@@ -294,8 +293,8 @@ func TestTelemetryCollectorIsOut(t *testing.T) {
 	}
 }
 
-// Where several requests are under way, the last one to end sends for all, at once.
-func TestTelemetryIsSentByTheLast(t *testing.T) {
+// With several requests in flight, the last one to end exports for all.
+func TestTelemetryFlush(t *testing.T) {
 	c := newCollector(t)
 	d := watched(t, env{"OTEL_EXPORTER_OTLP_ENDPOINT": c.URL, "OTEL_METRICS_EXPORTER": "none"}, nil)
 	started, others := make(chan struct{}), make(chan struct{})
@@ -323,8 +322,8 @@ func TestTelemetryIsSentByTheLast(t *testing.T) {
 	}
 }
 
-// Over plain HTTP a caller has its answer before anything is sent.
-func TestTelemetryKeepsNobodyWaiting(t *testing.T) {
+// Over plain HTTP, a caller gets its answer before the export.
+func TestTelemetryDoesNotDelayHTTP(t *testing.T) {
 	answered, exported := make(chan struct{}), make(chan struct{})
 	c := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {
 		<-answered
@@ -350,8 +349,8 @@ func TestTelemetryKeepsNobodyWaiting(t *testing.T) {
 	}
 }
 
-// faults 17, 45: an upstream that repeats the key where net/http quotes it puts it into no span.
-func TestTelemetryQuotesNobody(t *testing.T) {
+// faults 17, 45: if an upstream repeats the key in text that net/http quotes, no span contains it.
+func TestTelemetryQuotesNothing(t *testing.T) {
 	for name, answer := range map[string]string{
 		"a status line": "HTTP/1.1 KEY\r\n\r\n",
 		"a header":      "HTTP/1.1 200 OK\r\nKEY\r\n\r\n",
@@ -382,7 +381,7 @@ func TestTelemetryQuotesNobody(t *testing.T) {
 	}
 }
 
-// What clients make up becomes no series of its own: neither a path nor a Host.
+// Paths and hosts chosen by clients do not create metric series.
 func TestTelemetryIsBounded(t *testing.T) {
 	c := newCollector(t)
 	d := watched(t, env{"OTEL_EXPORTER_OTLP_ENDPOINT": c.URL, "OTEL_TRACES_EXPORTER": "none"}, nil)
@@ -395,7 +394,7 @@ func TestTelemetryIsBounded(t *testing.T) {
 	}
 }
 
-// What becomes of a secret's refresh is counted, as its log lines are.
+// Outcomes of a secret's refresh are counted, like its log lines.
 func TestTelemetryOfASecret(t *testing.T) {
 	c := newCollector(t)
 	fetches := 0
@@ -423,7 +422,7 @@ func TestTelemetryOfASecret(t *testing.T) {
 	}
 }
 
-// fault 82: what is counted does not depend on the log level.
+// fault 82: metrics do not depend on the log level.
 func TestTelemetryCountsAtAnyLevel(t *testing.T) {
 	for _, level := range []string{"debug", "warn", "error"} {
 		c := newCollector(t)
@@ -443,7 +442,7 @@ func TestTelemetryCountsAtAnyLevel(t *testing.T) {
 	}
 }
 
-// Names stand apart by commas, with blanks or without; those that nobody knows are named.
+// Names are comma-separated, with or without blanks; unknown ones are logged.
 func TestTelemetryPropagators(t *testing.T) {
 	const trace = "4bf92f3577b34da6a3ce929d0e0e4736"
 	for _, tt := range []struct {

@@ -6,8 +6,7 @@ import (
 	"testing"
 )
 
-// Whatever the tenants' document holds, reading it ends in tenants or in faults, and a fault repeats
-// nothing that could be a secret: a text that is neither a name nor a member.
+// Reading any tenants' document yields tenants or faults, and a fault repeats nothing that could be a secret.
 func FuzzTenants(f *testing.F) {
 	f.Add(`{"tenants":{"acme":{"apiKeySource":"env:ORGA_API_KEY_A","corsOrigins":["https://acme.example"],"rateLimit":"60/1m"}}}`)
 	f.Add(`{"tenants":{"acme":{"apiKeySource":"env:ORGA_API_KEY_A","baseURL":"https://[::ffff:10.0.0.1]:8443/x","apiKeyTTL":"1h"}}}`)

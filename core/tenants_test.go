@@ -32,7 +32,7 @@ import (
 
 const acmeKey, otherKey = orga.KeyPrefix + "acme", orga.KeyPrefix + "other"
 
-// withTenants deploys with a tenants' document, beside the settings of set.
+// withTenants deploys with a tenants' document and the settings in set.
 func withTenants(t testing.TB, document string, set env, drivers map[string]secret.Driver) *deployment {
 	t.Helper()
 	vars := env{"ORGA_TENANTS_SOURCE": "env:TENANTS", "TENANTS": document, "ORGA_API_KEY_ACME": acmeKey, "ORGA_API_KEY_OTHER": otherKey}
@@ -40,7 +40,7 @@ func withTenants(t testing.TB, document string, set env, drivers map[string]secr
 	return deploy(t, vars, drivers)
 }
 
-// keysUsed collects the keys that mints came with, so that a test sees whose they were.
+// keysUsed records the keys of mints.
 func (d *deployment) keysUsed() *[]string {
 	var mu sync.Mutex
 	keys := new([]string)
@@ -92,9 +92,9 @@ func TestTenants(t *testing.T) {
 	}
 }
 
-// An issuer of its own comes with keys of its own: the default tenant's are not inherited beside it. fault 60:
-// they are fetched from public addresses only.
-func TestTenantIssuerHasKeysOfItsOwn(t *testing.T) {
+// A tenant with its own issuer does not inherit the default tenant's keys. fault 60: its keys are fetched only from public
+// addresses.
+func TestTenantIssuerKeys(t *testing.T) {
 	var asked []string
 	issuer := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { asked = append(asked, r.URL.Path) }))
 	defer issuer.Close()
@@ -117,7 +117,7 @@ func TestTenantIssuerHasKeysOfItsOwn(t *testing.T) {
 	}
 }
 
-// Fault 25: an unknown tenant is answered as one that is forbidden, and no secret is looked up.
+// Fault 25: an unknown tenant gets the same answer as a forbidden one, and no secret is fetched.
 func TestUnknownTenant(t *testing.T) {
 	fetches := 0
 	drivers := map[string]secret.Driver{"store": func(secret.Ref) (secret.Source, error) {
@@ -140,8 +140,7 @@ func TestUnknownTenant(t *testing.T) {
 	}
 }
 
-// Tenants whose users have tokens of one issuer for one audience are told apart by a claim only. The
-// default tenant is one of them.
+// Tenants with the same issuer and audience, including the default tenant, are distinguished only by a claim.
 func TestTenantsThatShareAnIssuer(t *testing.T) {
 	const oidc = `"auth":"oidc","authIssuer":"https://%s.example","authAudience":"a"`
 	entry := func(issuer string) string {
@@ -171,7 +170,7 @@ func TestTenantsThatShareAnIssuer(t *testing.T) {
 	}
 }
 
-// fault 77: a value of the tenant claim belongs to one tenant of an issuer, or each would accept the other's callers.
+// fault 77: two tenants of one issuer cannot have the same claim value, or each would accept the other's callers.
 func TestClaimValueOfTwoTenants(t *testing.T) {
 	entry := func(members string) string { return `{"apiKeySource":"env:ORGA_API_KEY_ACME"` + members + `}` }
 	const org, ownIssuer = `,"claimValue":"org_1"`, `,"auth":"oidc","authIssuer":"https://own.example"`
@@ -206,8 +205,8 @@ func TestClaimValueOfTwoTenants(t *testing.T) {
 	}
 }
 
-// Who holds the HMAC key of several tenants can sign for each of them, whatever claim is asked for; and an issuer
-// that is not asked is a mistake.
+// There are warnings if several tenants share an HMAC key, whose holder can sign for each of them, and if an issuer is not
+// used.
 func TestWarningsOfSharing(t *testing.T) {
 	entry := func(members string) string { return `{"apiKeySource":"env:ORGA_API_KEY_ACME"` + members + `}` }
 	const shared, unasked = "tenants share an HMAC key", "anonymous lets everybody in"
@@ -242,7 +241,7 @@ func TestWarningsOfSharing(t *testing.T) {
 	}
 }
 
-// A readiness check that finds a document wrong changes nothing about what mints are answered.
+// A readiness check that finds an invalid document does not change the answers to mints.
 func TestReadinessFindsAFaultInTheDocument(t *testing.T) {
 	cfg := core.ConfigFromEnv(core.Env{"ORGA_AUTH": "anonymous", "ORGA_TENANTS_SOURCE": "env:TENANTS", "TENANTS": "{}"})
 	cfg.NoWarmUp, cfg.Log = true, slog.New(slog.DiscardHandler)
@@ -262,8 +261,8 @@ func TestReadinessFindsAFaultInTheDocument(t *testing.T) {
 	}
 }
 
-// Fault 26: tenants that are used at once never share a key.
-func TestTenantsAtOnce(t *testing.T) {
+// Fault 26: concurrent tenants never share a key.
+func TestConcurrentTenants(t *testing.T) {
 	document := make(map[string]map[string]string)
 	vars := env{"ORGA_RATE_LIMIT": "off"}
 	for n := range 10 {
@@ -291,7 +290,7 @@ func TestTenantsAtOnce(t *testing.T) {
 	wg.Wait()
 }
 
-// A tenant's faults are the settings' faults: all at once, by name, without values.
+// Faults of a tenant are faults of the settings: reported together, by name, without values.
 func TestTenantFaults(t *testing.T) {
 	const value = "s3cr3t-value"
 	for _, tt := range []struct{ name, document, fault string }{
@@ -326,7 +325,7 @@ func TestTenantFaults(t *testing.T) {
 		{"auth", `{"tenants":{"acme":{"apiKeySource":"env:ORGA_API_KEY_ACME","auth":"jwt"}}}`, `auth: unknown method "jwt"`},
 		{"oidc without an audience", `{"tenants":{"acme":{"apiKeySource":"env:ORGA_API_KEY_ACME","auth":"oidc","authIssuer":"https://a.example"}}}`, "authAudience"},
 
-		// Fault 44: where a tenant's key may go.
+		// Fault 44: allowed base URLs of tenants.
 		{"base URL over http", `{"tenants":{"acme":{"apiKeySource":"env:ORGA_API_KEY_ACME","baseURL":"http://orga.example"}}}`, "baseURL"},
 		{"loopback", `{"tenants":{"acme":{"apiKeySource":"env:ORGA_API_KEY_ACME","baseURL":"https://127.0.0.1"}}}`, "baseURL"},
 		{"localhost", `{"tenants":{"acme":{"apiKeySource":"env:ORGA_API_KEY_ACME","baseURL":"https://localhost."}}}`, "baseURL"},
@@ -352,7 +351,7 @@ func TestTenantFaults(t *testing.T) {
 	}
 }
 
-// Whatever is wrong in the document shows at once, in the order of the names, once each.
+// All faults in the document are reported together, once each, sorted by name.
 func TestAllTenantFaultsAtOnce(t *testing.T) {
 	d := withTenants(t, `{"tenants":{
 		"zoo":{},
@@ -418,7 +417,7 @@ func TestTenantBaseURLAtDial(t *testing.T) {
 	}
 }
 
-// resolveToThisMachine answers every question for a name's address with 127.0.0.1.
+// resolveToThisMachine is a resolver that answers 127.0.0.1 for every name.
 func resolveToThisMachine(t *testing.T) {
 	before := net.DefaultResolver
 	t.Cleanup(func() { net.DefaultResolver = before })
@@ -447,7 +446,7 @@ func resolveToThisMachine(t *testing.T) {
 	}}
 }
 
-// A tenant's key is fetched on its first use; what is wrong with its file is logged by the setting's name.
+// A tenant's key is fetched on first use; a fault of its file is logged by the setting's name.
 func TestTenantKeyInAMissingFile(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "tenants.json")
 	key := filepath.Join(filepath.Dir(file), "acme.key")
@@ -466,8 +465,7 @@ func TestTenantKeyInAMissingFile(t *testing.T) {
 	}
 }
 
-// A source that is out of reach at the start is asked again by who needs it; the default tenant
-// serves on.
+// If the source is unavailable at start, a request that needs it fetches it again; the default tenant keeps serving.
 func TestTenantsSourceDown(t *testing.T) {
 	down := errors.New("down")
 	drivers := map[string]secret.Driver{"store": func(secret.Ref) (secret.Source, error) {
@@ -482,7 +480,7 @@ func TestTenantsSourceDown(t *testing.T) {
 	}
 }
 
-// While the tenants are not known, a preflight is answered with the default tenant's origins.
+// Until the tenants are known, preflights are answered with the default tenant's origins.
 func TestPreflightBeforeTenants(t *testing.T) {
 	drivers := map[string]secret.Driver{"store": func(secret.Ref) (secret.Source, error) {
 		return secret.SourceFunc(func(context.Context) (secret.Secret, error) { return secret.Secret{}, errors.New("down") }), nil
@@ -496,7 +494,7 @@ func TestPreflightBeforeTenants(t *testing.T) {
 	}
 }
 
-// Faults of a document that could not be read at the start are faults all the same.
+// A document that is read after the start can still have faults.
 func TestTenantsReadLateAndFaulty(t *testing.T) {
 	document := ""
 	drivers := map[string]secret.Driver{"store": func(secret.Ref) (secret.Source, error) {
@@ -539,12 +537,12 @@ func TestTenantsReadLateAndFaulty(t *testing.T) {
 	})
 }
 
-// absent is a store without any secret.
+// absent is a store without secrets.
 func absent(secret.Ref) (secret.Source, error) {
 	return secret.SourceFunc(func(context.Context) (secret.Secret, error) { return secret.Secret{}, secret.ErrPermanent }), nil
 }
 
-// The JSON Schema and the code know the same members.
+// The JSON Schema and the code have the same members.
 func TestTenantsSchema(t *testing.T) {
 	text, err := os.ReadFile("../docs/tenants.schema.json")
 	if err != nil {
@@ -594,7 +592,7 @@ func TestTenantsSchema(t *testing.T) {
 	}
 }
 
-// manyTenants is a document of n tenants, each with a key in a store.
+// manyTenants returns a document with n tenants, each with a key in a store.
 func manyTenants(n int) string {
 	document := make(map[string]map[string]any, n)
 	for i := range n {
@@ -606,7 +604,7 @@ func manyTenants(n int) string {
 	return string(text)
 }
 
-// A tenant's key is fetched on its first use: a thousand tenants cost the start of one.
+// Tenants' keys are fetched on first use, so a thousand tenants start as fast as one.
 func TestManyTenantsStart(t *testing.T) {
 	var mu sync.Mutex
 	var fetched []string
@@ -646,7 +644,7 @@ func BenchmarkStart(b *testing.B) {
 	}
 }
 
-// Fault 67: without a default key, tenants mint and the bare route is refused.
+// Fault 67: without a default key, tenants can mint, and the bare route is refused.
 func TestTenantsOnly(t *testing.T) {
 	d := withTenants(t, `{"tenants":{"acme":{"apiKeySource":"env:ORGA_API_KEY_ACME","auth":"anonymous"}}}`, env{"ORGA_API_KEY": "", "ORGA_AUTH": ""}, nil)
 	if d.fault != nil {
@@ -659,7 +657,7 @@ func TestTenantsOnly(t *testing.T) {
 	}
 }
 
-// Fault 64: a tenants' document reads nothing of the endpoint's own.
+// Fault 64: a tenants' document cannot read the endpoint's environment and files.
 func TestTenantSources(t *testing.T) {
 	folder := t.TempDir()
 	key := filepath.Join(folder, "keys", "acme")
@@ -686,8 +684,8 @@ func TestTenantSources(t *testing.T) {
 	}
 }
 
-// Fault 65: a tenant with users of its own must not let everybody in.
-func TestTenantInheritsNoAnonymous(t *testing.T) {
+// Fault 65: a tenant with its own issuer must not inherit anonymous.
+func TestTenantDoesNotInheritAnonymous(t *testing.T) {
 	d := withTenants(t, `{"tenants":{"acme":{"apiKeySource":"env:ORGA_API_KEY_ACME","authIssuer":"https://i.example","authAudience":"a"}}}`, nil, nil)
 	if d.fault == nil || !strings.Contains(d.fault.Error(), `tenant "acme": auth`) {
 		t.Errorf("%v", d.fault)

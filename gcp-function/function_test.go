@@ -51,7 +51,7 @@ func TestHTTPS(t *testing.T) {
 	}
 }
 
-func TestIdentityIsTheDeploymentsToSay(t *testing.T) {
+func TestIdentityNeedsDeclaration(t *testing.T) {
 	for _, required := range []bool{false, true} {
 		var got *platform.Identity
 		serve := behindGoogle(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {

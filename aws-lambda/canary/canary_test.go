@@ -163,7 +163,7 @@ func TestRunSigns(t *testing.T) {
 }
 
 // Each run opens a new connection, as a new user does.
-func TestRunConnectsAnew(t *testing.T) {
+func TestRunConnectsEachTime(t *testing.T) {
 	var opened atomic.Int32
 	server := httptest.NewUnstartedServer(answers(time.Minute, "[]"))
 	server.Config.ConnState = func(_ net.Conn, state http.ConnState) {

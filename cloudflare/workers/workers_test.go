@@ -93,7 +93,7 @@ func (s *store) Delete(testing.TB)                { s.content = nil }
 
 func TestSecretsStoreConformance(t *testing.T) { secrettest.Conformance(t, newStore) }
 
-func TestSecretsStoreWithoutABinding(t *testing.T) {
+func TestSecretsStoreMissingBinding(t *testing.T) {
 	newHost(t, map[string]any{"TEXT": "a variable", "KV": map[string]any{}}, nil)
 	for _, name := range []string{"NOTHING", "TEXT", "KV"} {
 		if _, err := SecretsStore(secret.Ref{Scheme: "cloudflare", Name: name}); !errors.Is(err, secret.ErrMisconfigured) || !strings.Contains(err.Error(), name) {

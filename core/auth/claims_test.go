@@ -11,7 +11,7 @@ import (
 	"github.com/orga-session/orga-session/core/platform"
 )
 
-// A claim's name may lead into objects, of a token as of a gateway's identity.
+// A claim's name may be a path into nested objects, of a token or of a gateway's identity.
 func TestNestedTenantClaim(t *testing.T) {
 	for _, tt := range []struct {
 		name, claim, claims, want string
@@ -38,8 +38,8 @@ func TestNestedTenantClaim(t *testing.T) {
 	}
 }
 
-// A claim that cannot be read is not an absent one, which the default route accepts. API Gateway makes a text of an
-// object in a token.
+// An unreadable claim does not count as absent, which the default route would accept. API Gateway converts an object
+// in a token to text.
 func TestNestedTenantClaimOnTheDefaultRoute(t *testing.T) {
 	for _, tt := range []struct {
 		name, claim, claims, want string
@@ -58,7 +58,7 @@ func TestNestedTenantClaimOnTheDefaultRoute(t *testing.T) {
 	}
 }
 
-// checkNestedClaim asks for a tenant with claims, in a token and in a gateway's identity.
+// checkNestedClaim requests a tenant with the claims in a token and in a gateway's identity.
 func checkNestedClaim(t *testing.T, tenant, name, claim, more, want string) {
 	t.Helper()
 	var claims map[string]any

@@ -63,9 +63,9 @@ func turnstile(secret func(context.Context) (string, error), client *http.Client
 	})
 }
 
-// A verifier of one's own: Cloudflare Turnstile, which tells people from programs.
+// A custom verifier: Cloudflare Turnstile, which distinguishes people from programs.
 func ExampleVerifier() {
-	// Stands for Cloudflare here.
+	// A fake of Cloudflare.
 	cloudflare := transport(func(r *http.Request) *http.Response {
 		w := httptest.NewRecorder()
 		fmt.Fprintf(w, `{"success":%t}`, r.FormValue("response") == "passed")
@@ -99,7 +99,7 @@ func userOfApp(user, app auth.Verifier) auth.Verifier {
 	})
 }
 
-// Two verifiers that must both accept.
+// A verifier that requires two others to accept.
 func ExampleVerifierFunc() {
 	tokens := func(good string) auth.Verifier {
 		return auth.VerifierFunc(func(r *http.Request) (auth.Principal, error) {
@@ -148,7 +148,7 @@ func sessionFor(ctx context.Context, client *http.Client, endpoint, key, user st
 func ExampleSignRequest() {
 	key := strings.Repeat("k", 64) // from openssl rand -hex 32, the same as the endpoint's
 
-	// Stand for Orga and the endpoint here.
+	// A fake Orga API, and the endpoint.
 	api := httptest.NewServer(new(orgatest.API))
 	defer api.Close()
 	env := core.Env{"ORGA_API_KEY": orgatest.Key, "ORGA_BASE_URL": api.URL, "ORGA_AUTH": "hmac", "ORGA_AUTH_HMAC_KEY_SOURCE": "env:HMAC_KEY", "HMAC_KEY": key}

@@ -14,7 +14,7 @@ import (
 	"github.com/orga-session/orga-session/core/auth"
 )
 
-// FuzzToken signs any header and claims: what is accepted is a token for us by encoding/json's reading, too.
+// FuzzToken signs any header and claims: an accepted token must also be valid as parsed by encoding/json.
 func FuzzToken(f *testing.F) {
 	idp := newIssuer("https://id.example", public(kid1, ecKey()), public("", ecKey()))
 	v := oidc(idp, auth.OIDCConfig{Claims: []string{"org", "firebase.tenant"}})
@@ -92,7 +92,7 @@ func FuzzToken(f *testing.F) {
 	})
 }
 
-// FuzzKeySet publishes anything; the issuer's good key beside it is used all the same.
+// FuzzKeySet publishes anything next to a good key, which must still be used.
 func FuzzKeySet(f *testing.F) {
 	for _, seed := range []string{
 		`{}`, `{"kty":"RSA","n":"AQAB","e":"AQAB"}`, `{"kty":"EC","crv":"P-256","x":"","y":""}`, `{"kty":"OKP","crv":"Ed25519","x":"AA"}`, `null`, `7`, `[]`,
@@ -116,7 +116,7 @@ func FuzzKeySet(f *testing.F) {
 			if _, err := v.Verify(good); err != nil {
 				t.Errorf("beside %q: %v", key, err)
 			}
-			// A key that go-jose reads, and which is for signatures, is used.
+			// A signature key that go-jose can parse must be used.
 			var read jose.JSONWebKey
 			if read.UnmarshalJSON([]byte(key)) == nil && read.IsPublic() && (read.KeyID == kid1 || read.KeyID == "") && (read.Use == "" || read.Use == "sig") && read.Algorithm == "" {
 				for alg, r := range signed {

@@ -10,12 +10,12 @@ import (
 
 const mintPath = "/api/orga-client-secrets"
 
-// behind puts a verifier of tokens in front of next.
+// behind wraps next in a verifier of tokens.
 func behind(v auth.Verifier, next http.Handler) http.Handler {
 	return access.Require(access.Options{Methods: []access.Method{{Name: "oidc", Scheme: "Bearer", Verifier: v}}})(next)
 }
 
-// whole makes a chain of a verifier of tokens alone.
+// whole returns a chain with only a verifier of tokens.
 func whole(v auth.Verifier) (http.Handler, *requesttest.Minted) {
 	m := new(requesttest.Minted)
 	return behind(v, m), m

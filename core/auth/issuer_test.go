@@ -24,7 +24,7 @@ import (
 	"github.com/orga-session/orga-session/core/internal/request/requesttest"
 )
 
-// slow answers as another transport does, after a while.
+// slow is a transport that delays another.
 type slow struct {
 	http.RoundTripper
 	after time.Duration
@@ -39,14 +39,14 @@ func (s slow) RoundTrip(r *http.Request) (*http.Response, error) {
 	}
 }
 
-// within is r with a budget.
+// within returns r with a time budget.
 func within(t *testing.T, r *http.Request, budget time.Duration) *http.Request {
 	ctx, cancel := context.WithTimeout(t.Context(), budget)
 	t.Cleanup(cancel)
 	return r.WithContext(ctx)
 }
 
-// fault 55: a slow issuer is waited for as long as the caller can.
+// fault 55: a caller waits for a slow issuer as long as its budget allows.
 func TestSlowIssuer(t *testing.T) {
 	good := func(idp *issuer) *http.Request { return bearer(token(jose.ES256, kid1, ecKey(), idp.claims(nil))) }
 	for _, tt := range []struct {
@@ -83,7 +83,7 @@ func TestSlowIssuer(t *testing.T) {
 			})
 		})
 	}
-	t.Run("callers who cannot wait leave the fetch to the others", func(t *testing.T) {
+	t.Run("a fetch continues after its callers' timeouts", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			idp := newIssuer("https://id.example", public(kid1, ecKey()))
 			h, _ := whole(oidc(slow{idp, 1500 * time.Millisecond}, auth.OIDCConfig{}))
@@ -97,7 +97,7 @@ func TestSlowIssuer(t *testing.T) {
 			}
 		})
 	})
-	t.Run("keys that came for a caller who has left are followed by a rotation at once", func(t *testing.T) {
+	t.Run("after a fetch whose caller has left, a rotation is noticed at once", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			idp := newIssuer("https://id.example", public(kid1, ecKey()))
 			h, _ := whole(oidc(slow{idp, time.Second}, auth.OIDCConfig{}))
@@ -112,7 +112,7 @@ func TestSlowIssuer(t *testing.T) {
 			}
 		})
 	})
-	t.Run("what was discovered is kept when the keys fail, once", func(t *testing.T) {
+	t.Run("after a failed key fetch, the discovered URL is kept once", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			idp := newIssuer("https://id.example", public(kid1, ecKey()))
 			var keysOut atomic.Bool
@@ -140,7 +140,7 @@ func TestSlowIssuer(t *testing.T) {
 			}
 		})
 	})
-	t.Run("a transport that does not heed its context", func(t *testing.T) {
+	t.Run("a transport that ignores its context", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			idp := newIssuer("https://id.example", public(kid1, ecKey()))
 			var hung atomic.Int32
@@ -166,7 +166,7 @@ func TestSlowIssuer(t *testing.T) {
 	})
 }
 
-// fault 60: what an issuer on the internet says does not lead to this machine or its network.
+// fault 60: an issuer on the internet cannot direct requests to this machine or its network.
 func TestDiscoveryThatPointsElsewhere(t *testing.T) {
 	for _, tt := range []struct {
 		issuer, keys string
@@ -226,7 +226,7 @@ func TestDiscoveryThatPointsElsewhere(t *testing.T) {
 	}
 }
 
-// connected is a transport whose connections lead to an address.
+// connected returns a transport whose connections all lead to one address.
 type connected struct {
 	to   net.Addr
 	next http.RoundTripper
@@ -241,7 +241,7 @@ func (c connected) RoundTrip(r *http.Request) (*http.Response, error) {
 
 func (c connected) RemoteAddr() net.Addr { return c.to }
 
-// The rest of a net.Conn.
+// Other methods of a net.Conn.
 func (connected) Read([]byte) (int, error)         { return 0, io.EOF }
 func (connected) Write([]byte) (int, error)        { return 0, io.EOF }
 func (connected) Close() error                     { return nil }
@@ -250,8 +250,8 @@ func (connected) SetDeadline(time.Time) error      { return nil }
 func (connected) SetReadDeadline(time.Time) error  { return nil }
 func (connected) SetWriteDeadline(time.Time) error { return nil }
 
-// fault 60: a name that an issuer on the internet gives may resolve to a private address, and is asked by a transport
-// that sees to it. An issuer inside, and the issuer's own host, are the owner's choice.
+// fault 60: a name from an issuer on the internet may resolve to a private address, so it is fetched with a transport
+// that checks addresses. An internal issuer, and the issuer's own host, are the owner's choice.
 func TestKeysOfAPublicIssuer(t *testing.T) {
 	tcp := func(ip string) net.Addr { return &net.TCPAddr{IP: net.ParseIP(ip), Port: 443} }
 	for _, tt := range []struct {
@@ -331,7 +331,7 @@ func TestLogHasNoPath(t *testing.T) {
 	}
 }
 
-// A document may have 1 MiB, and every answer's body is closed, for its connection to be used again.
+// A document may have 1 MiB. Every body is closed, so that its connection can be reused.
 func TestDocuments(t *testing.T) {
 	keys := keySet(jwk(ecKey(), nil))
 	for _, tt := range []struct {
@@ -366,13 +366,13 @@ type closing struct {
 
 func (c *closing) Close() error { c.closed = true; return nil }
 
-// broken is a body that breaks off.
+// broken is a body that ends with an error.
 type broken struct{}
 
 func (broken) Read([]byte) (int, error) { return 0, errors.New("reset") }
 func (broken) Close() error             { return nil }
 
-// Entra's issuer for all directories names none, and its tokens name theirs.
+// Entra's common issuer is rejected, because each token names its own directory.
 func TestEntrasCommonIssuer(t *testing.T) {
 	var log bytes.Buffer
 	issuers := auth.Issuers{Log: slog.New(slog.NewTextHandler(&log, nil)), Transport: transport(func(*http.Request) *http.Response {
@@ -388,8 +388,8 @@ func TestEntrasCommonIssuer(t *testing.T) {
 	}
 }
 
-// fault 79: a key that is not at hand and cannot be fetched is no fault of the caller's.
-func TestUnknownKeyWhileTheIssuerIsOut(t *testing.T) {
+// fault 79: if a token's key is not cached and cannot be fetched, that is not the caller's fault.
+func TestUnknownKeyWhileIssuerIsDown(t *testing.T) {
 	for _, fault := range []string{"out", "hangs"} {
 		t.Run(fault, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -458,8 +458,8 @@ func TestUnknownKeyWhileTheIssuerIsOut(t *testing.T) {
 	}
 }
 
-// Tokens that say themselves that they are another issuer's cause no fetch while there are keys.
-func TestForeignTokensCauseNoFetch(t *testing.T) {
+// Tokens that name another issuer cause no fetch while there are keys.
+func TestOtherIssuersTokensCauseNoFetch(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		idp := newIssuer("https://id.example", public(kid1, ecKey()))
 		v := idp.verifier(t)

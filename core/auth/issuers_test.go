@@ -10,7 +10,7 @@ import (
 	"github.com/orga-session/orga-session/core/auth"
 )
 
-// Fault 20 holds for an issuer, however many audiences it has.
+// Fault 20 applies to an issuer as a whole, whatever the number of audiences.
 func TestIssuersShareKeys(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		idp := newIssuer("https://id.example", public(kid1, ecKey()))

@@ -28,7 +28,7 @@ import (
 var (
 	p521Key = sync.OnceValue(func() crypto.Signer { return must(ecdsa.GenerateKey(elliptic.P521(), rand.Reader)) })
 	edKey   = sync.OnceValue(func() crypto.Signer { return must2(ed25519.GenerateKey(rand.Reader)) })
-	// shortEC has coordinates that begin with a zero, which some issuers cut.
+	// shortEC has coordinates that start with a zero byte, which some issuers omit.
 	shortEC = sync.OnceValue(func() *ecdsa.PrivateKey {
 		for {
 			key := must(ecdsa.GenerateKey(elliptic.P256(), rand.Reader))
@@ -48,7 +48,7 @@ func coordinates(key *ecdsa.PrivateKey) (x, y []byte) {
 	return point[1:33], point[33:]
 }
 
-// jwk is a public key as JSON members, with changes: a nil value leaves the member out.
+// jwk returns a public key as JSON members, with changes; a nil value omits the member.
 func jwk(key crypto.Signer, changes map[string]any) map[string]any {
 	var members map[string]any
 	if err := json.Unmarshal(must(json.Marshal(public(kid1, key))), &members); err != nil {
@@ -61,7 +61,7 @@ func jwk(key crypto.Signer, changes map[string]any) map[string]any {
 
 func keySet(keys ...any) string { return string(must(json.Marshal(map[string]any{"keys": keys}))) }
 
-// negativeSerial is a certificate that Go refuses to parse.
+// negativeSerial returns a certificate that Go cannot parse.
 func negativeSerial() string {
 	template := &x509.Certificate{SerialNumber: big.NewInt(1)}
 	der := must(x509.CreateCertificate(rand.Reader, template, template, ecKey().Public(), ecKey()))
@@ -75,8 +75,8 @@ func negativeSerial() string {
 
 type object = map[string]any
 
-// fault 48: what an issuer publishes beside a key, or spoils among what is optional, spoils no key.
-func TestKeysWithSpoiltMembers(t *testing.T) {
+// fault 48: additional members and malformed optional members do not make a key unusable.
+func TestKeysWithMalformedMembers(t *testing.T) {
 	for _, tt := range []struct {
 		name    string
 		changes object
@@ -133,8 +133,8 @@ func TestKeysWithSpoiltMembers(t *testing.T) {
 	}
 }
 
-// fault 48: a point tells its curve.
-func TestKeysWithoutTheirCurve(t *testing.T) {
+// fault 48: the curve follows from the point.
+func TestKeysWithoutCurve(t *testing.T) {
 	for alg, key := range map[jose.SignatureAlgorithm]crypto.Signer{jose.ES256: ecKey(), jose.ES384: largeECs(), jose.ES512: p521Key(), jose.EdDSA: edKey()} {
 		for _, curve := range []any{7, nil, json.RawMessage("null"), ""} {
 			idp := newIssuer("https://id.example")
@@ -146,8 +146,8 @@ func TestKeysWithoutTheirCurve(t *testing.T) {
 	}
 }
 
-// fault 49: numbers are read as issuers write them.
-func TestKeysInOtherBase64(t *testing.T) {
+// fault 49: numbers are accepted in every encoding that issuers use.
+func TestKeysInOtherEncodings(t *testing.T) {
 	n := rsaKey().Public().(*rsa.PublicKey).N.Bytes()
 	x, y := coordinates(shortEC())
 	for _, tt := range []struct {
@@ -176,8 +176,8 @@ func TestKeysInOtherBase64(t *testing.T) {
 	}
 }
 
-// fault 51: the log says how many keys cannot be used and why, once a fetch.
-func TestKeysThatCannotBeUsed(t *testing.T) {
+// fault 51: the log says how many keys are unusable and why, once per fetch.
+func TestUnusableKeys(t *testing.T) {
 	y := must(shortEC().PublicKey.Bytes())[33:]
 	for _, tt := range []struct {
 		name, why string
@@ -243,7 +243,7 @@ func TestKeysThatCannotBeUsed(t *testing.T) {
 			}
 		})
 	}
-	// Reasons are counted, and keys at the limits are none.
+	// Reasons are counted; keys at the limits are usable.
 	large := jwk(rsaKey(), object{"n": base64URL(bytes.Repeat([]byte{0xff}, 1024))})
 	for document, want := range map[string]string{
 		keySet(42, jwk(rsaKey(), nil), jwk(ecKey(), object{"use": "enc"}), 42): `usable=1 unusable="1 for encryption, 2 malformed"`,
@@ -283,7 +283,7 @@ func TestKeysThatCannotBeUsed(t *testing.T) {
 	}
 }
 
-// fault 50: every key of a large set can be used, and a token that does not name its key costs little.
+// fault 50: every key of a large set is usable, and a token without a key ID costs little.
 func TestManyKeys(t *testing.T) {
 	idp := newIssuer("https://id.example")
 	var keys []crypto.Signer
@@ -308,7 +308,7 @@ func TestManyKeys(t *testing.T) {
 		t.Error("no key id: the 17th key is tried")
 	}
 
-	// Keys that cannot have made the signature are no tries.
+	// Keys that cannot have made the signature are not tried.
 	mixed := newIssuer("https://id.example")
 	for i := range 20 {
 		mixed.keys = append(mixed.keys, public(fmt.Sprint(i), rsaKey()))
@@ -318,7 +318,7 @@ func TestManyKeys(t *testing.T) {
 		t.Errorf("keys of another type before it: %v", err)
 	}
 
-	// A key id that no key has may be that of a key without one.
+	// A token with an unknown key ID may belong to a key without one.
 	some := newIssuer("https://id.example", public("", ecKey()), public("named", otherECs()))
 	v = some.verifier(t)
 	if _, err := v.Verify(bearer(token(jose.ES256, "unknown", ecKey(), some.claims(nil)))); err != nil {
@@ -328,7 +328,7 @@ func TestManyKeys(t *testing.T) {
 		t.Error("a key with another id is tried")
 	}
 
-	// Two keys may share an id.
+	// Two keys may share an ID.
 	twins := newIssuer("https://id.example", public(kid1, rsaKey()), public(kid1, ecKey()), public(kid1, otherECs()))
 	v = twins.verifier(t)
 	for _, key := range []crypto.Signer{ecKey(), otherECs()} {
@@ -338,7 +338,7 @@ func TestManyKeys(t *testing.T) {
 	}
 }
 
-// fault 54: every asymmetric algorithm, with a key that agrees.
+// fault 54: every asymmetric algorithm is accepted with a matching key.
 func TestAlgorithms(t *testing.T) {
 	isRSA := func(alg jose.SignatureAlgorithm) bool { return alg[1] == 'S' && alg[0] != 'E' }
 	signers := map[jose.SignatureAlgorithm]crypto.Signer{

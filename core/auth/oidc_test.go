@@ -34,7 +34,7 @@ import (
 	"github.com/orga-session/orga-session/core/ratelimit"
 )
 
-// Keys of a test's own, made once, since RSA takes its time.
+// Keys for the tests, generated once, because RSA is slow.
 var (
 	rsaKey   = sync.OnceValue(func() crypto.Signer { return must(rsa.GenerateKey(rand.Reader, 2048)) })
 	otherRSA = sync.OnceValue(func() crypto.Signer { return must(rsa.GenerateKey(rand.Reader, 2048)) })
@@ -52,8 +52,8 @@ func must[T any](v T, err error) T {
 	return v
 }
 
-// issuer is an OpenID Connect provider: discovery, and keys that can be rotated. It is a handler, and a
-// transport that answers with it, so that time can stand still around it.
+// issuer is an OpenID Connect provider with discovery and rotatable keys. It is a handler, and also a transport, for use
+// in a synctest bubble.
 type issuer struct {
 	url string // as it calls itself
 
@@ -67,7 +67,7 @@ type issuer struct {
 
 func newIssuer(url string, keys ...jose.JSONWebKey) *issuer { return &issuer{url: url, keys: keys} }
 
-// public is the key as an issuer publishes it.
+// public returns the key as published by an issuer.
 func public(id string, key crypto.Signer) jose.JSONWebKey {
 	return jose.JSONWebKey{Key: key.Public(), KeyID: id, Use: "sig"}
 }
@@ -99,7 +99,7 @@ func (i *issuer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// RoundTrip answers without a network.
+// RoundTrip calls the handler directly.
 func (i *issuer) RoundTrip(r *http.Request) (*http.Response, error) {
 	i.mu.Lock()
 	hangs := i.fault == "hangs"
@@ -122,7 +122,7 @@ func (i *issuer) set(fault string, keys ...jose.JSONWebKey) {
 	}
 }
 
-// counts are the fetches of discovery and of keys.
+// counts returns the number of fetches of discovery and of keys.
 func (i *issuer) counts() (discovery, keys int) {
 	i.mu.Lock()
 	defer i.mu.Unlock()
@@ -135,7 +135,7 @@ func (i *issuer) fetches() int {
 	return i.asked
 }
 
-// claims of a good token, with changes: a nil value leaves the claim out.
+// claims returns valid claims with changes; a nil value omits the claim.
 func (i *issuer) claims(changes map[string]any) map[string]any {
 	c := map[string]any{"iss": i.url, "aud": audience, "sub": "ada", "exp": time.Now().Add(time.Hour).Unix(), "iat": time.Now().Unix()}
 	maps.Copy(c, changes)
@@ -143,7 +143,7 @@ func (i *issuer) claims(changes map[string]any) map[string]any {
 	return c
 }
 
-// token signs claims as a compact JWT.
+// token returns claims as a signed compact JWT.
 func token(alg jose.SignatureAlgorithm, kid string, key any, claims map[string]any) string {
 	signing := key
 	if kid != "" {
@@ -153,10 +153,10 @@ func token(alg jose.SignatureAlgorithm, kid string, key any, claims map[string]a
 	return must(must(s.Sign(must(json.Marshal(claims)))).CompactSerialize())
 }
 
-// verifier is of an issuer that is reached without a network.
+// verifier returns a verifier for an issuer without a network.
 func (i *issuer) verifier(testing.TB) auth.Verifier { return oidc(i, auth.OIDCConfig{Issuer: i.url}) }
 
-// oidc is of one issuer that is reached through a transport. What cfg leaves out is https://id.example's.
+// oidc returns a verifier for an issuer behind a transport. cfg defaults to https://id.example's configuration.
 func oidc(t http.RoundTripper, cfg auth.OIDCConfig) auth.Verifier {
 	cfg.Issuer = cmp.Or(cfg.Issuer, "https://id.example")
 	if cfg.Audiences == nil {
@@ -165,7 +165,7 @@ func oidc(t http.RoundTripper, cfg auth.OIDCConfig) auth.Verifier {
 	return must((&auth.Issuers{Transport: t}).OIDC(cfg))
 }
 
-// unreachable is a transport to nowhere.
+// unreachable is a transport that always fails.
 type unreachable struct{}
 
 func (unreachable) RoundTrip(*http.Request) (*http.Response, error) {
@@ -174,7 +174,7 @@ func (unreachable) RoundTrip(*http.Request) (*http.Response, error) {
 
 func bearer(token string) *http.Request { return requesttest.New("Authorization", "Bearer "+token) }
 
-// The shapes of the providers that docs/policy.md has recipes for, over HTTP.
+// Tokens like those of the providers in docs/policy.md, over HTTP.
 func TestOIDCProviders(t *testing.T) {
 	for _, tt := range []struct {
 		name     string
@@ -216,7 +216,7 @@ func TestOIDCProviders(t *testing.T) {
 				t.Errorf("principal %+v", p)
 			}
 
-			// The keys are rotated, and the token that the new one made comes next.
+			// After a rotation, the first token is signed with the new key.
 			next := map[jose.SignatureAlgorithm]crypto.Signer{jose.RS256: otherRSA(), jose.ES256: otherECs()}[tt.alg]
 			idp.set("", public("kid-2", next))
 			if _, err := v.Verify(bearer(token(tt.alg, "kid-2", next, idp.claims(tt.claims)))); err != nil {
@@ -232,7 +232,7 @@ func TestOIDCProviders(t *testing.T) {
 	}
 }
 
-// fault 20: while no fetch is due, a key is tried once on a bad signature.
+// fault 20: while no fetch is allowed, a bad signature is checked only once per key.
 func TestBadSignatureIsTriedOnce(t *testing.T) {
 	idp := newIssuer("https://id.example", public(kid1, rsaKey()))
 	v := idp.verifier(t)
@@ -371,9 +371,8 @@ func TestOIDCRefuses(t *testing.T) {
 	}
 }
 
-// What a token's claims are called is told apart by case (RFC 7519, section 10.1.1): a subject in another case
-// is nobody.
-func TestOIDCSubjectsCase(t *testing.T) {
+// Claim names are case-sensitive (RFC 7519, section 10.1.1): Sub is not a subject.
+func TestOIDCClaimNamesAreCaseSensitive(t *testing.T) {
 	idp := newIssuer("https://id.example", public(kid1, ecKey()))
 	v := oidc(idp, auth.OIDCConfig{Claims: []string{"SUB"}})
 	p, err := v.Verify(bearer(token(jose.ES256, kid1, ecKey(), idp.claims(map[string]any{"sub": nil, "SUB": "eve"}))))
@@ -382,8 +381,8 @@ func TestOIDCSubjectsCase(t *testing.T) {
 	}
 }
 
-// A token that was accepted is held to its times again each time it comes.
-func TestOIDCRemembersNoTokenPastItsTime(t *testing.T) {
+// The times of a cached token are checked on each use.
+func TestCachedTokenExpires(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		idp := newIssuer("https://id.example", public(kid1, ecKey()))
 		h, m := whole(idp.verifier(t))
@@ -401,7 +400,7 @@ func TestOIDCRemembersNoTokenPastItsTime(t *testing.T) {
 	})
 }
 
-func TestOIDCRemembersNoTokenPastItsKey(t *testing.T) {
+func TestCachedTokenNeedsCurrentKey(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		idp := newIssuer("https://id.example", public(kid1, ecKey()))
 		h, _ := whole(idp.verifier(t))
@@ -425,7 +424,7 @@ func TestOIDCCooldown(t *testing.T) {
 		tokens[i] = token(jose.ES256, kid, otherECs(), newIssuer("https://id.example").claims(nil))
 	}
 	bad := func(i int) *http.Request { return bearer(tokens[i%len(tokens)]) }
-	t.Run("fault 20: 1,000 bad tokens, keys at hand", func(t *testing.T) {
+	t.Run("fault 20: 1,000 bad tokens, keys cached", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			idp := newIssuer("https://id.example", public(kid1, ecKey()))
 			h, m := whole(idp.verifier(t))
@@ -462,7 +461,7 @@ func TestOIDCCooldown(t *testing.T) {
 			}
 		})
 	})
-	t.Run("fault 20: bad tokens that come while the first is being checked", func(t *testing.T) {
+	t.Run("fault 20: bad tokens while the first is being checked", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			idp := newIssuer("https://id.example")
 			for i := range 32 { // with all of which a token without a key id is tried: that takes its time
@@ -519,7 +518,7 @@ func TestOIDCCooldown(t *testing.T) {
 			}
 		})
 	})
-	t.Run("fault 20: what no token has held with is fetched again after 30 s", func(t *testing.T) {
+	t.Run("fault 20: keys that verified no token are refetched after 30 s", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			idp := newIssuer("https://id.example", public(kid1, ecKey()))
 			h, _ := whole(idp.verifier(t))
@@ -546,7 +545,7 @@ func TestOIDCCooldown(t *testing.T) {
 			}
 		})
 	})
-	t.Run("fault 21: the keys are out, a known key id", func(t *testing.T) {
+	t.Run("fault 21: the issuer is down, a known key ID", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			idp := newIssuer("https://id.example", public(kid1, ecKey()))
 			h, m := whole(idp.verifier(t))
@@ -613,7 +612,7 @@ func TestOIDCWithoutAnyKeys(t *testing.T) {
 			}
 		})
 	})
-	t.Run("a deadline of our own, one fetch for all, and callers may leave", func(t *testing.T) {
+	t.Run("one fetch with its own deadline serves all callers", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			idp := newIssuer("https://id.example", public(kid1, ecKey()))
 			h, _ := whole(idp.verifier(t))
@@ -698,7 +697,7 @@ func TestOIDCConfiguredKeys(t *testing.T) {
 	}
 }
 
-func TestOIDCFindsKeysThatMoved(t *testing.T) {
+func TestOIDCKeysURLChanges(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		idp := newIssuer("https://id.example", public(kid1, ecKey()))
 		at := "/old"
@@ -730,14 +729,13 @@ func TestOIDCFindsKeysThatMoved(t *testing.T) {
 	})
 }
 
-// The keys are fetched anew when they are old, so that one which was withdrawn (it has leaked) is trusted no
-// longer. Nobody waits for that.
-func TestOIDCKeysGrowOld(t *testing.T) {
+// Old keys are refetched, so that a withdrawn (leaked) key is no longer trusted. No caller waits for that.
+func TestOIDCKeysAreRefreshed(t *testing.T) {
 	const old = 10 * time.Minute
 	issued := func(idp *issuer, kid string, key crypto.Signer) *http.Request {
 		return bearer(token(jose.ES256, kid, key, idp.claims(nil)))
 	}
-	// start makes a verifier that has accepted the token once.
+	// start returns a verifier that has accepted the token once.
 	start := func(t *testing.T) (*issuer, http.Handler, *http.Request) {
 		t.Helper()
 		idp := newIssuer("https://id.example", public(kid1, ecKey()))
@@ -760,7 +758,7 @@ func TestOIDCKeysGrowOld(t *testing.T) {
 			}
 			time.Sleep(time.Second)
 			if w := requesttest.Serve(h, leaked); w.Code != 200 {
-				t.Errorf("the one that finds the keys old: %d, want the keys at hand", w.Code)
+				t.Errorf("the one that finds the keys old: %d, want the cached keys", w.Code)
 			}
 			synctest.Wait()
 			if got := requesttest.Code(t, requesttest.Serve(h, leaked)); got != "unauthenticated" {
@@ -817,7 +815,7 @@ func TestOIDCKeysGrowOld(t *testing.T) {
 			})
 		})
 	}
-	t.Run("fault 21: a rotation that comes after the fetch is followed at once", func(t *testing.T) {
+	t.Run("fault 21: a rotation after the fetch is noticed at once", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			idp, h, good := start(t)
 			time.Sleep(old)
@@ -829,7 +827,7 @@ func TestOIDCKeysGrowOld(t *testing.T) {
 			}
 		})
 	})
-	t.Run("fault 21: a token that needs newer keys waits for a fetch that is under way", func(t *testing.T) {
+	t.Run("fault 21: a token that needs newer keys waits for a fetch in flight", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			idp, h, _ := start(t)
 			time.Sleep(old)
@@ -884,7 +882,7 @@ func TestOIDCKeysGrowOld(t *testing.T) {
 	}
 }
 
-// counting counts what passes it.
+// counting is a transport that counts requests.
 type counting struct {
 	http.RoundTripper
 	n *int
@@ -895,7 +893,7 @@ func (c counting) RoundTrip(r *http.Request) (*http.Response, error) {
 	return c.RoundTripper.RoundTrip(r)
 }
 
-func TestOIDCKeysOfOtherKindsSpoilNothing(t *testing.T) {
+func TestOIDCIgnoresUnusableKeys(t *testing.T) {
 	good := must(public(kid1, ecKey()).MarshalJSON())
 	idp := newIssuer("https://id.example")
 	idp.document = `{"keys":[{"kty":"OKP","crv":"Ed448","kid":"a","x":"AA"},{"kty":"EC","crv":"secp256k1","kid":"b"},42,null,` +
@@ -952,10 +950,10 @@ func TestNewOIDCFaults(t *testing.T) {
 	}
 }
 
-// app is the origin of the page that asks.
+// app is the page's origin.
 const app = "https://app.example"
 
-// chain is the whole of the policies in front of next, with a limit that nobody reaches.
+// chain wraps next in all policies, with a high limit.
 func chain(t testing.TB, idp *issuer, next http.Handler) http.Handler {
 	limit := throttle.Middleware(throttle.Options{Limiter: throttle.NewMemory(), Caller: ratelimit.Quotas{{N: 1 << 30, Per: time.Hour}}})
 	pages, err := cors.New([]string{app})
@@ -1017,7 +1015,7 @@ func BenchmarkChain(b *testing.B) {
 	}
 }
 
-// discard is an answer that nobody reads.
+// discard is a ResponseWriter that drops everything.
 type discard struct {
 	header http.Header
 	status int

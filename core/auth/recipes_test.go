@@ -17,7 +17,7 @@ import (
 	"github.com/orga-session/orga-session/core/internal/access"
 )
 
-// recipes are the fenced blocks of docs/policy.md in a language.
+// recipes returns the fenced blocks of docs/policy.md in a language.
 func recipes(t *testing.T, language string) []string {
 	t.Helper()
 	page, err := os.ReadFile("../../docs/policy.md")
@@ -34,7 +34,7 @@ func recipes(t *testing.T, language string) []string {
 	return blocks
 }
 
-// A reader who copies the page's settings gets a verifier, not a fault.
+// The page's settings are valid.
 func TestRecipesForProviders(t *testing.T) {
 	n := 0
 	for _, block := range recipes(t, "env") {
@@ -58,7 +58,7 @@ func TestRecipesForProviders(t *testing.T) {
 	}
 }
 
-// The page's Go is that of the examples, which run.
+// The page's Go code is the same as in the tested examples.
 func TestRecipesInGo(t *testing.T) {
 	examples, err := os.ReadFile("example_test.go")
 	if err != nil {
@@ -71,7 +71,7 @@ func TestRecipesInGo(t *testing.T) {
 	}
 }
 
-// The page's shell and Node lines sign what the endpoint accepts.
+// The endpoint accepts the signatures of the page's shell and Node code.
 func TestRecipesForHMAC(t *testing.T) {
 	const key = "0123456789abcdef-of-a-test-0123456789"
 	method := access.HMAC(access.HMACConfig{Keys: func(context.Context) (string, error) { return strings.Repeat("old-", 8) + "\n" + key, nil }})

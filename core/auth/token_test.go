@@ -24,7 +24,7 @@ import (
 	"github.com/orga-session/orga-session/core/internal/request/requesttest"
 )
 
-// signES256 signs a header and claims as they are.
+// signES256 signs a header and claims unchanged.
 func signES256(header, claims string) string {
 	input := base64URL([]byte(header)) + "." + base64URL([]byte(claims))
 	return input + "." + base64URL(es256(input))
@@ -39,10 +39,10 @@ func es256(input string) []byte {
 	return append(r.FillBytes(make([]byte, 32)), s.FillBytes(make([]byte, 32))...)
 }
 
-// raw is JSON as it is.
+// raw is literal JSON.
 func raw(s string) json.RawMessage { return json.RawMessage(s) }
 
-// fault 53: a claim that is not used may be anything, and a name is one name only.
+// fault 53: unused claims may have any type, and claim names match exactly.
 func TestUnusedClaims(t *testing.T) {
 	idp := newIssuer("https://id.example", public(kid1, ecKey()))
 	v := idp.verifier(t)
@@ -97,8 +97,8 @@ func TestUnusedClaims(t *testing.T) {
 	}
 }
 
-// fault 57: one token has one spelling.
-func TestOtherSpellings(t *testing.T) {
+// fault 57: only one encoding of a token is accepted.
+func TestTokenEncodingIsUnique(t *testing.T) {
 	idp := newIssuer("https://id.example", public(kid1, ecKey()))
 	v := idp.verifier(t)
 	claims := string(must(json.Marshal(idp.claims(nil))))
@@ -111,7 +111,7 @@ func TestOtherSpellings(t *testing.T) {
 	}
 	good := signES256(header, claims)
 	parts := strings.Split(good, ".")
-	// spare is part with its last character another of those that decode to the same bytes.
+	// spare returns part with a different last character that decodes to the same bytes.
 	spare := func(part string) string {
 		const alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
 		last := strings.IndexByte(alphabet, part[len(part)-1])
@@ -153,7 +153,7 @@ func TestOtherSpellings(t *testing.T) {
 	}
 }
 
-// Who has seen what was signed has not seen the signature.
+// Knowing a token's signed text is not enough to use it.
 func TestVerifiedTokenNeedsItsSignature(t *testing.T) {
 	idp := newIssuer("https://id.example", public(kid1, ecKey()))
 	v := idp.verifier(t)
@@ -170,7 +170,7 @@ func TestVerifiedTokenNeedsItsSignature(t *testing.T) {
 	if _, err := v.Verify(bearer(good)); err != nil {
 		t.Errorf("after them: %v", err)
 	}
-	// Of one ECDSA signature (r, s), anybody can make another, (r, -s).
+	// From an ECDSA signature (r, s), anybody can compute another, (r, -s).
 	raw := must(base64.RawURLEncoding.DecodeString(good[cut:]))
 	for range 2 {
 		raw = negated(raw)
@@ -180,8 +180,8 @@ func TestVerifiedTokenNeedsItsSignature(t *testing.T) {
 	}
 }
 
-// fault 58: tokens that are for something else.
-func TestTokensOfAnotherKind(t *testing.T) {
+// fault 58: tokens for other purposes are refused.
+func TestTokenKinds(t *testing.T) {
 	idp := newIssuer("https://id.example", public(kid1, ecKey()))
 	h, m := whole(idp.verifier(t))
 	ask := func(name, header string, changes map[string]any, want string) {
@@ -234,7 +234,7 @@ func TestTokensOfAnotherKind(t *testing.T) {
 	}
 }
 
-// A claim that is used must not stand twice: which one counts would be a guess.
+// A duplicate of a used claim is refused, because choosing one would be a guess.
 func TestDuplicateClaims(t *testing.T) {
 	idp := newIssuer("https://id.example", public(kid1, ecKey()))
 	v := idp.verifier(t)
@@ -246,8 +246,8 @@ func TestDuplicateClaims(t *testing.T) {
 	}
 }
 
-// Two subjects must not become one: they would share a limit.
-func TestSubjectsThatWouldBeDecodedToOne(t *testing.T) {
+// Two subjects must not decode to the same one: they would share a limit.
+func TestAmbiguousSubjects(t *testing.T) {
 	idp := newIssuer("https://id.example", public(kid1, ecKey()))
 	v := idp.verifier(t)
 	claims := string(must(json.Marshal(idp.claims(nil))))
@@ -261,7 +261,7 @@ func TestSubjectsThatWouldBeDecodedToOne(t *testing.T) {
 	}
 }
 
-// fault 52: tokens with many groups.
+// fault 52: tokens with many groups are accepted up to the size limit.
 func TestLargeTokens(t *testing.T) {
 	idp := newIssuer("https://id.example", public(kid1, rsaKey()))
 	es := newIssuer("https://id.example", public(kid1, ecKey()))
@@ -286,7 +286,7 @@ func TestLargeTokens(t *testing.T) {
 		t.Errorf("%d bytes: %v", len(large), err)
 	}
 	for _, size := range []int{16 << 10, 16<<10 + 1} {
-		// Base64 has no length of 1 more than a multiple of 4, so the header takes what is left.
+		// No base64 has a length of 4n+1, so pad the header.
 		var exact string
 		for spaces := 0; len(exact) != size; spaces++ {
 			header := `{"alg":"ES256","kid":"kid-1"}` + strings.Repeat(" ", spaces%4)
@@ -299,7 +299,7 @@ func TestLargeTokens(t *testing.T) {
 	}
 }
 
-// fault 56: Google's tokens may leave out the scheme of their issuer.
+// fault 56: Google's tokens may omit the scheme of their issuer.
 func TestGooglesIssuer(t *testing.T) {
 	for _, tt := range []struct {
 		setting, iss string
@@ -337,8 +337,8 @@ func TestSeveralAudiences(t *testing.T) {
 	}
 }
 
-// With the address of its keys, an issuer may be called anything.
-func TestIssuerThatIsNoURL(t *testing.T) {
+// With a JWKS URL, the issuer may be any text.
+func TestIssuerIsNotURL(t *testing.T) {
 	idp := newIssuer("my company", public(kid1, ecKey()))
 	v := oidc(idp, auth.OIDCConfig{Issuer: idp.url, JWKSURL: "https://keys.example/all"})
 	if _, err := v.Verify(bearer(token(jose.ES256, kid1, ecKey(), idp.claims(nil)))); err != nil {
@@ -351,8 +351,7 @@ func TestIssuerThatIsNoURL(t *testing.T) {
 	}
 }
 
-// The cause in the log says what a token has where it should have something else, in words that the issuer
-// has signed, and no others.
+// The cause in the log has the wrong value of a token, but only if the issuer has signed it.
 func TestCauses(t *testing.T) {
 	idp := newIssuer("https://id.example", public(kid1, ecKey()))
 	v := idp.verifier(t)
@@ -386,7 +385,7 @@ func TestCauses(t *testing.T) {
 	}
 }
 
-// Of the claims, a principal has those that were asked for.
+// A principal has only the configured claims.
 func TestKeptClaims(t *testing.T) {
 	idp := newIssuer("https://id.example", public(kid1, ecKey()))
 	names := []string{"org", "n", "ok", "none", "list", "firebase.tenant", "https://app.example/claims.plan", "a.b", "missing", "list.0", "org.x"}
@@ -409,7 +408,7 @@ func TestKeptClaims(t *testing.T) {
 	}
 }
 
-// A configuration that changes after a verifier was made does not change the verifier.
+// Later changes of a configuration do not affect its verifier.
 func TestConfigIsCopied(t *testing.T) {
 	idp := newIssuer("https://id.example", public(kid1, ecKey()))
 	cfg := auth.OIDCConfig{Audiences: []string{audience}, Claims: []string{"sub"}}
@@ -421,7 +420,7 @@ func TestConfigIsCopied(t *testing.T) {
 	}
 }
 
-// fault 59: what is remembered of tokens is small, whatever is in them; of refused ones, nothing.
+// fault 59: the cached part of a token is small, whatever it contains; nothing is cached of refused ones.
 func TestMemoryOfTokens(t *testing.T) {
 	const most = 4 << 20
 	idp := newIssuer("https://id.example", public(kid1, ecKey()))
@@ -472,7 +471,7 @@ func TestMemoryOfTokens(t *testing.T) {
 	}
 }
 
-// An issuer that replaces a large key set again and again, and signs a token with each, keeps none but the last.
+// If an issuer repeatedly replaces a large key set, only the last one stays in memory.
 func TestMemoryKeepsNoOldKeys(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		idp := newIssuer("https://id.example")
@@ -503,7 +502,7 @@ func TestMemoryKeepsNoOldKeys(t *testing.T) {
 	})
 }
 
-// A token that has expired is forgotten when it comes again.
+// An expired token is dropped from the cache on its next use.
 func TestMemoryForgetsExpiredTokens(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		idp := newIssuer("https://id.example", public(kid1, ecKey()))
@@ -530,8 +529,8 @@ func TestMemoryForgetsExpiredTokens(t *testing.T) {
 	})
 }
 
-// A token that keeps coming is verified once, however many others come; and again when it was forgotten.
-func TestMemoryKeepsWhatComesAgain(t *testing.T) {
+// A token in use is verified only once, however many others arrive, and again after it was dropped.
+func TestMemoryKeepsUsedTokens(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		idp := newIssuer("https://id.example", public(kid1, ecKey()))
 		v := idp.verifier(t)

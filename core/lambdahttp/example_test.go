@@ -13,7 +13,7 @@ func Example() {
 		w.Header().Set("Content-Type", "text/plain")
 		fmt.Fprintf(w, "%s %s from %s", r.Method, r.URL.Path, r.RemoteAddr)
 	})
-	// A program hands this to lambda.StartWithOptions.
+	// A program passes this to lambda.StartWithOptions.
 	handler := lambdahttp.AWS(h, 0)
 
 	event := `{"version":"2.0","rawPath":"/hello","requestContext":{"http":{"method":"GET","sourceIp":"192.0.2.1"}}}`

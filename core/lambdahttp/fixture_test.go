@@ -16,10 +16,10 @@ import (
 	"github.com/orga-session/orga-session/core/lambdahttp"
 )
 
-// kinds are the fixtures: one event for each trigger, in its real shape.
+// kinds are the fixtures: one real event for each trigger.
 var kinds = []string{"restapi", "httpapi", "functionurl", "alb", "alb-multi", "netlify"}
 
-// read gives a fixture with a JSON merge patch (RFC 7396) applied: null removes a member.
+// read returns a fixture with a JSON merge patch (RFC 7396) applied: null removes a member.
 func read(tb testing.TB, kind, patch string) []byte {
 	tb.Helper()
 	b, err := os.ReadFile("testdata/" + kind + ".json")
@@ -61,7 +61,7 @@ func merge(target, patch map[string]any) map[string]any {
 	return out
 }
 
-// adapt serves h to events of the given kind.
+// adapt returns the adapter of h for events of the given kind.
 func adapt(kind string, h http.Handler) lambda.Handler {
 	if kind == "netlify" {
 		return lambdahttp.Netlify(h)
@@ -69,7 +69,7 @@ func adapt(kind string, h http.Handler) lambda.Handler {
 	return lambdahttp.AWS(h, 1)
 }
 
-// seen is the request that the handler gets for an event.
+// seen returns the handler's request for an event.
 func seen(t *testing.T, ctx context.Context, kind string, event []byte) *http.Request {
 	t.Helper()
 	var got *http.Request
@@ -83,15 +83,15 @@ func seen(t *testing.T, ctx context.Context, kind string, event []byte) *http.Re
 	return got
 }
 
-// answer is what a client of any trigger gets in the end.
+// answer is a trigger's response to its client.
 type answer struct {
 	status int
 	header http.Header
 	body   string
 }
 
-// answerTo is the answer of h to an event. It is decoded strictly with AWS's own types, so that a member
-// which the trigger does not know is a failure.
+// answerTo returns h's answer to an event. It decodes strictly with AWS's own types, so that an unknown member is an
+// error.
 func answerTo(tb testing.TB, kind string, h http.Handler, event []byte) answer {
 	tb.Helper()
 	b, err := adapt(kind, h).Invoke(context.Background(), event)

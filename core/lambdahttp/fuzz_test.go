@@ -10,8 +10,7 @@ import (
 	"testing"
 )
 
-// FuzzInvoke: whatever the event, there is an HTTP answer and no invocation error, and the request is
-// one that a handler can rely on.
+// FuzzInvoke: any event gets an HTTP answer without an invocation error, and the handler's request is well-formed.
 func FuzzInvoke(f *testing.F) {
 	for _, kind := range kinds {
 		f.Add(read(f, kind, ""))

@@ -12,7 +12,7 @@ import (
 	"github.com/orga-session/orga-session/core/platform"
 )
 
-// identity is what the handler is told of the caller, as JSON; "null" when the platform verified nobody.
+// identity returns the caller's identity in the handler as JSON; "null" if the platform verified nobody.
 func identity(t *testing.T, ctx context.Context, kind, patch string) string {
 	t.Helper()
 	r := seen(t, ctx, kind, read(t, kind, patch))
@@ -23,7 +23,7 @@ func identity(t *testing.T, ctx context.Context, kind, patch string) string {
 	return string(b)
 }
 
-// authorizer is a patch that sets requestContext.authorizer.
+// authorizer returns a patch that sets requestContext.authorizer.
 func authorizer(json string) string { return `{"requestContext":{"authorizer":` + json + `}}` }
 
 func TestIdentity(t *testing.T) {
@@ -69,7 +69,7 @@ func TestIdentity(t *testing.T) {
 	}
 }
 
-// An object whose members are all null says as much as an empty one.
+// An object with only null members counts as empty.
 func TestIdentityOfNulls(t *testing.T) {
 	const (
 		v2 = `{"rawPath":"/","requestContext":{"http":{"method":"GET"},"authorizer":%s}}`

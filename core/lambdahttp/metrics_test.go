@@ -14,8 +14,8 @@ import (
 	"github.com/orga-session/orga-session/core/internal/metric"
 )
 
-// Each metric of a line names members that are there: numbers as values, texts as dimensions. Without
-// them CloudWatch drops the line's metrics and says nothing.
+// Each metric of a line refers to existing members: numbers as values, texts as dimensions. Otherwise CloudWatch silently
+// drops the line's metrics.
 func TestMetrics(t *testing.T) {
 	for _, tt := range []struct {
 		name string
@@ -75,7 +75,7 @@ func TestMetrics(t *testing.T) {
 	}
 }
 
-// Lines of an invocation carry its id, by which Lambda's own lines call it; others have none.
+// An invocation's lines have its ID, as in Lambda's own lines; other lines have none.
 func TestInvocationID(t *testing.T) {
 	invocation := lambdacontext.NewContext(t.Context(), &lambdacontext.LambdaContext{AwsRequestID: "7079"})
 	for _, tt := range []struct {
@@ -95,8 +95,7 @@ func TestInvocationID(t *testing.T) {
 	}
 }
 
-// fault 82: the metrics are the same at any level. What the level drops is logged as its metrics alone, with
-// nothing else of the line.
+// fault 82: metrics do not depend on the log level. Of a dropped line, only the metrics are logged.
 func TestMetricsAtAnyLevel(t *testing.T) {
 	for _, level := range []slog.Level{slog.LevelDebug, slog.LevelInfo, slog.LevelWarn, slog.LevelError} {
 		var out bytes.Buffer

@@ -19,7 +19,7 @@ import (
 	"github.com/orga-session/orga-session/core/platform"
 )
 
-// dump writes down all that a handler can see of a request.
+// dump formats everything that a handler can see of a request.
 func dump(t *testing.T, r *http.Request) string {
 	t.Helper()
 	var b strings.Builder
@@ -110,8 +110,7 @@ X-Twice: first, second
 	}
 }
 
-// The fixtures have the real shapes: AWS's own types know every member, and what they write makes the
-// same request.
+// The fixtures are real events: AWS's own types know every member, and re-encoded events yield the same request.
 func TestFixturesHaveTheRealShape(t *testing.T) {
 	types := map[string]any{
 		"restapi":     new(events.APIGatewayProxyRequest),
@@ -217,7 +216,7 @@ func TestQuery(t *testing.T) {
 	}
 }
 
-// A value that is null is no value. (A merge patch cannot put one into a fixture.)
+// null counts as no value. (A merge patch cannot put it into a fixture.)
 func TestNullInQuery(t *testing.T) {
 	for _, event := range []string{
 		`{"httpMethod":"GET","path":"/","queryStringParameters":{"a":null,"x":"1"}}`,
@@ -232,8 +231,7 @@ func TestNullInQuery(t *testing.T) {
 	}
 }
 
-// What the platform says of the client's connection. API Gateway and Function URLs have https alone; the
-// others write X-Forwarded-Proto themselves.
+// Whether the client used https. API Gateway and Function URLs allow only https; the others set X-Forwarded-Proto.
 func TestHTTPS(t *testing.T) {
 	tests := []struct {
 		kind, patch string

@@ -107,7 +107,7 @@ func TestResponse(t *testing.T) {
 	}
 }
 
-// common are the headers of CONTRACT section 3 that stand on every answer, errors and panics too.
+// common are the headers of every answer (contract, section 3), including errors and panics.
 var common = map[string]string{
 	"Cache-Control": "no-store", "Cdn-Cache-Control": "no-store", "Pragma": "no-cache",
 	"X-Content-Type-Options": "nosniff", "Vary": "Origin", "Content-Type": "application/problem+json",
@@ -196,7 +196,7 @@ func TestNoHTTP(t *testing.T) {
 			if err != nil {
 				t.Errorf("%s: an invocation error: %v", name, err)
 			}
-			// Whichever the trigger is, it finds the answer in the form that it reads.
+			// Any trigger finds the answer in its own form.
 			var r struct {
 				StatusCode        int
 				StatusDescription string
@@ -218,7 +218,7 @@ func TestNoHTTP(t *testing.T) {
 	}
 }
 
-// A member that a trigger's adapter does not read may have any type; one that it reads may not.
+// Members that a trigger's adapter does not read may have any type.
 func TestMembersOfAnotherType(t *testing.T) {
 	tests := []struct {
 		kind, patch string
@@ -264,7 +264,7 @@ func TestMembersOfAnotherType(t *testing.T) {
 	}
 }
 
-// fault 75: an event holds headers in no order, so that of two spellings neither came first.
+// fault 75: an event's headers have no order, so neither of two spellings is the first.
 func TestOneHeaderInTwoSpellings(t *testing.T) {
 	tests := []struct {
 		kind, patch string

@@ -14,7 +14,7 @@ import (
 	"github.com/orga-session/orga-session/core/orga/orgatest"
 )
 
-// answers are the two answers of a session, as large as Orga's.
+// answers are the two answers of a session, of realistic size.
 func answers() (mint, ice string) {
 	const token = "eyJhbGciOiJIUzI1NiIsInR5cCI6IkpXVCJ9.eyJzdWIiOiJ1c2VyLTEyMzQ1Njc4IiwiZXhwIjo0MTAyNDQ0ODAwfQ.c2lnbmF0dXJlLXNpZ25hdHVyZS1zaWduYXR1cmUtc2ln"
 	return `{"ephemeral_token":"` + token + `","token_type":"bearer","expires_at":"2099-12-31T23:59:59.123456"}`,
@@ -23,7 +23,7 @@ func answers() (mint, ice string) {
 			`{"urls":["turns:turn.example:5349?transport=tcp"],"username":"4102444800:user","credential":"Zm9vYmFyYmF6cXV4Zm9vYmFyYmF6"}]}`
 }
 
-// memory is a transport that answers from memory: what is measured is the client.
+// memory is a transport that answers from memory, to measure only the client.
 type memory struct{ mint, ice string }
 
 func (m memory) RoundTrip(r *http.Request) (*http.Response, error) {

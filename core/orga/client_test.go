@@ -28,7 +28,7 @@ import (
 	"github.com/orga-session/orga-session/core/orga/orgatest"
 )
 
-// Every way in which the API has written a token comes out the same.
+// Every known form of a token is accepted.
 func TestMintDrift(t *testing.T) {
 	for _, drift := range orgatest.MintDrifts {
 		t.Run(drift.Name, func(t *testing.T) {
@@ -54,7 +54,7 @@ func TestMintDrift(t *testing.T) {
 	}
 }
 
-// What a client is handed of an ICE answer is what Orga sent, less what a browser would refuse.
+// Clients get Orga's ICE answer, without the parts that a browser would reject.
 func TestICEDrift(t *testing.T) {
 	for _, drift := range orgatest.ICEDrifts {
 		t.Run(drift.Name, func(t *testing.T) {
@@ -79,7 +79,7 @@ func TestICEDrift(t *testing.T) {
 	}
 }
 
-// A 2xx that cannot be used is an error, and its text is ours.
+// An unusable 2xx is an error without the answer's text.
 func TestMalformed(t *testing.T) {
 	check := func(t *testing.T, call orga.Call, h http.Handler) {
 		t.Helper()
@@ -129,13 +129,13 @@ func TestMalformed(t *testing.T) {
 			check(t, orga.CallMint, orgatest.Status(200, zipped[:n], "Content-Encoding", "gzip"))
 		})
 	}
-	t.Run("ICE servers that leave no level for the answer around them", func(t *testing.T) {
+	t.Run("ICE servers that are nested too deeply for the answer around them", func(t *testing.T) {
 		const levels = 9_998 // and the server's own: one fewer than encoding/json knows
 		check(t, orga.CallICE, orgatest.Status(200, `{"urls":"stun:a","x":`+strings.Repeat("[", levels)+strings.Repeat("]", levels)+`}`))
 	})
 }
 
-// 64 KiB are read of an answer, after decompression, and not one byte more is waited for.
+// At most 64 KiB of an answer are read, after decompression, without waiting for more.
 func TestBodyLimit(t *testing.T) {
 	const limit, body = 64 << 10, `{"ephemeral_token":"t"}`
 	for name, row := range map[string]struct {
@@ -160,7 +160,7 @@ func TestBodyLimit(t *testing.T) {
 		})
 	}
 
-	t.Run("in gzip, though not asked for", func(t *testing.T) {
+	t.Run("unrequested gzip", func(t *testing.T) {
 		api := orgatest.New(t)
 		api.Intercept = func(_ orga.Call, r *http.Request) http.Handler {
 			return http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
@@ -207,7 +207,7 @@ func TestBodyLimit(t *testing.T) {
 	}
 }
 
-// A connection serves one call after another, errors and chunked answers included.
+// A connection is reused, even after errors and chunked answers.
 func TestConnectionReuse(t *testing.T) {
 	api := orgatest.New(t)
 	client := api.NewClient()
@@ -309,7 +309,7 @@ func TestKinds(t *testing.T) {
 	})
 }
 
-// cutOff answers 200 with a body that is shorter than announced, though it is valid JSON.
+// cutOff answers 200 with valid JSON that is shorter than announced.
 func cutOff(body string) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Content-Length", fmt.Sprint(len(body)+1))
@@ -322,7 +322,7 @@ func cutOff(body string) http.Handler {
 	})
 }
 
-// An error says what the network did, and no more.
+// An error describes the network failure, and nothing more.
 func TestConnectionErrors(t *testing.T) {
 	for text, fault := range map[string]http.Handler{
 		"orga mint: connection failed: closed before the complete answer arrived":              orgatest.Close(),
@@ -343,7 +343,7 @@ func TestConnectionErrors(t *testing.T) {
 	}
 }
 
-// An ICE call has the token's kinds: 404 says nothing of an email, 401 says which credential was rejected.
+// For the ICE call, a 404 is not about an email, and a 401 is about the token.
 func TestICEKinds(t *testing.T) {
 	api := orgatest.New(t)
 	api.Fail(orga.CallICE, orgatest.Status(404, `{"error":{"type":"not_found_error"}}`), orgatest.Status(401, ""))
@@ -365,7 +365,7 @@ func TestICEKinds(t *testing.T) {
 	}
 }
 
-// What can not be sent is not sent, and not quoted either.
+// Invalid credentials are neither sent nor quoted.
 func TestUnsendable(t *testing.T) {
 	for name, row := range map[string]struct{ base, key string }{
 		"no scheme":         {"api.example", orgatest.Key},
@@ -383,7 +383,7 @@ func TestUnsendable(t *testing.T) {
 	}
 }
 
-// An unusable client sends nothing, and the error says what is wrong with it, not that the API refused.
+// A misconfigured client sends nothing, and its error describes the fault.
 func TestConfig(t *testing.T) {
 	api := orgatest.New(t)
 	for name, row := range map[string]struct{ key, token, want string }{
@@ -411,7 +411,7 @@ func TestConfig(t *testing.T) {
 	}
 }
 
-// Options that are empty change nothing, so that a setting can be passed on as it is.
+// Empty options change nothing, so that unset settings can be passed on.
 func TestEmptyOptions(t *testing.T) {
 	spy := &spy{}
 	defer func(before http.RoundTripper) { http.DefaultTransport = before }(http.DefaultTransport)
@@ -422,7 +422,7 @@ func TestEmptyOptions(t *testing.T) {
 	}
 }
 
-// spy is a transport that fails, and knows what it was asked.
+// spy is a transport that records its requests and fails.
 type spy struct{ asked string }
 
 func (s *spy) RoundTrip(r *http.Request) (*http.Response, error) {
@@ -430,7 +430,7 @@ func (s *spy) RoundTrip(r *http.Request) (*http.Response, error) {
 	return nil, io.EOF
 }
 
-// WithKey changes the key and nothing else; callers with different keys do not meet.
+// WithKey changes only the key; callers with different keys do not affect each other.
 func TestWithKey(t *testing.T) {
 	api := orgatest.Start(t, &orgatest.API{UserEmail: "a@b.example"}, false)
 	base := api.NewClient(orga.WithUserEmail("a@b.example"))
@@ -455,8 +455,8 @@ func TestWithKey(t *testing.T) {
 	}
 }
 
-// A transport that changes the requests it is given spoils no other call.
-func TestTransportThatWrites(t *testing.T) {
+// A transport that modifies its requests does not affect other calls.
+func TestTransportModifiesRequest(t *testing.T) {
 	api := orgatest.Start(t, &orgatest.API{Intercept: func(_ orga.Call, r *http.Request) http.Handler {
 		if r.URL.RawQuery != "&x=y" || len(r.Header["Accept"]) != 1 {
 			t.Errorf("%s, Accept: %q", r.URL.RawQuery, r.Header["Accept"])
@@ -485,7 +485,7 @@ func (w writing) RoundTrip(r *http.Request) (*http.Response, error) {
 	return w.next.RoundTrip(r)
 }
 
-// The body of every answer is closed, however the call ends: what is left of it ends with its connection.
+// The body of every answer is closed, however the call ends.
 func TestBodyIsClosed(t *testing.T) {
 	for name, resp := range map[string]*http.Response{
 		"good":      {StatusCode: 200, Body: io.NopCloser(strings.NewReader(`{"ephemeral_token":"t"}`)), ContentLength: -1},
@@ -518,7 +518,7 @@ type fixed struct{ resp *http.Response }
 
 func (f fixed) RoundTrip(*http.Request) (*http.Response, error) { return f.resp, nil }
 
-// Orga's own id of a call is known of a token and of an error, if it is safe to print.
+// A token and an error have Orga's own ID of the call, if it is safe to print.
 func TestRequestID(t *testing.T) {
 	const key = orga.KeyPrefix + "test" // short, so that an id has room for it
 	for id, want := range map[string]string{
@@ -556,7 +556,7 @@ func TestRequestID(t *testing.T) {
 	}
 }
 
-// Orga's own code reaches the log if it looks like one, and has nothing to do with the key or the token.
+// Orga's own code is logged if it has the form of a code and is not part of the key or the token.
 func TestErrorCode(t *testing.T) {
 	const words = "word_key_of_mine" // looks like a code
 	for _, row := range []struct{ key, body, want string }{
@@ -596,7 +596,7 @@ func TestErrorCode(t *testing.T) {
 		if e, ok := errors.AsType[*orga.Error](err); !ok || e.Code != row.want {
 			t.Errorf("%s: code %q, want %q", row.body, e.Code, row.want)
 		}
-		// The ICE call has two secrets: the token, and the key of the client.
+		// The ICE call has two secrets: the token and the client's key.
 		for _, secrets := range [][2]string{{"", row.key}, {row.key, "0"}} {
 			api.FailAll(orga.CallICE, orgatest.Status(400, row.body))
 			_, err = api.NewClient().WithKey(secrets[0]).ICEServers(t.Context(), orga.NewEphemeralToken(secrets[1], time.Time{}))
@@ -608,7 +608,7 @@ func TestErrorCode(t *testing.T) {
 	}
 }
 
-// fault 41: what Retry-After asks for, within a day.
+// fault 41: Retry-After, capped at a day.
 func TestRetryAfter(t *testing.T) {
 	for header, want := range map[string][2]time.Duration{
 		"":     {0, 0},
@@ -667,7 +667,7 @@ func TestRedirect(t *testing.T) {
 	}
 }
 
-// faults 17, 45: however the API repeats a credential, no error and no log line has it, raw or encoded.
+// faults 17, 45: wherever the API repeats a credential, no error or log line contains it, raw or encoded.
 func TestNothingSecretInErrors(t *testing.T) {
 	faults := map[string]http.Handler{
 		"no HTTP": orgatest.Babble(), "cut off": orgatest.Truncate(), "reset": orgatest.Reset(), "silent": orgatest.Hang(),
@@ -718,7 +718,7 @@ func TestNothingSecretInErrors(t *testing.T) {
 	}
 }
 
-// tree prints an error and all that it wraps, in every way.
+// tree prints an error and all wrapped errors, with every verb.
 func tree(err error) string {
 	s := fmt.Sprintf("%v\n%+v\n%#v\n%q\n", err, err, err, err)
 	if inner := errors.Unwrap(err); inner != nil {
@@ -735,7 +735,7 @@ func tree(err error) string {
 	return s
 }
 
-// A call ends with its context, or after 10 s if that has no deadline, and says which.
+// A call ends with its context, or after 10 s without a deadline, and reports which.
 func TestTime(t *testing.T) {
 	for name, row := range map[string]struct {
 		deadline, cancel time.Duration // 0: none
@@ -778,7 +778,7 @@ func TestTime(t *testing.T) {
 			})
 		}
 	}
-	t.Run("a transport that gives up", func(t *testing.T) {
+	t.Run("a transport's timeout", func(t *testing.T) {
 		api := orgatest.New(t)
 		api.FailAll(orga.CallMint, orgatest.Hang())
 		if _, err := api.NewClient(orga.WithTransport(&http.Transport{ResponseHeaderTimeout: 20 * time.Millisecond})).MintToken(t.Context()); !errors.Is(err, orga.ErrTimeout) || !errors.Is(err, context.DeadlineExceeded) || err.Error() != "orga mint: timed out" {
@@ -787,7 +787,7 @@ func TestTime(t *testing.T) {
 	})
 }
 
-// fault 37: a POST on a kept-alive connection that died meanwhile is sent again on another, unnoticed.
+// fault 37: a POST on a dead kept-alive connection is silently resent on another.
 func TestDeadConnection(t *testing.T) {
 	for name, fault := range map[string]http.Handler{"closed": orgatest.Close(), "reset": orgatest.Reset()} {
 		t.Run(name, func(t *testing.T) {
@@ -806,7 +806,7 @@ func TestDeadConnection(t *testing.T) {
 	}
 }
 
-// What goes over the wire.
+// The requests on the wire.
 func TestRequests(t *testing.T) {
 	var seen []string
 	api := &orgatest.API{Intercept: func(_ orga.Call, r *http.Request) http.Handler {
@@ -832,7 +832,7 @@ func TestRequests(t *testing.T) {
 	}
 }
 
-// A debug line a call: what, how long, how it ended; no line above debug.
+// Each call logs one debug line with its duration and outcome, and nothing at other levels.
 func TestDebug(t *testing.T) {
 	api := orgatest.New(t)
 	api.Fail(orga.CallMint, nil, orgatest.Status(200, `{}`), orgatest.Status(503, orgatest.ErrorBody("busy", "")))

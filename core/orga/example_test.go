@@ -13,7 +13,7 @@ import (
 	"github.com/orga-session/orga-session/core/orga/orgatest"
 )
 
-// A backend route, whole.
+// A complete backend route.
 func Example() {
 	client := orga.NewClient(os.Getenv("ORGA_API_KEY"))
 	http.HandleFunc("/api/orga-client-secrets", func(w http.ResponseWriter, r *http.Request) {
@@ -27,7 +27,7 @@ func Example() {
 	})
 }
 
-// In a test, a client talks to package orgatest.
+// In a test, use package orgatest.
 func ExampleNewClient() {
 	api := httptest.NewServer(&orgatest.API{})
 	defer api.Close()
@@ -42,7 +42,7 @@ func ExampleNewClient() {
 	// Output: [redacted] 2 [stun:127.0.0.1:3478]
 }
 
-// A key that is replaced while the program runs comes from a secret manager with each request.
+// If the key changes while the program runs, get it from a secret manager for each request.
 func ExampleClient_WithKey() {
 	api := new(orgatest.API)
 	server := httptest.NewServer(api)
@@ -59,7 +59,7 @@ func ExampleClient_WithKey() {
 	// true <nil>
 }
 
-// Errors are told apart by kind; the details are in an *orga.Error.
+// Distinguish errors by kind; an *orga.Error has the details.
 func ExampleError() {
 	api := new(orgatest.API)
 	server := httptest.NewServer(api)
@@ -87,7 +87,7 @@ func ExampleError() {
 	// orga mint: unusable answer (status 200): it is not a JSON object
 }
 
-// A Go client reads what a backend answered.
+// A Go client parses a backend's answer.
 func ExampleSessionConfig_UnmarshalJSON() {
 	answer := `{"ephemeralToken":"t","iceServers":[{"urls":"turn:turn.example","username":"u","credential":"c"}],"expiresAt":"2026-11-23T08:00:00Z","expiresIn":120}`
 	var config orga.SessionConfig

@@ -7,7 +7,7 @@ import (
 	"testing"
 )
 
-// FuzzJSON holds the walk over an answer to encoding/json: the same members, elements and texts.
+// FuzzJSON compares the JSON functions with encoding/json: the same members, elements and texts.
 func FuzzJSON(f *testing.F) {
 	for _, s := range []string{`{}`, ` { "a" : 1 , "b\u0020\"" : [ "x" , { } ] , "" : null }`, `[]`, `[ [ ] , "]" , -1.5e3 , true ]`,
 		`"a\\"`, "\"\xff\"", `{"a":"\\","a":"}"}`, `1`, ` "x" `, `{"é":"\ud800"}`} {
@@ -31,7 +31,7 @@ func FuzzJSON(f *testing.F) {
 			}
 		}
 		same := func(a, b json.RawMessage) bool { return string(a) == string(b) }
-		// A name that is not UTF-8 stays as it was sent; encoding/json mends it.
+		// A name that is not UTF-8 stays unchanged, but encoding/json replaces bytes in it.
 		if valid := func(m map[string]json.RawMessage) bool {
 			return !slices.ContainsFunc(slices.Collect(maps.Keys(m)), func(k string) bool { return slices.Contains([]rune(k), '\uFFFD') })
 		}; valid(object) && valid(got) && !maps.EqualFunc(got, object, same) {

@@ -12,7 +12,7 @@ import (
 	"github.com/orga-session/orga-session/core/orga/orgatest"
 )
 
-// fault 46: an answer that has the permanent key anywhere, in any of these forms, is no answer.
+// fault 46: an answer that contains the permanent key in any of these forms is an error.
 func TestKeyInAnswer(t *testing.T) {
 	const key = orga.KeyPrefix + "canary>?~5f1d2c3b4a" // with characters for which the alphabets of base64 differ
 	escaped := strings.NewReplacer("_", `\u005F`, "?", `\u003f`).Replace(key)
@@ -54,7 +54,7 @@ func TestKeyInAnswer(t *testing.T) {
 	}
 }
 
-// A key is searched for from twelve bytes on.
+// Keys of at least twelve bytes are searched for.
 func TestShortKeyInAnswer(t *testing.T) {
 	api := orgatest.New(t)
 	api.Fail(orga.CallMint, orgatest.Status(200, `{"ephemeral_token":"`+orga.KeyPrefix+`x"}`))
@@ -63,8 +63,7 @@ func TestShortKeyInAnswer(t *testing.T) {
 	}
 }
 
-// What only resembles the key is an answer, and so is one in which a key that is too short to be sought
-// appears by chance.
+// Text that only resembles the key is not an error, nor is a key that is too short to search for.
 func TestKeyNotInAnswer(t *testing.T) {
 	for key, body := range map[string]string{
 		orgatest.Key:              `{"ephemeral_token":"` + orgatest.Key[:len(orgatest.Key)-1] + `"}`,
@@ -81,7 +80,7 @@ func TestKeyNotInAnswer(t *testing.T) {
 	}
 }
 
-// fault 17: a client prints without its key and its email.
+// fault 17: printing a client shows neither its key nor its email.
 func TestClientPrints(t *testing.T) {
 	client := orga.NewClient(orgatest.Key, orga.WithUserEmail("a@b.example"))
 	holder := struct {

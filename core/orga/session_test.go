@@ -16,7 +16,7 @@ import (
 	"github.com/orga-session/orga-session/core/orga/orgatest"
 )
 
-// config is the session config made of two bodies.
+// config returns the session config of two bodies.
 func config(t *testing.T, mint, ice string) orga.SessionConfig {
 	t.Helper()
 	api := new(orgatest.API)
@@ -29,7 +29,7 @@ func config(t *testing.T, mint, ice string) orga.SessionConfig {
 	return c
 }
 
-// The answer that a client gets, to the byte. In the bubble it is 2000-01-01 00:00 UTC.
+// The exact answer to a client. In the bubble, it is 2000-01-01 00:00 UTC.
 func TestMarshal(t *testing.T) {
 	long := strings.Repeat("x", 20_000)
 	for name, row := range map[string]struct{ mint, ice, want string }{
@@ -62,7 +62,7 @@ func TestMarshal(t *testing.T) {
 	}
 }
 
-// A session config survives a round trip: a Go client reads what a backend wrote.
+// A session config survives a round trip from a backend to a Go client.
 func TestUnmarshal(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) { // it is 2000-01-01 00:00 UTC
 		at := time.Date(2000, 1, 1, 0, 2, 0, 0, time.UTC)
@@ -95,7 +95,7 @@ func TestUnmarshal(t *testing.T) {
 				t.Errorf("%s: %v", text, err)
 			}
 		}
-		// What a caller passes may change afterwards.
+		// Later changes of the arguments have no effect.
 		data := []byte(`{"ephemeralToken":"t","iceServers":[{"urls":"stun:s"}]}`)
 		var c orga.SessionConfig
 		var server orga.ICEServer
@@ -112,7 +112,7 @@ func TestUnmarshal(t *testing.T) {
 	})
 }
 
-// fault 17: a token or a credential shows in no print, however it is wrapped.
+// fault 17: tokens and credentials are never printed, however they are wrapped.
 func TestRedacted(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := config(t, `{"ephemeral_token":"canary"}`, `[{"urls":"turn:t","username":"canary","credential":"canary"}]`)

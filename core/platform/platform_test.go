@@ -42,7 +42,7 @@ func TestForwardedAddr(t *testing.T) {
 	}
 }
 
-func TestInfoTravelsInTheContext(t *testing.T) {
+func TestInfoInContext(t *testing.T) {
 	if got := platform.From(t.Context()); got != (platform.Info{}) {
 		t.Errorf("a context without one has %+v", got)
 	}

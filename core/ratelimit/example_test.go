@@ -15,7 +15,7 @@ import (
 	"github.com/orga-session/orga-session/core/secret"
 )
 
-// once is a Limiter that never gives a quota back.
+// once is a Limiter whose quotas never recover.
 type once struct {
 	mu   sync.Mutex
 	used map[ratelimit.Bucket]int
@@ -41,7 +41,7 @@ func (o *once) Allow(_ context.Context, buckets []ratelimit.Bucket) ([]ratelimit
 	return decisions, nil
 }
 
-// A store of one's own, under a scheme that the program chooses: each caller may mint twice.
+// A custom store, under a scheme chosen by the program: each caller may mint twice.
 func ExampleDriver() {
 	api := httptest.NewServer(new(orgatest.API)) // stands for Orga here
 	defer api.Close()

@@ -10,7 +10,7 @@ import (
 	"github.com/orga-session/orga-session/core/secret"
 )
 
-// decoded is what a source hands out whose store holds content.
+// decoded returns the secret of a source whose store has this content.
 func decoded(t *testing.T, field, content string, check func(string) error) (string, error) {
 	t.Helper()
 	driver := func(secret.Ref) (secret.Source, error) {
@@ -96,7 +96,7 @@ func TestDecode(t *testing.T) {
 	}
 }
 
-// What stands in the environment or in a file, only the owner can mend.
+// Invalid content of the environment or of a file is a fault of the settings.
 func TestDecodeOfLocalSources(t *testing.T) {
 	lookup := func(name string) (string, bool) { return "two words", name == "ORGA_API_KEY" }
 	for _, setting := range []string{"env:ORGA_API_KEY", "file:" + file(t, "two words")} {
@@ -110,8 +110,7 @@ func TestDecodeOfLocalSources(t *testing.T) {
 	}
 }
 
-// FuzzDecode holds JSON to two rules: what is handed out could be a header, and no error repeats the
-// content.
+// FuzzDecode checks two rules: a secret is valid in a header, and no error repeats the content.
 func FuzzDecode(f *testing.F) {
 	f.Add(`{"apiKey":"sk_orga_ai_test"}`)
 	f.Add("\ufeff{\"apiKey\":\"\\u0073k\",\"other\":[{}]}")

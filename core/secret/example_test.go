@@ -10,7 +10,7 @@ import (
 
 var errNoEntry = errors.New("no such entry")
 
-// keychain stands for the client of a store.
+// keychain is a fake client of a store.
 type keychain map[string]string
 
 func (k keychain) read(_ context.Context, name string) (string, error) {
@@ -21,7 +21,7 @@ func (k keychain) read(_ context.Context, name string) (string, error) {
 	return text, nil
 }
 
-// open is the driver of the store.
+// open is the store's driver.
 func (k keychain) open(ref secret.Ref) (secret.Source, error) {
 	return secret.SourceFunc(func(ctx context.Context) (secret.Secret, error) {
 		text, err := k.read(ctx, ref.Name)
@@ -35,7 +35,7 @@ func (k keychain) open(ref secret.Ref) (secret.Source, error) {
 	}), nil
 }
 
-// A store of one's own. In core.Drivers, it serves ORGA_API_KEY_SOURCE=keychain:orga#apiKey.
+// A custom store. In core.Drivers, it serves ORGA_API_KEY_SOURCE=keychain:orga#apiKey.
 func ExampleDriver() {
 	stores := map[string]secret.Driver{"keychain": keychain{"orga": `{"apiKey":"sk_orga_ai_test"}`}.open}
 	for _, setting := range []string{"keychain:orga#apiKey", "keychain:other", "vault:orga"} {

@@ -1,6 +1,6 @@
 package secret
 
-// The sources of env: and file: before their content is decoded.
+// Export the sources of env: and file: without checks of their content.
 var (
 	Env  = envSource
 	File = fileSource

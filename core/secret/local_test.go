@@ -15,7 +15,7 @@ import (
 	"github.com/orga-session/orga-session/core/secret/secrettest"
 )
 
-// file is the path of a new file.
+// file returns the path of a new file.
 func file(t *testing.T, content string) string {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "api-key")
@@ -61,7 +61,7 @@ func (v *variable) Put(_ testing.TB, content string) {
 
 func (v *variable) Delete(t testing.TB) { v.Put(t, "") }
 
-// plainFile is a Store: a file that is replaced by renaming another.
+// plainFile is a Store: a file that is replaced by renaming.
 type plainFile struct{ path string }
 
 func (f plainFile) Source() secret.Source {
@@ -112,8 +112,7 @@ func TestFileThatCannotBeRead(t *testing.T) {
 	}
 }
 
-// cannotBeRead checks that no setting but another path mends the file at path, and that the error says so
-// and names the path once.
+// cannotBeRead checks that the file at path is a fault of the settings, and that the error names the path once.
 func cannotBeRead(t *testing.T, path, says string, is error) {
 	t.Helper()
 	_, err := openFile(t, path).Fetch(t.Context())

@@ -17,7 +17,7 @@ import (
 	"github.com/orga-session/orga-session/core/secret/secrettest"
 )
 
-// mount is a Store: a folder whose link to the current version is swapped, as mounted secrets are.
+// mount is a Store: a folder with a link to the current version, like a mounted secret.
 type mount struct {
 	folder   string
 	versions int
@@ -69,7 +69,7 @@ func TestFileWithoutAnEnd(t *testing.T) {
 	cannotBeRead(t, "/dev/zero", "must be a regular file", nil)
 }
 
-// A pipe in the place of the file keeps nobody waiting, and the file that replaces it is read.
+// A pipe instead of the file does not block, and a file that replaces it is read.
 func TestFileThatIsAPipe(t *testing.T) {
 	pipe := filepath.Join(t.TempDir(), "pipe")
 	if err := syscall.Mkfifo(pipe, 0o600); err != nil {

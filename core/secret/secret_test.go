@@ -24,8 +24,7 @@ import (
 
 const canary = "sk_orga_ai_test_canary_0123456789"
 
-// holder keeps a secret where the methods of its fields are not asked: fmt prints unexported ones as
-// they are in memory.
+// holder has a secret in an unexported field, whose methods fmt does not call.
 type holder struct {
 	value  secret.Value
 	secret secret.Secret
@@ -33,7 +32,7 @@ type holder struct {
 	err    error
 }
 
-// encodings are the ways in which a value gets into an output by accident.
+// encodings are ways for a value to get into output by accident.
 var encodings = map[string]func(any) string{
 	"%v":  func(v any) string { return fmt.Sprintf("%v", v) },
 	"%+v": func(v any) string { return fmt.Sprintf("%+v", v) },
@@ -71,7 +70,7 @@ var encodings = map[string]func(any) string{
 	},
 }
 
-// silent fails the test when the canary can be read out of anything that v prints as.
+// silent fails the test if any output of v contains the canary.
 func silent(t *testing.T, what string, v any) {
 	t.Helper()
 	for name, encode := range encodings {
@@ -99,7 +98,7 @@ func TestValue(t *testing.T) {
 	}
 }
 
-// A key goes every way that a secret can: out of each kind of source, through a cache, into errors.
+// A key passes through each kind of source, a cache and errors.
 func TestCanary(t *testing.T) {
 	broken := []string{ // contents that are refused
 		canary + "\x00", canary + " " + canary, canary + "é",
@@ -188,7 +187,7 @@ func TestCanaryInAPanic(t *testing.T) {
 	silent(t, "the log", log.String())
 }
 
-// A key in the place of a setting is a common mistake.
+// A key instead of a setting is a common mistake.
 func TestCanaryInASetting(t *testing.T) {
 	for _, setting := range []string{canary, canary + ":", "file:", "gcpsm:" + canary, "file:" + canary, ":" + canary, canary + ":x#", "vault:" + canary, "env:" + canary, "awssm:" + canary} {
 		_, err := secret.Open(setting, map[string]secret.Driver{"gcpsm": gcpsm.Open(os.LookupEnv)}, os.LookupEnv, secretcache.CheckKey)

@@ -11,8 +11,8 @@ import (
 	"github.com/orga-session/orga-session/core/secret/secrettest"
 )
 
-// net/http quotes what it cannot read: an outage must not.
-func TestOutageSaysNothingOfTheOtherSide(t *testing.T) {
+// net/http quotes unreadable answers, but an outage must not.
+func TestUnavailableQuotesNothing(t *testing.T) {
 	for _, nonsense := range []string{
 		canary + "\r\n\r\n",
 		"HTTP/1.1 " + canary + "\r\n\r\n",

@@ -9,7 +9,7 @@ import (
 	"github.com/orga-session/orga-session/core/internal/access"
 )
 
-// Middleware for one issuer whose tokens say which tenant a user belongs to.
+// Middleware for an issuer whose tokens name the user's tenant.
 func ExampleRequire() {
 	issuers := &auth.Issuers{}
 	oidc, err := access.OIDC(issuers, auth.OIDCConfig{

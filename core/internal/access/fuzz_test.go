@@ -11,7 +11,7 @@ import (
 	"github.com/orga-session/orga-session/core/internal/request/requesttest"
 )
 
-// FuzzAuthorization sends headers that hold no credential.
+// FuzzAuthorization sends headers without a valid credential.
 func FuzzAuthorization(f *testing.F) {
 	const key = "key-of-a-test-0123456789abcdef0123"
 	h, m := whole(hmacOf(keysOf(key)), oidc(f), access.Gateway())
@@ -29,7 +29,7 @@ func FuzzAuthorization(f *testing.F) {
 	})
 }
 
-// FuzzHMAC signs for any subject at any time, and then puts anything anywhere into the header.
+// FuzzHMAC signs for any subject at any time, and then inserts anything anywhere into the header.
 func FuzzHMAC(f *testing.F) {
 	const key = "key-of-a-test-0123456789abcdef0123"
 	f.Add(0, "", 0, "")
@@ -56,7 +56,7 @@ func FuzzHMAC(f *testing.F) {
 		}
 		at = max(at, -at, 0) % (len(header) + 1)
 		changed := header[:at] + more + header[at:]
-		// More spaces after the scheme are no other credential.
+		// Additional spaces after the scheme do not change the credential.
 		if q, err := verifier.Verify(requesttest.New("Authorization", changed)); err == nil && (q.Subject != p.Subject || strings.Replace(changed, strings.Repeat(" ", len(more)+1), " ", 1) != header) {
 			t.Errorf("%q is accepted for %q", changed, q.Subject)
 		}

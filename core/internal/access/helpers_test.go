@@ -10,13 +10,13 @@ import (
 	"github.com/orga-session/orga-session/core/internal/request/requesttest"
 )
 
-// whole makes a chain of methods alone.
+// whole returns a chain with only these methods.
 func whole(methods ...access.Method) (http.Handler, *requesttest.Minted) {
 	m := new(requesttest.Minted)
 	return access.Require(access.Options{Methods: methods})(m), m
 }
 
-// oidc is of an issuer that nobody reaches.
+// oidc is a method for an unreachable issuer.
 func oidc(t testing.TB) access.Method {
 	t.Helper()
 	method, err := access.OIDC(&auth.Issuers{Transport: unreachable{}}, auth.OIDCConfig{Issuer: "https://id.example", Audiences: []string{"orga-test"}})
@@ -26,7 +26,7 @@ func oidc(t testing.TB) access.Method {
 	return method
 }
 
-// unreachable is a transport to nowhere.
+// unreachable is a transport that always fails.
 type unreachable struct{}
 
 func (unreachable) RoundTrip(*http.Request) (*http.Response, error) {

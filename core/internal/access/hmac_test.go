@@ -110,7 +110,7 @@ func TestHMAC(t *testing.T) {
 			t.Errorf("code %q", got)
 		}
 	})
-	t.Run("no key at all accepts nobody", func(t *testing.T) {
+	t.Run("without a key, nobody is accepted", func(t *testing.T) {
 		h, _ := whole(hmacOf(keysOf("\n \n")))
 		if got := requesttest.Code(t, requesttest.Serve(h, requesttest.New("Authorization", sign("", "GET", mintPath, now)))); got != "misconfigured" {
 			t.Errorf("code %q", got)
@@ -118,7 +118,7 @@ func TestHMAC(t *testing.T) {
 	})
 }
 
-func TestHMACSignsThePathAsItWasSent(t *testing.T) {
+func TestHMACSignsPathAsSent(t *testing.T) {
 	const key = "key-of-a-test-0123456789abcdef0123"
 	for _, tt := range []struct{ sent, signed, want string }{
 		{"/api/orga-client-secrets?a=b", "/api/orga-client-secrets", ""},
@@ -137,7 +137,7 @@ func TestHMACSignsThePathAsItWasSent(t *testing.T) {
 	}
 }
 
-func TestHMACAsksForTheKeyOnlyWhenItMayHelp(t *testing.T) {
+func TestHMACReadsKeyLate(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		asked := 0
 		outage := errors.New("out")
@@ -159,7 +159,7 @@ func TestHMACAsksForTheKeyOnlyWhenItMayHelp(t *testing.T) {
 	})
 }
 
-// signSubject is the header of a signature over ts and subject that is shown as a header with sub.
+// signSubject returns a header with sub and a signature over ts and subject.
 func signSubject(key, subject string, at time.Time, header func(ts int64, sig string) string) string {
 	mac := hmac.New(sha256.New, []byte(key))
 	fmt.Fprintf(mac, "GET\n%s\n%d", mintPath, at.Unix())
@@ -169,7 +169,7 @@ func signSubject(key, subject string, at time.Time, header func(ts int64, sig st
 	return header(at.Unix(), hex.EncodeToString(mac.Sum(nil)))
 }
 
-// fault 62: a backend signs for whom it asks.
+// fault 62: a backend signs the subject of its request.
 func TestHMACSubjects(t *testing.T) {
 	const key = "key-of-a-test-0123456789abcdef0123"
 	named := func(sub string) func(int64, string) string {
@@ -214,7 +214,7 @@ func TestHMACSubjects(t *testing.T) {
 	}
 }
 
-// The cause in the log says what is wrong with a header, and repeats nothing of it.
+// The cause in the log says what is wrong with a header, without quoting it.
 func TestHMACCauses(t *testing.T) {
 	const key = "key-of-a-test-0123456789abcdef0123"
 	ts, hexes := fmt.Sprint(time.Now().Unix()), strings.Repeat("0", 64)
@@ -234,7 +234,7 @@ func TestHMACCauses(t *testing.T) {
 	}
 }
 
-// fault 62: whoever is signed for is the caller, from whatever address.
+// fault 62: the signed subject is the caller, whatever the address.
 func TestHMACSubjectIsTheCaller(t *testing.T) {
 	const key = "key-of-a-test-0123456789abcdef0123"
 	callers := make(map[string]bool)
@@ -257,7 +257,7 @@ func TestHMACSubjectIsTheCaller(t *testing.T) {
 	}
 }
 
-// fault 61: hmac keys are one line or two, each of the form that a key has.
+// fault 61: HMAC keys are one or two lines, each with the form of a key.
 func TestCheckHMACKeys(t *testing.T) {
 	const key = "0123456789abcdefABCDEF+/=_-xyzXY"
 	for _, tt := range []struct {
@@ -298,7 +298,7 @@ func TestCheckHMACKeys(t *testing.T) {
 	}
 }
 
-// fault 66: keys of one's own let nobody else in.
+// fault 66: a tenant's own keys accept nobody else's signatures.
 func TestHMACKeysOfTwoTenants(t *testing.T) {
 	keys := map[string]string{"acme": strings.Repeat("acme", 8), "other": strings.Repeat("other", 8)}
 	for tenant, key := range keys {

@@ -19,12 +19,12 @@ import (
 	"github.com/orga-session/orga-session/core/platform"
 )
 
-// accepts is a method with a principal for everybody.
+// accepts returns a method that accepts everybody as one principal.
 func accepts(p auth.Principal) access.Method {
 	return access.Method{Name: "test", Verifier: auth.VerifierFunc(func(*http.Request) (auth.Principal, error) { return p, nil })}
 }
 
-// refuses is a method with an error for everybody.
+// refuses returns a method that fails with an error for everybody.
 func refuses(err error) access.Method {
 	return access.Method{Name: "test", Verifier: auth.VerifierFunc(func(*http.Request) (auth.Principal, error) { return auth.Principal{}, err })}
 }
@@ -69,7 +69,7 @@ func TestAuthNeedsOneVerifierThatAccepts(t *testing.T) {
 	}
 }
 
-// What a verifier returns chooses the answer, wrapped or not.
+// A verifier's error determines the answer, wrapped or not.
 func TestErrorsOfVerifiers(t *testing.T) {
 	canceled, cancel := context.WithCancel(t.Context())
 	cancel()
@@ -106,8 +106,7 @@ func TestErrorsOfVerifiers(t *testing.T) {
 	}
 }
 
-// The log has the cause that helps: a credential that is invalid before one that is missing, and an outage
-// before both.
+// The log has the most helpful cause: an outage before an invalid credential, and that before a missing one.
 func TestAuthCauses(t *testing.T) {
 	nothing, bad := refuses(auth.ErrNoCredential), refuses(errors.New("bad"))
 	out := refuses(&auth.UnavailableError{Err: errors.New("out")})
@@ -147,7 +146,7 @@ func TestAuthHasOneBodyForAllReasons(t *testing.T) {
 	}
 }
 
-// claim is a tenant claim of this name; nil for none.
+// claim returns a tenant claim with this name; nil for "".
 func claim(name string) *access.TenantClaim {
 	if name == "" {
 		return nil
@@ -155,7 +154,7 @@ func claim(name string) *access.TenantClaim {
 	return &access.TenantClaim{Name: name}
 }
 
-// The challenge names the schemes that are accepted.
+// The challenge names the accepted schemes.
 func TestChallenge(t *testing.T) {
 	bearer, signed := oidc(t), hmacOf(keysOf(""))
 	for _, tt := range []struct {
@@ -177,7 +176,7 @@ func TestChallenge(t *testing.T) {
 	}
 }
 
-// The log says by which method a caller is known, and at debug what each method said.
+// The log has the method that accepted the caller and, at debug level, each method's result.
 func TestMethodsAreLogged(t *testing.T) {
 	var log bytes.Buffer
 	ada := accepts(auth.Principal{Subject: "ada"})
@@ -192,7 +191,7 @@ func TestMethodsAreLogged(t *testing.T) {
 	}
 }
 
-// fault 77: a tenant's claim may have another value than the tenant's name.
+// fault 77: a tenant's claim value may differ from its name.
 func TestClaimValue(t *testing.T) {
 	for _, tt := range []struct {
 		claim any
@@ -210,8 +209,8 @@ func TestClaimValue(t *testing.T) {
 	}
 }
 
-// A claim that a verified token lacks is warned of once, for all tenants: its name may be misspelt.
-func TestMissingClaimIsWarnedOfOnce(t *testing.T) {
+// The first verified token without the claim causes one warning for all tenants, because the name may be misspelled.
+func TestMissingClaimWarning(t *testing.T) {
 	for _, tt := range []struct {
 		name   string
 		p      auth.Principal
@@ -242,7 +241,7 @@ func TestMissingClaimIsWarnedOfOnce(t *testing.T) {
 	}
 }
 
-func TestAuthHoldsCallersToTheirTenant(t *testing.T) {
+func TestTenantClaim(t *testing.T) {
 	claims := func(v any) auth.Principal {
 		return auth.Principal{Subject: "ada", Claims: map[string]any{"org": v}}
 	}
@@ -282,7 +281,7 @@ func TestAuthHoldsCallersToTheirTenant(t *testing.T) {
 	}
 }
 
-// The log and the limits know a caller by a hash of issuer and subject.
+// The log and the limits identify a caller by a hash of issuer and subject.
 func TestCallerIsRecorded(t *testing.T) {
 	callers := make(map[string]bool)
 	for _, p := range []auth.Principal{{Subject: "ada", Issuer: "i"}, {Subject: "ada", Issuer: "j"}, {Subject: "bob", Issuer: "i"}, {}} {
@@ -297,8 +296,8 @@ func TestCallerIsRecorded(t *testing.T) {
 	}
 }
 
-// A caller whom one method verifies and refuses does not count for another, whom the limit and the log would take for it.
-func TestCallerIsTheOneWhoIsAccepted(t *testing.T) {
+// If one method verifies a caller but refuses it, and another accepts another, the limit and the log use the accepted one.
+func TestRecordedCallerIsAcceptedOne(t *testing.T) {
 	var got request.Record
 	h := access.Require(access.Options{
 		Methods: []access.Method{accepts(auth.Principal{Subject: "eve", Issuer: "https://id.example", Claims: map[string]any{"org": "other"}}), accepts(auth.Principal{Issuer: "platform"})},
@@ -310,7 +309,7 @@ func TestCallerIsTheOneWhoIsAccepted(t *testing.T) {
 	}
 }
 
-func TestGatewayBelievesThePlatformAlone(t *testing.T) {
+func TestGatewayIgnoresHeaders(t *testing.T) {
 	h, m := whole(access.Gateway())
 	forged := requesttest.New(
 		"X-Amzn-Oidc-Identity", "ada", "X-Amzn-Oidc-Data", "x", "X-Orga-Tenant", "acme", "X-Tenant", "acme",
@@ -328,7 +327,7 @@ func TestGatewayBelievesThePlatformAlone(t *testing.T) {
 	}
 }
 
-// Who is refused for another tenant's claim is known, and the log says who it was.
+// If a caller is refused for another tenant's claim, the log identifies the caller.
 func TestRefusedClaimNamesTheCaller(t *testing.T) {
 	ada := accepts(auth.Principal{Subject: "ada", Claims: map[string]any{"org": "other"}})
 	var log bytes.Buffer

@@ -28,7 +28,7 @@ func newCORS(t testing.TB, origins ...string) *cors.Policy {
 	return c
 }
 
-// corsHeaders are those of w that begin with Access-Control-.
+// corsHeaders returns w's headers that start with Access-Control-.
 func corsHeaders(w *httptest.ResponseRecorder) (names []string) {
 	for name := range w.Header() {
 		if strings.HasPrefix(name, "Access-Control-") {
@@ -112,8 +112,7 @@ func TestTwoOriginHeadersAreRefused(t *testing.T) {
 	}
 }
 
-// The own origin needs no listing where its name cannot be borrowed: by https, which takes a certificate, or
-// on this machine.
+// The endpoint's own origin needs no listing if nobody else can use its name: over https, or on this machine.
 func TestOwnOrigin(t *testing.T) {
 	const own = "https://orga.example"
 	for _, tt := range []struct {
@@ -159,7 +158,7 @@ func TestOwnOrigin(t *testing.T) {
 	}
 }
 
-func TestRequestsWithoutOriginAreNotCORSsBusiness(t *testing.T) {
+func TestRequestsWithoutOrigin(t *testing.T) {
 	m := new(requesttest.Minted)
 	if w := requesttest.Serve(newCORS(t).Mint(m), requesttest.New()); m.N != 1 || len(corsHeaders(w)) > 0 {
 		t.Errorf("minted %d times, headers %q", m.N, corsHeaders(w))
@@ -239,7 +238,7 @@ func TestPreflight(t *testing.T) {
 			t.Error("it would be logged like a mint")
 		}
 	})
-	t.Run("says what is allowed, whatever is wanted", func(t *testing.T) {
+	t.Run("lists what is allowed, whatever is requested", func(t *testing.T) {
 		w := preflight("Origin", app, "Access-Control-Request-Method", "DELETE", "Access-Control-Request-Headers", "x-evil",
 			"Access-Control-Request-Private-Network", "true")
 		if got := w.Header().Get("Access-Control-Allow-Methods"); got != "GET, POST, OPTIONS" {
@@ -259,7 +258,7 @@ func TestPreflight(t *testing.T) {
 			}
 		}
 	})
-	t.Run("fault 35: a listed origin, whatever else is missing", func(t *testing.T) {
+	t.Run("fault 35: a listed origin, even without other headers", func(t *testing.T) {
 		if w := preflight("Origin", app); w.Code != http.StatusNoContent || len(w.Header()["Access-Control-Allow-Origin"]) != 1 {
 			t.Errorf("%d, %q", w.Code, corsHeaders(w))
 		}
@@ -364,7 +363,7 @@ func FuzzOrigin(f *testing.F) {
 	})
 }
 
-// The log says which origin it was, where it is written as one.
+// The log names the refused origin, if it has the form of one.
 func TestRefusedOriginIsNamed(t *testing.T) {
 	for _, tt := range []struct {
 		name   string
@@ -392,7 +391,7 @@ func TestRefusedOriginIsNamed(t *testing.T) {
 	}
 }
 
-// The line of a mint has the page's origin; a refused one is in the cause alone.
+// A mint's line has the page's origin; a refused origin is only in the cause.
 func TestAllowedOriginIsLogged(t *testing.T) {
 	for origin, logged := range map[string]bool{app: true, "": false, "https://other.example": false} {
 		var log bytes.Buffer
@@ -407,7 +406,7 @@ func TestAllowedOriginIsLogged(t *testing.T) {
 	}
 }
 
-// A preflight that is answered is no line of the log, but for who debugs.
+// An answered preflight is logged only at debug level.
 func TestPreflightsAreQuiet(t *testing.T) {
 	for _, origin := range []string{app, ""} {
 		var log bytes.Buffer

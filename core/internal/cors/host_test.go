@@ -13,7 +13,7 @@ import (
 	"github.com/orga-session/orga-session/core/internal/request/requesttest"
 )
 
-// fault 74: whoever comes by another name gets 403, preflights too, and nothing is minted.
+// fault 74: a request for another host gets a 403, even a preflight, and nothing is minted.
 func TestAllowHosts(t *testing.T) {
 	listed := []string{"Voice.example", "localhost:8080", "[::1]:8080", "plain.example:443"}
 	for host, allowed := range map[string]bool{
@@ -61,7 +61,7 @@ func TestHostsInBrowserForm(t *testing.T) {
 	}
 }
 
-// The log says which host it was, where it is written as one.
+// The log names the refused host, if it has the form of one.
 func TestRefusedHostIsNamed(t *testing.T) {
 	allow, err := cors.AllowHosts([]string{"voice.example"})
 	if err != nil {

@@ -6,8 +6,7 @@ import (
 	"testing"
 )
 
-// The folders are skipped only if each of their files is the one that is read anyway: whatever an owner put
-// there counts.
+// The folders are skipped only if all of their files repeat the bundle: an owner's additional certificates count.
 func TestFoldersRepeat(t *testing.T) {
 	for name, tt := range map[string]struct {
 		files, links map[string]string // link → target
@@ -65,8 +64,8 @@ func TestFoldersRepeat(t *testing.T) {
 	}
 }
 
-// A variable that the owner set stays as it is.
-func TestReadAuthoritiesOnceHeedsTheOwner(t *testing.T) {
+// A variable set by the owner is not changed.
+func TestReadAuthoritiesOnceKeepsVariables(t *testing.T) {
 	for _, name := range []string{"SSL_CERT_FILE", "SSL_CERT_DIR"} {
 		t.Setenv("SSL_CERT_DIR", "")
 		before := certFiles

@@ -21,7 +21,7 @@ import (
 	"github.com/orga-session/orga-session/core/orga/orgatest"
 )
 
-// testbed is a transport to an Orga API, through a proxy that can spoil connections.
+// testbed is a transport to an Orga API, through a proxy that can break connections.
 type testbed struct {
 	*Transport
 	api    *orgatest.Server
@@ -68,7 +68,7 @@ func (w *testbed) mint(t *testing.T) error {
 	return err
 }
 
-// fill leaves n connections idle: n mints that wait for each other.
+// fill creates n idle connections with n concurrent mints.
 func (w *testbed) fill(t *testing.T, n int) {
 	t.Helper()
 	var waiting, wg sync.WaitGroup
@@ -97,7 +97,7 @@ func schemes(t *testing.T, do func(t *testing.T, secure bool)) {
 	t.Run("TLS", func(t *testing.T) { do(t, true) })
 }
 
-// In a steady state there are no more connections than clients.
+// In a steady state, there are no more connections than clients.
 func TestConnectionsAreKept(t *testing.T) {
 	schemes(t, func(t *testing.T, secure bool) {
 		w := newTestbed(t, secure)
@@ -113,16 +113,15 @@ func TestConnectionsAreKept(t *testing.T) {
 			})
 		}
 		wg.Wait()
-		// net/http gives one up when the answer overtakes the end of the request's write: on a busy machine
-		// that happens now and then.
+		// net/http drops a connection if the answer arrives before the request's write has returned, which happens occasionally
+		// on a busy machine.
 		if got := w.proxy.Opened(); got > 64 {
 			t.Errorf("%d connections for 32 clients", got)
 		}
 	})
 }
 
-// fault 37: kept-alive connections that were closed or reset while nobody looked. The POST that finds
-// out is sent again, at once, as if nothing had been.
+// fault 37: kept-alive connections were closed or reset while idle. The first POST on one is resent immediately.
 func TestDeadConnections(t *testing.T) {
 	for name, spoil := range map[string]func(*orgatest.Proxy){"closed": (*orgatest.Proxy).Cut, "reset": (*orgatest.Proxy).Reset} {
 		t.Run(name, func(t *testing.T) {
@@ -140,9 +139,8 @@ func TestDeadConnections(t *testing.T) {
 	}
 }
 
-// fault 38: connections that were swallowed. The first call runs into its time; after it, no other
-// does, however many connections were idle.
-func TestSwallowedConnections(t *testing.T) {
+// fault 38: connections went silent. Only the first call times out, however many connections were idle.
+func TestSilentConnections(t *testing.T) {
 	schemes(t, func(t *testing.T, secure bool) {
 		w := newTestbed(t, secure)
 		w.fill(t, 8)
@@ -164,8 +162,8 @@ func TestSwallowedConnections(t *testing.T) {
 	})
 }
 
-// fault 38: what another host answers says nothing about connections that were swallowed.
-func TestSwallowedConnectionsBesideAnotherHost(t *testing.T) {
+// fault 38: answers from another host do not keep silent connections open.
+func TestSilentConnectionsOfOneHost(t *testing.T) {
 	w, other := newTestbed(t, false), newTestbed(t, false)
 	other.client = newClient(other.base, w.Transport) // tenants share a transport
 	w.fill(t, 8)
@@ -194,8 +192,8 @@ func TestSwallowedConnectionsBesideAnotherHost(t *testing.T) {
 	}
 }
 
-// A call that runs out of time while others are answered says nothing about their connections.
-func TestSlowCallSparesTheOthers(t *testing.T) {
+// If a call times out while others are answered, their connections are kept.
+func TestSlowCallKeepsOtherConnections(t *testing.T) {
 	w := newTestbed(t, false)
 	w.fill(t, 8)
 	hanging := make(chan struct{})
@@ -231,7 +229,7 @@ func TestSlowCallSparesTheOthers(t *testing.T) {
 	}
 }
 
-// An issuer that names another host for its keys each time does not fill the memory, and nobody's calls fail for it.
+// An issuer that names another host for its keys each time does not fill the memory, and no calls fail because of it.
 func TestHostsAreBounded(t *testing.T) {
 	w := newTestbed(t, false)
 	var wg sync.WaitGroup
@@ -255,7 +253,7 @@ func TestHostsAreBounded(t *testing.T) {
 	}
 }
 
-// fault 43: an answer's header is bounded, too.
+// fault 43: the header of an answer is bounded, too.
 func TestHeaderBound(t *testing.T) {
 	w := newTestbed(t, false)
 	w.api.Fail(orga.CallMint, orgatest.Status(200, `{"ephemeral_token":"t"}`, "X-Flood", strings.Repeat("x", 1<<20)))
@@ -264,8 +262,7 @@ func TestHeaderBound(t *testing.T) {
 	}
 }
 
-// The first call finds the connection that init has opened; whatever happened to it meanwhile, the
-// call does not fail.
+// The first call uses the connection opened by init. Whatever happened to it meanwhile, the call does not fail.
 func TestWarm(t *testing.T) {
 	for name, row := range map[string]struct {
 		meanwhile func(w *testbed)
@@ -298,7 +295,7 @@ func TestWarm(t *testing.T) {
 			})
 		})
 	}
-	t.Run("a call that was answered in part is not sent again", func(t *testing.T) {
+	t.Run("a call with a partial answer is not resent", func(t *testing.T) {
 		w := newTestbed(t, false)
 		w.Warm(t.Context(), w.base)
 		w.api.Fail(orga.CallMint, orgatest.Truncate())
@@ -306,7 +303,7 @@ func TestWarm(t *testing.T) {
 			t.Errorf("%v after %d calls", err, w.api.Calls(orga.CallMint))
 		}
 	})
-	t.Run("a call is sent again once, not for ever", func(t *testing.T) {
+	t.Run("a call is resent only once", func(t *testing.T) {
 		w := newTestbed(t, false)
 		w.Warm(t.Context(), w.base)
 		w.api.FailAll(orga.CallMint, orgatest.Reset())
@@ -388,8 +385,7 @@ func TestTLS(t *testing.T) {
 	})
 }
 
-// fault 44: a tenant's base URL reaches the internet alone. What counts is the address that is dialled,
-// whatever the name is.
+// fault 44: a tenant's base URL reaches only the internet. The dialed address is checked, not the name.
 func TestGuard(t *testing.T) {
 	api := orgatest.New(t)
 	_, port, _ := net.SplitHostPort(api.Listener.Addr().String())
@@ -434,7 +430,7 @@ func TestIsPublic(t *testing.T) {
 	}
 }
 
-// fault 47: whatever the network does, no goroutine is left behind.
+// fault 47: no network fault leaks a goroutine.
 func TestNoGoroutineIsLeft(t *testing.T) {
 	before := runtime.NumGoroutine()
 	t.Run("faults", func(t *testing.T) {
@@ -462,8 +458,7 @@ func TestNoGoroutineIsLeft(t *testing.T) {
 	eventually(t, func() bool { return runtime.NumGoroutine() <= before })
 }
 
-// eventually waits for something that other goroutines do; if it does not happen, it says what they
-// are at.
+// eventually waits for other goroutines to make a condition true; on failure, it prints their stacks.
 func eventually(t *testing.T, done func() bool) {
 	t.Helper()
 	deadline := time.After(5 * time.Second)
@@ -477,7 +472,7 @@ func eventually(t *testing.T, done func() bool) {
 	}
 }
 
-// The first call of an instance, on the connection that was opened ahead.
+// The first call of an instance, on the connection opened ahead.
 func BenchmarkFirstCall(b *testing.B) {
 	api := orgatest.NewTLS(b)
 	for b.Loop() {

@@ -15,7 +15,7 @@ import (
 
 const timeout = 2 * time.Second
 
-// none is a land func that stores nothing.
+// none is a land function that stores nothing.
 func none(string, error) {}
 
 func group() *flight.Group[string] { return &flight.Group[string]{Timeout: timeout, MaxAbandoned: 3} }
@@ -67,7 +67,7 @@ func TestFlight(t *testing.T) {
 	})
 }
 
-func TestFlightBelongsToNobody(t *testing.T) {
+func TestFlightSurvivesCallers(t *testing.T) {
 	type key struct{}
 	synctest.Test(t, func(t *testing.T) {
 		ctx, cancel := context.WithTimeout(context.WithValue(t.Context(), key{}, "request 7"), time.Second/2)

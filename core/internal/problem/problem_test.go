@@ -22,7 +22,7 @@ func TestProblemIsAnError(t *testing.T) {
 	}
 }
 
-// The contract's table has every code that is sent, with its status.
+// The contract's table lists every code that is sent, with its status.
 func TestContract(t *testing.T) {
 	page, err := os.ReadFile("../../../docs/contract.md")
 	if err != nil {

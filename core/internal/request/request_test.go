@@ -23,7 +23,7 @@ import (
 	"github.com/orga-session/orga-session/core/platform"
 )
 
-// serve sends one request through Handler and returns the answer and the log.
+// serve sends one request through Handler, and returns the answer and the log.
 func serve(next http.HandlerFunc, r *http.Request) (rec *httptest.ResponseRecorder, log string) {
 	var out bytes.Buffer
 	rec = httptest.NewRecorder()
@@ -43,7 +43,7 @@ func fail(err error) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) { request.Fail(w, r, err) }
 }
 
-// The body of a refusal, to the byte, for every code of the contract.
+// The exact body of a refusal for every code of the contract.
 func TestProblems(t *testing.T) {
 	for _, row := range []struct {
 		problem           problem.Problem
@@ -91,7 +91,7 @@ func TestProblems(t *testing.T) {
 			}
 		})
 	}
-	t.Run("an error that is no problem is ours", func(t *testing.T) {
+	t.Run("an error that is not a problem is internal", func(t *testing.T) {
 		rec, log := serve(fail(errors.New("a private cause")), get())
 		if rec.Code != 500 || !strings.Contains(rec.Body.String(), `"code":"internal"`) || strings.Contains(rec.Body.String(), "private") ||
 			!strings.Contains(log, "a private cause") {
@@ -100,7 +100,7 @@ func TestProblems(t *testing.T) {
 	})
 }
 
-// What stands on every answer, whoever wrote it.
+// Headers of every answer, whoever wrote it.
 func TestHeaders(t *testing.T) {
 	want := map[string]string{
 		"Cache-Control": "no-store", "CDN-Cache-Control": "no-store", "Pragma": "no-cache",
@@ -127,7 +127,7 @@ func TestHeaders(t *testing.T) {
 	}
 }
 
-// recovered returns the text of a panic of f, which is the runtime's own and differs between versions of Go.
+// recovered returns the text of f's runtime panic, which differs between versions of Go.
 func recovered(f func(http.ResponseWriter)) (text string) {
 	defer func() { text = fmt.Sprint(recover()) }()
 	f(nil)
@@ -202,7 +202,7 @@ func TestPanic(t *testing.T) {
 	})
 }
 
-// An incoming id is kept when it can do no harm, else the platform's, else a fresh one.
+// A harmless incoming ID is kept; otherwise the platform's is used, or a new one.
 func TestRequestID(t *testing.T) {
 	fresh := regexp.MustCompile(`^[A-Z2-7]{26}$`)
 	long := strings.Repeat("x", 128)
@@ -276,7 +276,7 @@ func TestTraceID(t *testing.T) {
 			}
 		})
 	}
-	t.Run("the platform's own comes first", func(t *testing.T) {
+	t.Run("the platform's trace takes precedence", func(t *testing.T) {
 		r := get("Traceparent", "00-11f92f3577b34da6a3ce929d0e0e4736-"+span+"-01")
 		r = r.WithContext(platform.With(r.Context(), platform.Info{TraceID: id, SpanID: "11f067aa0ba902b7"}))
 		if _, log := serve(func(http.ResponseWriter, *http.Request) {}, r); !strings.Contains(log, `"trace_id":"`+id+`","span_id":"11f067aa0ba902b7"`) {
@@ -285,7 +285,7 @@ func TestTraceID(t *testing.T) {
 	})
 }
 
-// One line a request: all that is known, nothing that is not.
+// A request's line has all known fields, and no unknown ones.
 func TestLogLine(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var out bytes.Buffer
@@ -322,7 +322,7 @@ func TestLogLine(t *testing.T) {
 	})
 }
 
-// Nobody fills the log with one request.
+// One request cannot fill the log.
 func TestLongTextsInTheLog(t *testing.T) {
 	for _, long := range []string{strings.Repeat("A", 60_000), strings.Repeat("€", 20_000)} {
 		r := httptest.NewRequest(http.MethodGet, "/", nil)
@@ -343,7 +343,7 @@ func TestLongTextsInTheLog(t *testing.T) {
 	}
 }
 
-// An error line calls for a person; what passes by itself does not. Checks are not worth a line.
+// Only faults that need a person are errors. Health checks are not logged.
 func TestLevels(t *testing.T) {
 	for _, row := range []struct {
 		code  problem.Code
@@ -386,7 +386,7 @@ func TestLevels(t *testing.T) {
 	}
 }
 
-// The first request of an instance is told from the rest.
+// The first request of an instance is marked as a cold start.
 func TestColdStart(t *testing.T) {
 	var out bytes.Buffer
 	h := request.Handler(fail(problem.New(problem.NotFound, nil)), slog.New(slog.NewJSONHandler(&out, nil)))
@@ -399,7 +399,7 @@ func TestColdStart(t *testing.T) {
 	}
 }
 
-func TestFromOutsideOfARequest(t *testing.T) {
+func TestFromOutsideRequest(t *testing.T) {
 	if x := request.From(context.Background()); x == nil || x.RequestID != "" {
 		t.Errorf("%+v", x)
 	}
@@ -425,7 +425,7 @@ func ExampleProblem() {
 	// {"type":"about:blank#rate_limited","title":"Too Many Requests","status":429,"detail":"Retry in 7 seconds.","error":"Retry in 7 seconds.","code":"rate_limited","retryable":true,"requestId":"a-1"}
 }
 
-// Lines of a request carry its id once, with attributes before them, too; others carry none.
+// A request's lines have its ID once, also with preceding attributes; other lines have none.
 func TestStamp(t *testing.T) {
 	var out bytes.Buffer
 	log := slog.New(slog.NewJSONHandler(&out, nil))
@@ -450,7 +450,7 @@ func TestStamp(t *testing.T) {
 	}
 }
 
-// fault 75: one header in two spellings is one header with two values, once it is read.
+// fault 75: after parsing, two spellings of a header are one header with two values.
 func TestAmbiguousHeaders(t *testing.T) {
 	for _, tt := range []struct {
 		header  []string
@@ -479,7 +479,7 @@ func TestAmbiguousHeaders(t *testing.T) {
 	}
 }
 
-// Clients that nobody has verified are told apart without their addresses.
+// Unverified clients are distinguished without their addresses.
 func TestClientHash(t *testing.T) {
 	hash := func(addr string, next http.HandlerFunc) string {
 		r := get()
@@ -527,7 +527,7 @@ func TestClientHash(t *testing.T) {
 	}
 }
 
-// A panic behind the beginning of an answer cannot change what was sent, but is logged as what it is.
+// A panic after the start of an answer cannot change what was sent, but is logged.
 func TestPanicAfterTheStatus(t *testing.T) {
 	rec, log := serve(func(w http.ResponseWriter, _ *http.Request) {
 		w.WriteHeader(http.StatusOK)
@@ -538,7 +538,7 @@ func TestPanicAfterTheStatus(t *testing.T) {
 	}
 }
 
-// Steps are traced at debug, with the request's id, to the endpoint's own log.
+// Steps are logged at debug level, with the request's ID, to the endpoint's own log.
 func TestLogger(t *testing.T) {
 	for _, level := range []slog.Level{slog.LevelDebug, slog.LevelInfo} {
 		var out bytes.Buffer
@@ -555,7 +555,7 @@ func TestLogger(t *testing.T) {
 	}
 }
 
-// What the layers around every request cost, the log line included.
+// The cost of the layers around every request, including the log line.
 func BenchmarkHandler(b *testing.B) {
 	b.ReportAllocs()
 	h := request.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {

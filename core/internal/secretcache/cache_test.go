@@ -24,7 +24,7 @@ const (
 
 var errOut = errors.New("the store answered InternalServiceError")
 
-// store is a Source whose owner can do anything to it. Its fetches take a tenth of a second.
+// store is a Source with controllable faults. Its fetches take a tenth of a second.
 type store struct {
 	mu      sync.Mutex
 	version string
@@ -68,7 +68,7 @@ func (s *store) count() int {
 	return s.fetches
 }
 
-// bench is a cache in front of a store, with its log, inside of a synctest bubble.
+// bench is a cache of a store, with its log, in a synctest bubble.
 type bench struct {
 	*testing.T
 	*secretcache.Cache
@@ -76,7 +76,7 @@ type bench struct {
 	log   *bytes.Buffer
 }
 
-// run tests a cache whose store holds v1, which is not fetched yet.
+// run tests an empty cache whose store has v1.
 func run(t *testing.T, name string, test func(b bench)) {
 	t.Run(name, func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
@@ -96,7 +96,7 @@ func run(t *testing.T, name string, test func(b bench)) {
 	})
 }
 
-// want is what one caller must get: a version, or with "" an *FetchError.
+// want checks what one caller gets: a version, or for "" a *FetchError.
 func (b bench) want(when, version string) {
 	b.Helper()
 	got, err := b.Get(b.Context())
@@ -111,7 +111,7 @@ func (b bench) want(when, version string) {
 	}
 }
 
-// fetched is how many fetches there must have been since the beginning.
+// fetched checks the total number of fetches.
 func (b bench) fetched(when string, n int) {
 	b.Helper()
 	if got := b.store.count(); got != n {
@@ -119,7 +119,7 @@ func (b bench) fetched(when string, n int) {
 	}
 }
 
-// logged is how many lines of the log must have a text.
+// logged checks the number of log lines that contain a text.
 func (b bench) logged(when, text string, n int) {
 	b.Helper()
 	if got := strings.Count(b.log.String(), text); got != n {
@@ -127,7 +127,7 @@ func (b bench) logged(when, text string, n int) {
 	}
 }
 
-// all has n callers at once, and waits for them.
+// all runs n concurrent callers and waits for them.
 func all(n int, call func(int)) {
 	var wg sync.WaitGroup
 	for i := range n {
@@ -143,7 +143,7 @@ func TestCacheWarm(t *testing.T) {
 		}
 		b.fetched("after 1,000 calls", 1)
 	})
-	run(t, "instances do not ask in step", func(b bench) {
+	run(t, "instances do not refresh at the same time", func(b bench) {
 		var earliest, latest time.Duration = time.Hour, 0
 		for range 200 {
 			s := &store{version: "v1"}
@@ -160,7 +160,7 @@ func TestCacheWarm(t *testing.T) {
 			b.Errorf("of 200 caches the first refreshed after %v, the last after %v", earliest, latest)
 		}
 	})
-	run(t, "no TTL is the default one", func(b bench) {
+	run(t, "a zero TTL means the default", func(b bench) {
 		c := secretcache.New(b.store, secretcache.Options{Name: "awssm:orga"})
 		_, _ = c.Get(b.Context())
 		time.Sleep(secretcache.DefaultTTL * 7 / 10)
@@ -173,7 +173,7 @@ func TestCacheWarm(t *testing.T) {
 }
 
 func TestCacheRotation(t *testing.T) {
-	run(t, "a new version is there after the TTL", func(b bench) {
+	run(t, "a new version is fetched after the TTL", func(b bench) {
 		b.want("at first", "v1")
 		b.store.rotate("v2")
 		b.want("within the TTL", "v1")
@@ -255,7 +255,7 @@ func TestCacheRotation(t *testing.T) {
 			b.want("after the limit", "")
 		})
 	}
-	run(t, "a fetch that a freeze interrupted is as old as its start", func(b bench) {
+	run(t, "a fetch interrupted by a freeze counts from its start", func(b bench) {
 		var ahead atomic.Int64
 		b.SetClock(func() time.Time { return time.Now().Add(time.Duration(ahead.Load())) })
 		done := make(chan struct{})
@@ -268,8 +268,8 @@ func TestCacheRotation(t *testing.T) {
 	})
 }
 
-// Readers of a fresh secret do not wait for whoever has the lock. A mutex does not end a bubble's time, so
-// this runs in real time.
+// Readers of a fresh secret do not wait for the lock. A bubble's clock does not advance while a mutex blocks, so this runs
+// in real time.
 func TestCacheWarmTakesNoLock(t *testing.T) {
 	c := secretcache.New(&store{version: "v1"}, secretcache.Options{})
 	if _, err := c.Get(t.Context()); err != nil {
@@ -292,7 +292,7 @@ func TestCacheWarmTakesNoLock(t *testing.T) {
 }
 
 func TestCacheOutage(t *testing.T) {
-	run(t, "fault 1: the store is down, a key at hand", func(b bench) {
+	run(t, "fault 1: the store is down, a cached key", func(b bench) {
 		b.want("at first", "v1")
 		b.store.fail(errOut)
 		time.Sleep(past)
@@ -319,9 +319,9 @@ func TestCacheOutage(t *testing.T) {
 		b.want("when the store is back", "v1")
 		b.logged("when the store is back", `level=INFO msg="secret fetch recovered" source=awssm:orga version=v1 failures=10`, 1)
 	})
-	run(t, "fault 2: the store is down, nothing at hand, 100 callers", func(b bench) {
+	run(t, "fault 2: the store is down, no cached key, 100 callers", func(b bench) {
 		b.store.fail(errOut)
-		all(100, func(int) { b.want("nothing at hand", "") })
+		all(100, func(int) { b.want("no cached key", "") })
 		b.fetched("100 callers", 1)
 		b.logged("100 callers", "level=WARN", 1)
 		time.Sleep(900 * time.Millisecond)
@@ -335,13 +335,13 @@ func TestCacheOutage(t *testing.T) {
 	run(t, "fault 3: the store hangs", func(b bench) {
 		b.store.set(func(s *store) { s.hangs = true })
 		start := time.Now()
-		b.want("nothing at hand", "")
+		b.want("no cached key", "")
 		if took := time.Since(start); took != 2*time.Second {
 			b.Errorf("it took %v, want 2s", took)
 		}
 		b.logged("it hung", `cause="no answer within 2s: context deadline exceeded"`, 1)
 	})
-	run(t, "fault 3: the store hangs, a key at hand", func(b bench) {
+	run(t, "fault 3: the store hangs, a cached key", func(b bench) {
 		b.want("at first", "v1")
 		b.store.set(func(s *store) { s.hangs = true })
 		time.Sleep(past)
@@ -356,7 +356,7 @@ func TestCacheOutage(t *testing.T) {
 			b.Errorf("it took %v, want no time", took)
 		}
 	})
-	run(t, "fault 3: the store hangs, a key at hand, little time left", func(b bench) {
+	run(t, "fault 3: the store hangs, a cached key, little time left", func(b bench) {
 		b.want("at first", "v1")
 		b.store.set(func(s *store) { s.hangs = true })
 		for _, tt := range []struct{ left, waits time.Duration }{
@@ -379,7 +379,7 @@ func TestCacheOutage(t *testing.T) {
 		}
 		b.logged("each fetch went on to its end", "no answer within 2s", 3)
 	})
-	run(t, "a fetch that outlasts a caller's wait is not lost", func(b bench) {
+	run(t, "a fetch completes after its caller's timeout", func(b bench) {
 		b.want("at first", "v1")
 		b.store.rotate("v2")
 		time.Sleep(past)
@@ -392,7 +392,7 @@ func TestCacheOutage(t *testing.T) {
 		b.want("later", "v2")
 		b.fetched("later", 2)
 	})
-	run(t, "a value whose limit passes while it is waited for is not served", func(b bench) {
+	run(t, "a value that expires during the wait is not served", func(b bench) {
 		start := time.Now()
 		b.want("at first", "v1")
 		b.store.fail(secret.ErrPermanent)
@@ -407,7 +407,7 @@ func TestCacheOutage(t *testing.T) {
 			b.Errorf("version %q, %v; want v2", got.Version, err)
 		}
 	})
-	run(t, "a value whose limit passes during a fetch that fails is not served", func(b bench) {
+	run(t, "a value that expires during a failed fetch is not served", func(b bench) {
 		start := time.Now()
 		b.want("at first", "v1")
 		b.store.fail(secret.ErrPermanent)
@@ -417,7 +417,7 @@ func TestCacheOutage(t *testing.T) {
 		b.want("at the limit", "")
 		b.fetched("at the limit", 3)
 	})
-	run(t, "fault 4: the caller that started the fetch goes away", func(b bench) {
+	run(t, "fault 4: the caller that started the fetch disconnects", func(b bench) {
 		ctx, leave := context.WithCancel(b.Context())
 		all(100, func(i int) {
 			if i > 0 {
@@ -484,7 +484,7 @@ func TestCacheOutage(t *testing.T) {
 		start := time.Now()
 		all(100, func(int) { b.want("it hangs", "") })
 		if err := b.Ready(b.Context()); err == nil {
-			b.Error("ready with nothing at hand")
+			b.Error("ready with no cached key")
 		}
 		if took := time.Since(start); took != 2*time.Second {
 			b.Errorf("it took %v, want 2s", took)
@@ -498,7 +498,7 @@ func TestCacheOutage(t *testing.T) {
 		b.want("the first fetch ended late", "v1")
 		b.logged("the first fetch ended late", "secret rotated", 0)
 	})
-	run(t, "a source that never returns is asked a few times, not for ever", func(b bench) {
+	run(t, "a source that never returns is called only a few times", func(b bench) {
 		never := make(chan struct{})
 		defer close(never)
 		var asked atomic.Int32
@@ -515,7 +515,7 @@ func TestCacheOutage(t *testing.T) {
 			b.Errorf("asked %d times", n)
 		}
 	})
-	run(t, "a source that panics when its time is over", func(b bench) {
+	run(t, "a source that panics after its timeout", func(b bench) {
 		src := secret.SourceFunc(func(context.Context) (secret.Secret, error) {
 			time.Sleep(time.Minute)
 			panic("sk_orga_ai_test")
@@ -524,7 +524,7 @@ func TestCacheOutage(t *testing.T) {
 		b.want("it hangs", "")
 		time.Sleep(time.Hour)
 	})
-	run(t, "a source that panics is an outage that says nothing", func(b bench) {
+	run(t, "a panic of a source is an outage without its text", func(b bench) {
 		src := secret.SourceFunc(func(context.Context) (secret.Secret, error) { panic("sk_orga_ai_test") })
 		c := secretcache.New(src, secretcache.Options{Name: "awssm:orga", TTL: ttl, Log: slog.New(slog.NewTextHandler(b.log, nil))})
 		_, err := c.Get(b.Context())
@@ -536,7 +536,7 @@ func TestCacheOutage(t *testing.T) {
 	})
 }
 
-// Fault 81: what only somebody's help can end is an error at once, not when the cached value ends.
+// Fault 81: a permanent failure is an error immediately, not only when the cached value expires.
 func TestCachePermanentFailure(t *testing.T) {
 	const refusedUntil, servedUntil = "usable_until=2000-01-01T00:10:00Z", "usable_until=2000-01-02T00:05:00Z"
 	for name, tt := range map[string]struct {
@@ -575,7 +575,7 @@ func TestCachePermanentFailure(t *testing.T) {
 			b.logged("at first", "usable_until", 0)
 		})
 	}
-	run(t, "an outage after a refusal is an error still", func(b bench) {
+	run(t, "an outage after a refusal is still an error", func(b bench) {
 		b.want("at first", "v1")
 		b.store.fail(secret.ErrPermanent)
 		time.Sleep(past)
@@ -595,7 +595,7 @@ func TestCachePermanentFailure(t *testing.T) {
 }
 
 func TestCacheOnChange(t *testing.T) {
-	run(t, "it is called with each version, before callers have it", func(b bench) {
+	run(t, "it is called with each version, before callers get it", func(b bench) {
 		var changes []secret.Version
 		b.Cache = secretcache.New(b.store, secretcache.Options{TTL: ttl, OnChange: func(s secret.Secret) { changes = append(changes, s.Version) }})
 		all(100, func(int) { b.want("at first", "v1") })
@@ -613,7 +613,7 @@ func TestCacheOnChange(t *testing.T) {
 			b.Errorf("called with %v", changes)
 		}
 	})
-	run(t, "a fetch that was abandoned changes nothing", func(b bench) {
+	run(t, "an abandoned fetch changes nothing", func(b bench) {
 		src := secret.SourceFunc(func(context.Context) (secret.Secret, error) {
 			time.Sleep(time.Minute)
 			return secret.Secret{Version: "v1"}, nil
@@ -626,8 +626,7 @@ func TestCacheOnChange(t *testing.T) {
 	})
 }
 
-// A detached fetch keeps the values of the context that it was started with: on some platforms they say
-// which request its I/O belongs to.
+// A detached fetch keeps the values of its context: on some platforms, they identify the request to which its I/O belongs.
 func TestCacheKeepsContextValues(t *testing.T) {
 	type key struct{}
 	src := secret.SourceFunc(func(ctx context.Context) (secret.Secret, error) {
@@ -640,7 +639,7 @@ func TestCacheKeepsContextValues(t *testing.T) {
 }
 
 func TestCacheRefresh(t *testing.T) {
-	// refresh is what one caller must get whose version was refused.
+	// refresh checks what a caller with a refused version gets.
 	refresh := func(b bench, when string, bad secret.Version, version string) {
 		b.Helper()
 		got, err := b.Refresh(b.Context(), bad)
@@ -677,7 +676,7 @@ func TestCacheRefresh(t *testing.T) {
 		refresh(b, "30 s later", "v1", "v2")
 		b.fetched("30 s later", 3)
 	})
-	run(t, "fault 10: a second rotation within 30 s waits for their end", func(b bench) {
+	run(t, "fault 10: a second rotation within 30 s takes effect after these", func(b bench) {
 		b.want("at first", "v1")
 		b.store.rotate("v2")
 		refresh(b, "the first", "v1", "v2")
@@ -694,7 +693,7 @@ func TestCacheRefresh(t *testing.T) {
 		b.fetched("refused", 2)
 		b.want("other callers", "v1")
 	})
-	run(t, "a fetch under way may have asked before the rotation", func(b bench) {
+	run(t, "a fetch in flight may have started before the rotation", func(b bench) {
 		b.want("at first", "v1")
 		time.Sleep(past)
 		go b.want("an ordinary caller", "v1")
@@ -703,7 +702,7 @@ func TestCacheRefresh(t *testing.T) {
 		refresh(b, "refused meanwhile", "v1", "v2")
 		b.fetched("in all", 3)
 	})
-	run(t, "its caller may leave", func(b bench) {
+	run(t, "its caller may disconnect", func(b bench) {
 		b.want("at first", "v1")
 		b.store.rotate("v2")
 		ctx, leave := context.WithTimeout(b.Context(), time.Millisecond)
@@ -714,7 +713,7 @@ func TestCacheRefresh(t *testing.T) {
 		time.Sleep(time.Second)
 		b.want("the others", "v2")
 	})
-	run(t, "past its limit a key is not handed out", func(b bench) {
+	run(t, "an expired key is not returned", func(b bench) {
 		b.want("at first", "v1")
 		b.store.fail(secret.ErrPermanent)
 		time.Sleep(past)
@@ -724,14 +723,14 @@ func TestCacheRefresh(t *testing.T) {
 			b.Errorf("got version %q after two TTLs", got.Version)
 		}
 	})
-	run(t, "with nothing at hand it is Get", func(b bench) {
-		refresh(b, "nothing at hand", "", "v1")
-		b.fetched("nothing at hand", 1)
+	run(t, "without a cached key, it is Get", func(b bench) {
+		refresh(b, "no cached key", "", "v1")
+		b.fetched("no cached key", 1)
 	})
 }
 
 func TestCacheReady(t *testing.T) {
-	run(t, "with a key at hand it asks nobody", func(b bench) {
+	run(t, "with a cached key, it does not fetch", func(b bench) {
 		b.want("at first", "v1")
 		b.store.fail(errOut)
 		time.Sleep(past)
@@ -742,11 +741,11 @@ func TestCacheReady(t *testing.T) {
 		}
 		b.fetched("ready", 1)
 	})
-	run(t, "with none it asks once, for all", func(b bench) {
+	run(t, "without one, it fetches once for all callers", func(b bench) {
 		b.store.fail(errOut)
 		all(100, func(int) {
 			if err := b.Ready(b.Context()); err == nil {
-				b.Error("ready with nothing at hand")
+				b.Error("ready with no cached key")
 			}
 		})
 		b.fetched("at once", 1)

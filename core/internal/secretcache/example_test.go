@@ -23,7 +23,7 @@ func ExampleCache() {
 	key, err := cache.Get(context.Background())
 	fmt.Println(key.Value, err)
 
-	// Whoever uses the key is told that it is no good: is there a newer one?
+	// Orga rejected the key: fetch a newer one.
 	newer, err := cache.Refresh(context.Background(), key.Version)
 	fmt.Println(newer.Version != key.Version, err)
 	// Output:

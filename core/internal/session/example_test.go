@@ -15,8 +15,7 @@ import (
 	"github.com/orga-session/orga-session/core/secret"
 )
 
-// A mint route without the policy that core puts in front of it: a budget, the handler, and around
-// both what stands on every answer.
+// A mint route without core's policies: only the outermost layer, a time budget and the handler.
 func Example() {
 	api := httptest.NewServer(&orgatest.API{})
 	defer api.Close()

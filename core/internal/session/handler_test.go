@@ -17,7 +17,7 @@ import (
 	"github.com/orga-session/orga-session/core/orga"
 )
 
-// A body is optional, small and JSON; nothing else is minted for.
+// An optional body must be small JSON; otherwise nothing is minted.
 func TestBody(t *testing.T) {
 	const json, full = "application/json", 16 << 10
 	for name, row := range map[string]struct {
@@ -70,7 +70,7 @@ func TestBody(t *testing.T) {
 	}
 }
 
-// fault 46: the answer to the byte, but for the token; and what the log keeps of it.
+// fault 46: the exact answer, except for the token, and its fields in the log.
 func TestAnswer(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newRig(t)
@@ -109,7 +109,7 @@ func TestAnswer(t *testing.T) {
 	})
 }
 
-// Two requests never share a token.
+// No two requests get the same token.
 func TestNoTokenTwice(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newRig(t)

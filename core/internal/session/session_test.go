@@ -27,8 +27,7 @@ import (
 	"github.com/orga-session/orga-session/core/secret"
 )
 
-// rig is an endpoint without policy, the Orga behind it and the store of its key. It lives in a
-// synctest bubble.
+// rig is an endpoint without policies, with a fake Orga and a key store, in a synctest bubble.
 type rig struct {
 	http.Handler
 	api     *orgatest.API
@@ -79,7 +78,7 @@ func (r *rig) logged() string {
 	return r.log.String()
 }
 
-// answer is what a client got, and when.
+// answer is a response, and when it arrived.
 type answer struct {
 	*httptest.ResponseRecorder
 	Token      string            `json:"ephemeralToken"`
@@ -97,8 +96,7 @@ func (r *rig) get(ctx context.Context) answer {
 	return a
 }
 
-// quiet checks that neither a key nor a token is in the log, raw or encoded, and that an answer has
-// nothing but its own token.
+// quiet checks that the log contains no key or token, raw or encoded, and the answer only its own token.
 func (r *rig) quiet(t *testing.T, a answer) {
 	t.Helper()
 	log := r.logged()
@@ -128,7 +126,7 @@ func repeat(h http.Handler, n int) []http.Handler {
 	return list
 }
 
-// What becomes of each failure of Orga's: won back where the time allows, else told apart.
+// Each failure of Orga is retried if the time allows, and otherwise reported by its kind.
 func TestUpstream(t *testing.T) {
 	const ok, ever = "", 99
 	inSeconds := func(n int) string { // the bubble's clock starts then
@@ -234,7 +232,7 @@ func TestUpstream(t *testing.T) {
 					t.Errorf("%d mints, %d ICE calls; want %d, %d", m, i, row.mints, row.ice)
 				}
 				if row.code == ok {
-					// The last token that was minted, with its own servers.
+					// The last minted token, with its own servers.
 					tokens := r.api.Tokens()
 					_, credential := orgatest.Credential(a.Token)
 					if a.Token != tokens[len(tokens)-1] || len(a.ICEServers) != 2 || !strings.Contains(string(a.ICEServers[1]), credential) {
@@ -246,7 +244,7 @@ func TestUpstream(t *testing.T) {
 				}
 				r.quiet(t, a)
 
-				// The next request is clean, on whatever connection it goes.
+				// The next request is unaffected, on any connection.
 				r.api.Fail(row.call, nil)
 				if row.times < ever {
 					if a := r.get(t.Context()); a.Code != 200 || a.took > 0 {
@@ -258,7 +256,7 @@ func TestUpstream(t *testing.T) {
 	}
 }
 
-// The cause in the log names what is to be changed.
+// The cause in the log says what to change.
 func TestCauses(t *testing.T) {
 	for name, row := range map[string]struct {
 		call  orga.Call
@@ -282,7 +280,7 @@ func TestCauses(t *testing.T) {
 	}
 }
 
-// The platform's deadline wins when it is nearer, and leaves time to answer.
+// An earlier deadline of the platform applies, and leaves time to answer.
 func TestBudget(t *testing.T) {
 	for name, row := range map[string]struct{ left, spare, atLeast time.Duration }{
 		"fault 39: 4 s left":  {4 * time.Second, 500 * time.Millisecond, 2 * time.Second},
@@ -317,8 +315,8 @@ func TestBudget(t *testing.T) {
 	})
 }
 
-// fault 9: the key is replaced, Orga answers 401 to the old one. Nobody sees it, and the store is asked
-// once however many notice.
+// fault 9: the key was replaced, and Orga answers 401 to the old one. No caller notices, and the store is asked once,
+// however many requests are affected.
 func TestRotation(t *testing.T) {
 	for _, status := range []int{401, 403} {
 		synctest.Test(t, func(t *testing.T) {
@@ -352,8 +350,8 @@ func TestRotation(t *testing.T) {
 	}
 }
 
-// fault 10: 401, and the store still has the same key. The next forced refresh comes 30 s later; a key
-// that is good again by then is used.
+// fault 10: 401, and the store still has the same key. The next forced refresh is 30 s later; a key that has become valid
+// meanwhile is used.
 func TestSameKeyRefused(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newRig(t)
@@ -407,7 +405,7 @@ func TestClientGone(t *testing.T) {
 	})
 }
 
-// fault 83: a token that is dead or about to die is handed on, with a warning that is counted.
+// fault 83: a token that has expired, or is about to, is passed on, with a warning and a metric.
 func TestShortLivedToken(t *testing.T) {
 	for ttl, warned := range map[time.Duration]bool{
 		-time.Minute: true, time.Millisecond: true, 15*time.Second - time.Millisecond: true, 15 * time.Second: false, time.Minute: false,
@@ -437,7 +435,7 @@ func TestShortLivedToken(t *testing.T) {
 	})
 }
 
-// Orga's own id of the mint, or of the call that failed, is in the log.
+// The log has Orga's own ID of the mint, or of the failed call.
 func TestOrgaRequestID(t *testing.T) {
 	ok := orgatest.Status(200, `{"ephemeral_token":"t"}`, "X-Request-Id", "req_mint")
 	for name, row := range map[string]struct {
@@ -473,8 +471,7 @@ func TestOrgaRequestID(t *testing.T) {
 	}
 }
 
-// What the second mint of a request, or the mint with a newer key, comes to is what the request comes to: there
-// is no answer with half of it.
+// The outcome of a request's second mint, or of the mint with a newer key, is the request's outcome.
 func TestSecondMintFails(t *testing.T) {
 	unauthorized := orgatest.Status(401, orgatest.ErrorBody("invalid_token", ""))
 	rejected := orgatest.Status(400, "")
@@ -519,8 +516,8 @@ func TestSecondMintFails(t *testing.T) {
 	}
 }
 
-// Another attempt is made as long as 250 ms remain for it after the wait, or a second after a wait that Orga
-// named: less would only make a caller wait for nothing.
+// Another attempt is made only if 250 ms remain after the wait, or a second after a wait named by Orga: with less, a caller
+// would wait in vain.
 func TestTimeForAnotherAttempt(t *testing.T) {
 	for name, row := range map[string]struct {
 		fault http.Handler
@@ -538,7 +535,7 @@ func TestTimeForAnotherAttempt(t *testing.T) {
 				r.get(t.Context()) // fetches the key
 				minted := r.api.Calls(orga.CallMint)
 				r.api.Fail(orga.CallMint, row.fault)
-				// Of a small budget a quarter is kept for the answer, of a larger one 550 ms.
+				// A quarter of a small budget is reserved for the answer, or 550 ms of a larger one.
 				left := min(row.left*4/3+1, row.left+550*time.Millisecond)
 				ctx, cancel := context.WithTimeout(t.Context(), left)
 				defer cancel()
@@ -551,7 +548,7 @@ func TestTimeForAnotherAttempt(t *testing.T) {
 	}
 }
 
-// A client that leaves during a wait ends it, and nothing more is asked.
+// A client that disconnects during a wait ends it, and no further call is made.
 func TestClientLeavesDuringAWait(t *testing.T) {
 	for _, call := range []orga.Call{orga.CallMint, orga.CallICE} {
 		synctest.Test(t, func(t *testing.T) {
@@ -571,7 +568,7 @@ func TestClientLeavesDuringAWait(t *testing.T) {
 	}
 }
 
-// An empty list is handed on, and the log says what that means.
+// An empty list is passed on, and the log explains the consequence.
 func TestNoServers(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newRig(t)

@@ -103,7 +103,7 @@ func TestString(t *testing.T) {
 	}
 }
 
-// FuzzParse compares Parse with encoding/json: what one takes for an object, the other does too.
+// FuzzParse compares Parse with encoding/json: both must accept the same objects.
 func FuzzParse(f *testing.F) {
 	f.Add([]byte(`{"a":1,"b":[{}]}`))
 	f.Add([]byte(`{"a":1,"\u0061":2} `))

@@ -11,7 +11,7 @@ import (
 	"github.com/orga-session/orga-session/core/ratelimit"
 )
 
-// limits are what a request may be counted against.
+// limits are combinations of quotas and budgets.
 var limits = []struct {
 	name    string
 	options throttle.Options
@@ -23,7 +23,7 @@ var limits = []struct {
 	}},
 }
 
-// limited answers one request after the other behind a limit in memory.
+// limited serves sequential requests with a limit in memory.
 func limited(o throttle.Options) func() {
 	o.Limiter, o.Tenant = throttle.NewStore(nil, throttle.StoreOptions{}), "acme"
 	h := throttle.Middleware(o)(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
@@ -33,7 +33,7 @@ func limited(o throttle.Options) func() {
 	return func() { h.ServeHTTP(w, r) }
 }
 
-// Two windows and a budget add at most eight allocations to what one window takes.
+// Two windows and a budget need at most eight allocations more than one window.
 func TestAllocations(t *testing.T) {
 	one, more := testing.AllocsPerRun(100, limited(limits[0].options)), testing.AllocsPerRun(100, limited(limits[1].options))
 	if more > one+8 {

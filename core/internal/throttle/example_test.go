@@ -10,7 +10,7 @@ import (
 	"github.com/orga-session/orga-session/core/ratelimit"
 )
 
-// Each caller may ask twice a minute, and all callers of the tenant together three times a day.
+// Each caller may mint twice a minute, and all callers of the tenant together three times a day.
 func Example() {
 	caller, _ := ratelimit.ParseQuotas("2/1m")
 	limit := throttle.Middleware(throttle.Options{

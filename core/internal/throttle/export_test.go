@@ -6,7 +6,7 @@ import (
 	"github.com/orga-session/orga-session/core/ratelimit"
 )
 
-// SetBack makes the state of a bucket look as if the clock had been set back by d since.
+// SetBack changes the state of a bucket as if the clock had been set back by d since.
 func (m *Memory) SetBack(b ratelimit.Bucket, d time.Duration) {
 	m.mu.Lock()
 	defer m.mu.Unlock()

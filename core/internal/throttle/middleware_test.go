@@ -22,7 +22,7 @@ import (
 	"github.com/orga-session/orga-session/core/ratelimit"
 )
 
-// one asks for one bucket.
+// one decides one bucket.
 func one(l ratelimit.Limiter, key string, q ratelimit.Quota) (ratelimit.Decision, error) {
 	decisions, err := l.Allow(context.Background(), []ratelimit.Bucket{{Key: key, Quota: q}})
 	if err != nil {
@@ -81,14 +81,14 @@ func TestNoQuotaIsNoLimit(t *testing.T) {
 	}
 }
 
-// broken is a Limiter whose store is out.
+// broken is a Limiter whose store is down.
 type broken struct{}
 
 func (broken) Allow(context.Context, []ratelimit.Bucket) ([]ratelimit.Decision, error) {
 	return nil, errors.New("out")
 }
 
-func TestLimiterThatFailsRefuses(t *testing.T) {
+func TestLimiterFailure(t *testing.T) {
 	m := new(requesttest.Minted)
 	w := requesttest.Serve(throttle.Middleware(throttle.Options{Limiter: broken{}, Caller: ratelimit.Quotas{{N: 1, Per: time.Second}}})(m), requesttest.New())
 	if requesttest.Code(t, w) != "limiter_unavailable" || w.Header().Get("Retry-After") != "1" || m.N != 0 {
@@ -96,7 +96,7 @@ func TestLimiterThatFailsRefuses(t *testing.T) {
 	}
 }
 
-// verified stands for the auth room: it records the caller that the test names.
+// verified replaces authentication: it records the caller named by the test.
 func verified(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		request.From(r.Context()).Caller = r.Header.Get("Test-Caller")
@@ -104,7 +104,7 @@ func verified(next http.Handler) http.Handler {
 	})
 }
 
-func TestCallersThatAreOne(t *testing.T) {
+func TestCallersCountedAsOne(t *testing.T) {
 	from := func(addr string, headers ...string) *http.Request {
 		r := requesttest.New(headers...)
 		r.RemoteAddr = addr
@@ -144,7 +144,7 @@ func TestCallersThatAreOne(t *testing.T) {
 	}
 }
 
-func TestTenantsCountApart(t *testing.T) {
+func TestTenantsAreIndependent(t *testing.T) {
 	l, q := throttle.NewMemory(), ratelimit.Quota{N: 1, Per: time.Hour}
 	for _, tenant := range []string{"", "acme", "other"} {
 		h := throttle.Middleware(throttle.Options{Limiter: l, Caller: ratelimit.Quotas{q}, Tenant: tenant})(new(requesttest.Minted))
@@ -154,7 +154,7 @@ func TestTenantsCountApart(t *testing.T) {
 	}
 }
 
-func TestLimiterKeysTellNobody(t *testing.T) {
+func TestLimiterKeysAreAnonymous(t *testing.T) {
 	var keys recorder
 	h := verified(throttle.Middleware(throttle.Options{Limiter: &keys, Caller: ratelimit.Quotas{{N: 1, Per: time.Hour}}, Tenant: "acme"})(new(requesttest.Minted)))
 	r := requesttest.New("Test-Caller", "5f")
@@ -171,7 +171,7 @@ func TestLimiterKeysTellNobody(t *testing.T) {
 	}
 }
 
-// recorder is a Limiter that lets everybody through and keeps the keys.
+// recorder is a Limiter that allows everything and records the keys.
 type recorder []string
 
 func (r *recorder) Allow(_ context.Context, buckets []ratelimit.Bucket) ([]ratelimit.Decision, error) {
@@ -271,7 +271,7 @@ func TestMemoryUnderRace(t *testing.T) {
 	})
 }
 
-// A caller who is limited, and brings a million new callers along to be forgotten, stays limited.
+// A limited caller cannot make the limiter forget it by creating a million new callers.
 func TestMemoryIsBounded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const callers, most, more = 1_000_000, 64 << 20, 2 << 20
@@ -303,9 +303,9 @@ func TestMemoryIsBounded(t *testing.T) {
 	})
 }
 
-// Fault 73: with a long and a short window, who is evicted first is who has used least of their quota, not who
-// will be whole again first.
-func TestFault73EvictsWhoHasUsedLeast(t *testing.T) {
+// Fault 73: with a long and a short window, the callers who used the least of their quota are evicted first, not those
+// whose quota recovers first.
+func TestFault73Eviction(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		windows := ratelimit.Quotas{{N: 30, Per: time.Minute}, {N: 500, Per: 24 * time.Hour}}
 		m := throttle.NewMemory()
@@ -348,8 +348,7 @@ func BenchmarkMemory(b *testing.B) {
 	})
 }
 
-// Fault 68: several windows, each with a policy of its own in the headers; Retry-After is that of the one that
-// refuses.
+// Fault 68: several windows, each with its own policy in the headers; Retry-After is that of the window that refuses.
 func TestFault68SeveralWindows(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		m := new(requesttest.Minted)
@@ -382,7 +381,7 @@ func TestFault68SeveralWindows(t *testing.T) {
 	})
 }
 
-// Fault 69: a tenant's budget holds for all of its callers, and for no other tenant; the log names it.
+// Fault 69: a tenant's budget applies to all of its callers, and to no other tenant; the log names it.
 func TestFault69TenantBudget(t *testing.T) {
 	l := throttle.NewMemory()
 	var log bytes.Buffer

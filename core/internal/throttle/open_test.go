@@ -10,7 +10,7 @@ import (
 	"github.com/orga-session/orga-session/core/ratelimit"
 )
 
-// pinged is a Limiter with a connection.
+// pinged is a Limiter with Ping and Close.
 type pinged struct {
 	*throttle.Memory
 	pings, closes int
@@ -20,7 +20,7 @@ func (p *pinged) Ping(context.Context) error { p.pings++; return errors.New("nob
 
 func (p *pinged) Close() error { p.closes++; return nil }
 
-// Fault 72: a scheme that is not linked is a fault, which names those that are and nothing of the setting.
+// Fault 72: an unlinked scheme is a fault that lists the linked ones, without quoting the setting.
 func TestDrivers(t *testing.T) {
 	opened := &pinged{Memory: throttle.NewMemory()}
 	drivers := map[string]ratelimit.Driver{

@@ -16,8 +16,8 @@ import (
 	"github.com/orga-session/orga-session/core/ratelimit"
 )
 
-// Fault 78: a refused caller is answered from memory until its time, then the store is asked again. Others are
-// not touched, nor is anything remembered of requests that were allowed.
+// Fault 78: a refused caller is answered from memory until its Retry-After, then the store is asked again. Other callers
+// are unaffected, and nothing is remembered of allowed requests.
 func TestFault78RefusalsAreRemembered(t *testing.T) {
 	for _, strict := range []bool{false, true} {
 		synctest.Test(t, func(t *testing.T) {
@@ -60,7 +60,7 @@ func TestFault78RefusalsAreRemembered(t *testing.T) {
 	}
 }
 
-// A tenant's budget that is used up answers for all of its callers.
+// A used-up budget is remembered for all callers of the tenant.
 func TestFault78BudgetIsRemembered(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		shared := &store{Memory: throttle.NewMemory()}
@@ -93,7 +93,7 @@ func TestRefusalsAreBounded(t *testing.T) {
 	})
 }
 
-// refusing is a Limiter that refuses everybody.
+// refusing is a Limiter that refuses everything.
 type refusing struct{}
 
 func (refusing) Allow(_ context.Context, buckets []ratelimit.Bucket) ([]ratelimit.Decision, error) {
@@ -104,7 +104,7 @@ func (refusing) Allow(_ context.Context, buckets []ratelimit.Bucket) ([]ratelimi
 	return decisions, nil
 }
 
-// store is a shared Limiter that can be out, or hang until its context ends.
+// store is a shared Limiter that can be down, or hang until its context ends.
 type store struct {
 	*throttle.Memory
 	asked int
@@ -201,7 +201,7 @@ func TestFallback(t *testing.T) {
 		})
 	})
 
-	t.Run("one request pays, and one tries again", func(t *testing.T) {
+	t.Run("one request waits, and one probes", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			shared, l, _ := fallible(t)
 			shared.fault = "hangs"
@@ -228,7 +228,7 @@ func TestFallback(t *testing.T) {
 		})
 	})
 
-	t.Run("a caller who leaves is no outage", func(t *testing.T) {
+	t.Run("a disconnected caller is not an outage", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			shared, l, log := fallible(t)
 			shared.fault = "hangs"

@@ -10,7 +10,7 @@ import (
 	"github.com/orga-session/orga-session/core/orga/orgatest"
 )
 
-// In a test, orgatest.New(t) starts the API and stops it with the test. An API needs no test, though.
+// In a test, orgatest.New(t) starts the API and stops it with the test. An API also works without a test.
 func Example() {
 	api := &orgatest.API{}
 	server := httptest.NewServer(api)

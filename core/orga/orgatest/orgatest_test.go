@@ -15,7 +15,7 @@ import (
 	"github.com/orga-session/orga-session/core/orga/orgatest"
 )
 
-// The API refuses what Orga's would refuse, so that a client's mistakes do not pass its tests.
+// The API refuses what Orga's would refuse, so that tests find a client's mistakes.
 func TestRefusals(t *testing.T) {
 	const mint, ice = "/v1/realtime/client-secrets", "/v1/realtime/ice-config"
 	forged := func() string { // of another API
@@ -94,8 +94,8 @@ func TestRotation(t *testing.T) {
 	}
 }
 
-// A token is good until it expires or has opened a call; the code of the error says which. Pipe lets a test
-// wait for that without waiting.
+// A token is valid until it expires or has opened a call; the error code says which. With Pipe, a test can use a fake
+// clock.
 func TestTokens(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		api := &orgatest.API{TTL: time.Minute, Delay: time.Second}
@@ -140,7 +140,7 @@ func TestTokens(t *testing.T) {
 	})
 }
 
-// What an API answers changes while it serves.
+// Fields can change while the API serves.
 func TestChange(t *testing.T) {
 	api := orgatest.New(t)
 	api.Change(func(a *orgatest.API) {

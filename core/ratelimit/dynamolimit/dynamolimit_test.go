@@ -24,7 +24,7 @@ const (
 	secret = "canary-secret-key-of-a-test"
 )
 
-// openAt opens the table at an address.
+// openAt opens the table at an endpoint address.
 func openAt(address string) (ratelimit.Limiter, error) {
 	env := map[string]string{
 		"ORGA_AWS_REGION": "eu-central-1", "ORGA_AWS_ACCESS_KEY_ID": "AKIAOFATEST", "ORGA_AWS_SECRET_ACCESS_KEY": secret,
@@ -35,7 +35,7 @@ func openAt(address string) (ratelimit.Limiter, error) {
 
 func TestMain(m *testing.M) { ratelimittest.Main(m, openAt) }
 
-// double is a DynamoDB of a test's own, and a limiter on it.
+// double returns a fake DynamoDB, with a limiter.
 func double(t *testing.T) (*ratelimittest.DynamoDB, *dynamolimit.Limiter, string) {
 	t.Helper()
 	d := &ratelimittest.DynamoDB{Table: table}
@@ -76,7 +76,7 @@ func TestConformance(t *testing.T) {
 	})
 }
 
-// one asks for one bucket.
+// one decides one bucket.
 func one(l ratelimit.Limiter, key string, q ratelimit.Quota) (ratelimit.Decision, error) {
 	decisions, err := l.Allow(context.Background(), []ratelimit.Bucket{{Key: key, Quota: q}})
 	if err != nil {
@@ -85,7 +85,7 @@ func one(l ratelimit.Limiter, key string, q ratelimit.Quota) (ratelimit.Decision
 	return decisions[0], nil
 }
 
-// Fault 70: what a decision costs in calls, and what an item holds.
+// Fault 70: the number of calls per decision, and the content of items.
 func TestFault70Calls(t *testing.T) {
 	d, l, address := double(t)
 	other := open(t, address)
@@ -142,7 +142,7 @@ func TestFault70Calls(t *testing.T) {
 	})
 }
 
-// A condition does not rely on TTL, which deletes hours late: an item that should be gone is whole.
+// TTL deletes items hours late, so conditions treat an expired item as unused.
 func TestItemsOutliveTheirPeriod(t *testing.T) {
 	d, l, _ := double(t)
 	q := ratelimit.Quota{N: 2, Per: time.Hour}
@@ -158,7 +158,7 @@ func TestItemsOutliveTheirPeriod(t *testing.T) {
 	}
 }
 
-// An instance whose clock is ahead of another's, by less than a second, takes nothing from a quota, nor adds to it.
+// An instance whose clock is less than a second ahead of another's neither reduces nor extends a quota.
 func TestClocksDiffer(t *testing.T) {
 	d, l, _ := double(t)
 	q := ratelimit.Quota{N: 3, Per: time.Hour}
@@ -172,7 +172,7 @@ func TestClocksDiffer(t *testing.T) {
 	}
 }
 
-// Callers of one tenant who meet at its budget: each is decided, and the budget is exact.
+// Concurrent callers of one tenant are all decided, and the budget is exact.
 func TestBudgetUnderContention(t *testing.T) {
 	d, _, address := double(t)
 	budget := ratelimit.Bucket{Key: "acme:", Quota: ratelimit.Quota{N: 50, Per: 24 * time.Hour}}
@@ -212,7 +212,7 @@ func TestBudgetUnderContention(t *testing.T) {
 	}
 }
 
-// outages are the ways in which DynamoDB fails, and the word of each in the log.
+// outages are failures of DynamoDB, with the word of each in the log.
 var outages = []struct {
 	name, cause string
 	intercept   func(http.ResponseWriter, *http.Request) bool

@@ -1,7 +1,7 @@
 package dynamolimit
 
-// ID is where the windows of a key are kept.
+// ID exports id.
 var ID = id
 
-// Endpoint is DynamoDB's address in a region.
+// Endpoint exports endpoint.
 var Endpoint = endpoint

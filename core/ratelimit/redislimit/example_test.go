@@ -10,7 +10,7 @@ import (
 	"github.com/orga-session/orga-session/core/secret"
 )
 
-// A limit that all instances share while Redis answers, and that each has for itself while it does not.
+// A limit that all instances share; while Redis is down, each instance counts alone.
 func Example() {
 	endpoint := core.New(context.Background(), core.Config{
 		RateLimitStore: secret.NewValue("rediss://default:password@store.example:6379"),

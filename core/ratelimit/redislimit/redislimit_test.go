@@ -33,7 +33,7 @@ func TestConformance(t *testing.T) {
 	})
 }
 
-// open makes a limiter with a connection.
+// open returns a limiter with an open connection.
 func open(t *testing.T, url string) *redislimit.Limiter {
 	t.Helper()
 	l, err := redislimit.New(url)
@@ -49,7 +49,7 @@ func open(t *testing.T, url string) *redislimit.Limiter {
 	return l
 }
 
-// one asks for one bucket.
+// one decides one bucket.
 func one(l ratelimit.Limiter, key string, q ratelimit.Quota) (ratelimit.Decision, error) {
 	decisions, err := l.Allow(context.Background(), []ratelimit.Bucket{{Key: key, Quota: q}})
 	if err != nil {
@@ -60,7 +60,7 @@ func one(l ratelimit.Limiter, key string, q ratelimit.Quota) (ratelimit.Decision
 
 var minute = ratelimit.Quota{N: 2, Per: time.Minute}
 
-// Keys have the prefix that docs/policy.md names, and vanish when the quota is whole again.
+// Keys have the prefix documented in docs/policy.md, and expire when the full quota is available again.
 func TestKeys(t *testing.T) {
 	s := ratelimittest.StartRedis(t)
 	l := open(t, "redis://"+s.Addr)
@@ -81,7 +81,7 @@ func TestKeys(t *testing.T) {
 	}
 }
 
-// A burst is sent on the few connections that an instance has, and each caller of it is counted.
+// A burst uses the instance's few connections, and each of its callers is counted.
 func TestBurstIsBatched(t *testing.T) {
 	s := ratelimittest.StartRedis(t)
 	l := open(t, "redis://"+s.Addr)
@@ -126,7 +126,7 @@ func TestFault29FallsBackAndRecovers(t *testing.T) {
 			Begin: func() { s.Pause() }, End: s.Resume, Cause: "redis: ",
 		})
 	})
-	// Fault 80: a refusal's word is in the log, and what refused is in use again once it no longer does.
+	// Fault 80: the log has the word of a refusal, and the store is used again once it stops refusing.
 	do := func(t *testing.T, s *ratelimittest.Redis, args ...string) func() {
 		return func() {
 			if _, err := s.Do(args...); err != nil {
@@ -152,7 +152,7 @@ func TestFault29FallsBackAndRecovers(t *testing.T) {
 	}
 }
 
-// Fault 80: a server that was made a replica is left, since the name of the primary leads elsewhere now.
+// Fault 80: connections to a server that has become a replica are dropped, because the primary's name now resolves elsewhere.
 func TestFault80PrimaryMoves(t *testing.T) {
 	old, primary := ratelimittest.StartRedis(t), ratelimittest.StartRedis(t)
 	var to atomic.Value
@@ -178,7 +178,7 @@ func TestFault80PrimaryMoves(t *testing.T) {
 	}
 }
 
-// forward is an address that leads to another, as a name does: a connection goes where it led when it was opened.
+// forward simulates a name: connections lead to its target at the time when they were opened.
 func forward(t *testing.T, to *atomic.Value) string {
 	t.Helper()
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
@@ -209,13 +209,13 @@ func forward(t *testing.T, to *atomic.Value) string {
 	return ln.Addr().String()
 }
 
-// scheduling is what a busy machine may add to a decision. That the decision itself is within 100 ms is measured in
-// synctest, where nothing else takes time.
+// scheduling is the delay that a busy machine may add to a decision. The bound of 100 ms itself is tested in synctest, where
+// nothing else takes time.
 const scheduling = 50 * time.Millisecond
 
 const canary = "canary-password-of-a-test"
 
-// Fault 80: the word of a refusal is the same on a decision as on a ping.
+// Fault 80: decisions and pings report the same word of a refusal.
 func TestPasswords(t *testing.T) {
 	s := ratelimittest.StartRedis(t, "--requirepass", canary)
 	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
@@ -239,8 +239,8 @@ func TestPasswords(t *testing.T) {
 	}
 }
 
-// The rights that docs/policy.md asks for are enough.
-func TestLeastRights(t *testing.T) {
+// The permissions in docs/policy.md suffice.
+func TestLeastPrivileges(t *testing.T) {
 	s := ratelimittest.StartRedis(t, strings.Fields("--user orga on >"+canary+" ~orga-session:* +eval +evalsha +get +set +time +ping")...)
 	l := open(t, "redis://orga:"+canary+"@"+s.Addr)
 	for range 2 { // EVAL, then EVALSHA
@@ -250,7 +250,7 @@ func TestLeastRights(t *testing.T) {
 	}
 }
 
-// answering is the address of a server that has one answer to a greeting, and one to all else.
+// answering returns the address of a server with one answer to a greeting, and another to everything else.
 func answering(t *testing.T, hello, answer string) string {
 	t.Helper()
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
@@ -283,9 +283,8 @@ func answering(t *testing.T, hello, answer string) string {
 	return ln.Addr().String()
 }
 
-// What is no answer to our question (a broken proxy's) is a failure of the store, and neither a panic nor
-// something to repeat.
-func TestAnswersOfAnotherShape(t *testing.T) {
+// An unexpected answer (from a broken proxy) is a failure of the store: it neither panics nor is quoted.
+func TestUnexpectedAnswers(t *testing.T) {
 	const older = "-ERR unknown command\r\n" // a server that knows no greeting
 	for _, tt := range []struct{ hello, answer string }{
 		{older, "+OK\r\n"},
@@ -318,7 +317,7 @@ func TestAnswersOfAnotherShape(t *testing.T) {
 	}
 }
 
-// Some servers repeat in their error what they did not understand: fault 17 for the password.
+// Fault 17: some servers quote the command in their error, and with it the password.
 func TestServersThatRepeatThePassword(t *testing.T) {
 	const refusal = "-ERR unknown command, with args beginning with: `" + canary + "`\r\n"
 	l, err := redislimit.New("redis://:" + canary + "@" + answering(t, refusal, refusal))
@@ -354,7 +353,7 @@ func TestNewFaults(t *testing.T) {
 	}
 }
 
-func TestNobodyThere(t *testing.T) {
+func TestServerDown(t *testing.T) {
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)

@@ -20,7 +20,7 @@ const token = "canary-token-of-a-test=="
 
 func TestMain(m *testing.M) { ratelimittest.Main(m, redisrest.Open(nil)) }
 
-// api is a REST API in front of a redis-server of a test's own, and the setting for it.
+// api returns a fake REST API in front of a new redis-server, and its setting.
 func api(t *testing.T) (*ratelimittest.RedisREST, string) {
 	t.Helper()
 	h := &ratelimittest.RedisREST{Redis: ratelimittest.StartRedis(t), Token: token}
@@ -130,8 +130,8 @@ func TestOpenFaults(t *testing.T) {
 	}
 }
 
-// The token and the address are in no error, not even in one of the connection.
-func TestNobodyThere(t *testing.T) {
+// No error contains the token or the address, not even a connection error.
+func TestServerDown(t *testing.T) {
 	server := httptest.NewServer(http.NotFoundHandler())
 	setting := strings.Replace(server.URL, "://", "://"+token+"@", 1)
 	server.Close()

@@ -20,7 +20,7 @@ import (
 	"github.com/orga-session/orga-session/core/secret/secrettest"
 )
 
-// env is an environment; with returns another that has more, and "" takes away.
+// env is an environment; with returns a copy with changes, where "" removes a variable.
 type env map[string]string
 
 func (e env) lookup(name string) (string, bool) { v, ok := e[name]; return v, ok }
@@ -36,7 +36,7 @@ var (
 	owner   = env{"ORGA_AWS_REGION": "eu-central-1", "ORGA_AWS_ACCESS_KEY_ID": "AKIATHEOWNER", "ORGA_AWS_SECRET_ACCESS_KEY": "not-a-secret"}
 )
 
-// serve starts a fake; its address is in the environment that comes back.
+// serve starts a fake, and returns an environment with its address.
 func serve(t *testing.T, fake http.Handler) env {
 	srv := httptest.NewServer(fake)
 	t.Cleanup(srv.Close)
@@ -69,7 +69,7 @@ func TestConformance(t *testing.T) {
 	})
 }
 
-func TestWhoseCredentials(t *testing.T) {
+func TestCredentials(t *testing.T) {
 	arn := (&secrettest.AWS{}).ARN("ap-southeast-2", "orga/key")
 	for _, tt := range []struct {
 		name    string
@@ -129,7 +129,7 @@ func TestWhoseCredentials(t *testing.T) {
 	}
 }
 
-// Every fault of the settings is reported at once.
+// All faults of the settings are reported together.
 func TestAllFaultsAtOnce(t *testing.T) {
 	for _, tt := range []struct {
 		name   string
@@ -169,7 +169,7 @@ type roundTripper func(*http.Request) (*http.Response, error)
 
 func (f roundTripper) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }
 
-// The SDK's own variables pick the host that is asked.
+// The SDK's own variables determine the host.
 func TestEndpointVariables(t *testing.T) {
 	for _, tt := range []struct {
 		name string
@@ -203,7 +203,7 @@ func TestEndpointVariables(t *testing.T) {
 	}
 }
 
-func TestWhatASecretMayHold(t *testing.T) {
+func TestSecretContents(t *testing.T) {
 	fake := &secrettest.AWS{}
 	src := open(t, ambient.with(serve(t, fake)), "orga/key")
 	want := func(what, content string, version string) {
@@ -224,7 +224,7 @@ func TestWhatASecretMayHold(t *testing.T) {
 	}
 }
 
-// endless answers with a secret that does not end as long as somebody reads it.
+// endless answers with an endless secret.
 func endless(w http.ResponseWriter, _ *http.Request) {
 	_, err := io.WriteString(w, `{"SecretString":"`)
 	for err == nil {
@@ -232,7 +232,7 @@ func endless(w http.ResponseWriter, _ *http.Request) {
 	}
 }
 
-// cutOff promises more than it sends.
+// cutOff announces more than it sends.
 func cutOff(w http.ResponseWriter, _ *http.Request) {
 	w.Header().Set("Content-Length", "100")
 	_, _ = io.WriteString(w, `{"SecretString":"`)

@@ -1,4 +1,4 @@
 package awssm
 
-// OpenWith is Open with an HTTP client, for tests of where requests go.
+// OpenWith is Open with an HTTP client, to test the addresses of requests.
 var OpenWith = open

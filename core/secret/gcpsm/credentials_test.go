@@ -23,7 +23,7 @@ import (
 
 const name = "projects/orga-test/secrets/api-key"
 
-// issuer stands in for the metadata server and for Google's token endpoint; both answer with body.
+// issuer is a fake of the metadata server and of Google's token endpoint; both answer with body.
 func issuer(t *testing.T, status int, body string) *httptest.Server {
 	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if strings.HasPrefix(r.URL.Path, "/computeMetadata/") && r.Header.Get("Metadata-Flavor") != "Google" {
@@ -37,7 +37,7 @@ func issuer(t *testing.T, status int, body string) *httptest.Server {
 	return srv
 }
 
-// serviceAccount is a key file whose tokens come from tokenURL.
+// serviceAccount returns a key file whose tokens come from tokenURL.
 func serviceAccount(t *testing.T, tokenURL string) string {
 	t.Helper()
 	key, err := rsa.GenerateKey(rand.Reader, 2048)
@@ -72,7 +72,7 @@ func write(t *testing.T, file, content string) string {
 
 const granted = `{"access_token":"granted-to-the-test","expires_in":3599,"token_type":"Bearer"}`
 
-// Over https the caller must show an access token; these are the places that it comes from.
+// Requests over https need an access token; these are its sources.
 func TestCredentials(t *testing.T) {
 	for _, tt := range []struct {
 		name    string
@@ -165,7 +165,7 @@ func TestCredentials(t *testing.T) {
 	}
 }
 
-// Every fault of the settings is reported at once.
+// All faults of the settings are reported together.
 func TestAllFaultsAtOnce(t *testing.T) {
 	env := map[string]string{"ORGA_GCPSM_ENDPOINT": "store.example", "GOOGLE_APPLICATION_CREDENTIALS": "/nowhere/credentials.json"}
 	_, err := Open(func(n string) (string, bool) { v, ok := env[n]; return v, ok })(secret.Ref{Name: "secrets/s"})
@@ -176,7 +176,7 @@ func TestAllFaultsAtOnce(t *testing.T) {
 	}
 }
 
-func TestWhoIsAsked(t *testing.T) {
+func TestEndpoints(t *testing.T) {
 	for _, tt := range []struct{ name, endpoint, asks string }{
 		{"projects/p/secrets/s", "", "https://secretmanager.googleapis.com/v1/projects/p/secrets/s/versions/latest:access"},
 		{"projects/123/secrets/s/versions/7", "", "https://secretmanager.googleapis.com/v1/projects/123/secrets/s/versions/7:access"},

@@ -21,7 +21,7 @@ import (
 
 const name = "projects/orga-test/secrets/api-key"
 
-// environment has one variable.
+// environment returns an environment with one variable.
 func environment(name, value string) func(string) (string, bool) {
 	return func(n string) (string, bool) {
 		if n != name {
@@ -31,7 +31,7 @@ func environment(name, value string) func(string) (string, bool) {
 	}
 }
 
-// at opens the secret (or a version of it) at an address.
+// at opens the secret (or a version) at an endpoint address.
 func at(t testing.TB, address, name string) secret.Source {
 	t.Helper()
 	lookup := environment("ORGA_GCPSM_ENDPOINT", address)
@@ -123,8 +123,8 @@ func TestAttempts(t *testing.T) {
 	}
 }
 
-// Fault 14: a damaged answer is asked for once more, whatever went wrong beside it.
-func TestDamagedAmongOthers(t *testing.T) {
+// Fault 14: a damaged answer is fetched once more, whatever else failed.
+func TestDamagedAnswers(t *testing.T) {
 	for _, tt := range []struct {
 		name   string
 		faults []secrettest.Fault // of one call each
@@ -204,7 +204,7 @@ func TestFaults(t *testing.T) {
 	}
 }
 
-// endless answers with a secret that does not end as long as somebody reads it.
+// endless answers with an endless secret.
 func endless(w http.ResponseWriter, _ *http.Request) {
 	_, err := io.WriteString(w, `{"payload":{"data":"`)
 	for err == nil {

@@ -43,7 +43,7 @@ func TestLeak(t *testing.T) {
 	}
 }
 
-// The fakes refuse what the real stores refuse, with their status and error code.
+// The fakes refuse the same requests as the real stores, with their status and error code.
 func TestFakesAreStrict(t *testing.T) {
 	aws := &secrettest.AWS{AccessKeyID: "AKIATEST", Region: "eu-central-1"}
 	google := &secrettest.Google{AccessToken: "granted"}
