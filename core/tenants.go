@@ -187,7 +187,7 @@ func (b *builder) readTenant(s scope, raw json.RawMessage) Tenant {
 	if has("authIssuer") && !has("authJWKSURL") {
 		t.AuthJWKSURL = "" // these are the default issuer's keys
 	}
-	if err == nil && !has("apiKeySource") {
+	if source, ok := entry.Get("apiKeySource"); err == nil && (!ok || string(source) == `""`) {
 		b.addFault(s.name("ORGA_API_KEY_SOURCE"), errors.New("is required; a tenant never uses another's key"))
 	}
 	if t.ownIssuer && !has("auth") && slices.Contains(t.Auth, "anonymous") {

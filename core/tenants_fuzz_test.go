@@ -12,6 +12,7 @@ func FuzzTenants(f *testing.F) {
 	f.Add(`{"tenants":{"acme":{"apiKeySource":"env:ORGA_API_KEY_A","baseURL":"https://[::ffff:10.0.0.1]:8443/x","apiKeyTTL":"1h"}}}`)
 	f.Add(`{"tenants":{"acme":{"apiKeySource":"file:/nowhere","auth":"oidc,gateway","authIssuer":"https://i.example","authAudience":"a"}}}`)
 	f.Add(`{"tenants":{"a":{},"a":{}}}`)
+	f.Add(`{"tenants":{"a":{"apiKeySource":""}}}`)
 	f.Add(`{"tenants":null}`)
 	f.Add(`[`)
 	f.Fuzz(func(t *testing.T, document string) {

@@ -305,6 +305,7 @@ func TestTenantFaults(t *testing.T) {
 		{"name that is empty", `{"tenants":{"":{"apiKeySource":"env:ORGA_API_KEY_ACME"}}}`, "tenant 1: want a name"},
 		{"twice", `{"tenants":{"acme":{"apiKeySource":"env:ORGA_API_KEY_ACME"},"acme":{"apiKeySource":"env:ORGA_API_KEY_OTHER"}}}`, "twice"},
 		{"no key", `{"tenants":{"acme":{}}}`, "apiKeySource"},
+		{"empty key", `{"tenants":{"acme":{"apiKeySource":""}}}`, `tenant "acme": apiKeySource: is required`},
 		{"unknown member", `{"tenants":{"acme":{"apiKeySource":"env:ORGA_API_KEY_ACME","apikey":"` + value + `"}}}`, "apikey"},
 		{"unknown member that could be a secret", `{"tenants":{"acme":{"apiKeySource":"env:ORGA_API_KEY_ACME","` + value + `":"x"}}}`, `tenant "acme": a member: is not a setting`},
 		{"unknown member that is long", `{"tenants":{"acme":{"apiKeySource":"env:ORGA_API_KEY_ACME","` + strings.Repeat("s3cr3t", 6) + `":"x"}}}`, "a member: is not a setting"},
