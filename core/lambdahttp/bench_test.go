@@ -6,8 +6,8 @@ import (
 	"testing"
 )
 
-// BenchmarkInvoke has what the way from an event to a request, and from the answer to a response, adds to
-// an invocation: go test -run '^$' -bench Invoke -benchmem ./core/lambdahttp.
+// BenchmarkInvoke measures the conversion of events and responses:
+// go test -run '^$' -bench Invoke -benchmem ./core/lambdahttp.
 func BenchmarkInvoke(b *testing.B) {
 	body := []byte(`{"ephemeralToken":"` + strings.Repeat("e", 300) + `","iceServers":[{"urls":"stun:stun.example:3478"}]}`)
 	h := http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {

@@ -388,7 +388,7 @@ func TestSameKeyRefused(t *testing.T) {
 	})
 }
 
-// A client that goes away ends its own calls, and is no alarm.
+// When a client disconnects, its own calls end, without an alarm.
 func TestClientGone(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newRig(t)
