@@ -238,7 +238,7 @@ func (m message) bytes() []byte {
 	b = append(b, m.id[:]...)
 	for _, a := range m.attributes {
 		b = binary.BigEndian.AppendUint16(b, a.kind)
-		b = binary.BigEndian.AppendUint16(b, uint16(len(a.value))) // the values are short
+		b = binary.BigEndian.AppendUint16(b, uint16(len(a.value))) //nolint:gosec // the values are short
 		b = append(b, a.value...)
 		b = append(b, make([]byte, -len(a.value)&3)...)
 	}
