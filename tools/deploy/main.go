@@ -36,13 +36,23 @@ func main() {
 	dry := flag.Bool("dry-run", isSet("DRY_RUN"), "print the commands without running them")
 	yes := flag.Bool("yes", isSet("YES"), "skip the confirmation")
 	flag.Parse()
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	ctx, stop := context.WithCancelCause(context.Background())
+	signals := make(chan os.Signal, 1)
+	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
+	go func() {
+		if <-signals == os.Interrupt {
+			stop(errInterrupted)
+		} else {
+			stop(errTerminated)
+		}
+	}()
 	d := &deploy{environ: os.Environ(), root: "..", dry: *dry, yes: *yes, in: os.Stdin, out: os.Stdout}
 	err := d.to(ctx, flag.Arg(0))
-	interrupted := ctx.Err() != nil
-	stop()
-	switch {
-	case errors.Is(err, errDeclined), interrupted:
+	switch cause := context.Cause(ctx); {
+	case errors.Is(cause, errTerminated):
+		fmt.Fprintln(os.Stderr, "\nStopped. "+d.changed())
+		os.Exit(1)
+	case errors.Is(err, errDeclined), errors.Is(cause, errInterrupted):
 		fmt.Fprintln(os.Stderr, "\nStopped. "+d.changed()) // exit code 0: make would report any other as an error
 	case err != nil:
 		fmt.Fprintln(os.Stderr, err)
@@ -55,7 +65,11 @@ func isSet(name string) bool {
 	return !slices.Contains([]string{"", "0", "no", "false"}, strings.ToLower(os.Getenv(name)))
 }
 
-var errDeclined = errors.New("declined")
+var (
+	errDeclined    = errors.New("declined")
+	errInterrupted = errors.New("interrupted")
+	errTerminated  = errors.New("terminated")
+)
 
 type deploy struct {
 	environ  []string // NAME=value
@@ -72,7 +86,7 @@ func (d *deploy) changed() string {
 	if d.done == 0 {
 		return "Nothing was changed."
 	}
-	return fmt.Sprintf("The first %d of the commands above have run. Run the same command again to continue.", d.done)
+	return fmt.Sprintf("Commands above that have run: %d. To continue, run the same command again.", d.done)
 }
 
 // plan is a prepared deployment.
@@ -174,7 +188,12 @@ func (d *deploy) to(ctx context.Context, platform string) error {
 		fmt.Fprintln(d.out, "+ "+shell(step))
 		cmd := exec.CommandContext(ctx, step[0], step[1:]...)
 		cmd.Dir, cmd.Env, cmd.Stdin, cmd.Stdout, cmd.Stderr = d.root, d.withNodeOptions(), d.in, d.out, os.Stderr
-		cmd.Cancel = func() error { return cmd.Process.Signal(os.Interrupt) } // on Ctrl-C the terminal has sent it one too
+		cmd.Cancel = func() error {
+			if errors.Is(context.Cause(ctx), errInterrupted) {
+				return nil // the terminal sends Ctrl-C to the command as well
+			}
+			return cmd.Process.Signal(os.Interrupt)
+		}
 		cmd.WaitDelay = 10 * time.Second
 		if err := cmd.Run(); err != nil {
 			return fmt.Errorf("%s %s: %w", step[0], step[1], err)
