@@ -26,8 +26,8 @@ func TestHangingRequestBody(t *testing.T) {
 		{"a GET", "GET " + mintPath + " HTTP/1.1\r\nContent-Length: 100\r\n", nil, 200},
 		{"a caller who is refused", "POST " + mintPath + " HTTP/1.1\r\nContent-Length: 100\r\n", env{"ORGA_AUTH": "gateway"}, 401},
 		{"a header that is ambiguous", "POST " + mintPath + " HTTP/1.1\r\nContent-Length: 100\r\nOrigin: https://a.example\r\nOrigin: https://b.example\r\n", nil, 400},
-		{"the handler of a tenant", "POST /anywhere HTTP/1.1\r\nContent-Type: application/json\r\nContent-Length: 100\r\n", nil, 504},
-		{"a caller whom the handler of a tenant refuses", "POST /anywhere HTTP/1.1\r\nContent-Length: 100\r\n", env{"ORGA_AUTH": "gateway"}, 401},
+		{"a tenant's handler", "POST /anywhere HTTP/1.1\r\nContent-Type: application/json\r\nContent-Length: 100\r\n", nil, 504},
+		{"a caller refused by a tenant's handler", "POST /anywhere HTTP/1.1\r\nContent-Length: 100\r\n", env{"ORGA_AUTH": "gateway"}, 401},
 		{"nowhere", "POST / HTTP/1.1\r\nContent-Length: 100\r\n", nil, 404},
 	} {
 		t.Run(tt.name, func(t *testing.T) {

@@ -22,7 +22,7 @@ func forms(text string) []string {
 	list := []string{text, url.QueryEscape(text), hex.EncodeToString([]byte(text)), strings.ToUpper(hex.EncodeToString([]byte(text)))}
 	for offset := range 3 {
 		inner := base64.RawStdEncoding.EncodeToString([]byte(strings.Repeat("x", offset) + text))
-		inner = inner[4 : len(inner)-4] // the characters that depend on nothing beside it
+		inner = inner[4 : len(inner)-4] // the characters that depend only on text
 		list = append(list, inner, strings.NewReplacer("+", "-", "/", "_").Replace(inner))
 	}
 	return list
@@ -46,7 +46,7 @@ func TestCanary(t *testing.T) {
 			breakIt: func(api *orgatest.Server) { api.FailAll(orga.CallMint, orgatest.Repeat(401)) }},
 		{name: "Orga down, and repeats it", key: canary, status: 502,
 			breakIt: func(api *orgatest.Server) { api.FailAll(orga.CallMint, orgatest.Repeat(500)) }},
-		{name: "an answer that is no HTTP and repeats it", key: canary, status: 502,
+		{name: "an answer that is not HTTP and repeats it", key: canary, status: 502,
 			breakIt: func(api *orgatest.Server) { api.FailAll(orga.CallMint, orgatest.Babble()) }},
 		{name: "a redirect", key: canary, status: 502,
 			breakIt: func(api *orgatest.Server) {

@@ -97,7 +97,7 @@ func TestAllFaultsAtOnce(t *testing.T) {
 			env{"ORGA_AUTH": "", "ORGA_TIMEOUT": "x", "ORGA_RATE_LIMIT": "x", "ORGA_CORS_ORIGINS": "x", "ORGA_API_KEY": ""},
 			[]string{"ORGA_AUTH", "ORGA_TIMEOUT", "ORGA_RATE_LIMIT", "ORGA_CORS_ORIGINS", "ORGA_API_KEY"},
 		},
-		{ // what is wrong with a file shows beside all else
+		{ // a faulty file is reported together with all other faults
 			env{"ORGA_TIMEOUT": "x", "ORGA_API_KEY_SOURCE": "file:/nowhere/key", "ORGA_AUTH": "hmac", "ORGA_AUTH_HMAC_KEY_SOURCE": "file:/nowhere/hmac"},
 			[]string{"ORGA_TIMEOUT", "ORGA_API_KEY_SOURCE", "ORGA_AUTH_HMAC_KEY_SOURCE"},
 		},

@@ -47,7 +47,7 @@ func TestStandardLogQuotesNothing(t *testing.T) {
 		})
 	}
 	d.ask("GET", mintPath)
-	for range 100 { // net/http logs it in a goroutine of its own
+	for range 100 { // net/http logs it in another goroutine
 		if strings.Contains(log.String(), "Unsolicited") {
 			break
 		}

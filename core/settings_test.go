@@ -131,7 +131,7 @@ func TestPathAndHosts(t *testing.T) {
 		{"ORGA_PATH": "/healthz"}, {"ORGA_PATH": "//a"}, {"ORGA_ALLOWED_HOSTS": "https://a.example"}, {"ORGA_ALLOWED_HOSTS": "a.example/"}, {"ORGA_ALLOWED_HOSTS": "*.example"},
 	} {
 		if d := deploy(t, set, nil); d.fault == nil {
-			t.Errorf("%v is no fault", set)
+			t.Errorf("%v was accepted", set)
 		}
 	}
 }

@@ -144,7 +144,7 @@ func TestTelemetryOfAMint(t *testing.T) {
 	c := newCollector(t)
 	d := watched(t, env{"OTEL_EXPORTER_OTLP_ENDPOINT": c.URL, "OTEL_RESOURCE_ATTRIBUTES": "deployment.environment.name=test"},
 		env{"ORGA_USER_EMAIL": "someone@example.com", "ORGA_API_KEY": canary})
-	d.orga.Fail(orga.CallMint, orgatest.Status(500, "")) // won back by a second attempt
+	d.orga.Fail(orga.CallMint, orgatest.Status(500, "")) // the second attempt succeeds
 	d.orga.Intercept = func(_ orga.Call, r *http.Request) http.Handler {
 		if r.Header.Get("Traceparent")+r.Header.Get("Baggage") != "" {
 			t.Errorf("Orga is told of the trace: %v", r.Header["Traceparent"])
@@ -313,7 +313,7 @@ func TestTelemetryFlush(t *testing.T) {
 		d.ask("GET", mintPath)
 	}
 	if c.exports != 0 {
-		t.Errorf("%d exports while a request is under way", c.exports)
+		t.Errorf("%d exports during a request", c.exports)
 	}
 	close(others)
 	<-last

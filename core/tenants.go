@@ -270,7 +270,7 @@ func (b *builder) warnOfSharing(tenants []Tenant) {
 	}
 	for _, n := range signers {
 		if n > 1 {
-			b.log.Warn("tenants share an HMAC key: its holder can sign for each of them; authHMACKeySource gives a tenant a key of its own", "tenants", n)
+			b.log.Warn("tenants share an HMAC key: its holder can sign for each of them; authHMACKeySource gives a tenant its own key", "tenants", n)
 		}
 	}
 	if b.cfg.TenantClaim != "" {

@@ -73,7 +73,7 @@ func TestTenants(t *testing.T) {
 		{"its own limit", "/acme", "https://acme.example", 429, ""},
 		{"another's limit is another's", "/other", "", 200, otherKey},
 		{"inherited origin", "/other", "https://home.example", 200, otherKey},
-		{"the default tenant's origin is not inherited beside its own", "/acme", "https://home.example", 403, ""},
+		{"the default tenant's origin is not inherited if the tenant has its own", "/acme", "https://home.example", 403, ""},
 		{"another tenant's origin", "/other", "https://acme.example", 403, ""},
 		{"the default tenant", "", "", 200, orgatest.Key},
 		{"unknown tenant", "/nobody", "", 403, ""},
@@ -187,7 +187,7 @@ func TestClaimValueOfTwoTenants(t *testing.T) {
 		{"one value of two issuers", "oidc", "org", org, org + ownIssuer, false},
 		{"their names", "oidc", "org", "", "", false},
 		{"signatures cover the tenant", "hmac", "org", org, org, false},
-		{"no claim is asked for", "oidc", "", org, org, false},
+		{"no claim required", "oidc", "", org, org, false},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			d := withTenants(t, `{"tenants":{"acme":`+entry(tt.acme)+`,"other":`+entry(tt.other)+`}}`, env{
@@ -298,7 +298,7 @@ func TestTenantFaults(t *testing.T) {
 		{"a list", `["` + value + `"]`, "JSON"},
 		{"something behind", `{"tenants":{}} {}`, "JSON"},
 		{"no tenants", `{}`, `{"tenants":`},
-		{"something beside", `{"tenants":{},"version":"` + value + `"}`, `{"tenants":`},
+		{"another member", `{"tenants":{},"version":"` + value + `"}`, `{"tenants":`},
 		{"name", `{"tenants":{"Acme":{"apiKeySource":"env:ORGA_API_KEY_ACME"}}}`, `tenant "Acme": want a name`},
 		{"name that could be a secret", `{"tenants":{"acme":{"apiKeySource":"env:ORGA_API_KEY_ACME"},"` + value + `_":{"apiKeySource":"env:ORGA_API_KEY_ACME"}}}`, "tenant 2: want a name"},
 		{"name that is long", `{"tenants":{"` + value + strings.Repeat("x", 64) + `":{"apiKeySource":"env:ORGA_API_KEY_ACME"}}}`, "tenant 1: want a name"},
@@ -312,7 +312,7 @@ func TestTenantFaults(t *testing.T) {
 		{"unknown member of verbs", `{"tenants":{"acme":{"apiKeySource":"env:ORGA_API_KEY_ACME","%s%w":"x"}}}`, "a member: is not a setting"},
 		{"unknown member that is a key", `{"tenants":{"acme":{"apiKeySource":"env:ORGA_API_KEY_ACME","` + orga.KeyPrefix + `x":"x"}}}`, "a member: is not a setting"},
 		{"member twice that could be a secret", `{"tenants":{"acme":{"apiKeySource":"env:ORGA_API_KEY_ACME","` + value + `":"x","` + value + `":"y"}}}`, "has a member twice"},
-		{"entry that is no object", `{"tenants":{"acme":"` + value + `"}}`, `tenant "acme": must be a JSON object`},
+		{"entry that is not an object", `{"tenants":{"acme":"` + value + `"}}`, `tenant "acme": must be a JSON object`},
 		{"member in other case", `{"tenants":{"acme":{"apikeysource":"env:ORGA_API_KEY_ACME"}}}`, "apikeysource"},
 		{"wrong type", `{"tenants":{"acme":{"apiKeySource":7}}}`, "apiKeySource"},
 		{"null", `{"tenants":{"acme":{"apiKeySource":null}}}`, "apiKeySource"},

@@ -246,7 +246,7 @@ func TestTransportError(t *testing.T) {
 	}
 }
 
-// values are what the host hands over of a request.
+// values returns the arguments that the host passes for a request.
 func values(method, address, headers string, hasBody bool) []js.Value {
 	return []js.Value{js.ValueOf(1), js.ValueOf(method), js.ValueOf(address), js.ValueOf(headers), js.ValueOf(hasBody)}
 }

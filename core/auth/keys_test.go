@@ -202,7 +202,7 @@ func TestUnusableKeys(t *testing.T) {
 		{"a y that is too long", "malformed", jwk(ecKey(), object{"y": base64URL(bytes.Repeat([]byte{1}, 33))})},
 		{"an x that is too long for any curve", "malformed", jwk(ecKey(), object{"x": base64URL(bytes.Repeat([]byte{1}, 67)), "crv": nil})},
 		{"Ed25519 of 31 bytes", "malformed", jwk(edKey(), object{"x": base64URL(make([]byte, 31))})},
-		{"n that is no base64", "malformed", jwk(rsaKey(), object{"n": "?"})},
+		{"n that is not base64", "malformed", jwk(rsaKey(), object{"n": "?"})},
 		{"n that ends in no base64", "malformed", jwk(rsaKey(), object{"n": jwk(rsaKey(), nil)["n"].(string) + "?"})},
 		{"an even n", "malformed", jwk(rsaKey(), object{"n": base64URL(bytes.Repeat([]byte{0xfe}, 256))})},
 		{"without e", "malformed", jwk(rsaKey(), object{"e": nil})},
@@ -222,7 +222,7 @@ func TestUnusableKeys(t *testing.T) {
 			v := must(issuers.OIDC(auth.OIDCConfig{Issuer: idp.url, Audiences: []string{audience}}))
 			for range 2 {
 				if _, err := v.Verify(bearer(token(jose.EdDSA, "good", edKey(), idp.claims(nil)))); err != nil {
-					t.Errorf("another key beside it: %v", err)
+					t.Errorf("another key next to it: %v", err)
 				}
 			}
 			if want := `usable=1 unusable="2 ` + tt.why + "\"\n"; strings.Count(log.String(), want) != 1 || strings.Count(log.String(), "\n") != 1 {

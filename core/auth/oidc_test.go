@@ -322,7 +322,7 @@ func TestOIDCRefuses(t *testing.T) {
 		{"claims that are null", signed(`null`)},
 		{"a changed payload", strings.Join([]string{strings.Split(good, ".")[0], part([]byte(`{"iss":"https://id.example","aud":"orga-test","sub":"eve","exp":99999999999}`)), strings.Split(good, ".")[2]}, ".")},
 		{"no signature", good[:strings.LastIndex(good, ".")+1]},
-		{"a payload that is no JSON", signed("no JSON")},
+		{"a payload that is not JSON", signed("not JSON")},
 		{"JSON serialization", func() string {
 			s := must(jose.NewSigner(jose.SigningKey{Algorithm: jose.RS256, Key: jose.JSONWebKey{Key: rsaKey(), KeyID: kid1}}, nil))
 			full := must(s.Sign(must(json.Marshal(idp.claims(nil))))).FullSerialize()
@@ -670,7 +670,7 @@ func TestOIDCWithoutAnyKeys(t *testing.T) {
 				v := must(issuers.OIDC(auth.OIDCConfig{Issuer: "https://id.example", Audiences: []string{audience}}))
 				h, _ := whole(v)
 				if got := requesttest.Code(t, requesttest.Serve(h, bearer("a.b.c"))); got != "unauthenticated" {
-					t.Errorf("what is no token: code %q", got)
+					t.Errorf("an invalid token: code %q", got)
 				}
 				idp := newIssuer("https://id.example")
 				if got := requesttest.Code(t, requesttest.Serve(h, bearer(token(jose.ES256, kid1, ecKey(), idp.claims(nil))))); got != "auth_unavailable" {

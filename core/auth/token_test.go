@@ -567,7 +567,7 @@ func TestMemoryKeepsUsedTokens(t *testing.T) {
 		_, _ = v.Verify(often)
 		synctest.Wait()
 		if !verifies(often) || verifies(often) {
-			t.Error("not verified once with keys that were fetched anew")
+			t.Error("not verified exactly once with refetched keys")
 		}
 	})
 }

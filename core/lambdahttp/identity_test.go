@@ -114,7 +114,7 @@ func TestNetlifyIdentity(t *testing.T) {
 			t.Errorf("%s: got %s, want %s", tt.name, got, tt.want)
 		}
 		if got := identity(t, ctx, "httpapi", ""); got != "null" {
-			t.Errorf("%s: on AWS, where whoever may invoke the function writes the client context, got %s", tt.name, got)
+			t.Errorf("%s: on AWS, where any invoker can write the client context, got %s", tt.name, got)
 		}
 	}
 	ctx := lambdacontext.NewContext(t.Context(), &lambdacontext.LambdaContext{ClientContext: lambdacontext.ClientContext{

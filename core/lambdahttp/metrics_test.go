@@ -31,7 +31,7 @@ func TestMetrics(t *testing.T) {
 			"total_ms(function) requests(function,code) rate_limited"},
 		{"with attributes before", func(l *slog.Logger) { l.With("a", 1).Info("request") }, "requests(function,code) ok"},
 		{"what another line counts", func(l *slog.Logger) { l.Info("secret rotated", metric.Key, metric.SecretRotated) }, "secret_rotated(function)"},
-		{"a failure for good is a failure", func(l *slog.Logger) { l.Error("m", metric.Key, metric.SecretFetchFailedPermanently) },
+		{"a permanent failure also counts as a failure", func(l *slog.Logger) { l.Error("m", metric.Key, metric.SecretFetchFailedPermanently) },
 			"secret_fetch_failed_permanently(function) secret_fetch_failed(function)"},
 		{"a health check", func(l *slog.Logger) {
 			l.Warn("check", "error.type", "misconfigured", "total_ms", 0.1, "faas.coldstart", true)

@@ -164,7 +164,7 @@ func TestPath(t *testing.T) {
 		{"a bare %", "functionurl", `{"rawPath":"/100%"}`, "/100%", "/100%", "/100%25"},
 		{"a bare % (REST API)", "restapi", `{"path":"/100%","requestContext":{"path":null}}`, "/100%", "/100%", "/100%25"},
 		{"unescaped by the platform", "functionurl", `{"rawPath":"/a b/ü"}`, "/a b/ü", "/a b/ü", "/a%20b/%C3%BC"},
-		{"two slashes are no host", "functionurl", `{"rawPath":"//evil.example/a"}`, "//evil.example/a", "//evil.example/a", "//evil.example/a"},
+		{"two slashes do not start a host", "functionurl", `{"rawPath":"//evil.example/a"}`, "//evil.example/a", "//evil.example/a", "//evil.example/a"},
 		{"no path at all", "functionurl", `{"rawPath":""}`, "", "/", "/"},
 		{"Netlify: a redirect keeps the path", "netlify", `{"path":"/api/orga-session/acme"}`, "/api/orga-session/acme", "/api/orga-session/acme", "/api/orga-session/acme"},
 		{"Netlify: a direct call", "netlify", `{"path":"/.netlify/functions/orga-session/orga-client-secrets"}`, "/.netlify/functions/orga-session/orga-client-secrets", "/api/orga-client-secrets", "/api/orga-client-secrets"},
@@ -187,7 +187,7 @@ func TestPath(t *testing.T) {
 	for _, tt := range tests {
 		var a, b map[string]any
 		if json.Unmarshal([]byte(tt.patch), &a) != nil || json.Unmarshal([]byte(noQuery[tt.kind]), &b) != nil {
-			t.Fatalf("%s: a patch is no JSON", tt.name)
+			t.Fatalf("%s: a patch is not JSON", tt.name)
 		}
 		maps.Copy(a, b)
 		patch, _ := json.Marshal(a)
@@ -311,12 +311,12 @@ func TestHeaders(t *testing.T) {
 		{"cookies of a Function URL", "functionurl", ``, "Cookie", "theme=dark; lang=en"},
 		{"cookies win over a header", "functionurl", `{"headers":{"cookie":"theme=dark"}}`, "Cookie", "theme=dark; lang=en"},
 		{"no cookies", "functionurl", `{"cookies":null,"headers":{"cookie":"a=b"}}`, "Cookie", "a=b"},
-		{"a comma is no separator", "httpapi", ``, "If-Modified-Since", "Tue, 24 Nov 2026 06:00:00 GMT"},
+		{"commas do not separate values", "httpapi", ``, "If-Modified-Since", "Tue, 24 Nov 2026 06:00:00 GMT"},
 		{"lower case", "netlify", `{"multiValueHeaders":{"authorization":["Bearer x"]}}`, "Authorization", "Bearer x"},
 		{"a null value", "netlify", `{"multiValueHeaders":{"authorization":[null]}}`, "Authorization", ""},
 		{"one form has what the other lacks", "restapi", `{"headers":{"Authorization":"Bearer x"}}`, "Authorization", "Bearer x"},
 		{"no multi-value headers (REST API)", "restapi", `{"multiValueHeaders":null}`, "X-Twice", "second"},
-		{"the host is no header", "restapi", ``, "Host", ""},
+		{"the host is not a header", "restapi", ``, "Host", ""},
 	}
 	for _, tt := range tests {
 		if got := strings.Join(seen(t, t.Context(), tt.kind, read(t, tt.kind, tt.patch)).Header[tt.header], " | "); got != tt.want {

@@ -28,7 +28,7 @@ func TestResponse(t *testing.T) {
 			w.WriteHeader(http.StatusCreated)
 			_, _ = io.WriteString(w, `{"ü":"<&>"}`)
 		}, 201, http.Header{"Content-Type": {"application/json"}}, `{"ü":"<&>"}`},
-		{"bytes that are no text", "GET", func(w http.ResponseWriter, _ *http.Request) {
+		{"bytes that are not text", "GET", func(w http.ResponseWriter, _ *http.Request) {
 			w.Header().Set("Content-Type", "image/png")
 			_, _ = w.Write([]byte("\x89PNG\xff"))
 		}, 200, http.Header{"Content-Type": {"image/png"}}, "\x89PNG\xff"},
@@ -121,7 +121,7 @@ func checkProblem(t *testing.T, name string, got answer, status int, code string
 		Retryable                                   bool
 	}
 	if err := json.Unmarshal([]byte(got.body), &problem); err != nil {
-		t.Errorf("%s: the body is no JSON: %v: %s", name, err, got.body)
+		t.Errorf("%s: the body is not JSON: %v: %s", name, err, got.body)
 	}
 	if got.status != status || problem.Status != status || problem.Code != code {
 		t.Errorf("%s: got %d %s, want %d %s", name, got.status, got.body, status, code)
@@ -240,7 +240,7 @@ func TestMembersOfAnotherType(t *testing.T) {
 		{"restapi", `{"queryStringParameters":["a","b"]}`, false},
 		{"restapi", `{"multiValueHeaders":["a"]}`, false},
 		{"restapi", `{"requestContext":"none"}`, false},
-		{"restapi", `{"requestContext":"none","headers":{"X-A":"1","x-a":"2"}}`, false}, // a fault of its own beside it
+		{"restapi", `{"requestContext":"none","headers":{"X-A":"1","x-a":"2"}}`, false}, // two faults
 		{"restapi", `{"requestContext":{"identity":"none"}}`, false},
 		{"alb", `{"queryStringParameters":["a"]}`, false},
 		{"netlify", `{"rawQuery":7}`, false},

@@ -451,7 +451,7 @@ func TestWithKey(t *testing.T) {
 		t.Errorf("the first client has lost its key: %v", err)
 	}
 	if first := base.WithKey(other); first != base.WithKey(other) {
-		t.Error("the client of the latest key is made anew")
+		t.Error("the client of the latest key was created again")
 	}
 }
 

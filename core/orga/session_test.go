@@ -157,8 +157,8 @@ func TestZero(t *testing.T) {
 	}
 }
 
-// FuzzAnswers feeds the decoders with anything: an error or a whole answer, never a panic, and what is
-// handed on is JSON that a browser takes.
+// FuzzAnswers checks that the decoders return an error or a whole answer for any input, without a panic, and that
+// a browser can parse the JSON that is passed on.
 func FuzzAnswers(f *testing.F) {
 	for _, s := range orgatest.BadMints {
 		f.Add(s.Body, `[]`)

@@ -13,7 +13,7 @@ func TestForwardedAddr(t *testing.T) {
 	for _, row := range []struct {
 		headers []string
 		hops    int
-		want    string // "" is no address
+		want    string // "" for no address
 	}{
 		{nil, 0, ""},
 		{[]string{""}, 0, ""},

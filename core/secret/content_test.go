@@ -124,7 +124,7 @@ func FuzzDecode(f *testing.F) {
 			case err != nil && !errors.Is(err, secret.ErrMalformed):
 				t.Errorf("the error is %v", err)
 			case err == nil && (got == "" || len(got) > 4<<10 || strings.ContainsFunc(got, func(r rune) bool { return r <= ' ' || r > '~' })):
-				t.Errorf("%q is no key", got)
+				t.Errorf("%q is not a key", got)
 			}
 		}
 	})

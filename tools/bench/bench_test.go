@@ -43,12 +43,12 @@ func TestSpread(t *testing.T) {
 		values []float64
 		unit   string
 	}{
-		"—":                             {nil, "µs"},
-		"0.50 ms":                       {[]float64{0.5}, "ms"},
-		"-0.25 ms":                      {[]float64{-0.25}, "ms"},
-		"12.3× (9.99–346)":              {[]float64{12.34, 345.6, 9.99}, "×"},
-		"$23500":                        {[]float64{23456}, "$"},
-		"2.00 µs a request (1.00–3.00)": {[]float64{3, 1, 2}, "µs a request"},
+		"—":                               {nil, "µs"},
+		"0.50 ms":                         {[]float64{0.5}, "ms"},
+		"-0.25 ms":                        {[]float64{-0.25}, "ms"},
+		"12.3× (9.99–346)":                {[]float64{12.34, 345.6, 9.99}, "×"},
+		"$23500":                          {[]float64{23456}, "$"},
+		"2.00 µs per request (1.00–3.00)": {[]float64{3, 1, 2}, "µs per request"},
 	} {
 		if got := spread(test.values, test.unit); got != want {
 			t.Errorf("spread(%v, %q) = %s, want %s", test.values, test.unit, got, want)

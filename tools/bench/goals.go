@@ -115,9 +115,9 @@ func (r *results) goals() []goal {
 	frozen := goal{name: "failed after a freeze, connections closed", want: "none", ours: failed(ours), peer: failed(node)}
 	frozen.judge(r.Failures[ours] == 0, "a bug: run the tests in `tools/freeze`")
 	return []goal{
-		cpu16.timesPeer("CPU a request, 16 clients", 5, profile),
+		cpu16.timesPeer("CPU per request, 16 clients", 5, profile),
 		cpu16.timesTuned("the same, against the tuned program", 1.4, profile),
-		r.servers(load{secure, 16}, cpu, "µs").timesPeer("CPU a request, 16 clients, Orga over TLS", 5.5, profile),
+		r.servers(load{secure, 16}, cpu, "µs").timesPeer("CPU per request, 16 clients, Orga over TLS", 5.5, profile),
 		throughput(16).timesPeer("throughput of one core, 16 clients", 5, profile),
 		throughput(64).timesPeer("throughput of one core, 64 clients", 4, profile),
 		r.added(1, false).timesPeer("added latency, p50, 1 client", 4, waiting),

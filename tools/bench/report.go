@@ -145,7 +145,7 @@ func (r *results) users() grid {
 		row("", "a million mints, 1 in 100 cold", functions(from, func(s life) float64 { return lambdaMillion(s, at.megabytes) }, "$"))
 	}
 	at := load{slow, 80}
-	row("**One core, 80 at once**", "mints a second", r.servers(at, rate, ""))
+	row("**One core, 80 at once**", "mints per second", r.servers(at, rate, ""))
 	row("", "p50", r.servers(at, p50, "ms"))
 	row("", "p99", figures{ours: []float64{r.Servers[at][ours].pooled(0.99)}, peer: []float64{r.Servers[at][express].pooled(0.99)}, unit: "ms"})
 	row("", "peak memory", memory(r.Memory80))
@@ -154,7 +154,7 @@ func (r *results) users() grid {
 }
 
 func (r *results) growthTable() grid {
-	g := grid{{"load", "CPU a request", "p50", "p99, pooled", "peak memory"}}
+	g := grid{{"load", "CPU per request", "p50", "p99, pooled", "peak memory"}}
 	for _, v := range r.Growth {
 		g = append(g, []string{v.Name, spread(values(v.Turns, cpu), "µs"), spread(values(v.Turns, p50), "ms"),
 			spread([]float64{v.Turns.pooled(0.99)}, "ms"), fmt.Sprintf("%.1f MB", v.Memory)})

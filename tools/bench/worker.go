@@ -52,7 +52,7 @@ func (w worker) table() grid {
 		{"cold: first answer", ms(w.FirstAnswer.Seconds())},
 		{"warm: CPU of a mint, one at a time", ms(w.Warm.Seconds())},
 		{"warm: CPU of a mint, 100 at once", ms(w.Busy.Seconds())},
-		{"mints a second, 100 at once", fmt.Sprintf("%.0f", w.Rate)},
+		{"mints per second, 100 at once", fmt.Sprintf("%.0f", w.Rate)},
 		{"memory of the Go program afterwards", mb(float64(w.Memory))},
 		{"memory of workerd afterwards", mb(float64(w.Resident))},
 		{"modules, as they are and compressed", mb(float64(w.Raw)) + ", " + mb(float64(w.Zipped))},

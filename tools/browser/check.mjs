@@ -192,7 +192,7 @@ await check("with a microphone", () => withPage({ permissions: ["microphone"] },
   await page.check("#microphone");
   await sessionWorks(page);
 }));
-await check("two sessions on one page, each with a token of its own", () => withPage({}, async (page) => {
+await check("two sessions on one page, each with its own token", () => withPage({}, async (page) => {
   const tokens = [];
   for (const _ of [1, 2]) {
     await sessionWorks(page);
@@ -392,7 +392,7 @@ await check("control: the permanent key as the token fails the check", () => wit
   await tamper(page, (config) => ({ ...config, ephemeralToken: permanentKey }));
   await mustFail(() => sessionWorks(page), /no session.*permanent API key/s);
 }));
-await check("control: the permanent key beside the token fails the check", () => withPage({}, async (page) => {
+await check("control: the permanent key next to the token fails the check", () => withPage({}, async (page) => {
   await tamper(page, (config) => ({ ...config, debug: { key: permanentKey } }));
   await mustFail(() => sessionWorks(page), /no session.*permanent API key/s);
 }));

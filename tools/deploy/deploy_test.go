@@ -217,7 +217,7 @@ func TestDeploy(t *testing.T) {
 			`OtelExporterOtlpEndpoint=\"https://c.example\"`, `OtelExporterOtlpHeaders=\"key=\\\"hunter2\\\"\"`,
 		}},
 		{"Google with another program's telemetry", "gcp", loggedInGCP, []string{"OTEL_EXPORTER_OTLP_HEADERS=hunter2", "ORGA_AUTH=oidc"}, []string{`"ORGA_AUTH": "oidc"`}},
-		{"Netlify beside another program's telemetry", "netlify", loggedInNetlify, []string{"NETLIFY_SITE_ID=site", "ORGA_AUTH=hmac", "OTEL_SERVICE_NAME=agent"}, []string{"netlify deploy --prod"}},
+		{"Netlify with another program's telemetry", "netlify", loggedInNetlify, []string{"NETLIFY_SITE_ID=site", "ORGA_AUTH=hmac", "OTEL_SERVICE_NAME=agent"}, []string{"netlify deploy --prod"}},
 		{"Google, the first time", "gcp", firstGCP, []string{"ORGA_AUTH=anonymous"}, []string{"gcloud functions deploy", "gcloud projects get-iam-policy my-project"}},
 		{"Google, whose build account cannot be read", "gcp", but(firstGCP, "gcloud", strings.Replace(firstGCP["gcloud"], "echo projects/my-project/serviceAccounts/1-compute@developer.gserviceaccount.com", "exit 1", 1)), []string{"ORGA_AUTH=anonymous"}, []string{"gcloud functions deploy"}},
 		{"Google with a build account", "gcp", but(firstGCP, "gcloud", strings.Replace(firstGCP["gcloud"], "echo roles/cloudbuild.builds.builder", "true", 1)), []string{"ORGA_AUTH=anonymous", "BUILD_ACCOUNT=b@my-project.iam.gserviceaccount.com"}, []string{"--build-service-account=projects/my-project/serviceAccounts/b@my-project.iam.gserviceaccount.com"}},
@@ -463,7 +463,7 @@ func (s *printSignal) Write(b []byte) (int, error) {
 	return len(b), nil
 }
 
-// Ctrl-C in make run and make deploy-… is no error to make, even if the program it ends fails; a real failure is.
+// make reports no error after Ctrl-C in make run and make deploy-…, even if the program it ends fails, but does after a real failure.
 func TestMakeOnCtrlC(t *testing.T) {
 	make, err := exec.LookPath("make")
 	if err != nil || runtime.GOOS == "windows" {

@@ -114,10 +114,10 @@ func TestFreeze(t *testing.T) {
 	f := start(t)
 	f.invoke(t)
 	for name, meanwhile := range map[string]func(){
-		"nothing":   func() {},
-		"closed":    f.proxy.Cut,
-		"reset":     f.proxy.Reset,
-		"swallowed": f.proxy.Swallow,
+		"nothing": func() {},
+		"closed":  f.proxy.Cut,
+		"reset":   f.proxy.Reset,
+		"silent":  f.proxy.Swallow,
 	} {
 		t.Run(name, func(t *testing.T) {
 			opened := f.proxy.Opened()

@@ -201,7 +201,7 @@ func (a *API) initError(w http.ResponseWriter, r *http.Request) {
 func readError(r *http.Request) *FunctionError {
 	e := new(FunctionError)
 	if err := json.NewDecoder(r.Body).Decode(e); err != nil {
-		e.Type, e.Message = "Runtime.Unknown", fmt.Sprintf("the error report is no JSON: %v", err)
+		e.Type, e.Message = "Runtime.Unknown", fmt.Sprintf("the error report is not JSON: %v", err)
 	}
 	return e
 }

@@ -231,7 +231,7 @@ func (c replay) check(doc *openapi3.T, h http.Handler, method, path string) erro
 		RequestID string
 	}
 	if c.code != "" && json.Unmarshal(w.Body.Bytes(), &p) != nil {
-		return errors.New("the problem is no JSON")
+		return errors.New("the problem is not JSON")
 	}
 	if w.Code != c.status || p.Code != c.code {
 		return fmt.Errorf("%d %s, want %d %s", w.Code, p.Code, c.status, c.code)

@@ -160,7 +160,7 @@ func TestLocal(t *testing.T) {
 		}
 		knobs(`{"mint":{"fault":"503","times":1}}`)
 		if resp, body := get(t, home+endpoint); resp.StatusCode != 200 {
-			t.Errorf("one 503 was not won back: %d %s", resp.StatusCode, body)
+			t.Errorf("not retried after a single 503: %d %s", resp.StatusCode, body)
 		}
 		if resp, _ := send(t, "POST", home+"/playground/knobs", `{"mint":{"fault":"sulks"}}`); resp.StatusCode != 400 {
 			t.Errorf("no such fault: %d", resp.StatusCode)

@@ -360,7 +360,7 @@ func burst(ctx context.Context, s *site) (string, error) {
 	if memory == 0 || memory >= maxMemory {
 		return "", fmt.Errorf("the Go program has %d bytes of memory", memory)
 	}
-	return fmt.Sprintf("%.0f mints a second, %s of CPU each, %.1f MB of Go memory", float64(s.mints)/took.Seconds(), milliseconds(cpu), float64(memory)/1e6), nil
+	return fmt.Sprintf("%.0f mints per second, %s of CPU each, %.1f MB of Go memory", float64(s.mints)/took.Seconds(), milliseconds(cpu), float64(memory)/1e6), nil
 }
 
 // memory returns the Go program's memory in bytes.

@@ -265,7 +265,7 @@ func TestTenantClaim(t *testing.T) {
 		{"default route, null", claims(nil), "org", "", ""},
 		{"default route, empty", claims(""), "org", "", ""},
 		{"default route, an empty list", claims([]any{}), "org", "", "forbidden"},
-		{"no claim is asked for", claims("other"), "", "acme", ""},
+		{"no claim required", claims("other"), "", "acme", ""},
 		{"a signature over the path", auth.Principal{PathSigned: true}, "org", "acme", ""},
 	} {
 		t.Run(tt.name, func(t *testing.T) {

@@ -21,7 +21,7 @@ func TestFoldersRepeat(t *testing.T) {
 			}, true},
 		"distroless": {map[string]string{"ssl/certs/ca-certificates.crt": ""}, nil, true},
 		"Debian":     {map[string]string{"ssl/certs/ca-certificates.crt": "", "ssl/certs/one.pem": ""}, nil, false},
-		"an authority of one's own": {
+		"a private authority": {
 			map[string]string{"pki/ca-trust/tls-ca-bundle.pem": "", "pki/tls/certs/own.pem": ""},
 			map[string]string{"pki/tls/certs/ca-bundle.crt": "pki/ca-trust/tls-ca-bundle.pem"}, false},
 		"a link to something else": {

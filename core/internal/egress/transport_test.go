@@ -123,13 +123,13 @@ func TestConnectionsAreKept(t *testing.T) {
 
 // fault 37: kept-alive connections were closed or reset while idle. The first POST on one is resent immediately.
 func TestDeadConnections(t *testing.T) {
-	for name, spoil := range map[string]func(*orgatest.Proxy){"closed": (*orgatest.Proxy).Cut, "reset": (*orgatest.Proxy).Reset} {
+	for name, breakConns := range map[string]func(*orgatest.Proxy){"closed": (*orgatest.Proxy).Cut, "reset": (*orgatest.Proxy).Reset} {
 		t.Run(name, func(t *testing.T) {
 			schemes(t, func(t *testing.T, secure bool) {
 				w := newTestbed(t, secure)
 				w.fill(t, 4)
 				for range 50 {
-					spoil(w.proxy)
+					breakConns(w.proxy)
 					if err := w.mint(t); err != nil {
 						t.Fatal(err)
 					}

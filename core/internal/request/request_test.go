@@ -218,8 +218,8 @@ func TestRequestID(t *testing.T) {
 		"API Gateway's own (base64)":    {"", "JKJaXmPLvHcESHA=", "JKJaXmPLvHcESHA="},
 		"a client's in base64":          {"JKJaXmPLvHcESHA=", "p-1", "p-1"},
 		"neither":                       {"", "", ""},
-		"the platform's is no id":       {"", "a b", ""},
-		"both are no ids":               {"{}", "a b", ""},
+		"the platform's is invalid":     {"", "a b", ""},
+		"both are invalid":              {"{}", "a b", ""},
 		"a UUID":                        {"", "9a1b2c3d-0000-4000-8000-123456789abc", "9a1b2c3d-0000-4000-8000-123456789abc"},
 		"what a template left unfilled": {"${id}", "", ""},
 	} {
@@ -377,7 +377,7 @@ func TestLevels(t *testing.T) {
 				message = "check"
 			}
 			if row.quiet && strings.Contains(out.String(), "client_hash") {
-				t.Errorf("a health checker is no client: %s", out.String())
+				t.Errorf("a health check was logged with a client: %s", out.String())
 			}
 			if !strings.Contains(out.String(), `"level":"`+row.want.String()+`","msg":"`+message+`"`) {
 				t.Errorf("want %v, %s: %s", row.want, message, out.String())

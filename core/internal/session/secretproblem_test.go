@@ -20,7 +20,7 @@ func TestSecretProblem(t *testing.T) {
 		retryable bool
 	}{
 		{"fault 2: the store is down", errors.New("the store answered HTTP 500"), problem.SecretUnavailable, true},
-		{"fault 81: refused for good", secret.ErrPermanent, problem.SecretUnavailable, false},
+		{"fault 81: refused permanently", secret.ErrPermanent, problem.SecretUnavailable, false},
 		{"fault 81: unusable", secret.ErrMalformed, problem.SecretUnavailable, false},
 		{"an invalid setting", fmt.Errorf("%w: %w", secret.ErrMisconfigured, secret.ErrMalformed), problem.Misconfigured, false},
 	} {

@@ -159,10 +159,10 @@ func TestUpstream(t *testing.T) {
 		{"503", orga.CallMint, status(503, ""), 1, ok, 200, 2, 1, "", 50 * time.Millisecond, 250 * time.Millisecond},
 		{"503 ever", orga.CallMint, status(503, ""), ever, "upstream_error", 502, 3, 0, "", 200 * time.Millisecond, 700 * time.Millisecond},
 
-		{"fault 38: swallowed", orga.CallMint, hang, 1, ok, 200, 2, 1, "", 3 * time.Second, 3300 * time.Millisecond},
-		{"fault 38: swallowed twice", orga.CallMint, hang, 2, ok, 200, 3, 1, "", 5 * time.Second, 7 * time.Second},
-		{"fault 38: swallowed halfway", orga.CallMint, orgatest.HangBody(), 1, ok, 200, 2, 1, "", 3 * time.Second, 3300 * time.Millisecond},
-		{"fault 38: swallowed ICE", orga.CallICE, hang, 1, ok, 200, 1, 2, "", 3 * time.Second, 3300 * time.Millisecond},
+		{"fault 38: silent", orga.CallMint, hang, 1, ok, 200, 2, 1, "", 3 * time.Second, 3300 * time.Millisecond},
+		{"fault 38: silent twice", orga.CallMint, hang, 2, ok, 200, 3, 1, "", 5 * time.Second, 7 * time.Second},
+		{"fault 38: silent halfway", orga.CallMint, orgatest.HangBody(), 1, ok, 200, 2, 1, "", 3 * time.Second, 3300 * time.Millisecond},
+		{"fault 38: silent ICE", orga.CallICE, hang, 1, ok, 200, 1, 2, "", 3 * time.Second, 3300 * time.Millisecond},
 		{"silent ever", orga.CallMint, hang, ever, "timeout", 504, 3, 0, "", 7 * time.Second, 7500 * time.Millisecond},
 		{"silent ever ICE", orga.CallICE, hang, ever, "timeout", 504, 1, 3, "", 7 * time.Second, 7500 * time.Millisecond},
 

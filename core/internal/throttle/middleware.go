@@ -23,8 +23,8 @@ import (
 type Options struct {
 	Limiter ratelimit.Limiter
 	Tenant  string           // "" for the default tenant
-	Caller  ratelimit.Quotas // the windows of each caller; empty and [ratelimit.Off] are no limit
-	Budget  ratelimit.Quotas // what all callers of the tenant may use together; empty and [ratelimit.Off] are no limit
+	Caller  ratelimit.Quotas // the windows of each caller; empty or [ratelimit.Off] for no limit
+	Budget  ratelimit.Quotas // what all callers of the tenant may use together; empty or [ratelimit.Off] for no limit
 	Log     *slog.Logger
 }
 

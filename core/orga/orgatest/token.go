@@ -16,7 +16,7 @@ var tokenHead = base64.RawURLEncoding.EncodeToString([]byte(`{"alg":"HS256","typ
 
 // Token is the content of a token.
 type Token struct {
-	ID      string    // identifies the token, but is no credential
+	ID      string    // identifies the token, but is not a credential
 	Expires time.Time // in seconds
 }
 

@@ -131,13 +131,13 @@ const (
 
 // Fetch fetches the named version, or the latest one.
 func (s *source) Fetch(ctx context.Context) (secret.Secret, error) {
-	spoilt := 0
+	damagedCount := 0
 	for n, wait := 1, backoff; ; n, wait = n+1, 3*wait {
 		got, next, err := s.access(ctx)
 		if next == damaged {
-			spoilt++
+			damagedCount++
 		}
-		if next == final || n == attempts || spoilt == damages {
+		if next == final || n == attempts || damagedCount == damages {
 			return got, err
 		}
 		select {

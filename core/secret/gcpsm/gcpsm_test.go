@@ -179,7 +179,7 @@ func TestFaults(t *testing.T) {
 		{"a proxy's page", answer(502, "<html>"+key), nil, "HTTP 502"},
 		{"a redirect", http.RedirectHandler("http://127.0.0.1:1/"+key, 302), nil, "HTTP 302"},
 		{"half of an answer", answer(200, `{"name":"x","payload":{"data":"`+key), nil, "does not parse"},
-		{"an answer that is no base64", answer(200, `{"name":"x","payload":{"data":"`+key+`"}}`), nil, "does not parse"},
+		{"an answer that is not base64", answer(200, `{"name":"x","payload":{"data":"`+key+`"}}`), nil, "does not parse"},
 		{"an answer without a payload", answer(200, `{"name":"x/versions/1"}`), nil, "does not parse"},
 		{"an answer without a name", answer(200, `{"payload":{"data":"eA=="}}`), nil, "does not parse"},
 		{"an answer without an end", http.HandlerFunc(endless), secret.ErrMalformed, "larger"},

@@ -14,7 +14,7 @@ func init() {
 			if args[0].String() == "exit" {
 				os.Exit(3)
 			}
-			panic("in a goroutine of its own")
+			panic("in another goroutine")
 		}()
 		return nil
 	}))
