@@ -16,7 +16,7 @@ import (
 const root = "../.."
 
 // notOurs are folders written by tools; they are not in the repository.
-var notOurs = []string{".git", ".cache", ".aws-sam", ".netlify", "dist", "node_modules"}
+var notOurs = []string{".git", ".cache", ".aws-sam", ".netlify", ".vercel", "dist", "node_modules"}
 
 // tree returns the text of every file of the repository by path.
 func tree(t *testing.T) map[string]string {
