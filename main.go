@@ -101,7 +101,7 @@ func listenAddr(flag string, env core.Env) string {
 
 // withLocalHosts allows the loopback names only where everybody may mint who reaches the server, and only this
 // machine does. Otherwise a web page could mint in the user's browser: its owner points its name at 127.0.0.1 (DNS
-// rebinding), and a GET of its own origin has no Origin header. ORGA_ALLOWED_HOSTS replaces it.
+// rebinding), and a same-origin GET has no Origin header. ORGA_ALLOWED_HOSTS replaces it.
 func withLocalHosts(env core.Env, listening net.Addr) core.Env {
 	addr, ok := listening.(*net.TCPAddr)
 	if !ok || !addr.IP.IsLoopback() || env["ORGA_ALLOWED_HOSTS"] != "" || strings.TrimSpace(env["ORGA_AUTH"]) != "anonymous" {

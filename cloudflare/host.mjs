@@ -1,5 +1,5 @@
-// Connects the Workers runtime with the Go program. It has no routes and no policy; the only answer of its own is the
-// 500 for a program that has ended.
+// Connects the Workers runtime with the Go program. It has no routes and no policy; the only answer that it writes itself
+// is the 500 for a program that has ended.
 //
 // On Workers, all I/O and timers belong to the request that started them, and no other request may wait for them. But
 // Go's scheduler runs goroutines of all requests in the context of any request. So Go does no I/O here. It queues a job
@@ -75,7 +75,7 @@ class Instance {
     const { promise, resolve } = Promise.withResolvers();
     invocation.id = ++this.lastID;
     this.invocations.set(invocation.id, invocation);
-    // The runtime cancels a request as hung if it waits without I/O of its own, so this interval timer is that I/O. It
+    // The runtime cancels a request as hung if it waits without its own I/O, so this interval timer is that I/O. It
     // also recovers from a lost wake-up, and takes over Go's timer from a request that has ended.
     const pulse = setInterval(() => this.work(invocation), PULSE);
     invocation.end = () => {

@@ -22,7 +22,7 @@ func TestFaults(t *testing.T) {
 		{"no auth", env{"ORGA_AUTH": ""}, "ORGA_AUTH"},
 		{"unknown auth", env{"ORGA_AUTH": "jwt"}, `ORGA_AUTH: unknown method "jwt": use oidc, hmac, gateway or anonymous`},
 		{"key in place of auth", env{"ORGA_AUTH": "sk_orga_ai_" + value}, "ORGA_AUTH: unknown method: use"},
-		{"anonymous beside another", env{"ORGA_AUTH": "gateway,anonymous"}, "ORGA_AUTH"},
+		{"anonymous with another", env{"ORGA_AUTH": "gateway,anonymous"}, "ORGA_AUTH"},
 		{"oidc without an issuer", env{"ORGA_AUTH": "oidc", "ORGA_AUTH_AUDIENCE": value}, "ORGA_AUTH_ISSUER"},
 		{"oidc without an audience", env{"ORGA_AUTH": "oidc", "ORGA_AUTH_ISSUER": "https://issuer.example/" + value}, "ORGA_AUTH_AUDIENCE"},
 		{"oidc over http", env{"ORGA_AUTH": "oidc", "ORGA_AUTH_ISSUER": "http://issuer.example/" + value, "ORGA_AUTH_AUDIENCE": "a"}, "ORGA_AUTH_ISSUER"},

@@ -143,7 +143,7 @@ func readTenants(document []byte) (strictjson.Members, error) {
 		}
 	}
 	if !found {
-		return nil, errors.New(`want {"tenants":{…}} with nothing but "$schema" beside it`)
+		return nil, errors.New(`want {"tenants":{…}}, with no other member but "$schema"`)
 	}
 	entries, err := strictjson.Parse(all)
 	return entries, jsonFault(err)
@@ -191,7 +191,7 @@ func (b *builder) readTenant(s scope, raw json.RawMessage) Tenant {
 		b.addFault(s.name("ORGA_API_KEY_SOURCE"), errors.New("is required; a tenant never uses another's key"))
 	}
 	if t.ownIssuer && !has("auth") && slices.Contains(t.Auth, "anonymous") {
-		b.addFault(s.name("ORGA_AUTH"), errors.New("is required beside authIssuer: the inherited anonymous would let everybody in"))
+		b.addFault(s.name("ORGA_AUTH"), errors.New("is required with authIssuer: the inherited anonymous would let everybody mint"))
 	}
 	return t
 }

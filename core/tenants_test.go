@@ -219,7 +219,7 @@ func TestWarningsOfSharing(t *testing.T) {
 		{"the default tenant's key", env{"ORGA_AUTH": "hmac"}, "", `,"auth":"gateway"`, shared},
 		{"the default tenant's key, and no default tenant", env{"ORGA_AUTH": "hmac", "ORGA_API_KEY": ""}, "", `,"auth":"gateway"`, ""},
 		{"one key for two", env{"ORGA_AUTH": "gateway"}, `,"auth":"hmac"`, `,"auth":"hmac"`, shared},
-		{"keys of their own", env{"ORGA_AUTH": "hmac"}, `,"authHMACKeySource":"env:ORGA_API_KEY_HMAC1"`, `,"authHMACKeySource":"env:ORGA_API_KEY_HMAC2"`, ""},
+		{"separate keys", env{"ORGA_AUTH": "hmac"}, `,"authHMACKeySource":"env:ORGA_API_KEY_HMAC1"`, `,"authHMACKeySource":"env:ORGA_API_KEY_HMAC2"`, ""},
 		{"an issuer that is not asked", env{"ORGA_AUTH": "anonymous", "ORGA_AUTH_ISSUER": "https://home.example"}, "", "", unasked},
 		{"a tenant's issuer that is not asked", env{"ORGA_AUTH": "gateway"}, `,"auth":"anonymous","authIssuer":"https://own.example"`, `,"auth":"gateway"`, unasked},
 		{"no issuer", env{"ORGA_AUTH": "anonymous"}, "", "", ""},

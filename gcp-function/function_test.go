@@ -20,7 +20,7 @@ func TestBehindGoogle(t *testing.T) {
 		want      string
 	}{
 		{"fault 30: what the client wrote is to the left", []string{"9.9.9.9, 192.0.2.10"}, 0, "192.0.2.10:0"},
-		{"fault 30: header lines of its own", []string{"9.9.9.9", "192.0.2.10"}, 0, "192.0.2.10:0"},
+		{"fault 30: on separate header lines", []string{"9.9.9.9", "192.0.2.10"}, 0, "192.0.2.10:0"},
 		{"the owner's proxies are skipped", []string{"9.9.9.9, 192.0.2.10, 203.0.113.1"}, 1, "192.0.2.10:0"},
 		{"IPv6", []string{"2001:db8::1"}, 0, "[2001:db8::1]:0"},
 		{"none: the connection's is a proxy of Google's", nil, 0, ""},

@@ -10,7 +10,7 @@ import (
 // same caller: do not modify them.
 type Principal struct {
 	Subject string // the caller's name at the issuer; "" if the credential names nobody
-	Issuer  string // the issuer that vouches for Subject; "" for the platform and for anonymous callers
+	Issuer  string // the issuer that Subject comes from; "" for the platform and for anonymous callers
 
 	// Claims are verified claims by name. Strings, numbers and booleans are decoded as by encoding/json.
 	// [Issuers.OIDC] keeps only those named in its configuration, with lists and objects as

@@ -73,7 +73,7 @@ func (s *keySet) discover(ctx context.Context) (*address, error) {
 	}
 	switch {
 	case strings.Contains(document.Issuer, "{tenantid}"): // Entra's common, organizations
-		return nil, errors.New("the issuer is shared by many directories: set the issuer of yours, such as https://login.microsoftonline.com/DIRECTORY-ID/v2.0")
+		return nil, errors.New("the issuer is shared by many directories: set your own directory's issuer, such as https://login.microsoftonline.com/DIRECTORY-ID/v2.0")
 	case document.Issuer != s.issuer:
 		return nil, fmt.Errorf("the issuer names itself %.200q; the setting must equal that, byte for byte", document.Issuer)
 	}

@@ -114,7 +114,7 @@ func FuzzKeySet(f *testing.F) {
 			idp.document = `{"keys":[` + key + "," + goodKey + `]}`
 			v := idp.verifier(t)
 			if _, err := v.Verify(good); err != nil {
-				t.Errorf("beside %q: %v", key, err)
+				t.Errorf("next to %q: %v", key, err)
 			}
 			// A signature key that go-jose can parse must be used.
 			var read jose.JSONWebKey

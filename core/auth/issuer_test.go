@@ -383,7 +383,7 @@ func TestEntrasCommonIssuer(t *testing.T) {
 	const common = "https://login.microsoftonline.com/common/v2.0"
 	v := must(issuers.OIDC(auth.OIDCConfig{Issuer: common, Audiences: []string{audience}}))
 	_, _ = v.Verify(bearer(token(jose.ES256, kid1, ecKey(), newIssuer(common).claims(nil))))
-	if !strings.Contains(log.String(), "set the issuer of yours, such as https://login.microsoftonline.com/DIRECTORY-ID/v2.0") {
+	if !strings.Contains(log.String(), "set your own directory's issuer, such as https://login.microsoftonline.com/DIRECTORY-ID/v2.0") {
 		t.Error(log.String())
 	}
 }

@@ -46,7 +46,7 @@ func TestIssuersShareKeys(t *testing.T) {
 			t.Errorf("%d fetches after bad tokens for three audiences, want one more", n)
 		}
 		if err := verify("acme", "https://keys.example/all", "acme", kid1); err != nil || idp.fetches() != 3 {
-			t.Errorf("another JWKS URL: %v after %d fetches, want one of its own", err, idp.fetches())
+			t.Errorf("another JWKS URL: %v after %d fetches, want a separate one", err, idp.fetches())
 		}
 		if err := verify("acme", "", "acme", kid1); err != nil || idp.fetches() != 3 {
 			t.Errorf("the first JWKS URL again: %v after %d fetches, want no other", err, idp.fetches())

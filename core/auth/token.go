@@ -104,7 +104,7 @@ func isType(typ string) bool {
 // isCredential reports whether the claims are those of a token that grants access without further proof.
 func (t *token) isCredential() bool {
 	if events, _ := t.claims.Get("events"); len(events) > 0 && events[0] == '{' {
-		return false // a security event (RFC 8417); older logout tokens have no typ of their own
+		return false // a security event (RFC 8417); older logout tokens have no separate typ
 	}
 	if cnf, ok := t.claims.Get("cnf"); ok && string(cnf) != "null" {
 		return false // requires proof of a client key (RFC 7800)

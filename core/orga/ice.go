@@ -10,7 +10,7 @@ import (
 )
 
 // ICEServer is a STUN or TURN server, kept as the JSON that Orga sent, because urls may be a string or a list, and a
-// server may have members that this package does not know. Members that are null are omitted, as are empty usernames and
+// server may have members that this package does not know. Members that are null are omitted, and so are empty usernames and
 // credentials, which browsers reject. It marshals to that JSON; printed or logged, it is "[redacted]".
 //
 // In a test, unmarshal one:

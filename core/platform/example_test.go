@@ -10,9 +10,9 @@ import (
 )
 
 // An adapter for a platform whose front end appends the client's address to X-Forwarded-For, writes
-// X-Forwarded-Proto, and has a request ID of its own.
+// X-Forwarded-Proto, and adds its own request ID.
 func Example() {
-	endpoint := http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { // stands for core's here
+	endpoint := http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { // in a real adapter: core's
 		info := platform.From(r.Context())
 		fmt.Println(r.RemoteAddr, info.HTTPS, info.RequestID)
 	})

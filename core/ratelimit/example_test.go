@@ -43,7 +43,7 @@ func (o *once) Allow(_ context.Context, buckets []ratelimit.Bucket) ([]ratelimit
 
 // A custom store, under a scheme chosen by the program: each caller may mint twice.
 func ExampleDriver() {
-	api := httptest.NewServer(new(orgatest.API)) // stands for Orga here
+	api := httptest.NewServer(new(orgatest.API)) // in place of Orga
 	defer api.Close()
 	quotas, err := ratelimit.ParseQuotas("2/24h")
 	if err != nil {

@@ -1,5 +1,5 @@
-// Package spelling suggests what a misspelled name means. The endpoint and the deploy tool, which is in a module of its
-// own, share it.
+// Package spelling suggests the correct form of a misspelled name. The endpoint and the deploy tool share it, which are in
+// different modules.
 package spelling
 
 import (

@@ -23,6 +23,20 @@ var replaced = []struct{ pattern, use string }{
 	{`(?i)the\s+store\s+is\s+out\b`, "the store is down"},
 	{`(?i)\bstranger(?:s|'s)?\b`, "unknown, unlisted, unverified"},
 	{`(?i)\bpatience\b`, "timeout"},
+	{`(?i)\bat\s+hand\b`, "cached, current"},
+	{`(?i)\bfor\s+good\b`, "permanently"},
+	{`(?i)\bwon\s+back\b`, "retried, recovered"},
+	{`(?i)\bhand(?:s|ed)?\s+on\b`, "passes on"},
+	{`(?i)\bunder\s+way\b`, "in progress, running"},
+	{`(?i)\bin\s+good\s+health\b`, "healthy, no faults set"},
+	{`(?i)\bnobody\s+known\b`, "no known authority"},
+	{`(?i)\bof\s+(?:its|their|one's)\s+own\b`, "its own, a separate"},
+	{`(?i)\bof\s+(?:ours|yours|theirs)\b`, "our, your, their own"},
+	{`(?i)\b(?:whoever|whom)\b`, "anyone who, who"},
+	{`(?i)\b(?:anew|beside)\b`, "again, next to, with"},
+	{`(?i)\bspoil(?:s|t|ed)?\b`, "damage, break"},
+	{`(?i)\bmisspelt\b`, "misspelled"},
+	{`(?i)\bis\s+no\s+(?:JSON|object|list|number|string|base64|HTTP|tokens?|keys?|faults?|credentials?|hosts?|URL|id)\b`, "is not JSON, is not a list"},
 	{`\b(?:comeBack|worthwhile)\b`, "retryLater, minRemaining"},
 	{`\b[mM]axDeaf\b`, "maxAbandoned"},
 	{`\bgathered\b`, "batcher"},
@@ -48,7 +62,7 @@ func TestWords(t *testing.T) {
 			continue
 		}
 		if name == "CHANGELOG.md" { // it names what was renamed
-			text = span.ReplaceAllString(text, "``")
+			text = span.ReplaceAllString(regexp.MustCompile(`(?m)^ {6,}.*`).ReplaceAllString(text, ""), "``")
 		}
 		for _, at := range words.FindAllStringSubmatchIndex(text, -1) {
 			group := 1

@@ -8,7 +8,7 @@ import (
 	"syscall"
 )
 
-// Set starts cmd in a process group of its own.
+// Set starts cmd in a new process group.
 func Set(cmd *exec.Cmd) { cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true} }
 
 // Signal sends sig to the process group of cmd, which Set has prepared and which has started.

@@ -175,7 +175,7 @@ func (s *site) templateHolds(ctx context.Context, a arns) error {
 			return err
 		}
 		if strings.HasPrefix(r.Type, "AWS::ApiGateway") && strings.Contains(strings.ToLower(string(all)), "cors") {
-			fault("%s has CORS of its own", name)
+			fault("%s configures CORS itself", name)
 		}
 	}
 	makefile, err := os.ReadFile(filepath.Join(s.source, "Makefile"))

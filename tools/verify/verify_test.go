@@ -63,7 +63,7 @@ func TestTemplate(t *testing.T) {
 			}
 		})
 	}
-	if _, err := parseTemplate(role(get), map[string]string{"Misspelt": "x"}); err == nil {
+	if _, err := parseTemplate(role(get), map[string]string{"Misspelled": "x"}); err == nil {
 		t.Error("a parameter that the template does not have passes")
 	}
 }

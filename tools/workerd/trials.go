@@ -266,7 +266,7 @@ func (s *site) fetchedOnce() error {
 }
 
 func cold(ctx context.Context, s *site) (string, error) {
-	s.issuer.delay = 200 * time.Millisecond // the others wait for the one fetching, without I/O of their own
+	s.issuer.delay = 200 * time.Millisecond // the others wait for the one fetching, without their own I/O
 	before := s.cpu()
 	if err := s.mintAll(ctx, 100, 100, http.StatusOK); err != nil {
 		return "", err

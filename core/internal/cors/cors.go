@@ -61,7 +61,7 @@ func New(origins []string) (*Policy, error) {
 // None returns a Policy that allows no origin and never sets CORS headers.
 func None() *Policy { return &Policy{none: true} }
 
-// Mint guards a mint. It answers preflights and refuses (403) pages of other origins, as well as cross-site
+// Mint guards a mint. It answers preflights and refuses (403) pages of other origins, and cross-site
 // requests without CORS, such as links, images and forms. Answers to allowed pages, including refusals by
 // later layers, are readable by them. Requests without an Origin pass.
 func (c *Policy) Mint(next http.Handler) http.Handler {

@@ -20,7 +20,7 @@ type Record struct {
 	Tenant string // "" for the default tenant
 	Origin string // of the page, if it is allowed; else ""
 	Auth   string // the method of ORGA_AUTH that verified the caller; "" for none
-	Issuer string // vouches for the caller; "" for hmac, the platform or an anonymous caller
+	Issuer string // the issuer of the caller's token; "" for hmac, the platform or an anonymous caller
 	Caller string // a hash of the verified caller's issuer and subject, 32 hex digits; "" for an anonymous one
 
 	Limit         string // the policy that refused the request, as RateLimit names it: caller-86400, tenant

@@ -100,7 +100,7 @@ func TestProblems(t *testing.T) {
 	})
 }
 
-// Headers of every answer, whoever wrote it.
+// Headers that every answer has.
 func TestHeaders(t *testing.T) {
 	want := map[string]string{
 		"Cache-Control": "no-store", "CDN-Cache-Control": "no-store", "Pragma": "no-cache",
@@ -465,7 +465,7 @@ func TestAmbiguousHeaders(t *testing.T) {
 		{[]string{"X-Nf-Client-Connection-Ip", "192.0.2.1", "X-Nf-Client-Connection-Ip", "192.0.2.2"}, true},
 		{[]string{"Cf-Connecting-Ip", "192.0.2.1", "Cf-Connecting-Ip", "192.0.2.2"}, true},
 		{[]string{"Authorization", "Bearer a", "Authorization", "Bearer a"}, false},
-		{[]string{"X-Request-Id", "a", "X-Request-Id", "b"}, false}, // a proxy's beside the client's
+		{[]string{"X-Request-Id", "a", "X-Request-Id", "b"}, false}, // the proxy's and the client's
 		{[]string{"X-Forwarded-For", "192.0.2.1", "X-Forwarded-For", "192.0.2.2"}, false},
 	} {
 		served := false

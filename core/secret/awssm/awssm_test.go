@@ -180,7 +180,7 @@ func TestEndpointVariables(t *testing.T) {
 		{"all false", env{"AWS_USE_FIPS_ENDPOINT": "false", "AWS_USE_DUALSTACK_ENDPOINT": "False", "AWS_IGNORE_CONFIGURED_ENDPOINT_URLS": "false"}, "https://secretsmanager.eu-west-1.amazonaws.com/"},
 		{"FIPS", env{"AWS_USE_FIPS_ENDPOINT": "true"}, "https://secretsmanager-fips.eu-west-1.amazonaws.com/"},
 		{"dual stack, where the standard host has it", env{"AWS_USE_DUALSTACK_ENDPOINT": "TRUE"}, "https://secretsmanager.eu-west-1.amazonaws.com/"},
-		{"dual stack, where it has a host of its own", env{"AWS_USE_DUALSTACK_ENDPOINT": "true", "AWS_REGION": "eusc-de-east-1"}, "https://secretsmanager.eusc-de-east-1.api.amazonwebservices.eu/"},
+		{"dual stack, where it has its own host", env{"AWS_USE_DUALSTACK_ENDPOINT": "true", "AWS_REGION": "eusc-de-east-1"}, "https://secretsmanager.eusc-de-east-1.api.amazonwebservices.eu/"},
 		{"configured", env{"AWS_ENDPOINT_URL": "http://localhost:4566"}, "http://localhost:4566/"},
 		{"configured and ignored", env{"AWS_ENDPOINT_URL": "http://localhost:4566", "AWS_IGNORE_CONFIGURED_ENDPOINT_URLS": "true"}, "https://secretsmanager.eu-west-1.amazonaws.com/"},
 		{"the service's own, ignored", env{"AWS_ENDPOINT_URL_SECRETS_MANAGER": "http://localhost:4566", "AWS_IGNORE_CONFIGURED_ENDPOINT_URLS": "true", "AWS_USE_FIPS_ENDPOINT": "true"}, "https://secretsmanager-fips.eu-west-1.amazonaws.com/"},
