@@ -99,9 +99,9 @@ func listenAddr(flag string, env core.Env) string {
 	return "127.0.0.1:8080"
 }
 
-// withLocalHosts allows the loopback names only where everybody may mint who reaches the server, and only this
-// machine does. Otherwise a web page could mint in the user's browser: its owner points its name at 127.0.0.1 (DNS
-// rebinding), and a same-origin GET has no Origin header. ORGA_ALLOWED_HOSTS replaces it.
+// withLocalHosts allows only the loopback names if the server listens on loopback and accepts anonymous callers, unless
+// ORGA_ALLOWED_HOSTS is set. Otherwise a web page could mint in the user's browser: its owner points its domain at
+// 127.0.0.1 (DNS rebinding), and a same-origin GET has no Origin header.
 func withLocalHosts(env core.Env, listening net.Addr) core.Env {
 	addr, ok := listening.(*net.TCPAddr)
 	if !ok || !addr.IP.IsLoopback() || env["ORGA_ALLOWED_HOSTS"] != "" || strings.TrimSpace(env["ORGA_AUTH"]) != "anonymous" {
@@ -120,8 +120,8 @@ func withLocalHosts(env core.Env, listening net.Addr) core.Env {
 // shutdownTimeout bounds the wait for requests in flight; a mint's own budget is 8 s.
 const shutdownTimeout = 10 * time.Second
 
-// writeTimeout is what a client has, after a request's own budget, to take an answer. Without it, one that sends
-// requests and reads nothing would hold its connection for ever.
+// writeTimeout is the time that a client has to read an answer, after the request's own budget. Without it, a client that
+// sends requests and reads nothing would keep its connection forever.
 const writeTimeout = 5 * time.Second
 
 func serve(ctx context.Context, listener net.Listener, endpoint http.Handler, budget time.Duration, out io.Writer) error {
