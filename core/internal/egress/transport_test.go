@@ -113,10 +113,10 @@ func TestConnectionsAreKept(t *testing.T) {
 			})
 		}
 		wg.Wait()
-		// net/http drops a connection if the answer arrives before the request's write has returned, which happens occasionally
-		// on a busy machine.
-		if got := w.proxy.Opened(); got > 64 {
-			t.Errorf("%d connections for 32 clients", got)
+		// net/http drops a connection if the answer arrives before the request's write has returned, which happens on a busy
+		// machine. With net/http's own two idle connections, nearly every mint opens one.
+		if got := w.proxy.Opened(); got > 160 {
+			t.Errorf("%d connections for 320 mints of 32 clients", got)
 		}
 	})
 }
