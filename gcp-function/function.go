@@ -24,7 +24,7 @@ import (
 	"github.com/orga-session/orga-session/core/secret/gcpsm"
 )
 
-// No caller waits for work in init.
+// Work in init does not delay a caller.
 func init() {
 	env := core.Environ(os.Environ())
 	e := core.Start(context.Background(), env, core.Drivers{
@@ -38,7 +38,8 @@ func init() {
 }
 
 // behindGoogle passes h the data of Google's front end: the client's address, whether the client used https, and, if the
-// owner declares that the service requires IAM, that IAM has admitted the caller. Only a header would name the caller.
+// owner declares that the service requires IAM, that IAM has admitted the caller. The caller's name
+// would be only in a header, and headers are not trusted.
 func behindGoogle(h http.Handler, cfg core.Config) func(http.ResponseWriter, *http.Request) {
 	var caller *platform.Identity
 	if cfg.GoogleIAM {

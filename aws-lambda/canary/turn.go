@@ -4,9 +4,9 @@ import (
 	"bytes"
 	"context"
 	"crypto/hmac"
-	"crypto/md5" //nolint:gosec // what STUN has
+	"crypto/md5" //nolint:gosec // required by STUN
 	"crypto/rand"
-	"crypto/sha1" //nolint:gosec // what STUN has
+	"crypto/sha1" //nolint:gosec // required by STUN
 	"crypto/tls"
 	"encoding/binary"
 	"errors"
@@ -135,7 +135,7 @@ func (s turnServer) allocate(ctx context.Context, username, credential string) e
 			break
 		}
 		realm, nonce := answer.get(attrRealm), answer.get(attrNonce)
-		sum := md5.Sum([]byte(username + ":" + string(realm) + ":" + credential)) //nolint:gosec // what STUN has
+		sum := md5.Sum([]byte(username + ":" + string(realm) + ":" + credential)) //nolint:gosec // required by STUN
 		key, login = sum[:], []attribute{{attrUsername, []byte(username)}, {attrRealm, realm}, {attrNonce, nonce}}
 		answer, err = s.ask(ctx, conn, newMessage(allocateRequest, append([]attribute{transport}, login...)...).sign(key))
 		if err == nil && answer.code() == 401 {

@@ -151,7 +151,7 @@ func TestAllocate(t *testing.T) {
 			}
 			return relayed
 		}, ""},
-		{"the nonce expires for ever", func(m message) *message {
+		{"the nonce always expires", func(m message) *message {
 			if unsigned(m) {
 				return refusal(401, "n")
 			}

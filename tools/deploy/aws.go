@@ -140,7 +140,7 @@ func parameterName(setting string) string {
 	return b.String()
 }
 
-// as names the account that deploys, if it is known.
+// as returns the account that deploys, for the plan; "" if it is unknown.
 func as(who string) string {
 	if who == "" {
 		return ""

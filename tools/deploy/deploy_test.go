@@ -287,8 +287,8 @@ func TestTelemetryWithoutTag(t *testing.T) {
 	}
 }
 
-// The template sets every setting of core that is of use on Lambda, by the parameter of its name unless a secret or a table
-// of the stack is behind it.
+// The template can set every setting of core that is useful on Lambda: through the parameter with its name or, for a source,
+// from the ARN of a secret.
 func TestTemplateHasSettings(t *testing.T) {
 	template, err := os.ReadFile("../../template.yaml")
 	if err != nil {
@@ -310,7 +310,7 @@ func TestTemplateHasSettings(t *testing.T) {
 		own := strings.Contains(string(template), "\n  "+name+":\n") && regexp.MustCompile(`\n +`+setting+`: (!If \[\w+, .*, )?!Ref `+name+`\]?\n`).Match(template)
 		ofSecret := strings.HasSuffix(setting, "_SOURCE") && strings.Contains(string(template), "\n          "+setting+": !If")
 		if !own && !ofSecret {
-			t.Errorf("template.yaml does not make %s of %s", setting, name)
+			t.Errorf("template.yaml does not set %s from %s", setting, name)
 		}
 	}
 }
@@ -329,9 +329,9 @@ func TestAsksForAuth(t *testing.T) {
 	}
 }
 
-// Arguments are visible to every user of the machine: no secret is one, and the file that has them instead is
-// readable by its owner only, and removed at the end.
-func TestSecretsAreNoArguments(t *testing.T) {
+// No argument contains a secret, because arguments are visible to every user of the machine. Secrets are in a file that
+// only its owner can read and that is removed at the end.
+func TestNoSecretsInArguments(t *testing.T) {
 	secrets := []string{"ORGA_AUTH=hmac", "ORGA_RATE_LIMIT_STORE=rediss://:hunter2@r.example"}
 	for _, tt := range []struct {
 		name, platform string
@@ -372,7 +372,7 @@ func TestSecretsAreNoArguments(t *testing.T) {
 	}
 }
 
-// Netlify's CLI and Wrangler, which run in Node.js, find the values in place of the references to them.
+// Netlify's CLI and Wrangler, which run in Node.js, see the values instead of the references.
 func TestReferencesResolve(t *testing.T) {
 	node, err := exec.LookPath("node")
 	if err != nil {

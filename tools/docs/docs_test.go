@@ -43,7 +43,7 @@ func TestLinks(t *testing.T) {
 			if _, err := os.Stat(filepath.Join(root, to)); err != nil {
 				t.Errorf("%s links to %s, which is not there", p.name, m[1])
 			} else if anchor != "" && !slices.Contains(headings[to], anchor) {
-				t.Errorf("%s links to %s, and there is no such heading", p.name, m[1])
+				t.Errorf("%s links to %s, but there is no such heading", p.name, m[1])
 			}
 		}
 	}
@@ -76,7 +76,7 @@ func TestFileNames(t *testing.T) {
 			case below && tops[top] && !there && !folders[clean]:
 				t.Errorf("%s names %s, which is not there", p.name, s)
 			case !below && file.MatchString(s) && !bases[s]:
-				t.Errorf("%s names %s, and there is no such file", p.name, s)
+				t.Errorf("%s names %s, but there is no such file", p.name, s)
 			}
 		}
 	}

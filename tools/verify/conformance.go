@@ -39,7 +39,7 @@ type row struct {
 	status int
 	code   string            // of the problem; "" for none
 	mints  bool              // set if this is not clear from the path
-	not    map[string]string // endpoint → why its platform cannot
+	not    map[string]string // endpoint → why its platform cannot do this
 }
 
 const (
@@ -103,7 +103,7 @@ var rows = []row{
 	{name: "64 KiB, binary", method: "POST", path: mintPath, header: []string{"Content-Type", "application/octet-stream"}, body: strings.Repeat("\xff", 64<<10), status: 413, code: "too_large",
 		not: map[string]string{cloudflare: refusedBody}},
 	{name: "half a megabyte", method: "POST", path: mintPath, header: []string{"Content-Type", "application/octet-stream"}, body: strings.Repeat("\xff", 512<<10), status: 413, code: "too_large",
-		not: map[string]string{netlify: "its local server hands the event over as an argument, which Linux limits to 128 KiB", cloudflare: refusedBody}},
+		not: map[string]string{netlify: "its local server passes the event as an argument, which Linux limits to 128 KiB", cloudflare: refusedBody}},
 
 	// CORS.
 	{name: "preflight", method: "OPTIONS", path: mintPath, header: []string{"Origin", "PAGE", "Access-Control-Request-Method", "POST", "Access-Control-Request-Headers", "authorization,content-type"}, status: 204},
