@@ -54,7 +54,7 @@ type Secret struct {
 // Source fetches one secret from its store.
 type Source interface {
 	// Fetch asks the store once; retries of the underlying client count as one. It must be safe for concurrent use and
-	// should end with ctx. Its errors wrap one of the kinds below, or are outages; their texts contain nothing from the
+	// should end with ctx. Its errors wrap one of the Err… kinds, or are outages; their texts contain nothing from the
 	// secret or the store's answer, except an error code.
 	Fetch(ctx context.Context) (Secret, error)
 }
