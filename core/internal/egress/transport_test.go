@@ -114,8 +114,8 @@ func TestConnectionsAreKept(t *testing.T) {
 		}
 		wg.Wait()
 		// net/http drops a connection if the answer arrives before the request's write has returned, which happens on a busy
-		// machine. With net/http's own two idle connections, nearly every mint opens one.
-		if got := w.proxy.Opened(); got > 160 {
+		// machine. With net/http's own limit of two idle connections, half of the mints open one.
+		if got := w.proxy.Opened(); got > 100 {
 			t.Errorf("%d connections for 320 mints of 32 clients", got)
 		}
 	})
