@@ -14,6 +14,7 @@ import (
 	"net/http"
 	"os"
 	"os/signal"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -104,7 +105,8 @@ func listenAddr(flag string, env core.Env) string {
 // 127.0.0.1 (DNS rebinding), and a same-origin GET has no Origin header.
 func withLocalHosts(env core.Env, listening net.Addr) core.Env {
 	addr, ok := listening.(*net.TCPAddr)
-	if !ok || !addr.IP.IsLoopback() || env["ORGA_ALLOWED_HOSTS"] != "" || strings.TrimSpace(env["ORGA_AUTH"]) != "anonymous" {
+	methods := strings.FieldsFunc(env["ORGA_AUTH"], func(r rune) bool { return r == ',' || r == ' ' })
+	if !ok || !addr.IP.IsLoopback() || strings.Trim(env["ORGA_ALLOWED_HOSTS"], " ,") != "" || !slices.Contains(methods, "anonymous") {
 		return env
 	}
 	port := strconv.Itoa(addr.Port)

@@ -105,6 +105,8 @@ func TestDNSRebinding(t *testing.T) {
 		{nil, "evil.example:PORT", 403},
 		{nil, "evil.example", 403},
 		{nil, "localhost.evil.example:PORT", 403},
+		{core.Env{"ORGA_AUTH": " anonymous,"}, "evil.example", 403},
+		{core.Env{"ORGA_ALLOWED_HOSTS": " ,"}, "evil.example", 403},
 		{core.Env{"ORGA_ALLOWED_HOSTS": "voice.example"}, "voice.example", 200},
 		{core.Env{"ORGA_ALLOWED_HOSTS": "voice.example"}, "localhost:PORT", 403},
 		{core.Env{"ORGA_AUTH": "gateway"}, "voice.example", 401}, // a page has no credential

@@ -18,7 +18,7 @@ import (
 
 const (
 	keysTimeout  = 10 * time.Second // for one fetch, discovery included; callers wait less: see keysWait
-	keysMaxAge   = 10 * time.Minute // after this, keys are refetched: how long a withdrawn key is trusted
+	keysMaxAge   = 10 * time.Minute // after this, the next request refetches the keys, and a withdrawn key is trusted until then
 	keysCooldown = 30 * time.Second // between fetches caused by tokens, or after a failed one
 	keysBackoff  = time.Second      // between failed fetches while there are no keys
 	maxHung      = 4                // fetches that hang past their timeout

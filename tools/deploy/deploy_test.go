@@ -211,7 +211,7 @@ func TestDeploy(t *testing.T) {
 		{"Google", "gcp", loggedInGCP, append([]string{"REGION=europe-west1"}, aws[1:]...), []string{
 			"gcloud iam service-accounts create orga-session", "gcloud secrets add-iam-policy-binding orga-api-key", "make build-gcp",
 			"gcloud functions deploy orga-session --gen2 --runtime=go126 --region=europe-west1",
-			`"ORGA_CORS_ORIGINS": "https://a.example,https://b.example"`, `"ORGA_DEBUG": ""`, "--allow-unauthenticated",
+			`"ORGA_CORS_ORIGINS": "https://a.example,https://b.example"`, `"ORGA_DEBUG": ""`,
 		}},
 		{"AWS with telemetry", "aws", loggedInAWS, []string{"REGION=eu-central-1", "ORGA_AUTH=hmac", "TAGS=otel", "OTEL_EXPORTER_OTLP_ENDPOINT=https://c.example", `OTEL_EXPORTER_OTLP_HEADERS=key="hunter2"`}, []string{
 			`OtelExporterOtlpEndpoint=\"https://c.example\"`, `OtelExporterOtlpHeaders=\"key=\\\"hunter2\\\"\"`,
@@ -224,6 +224,8 @@ func TestDeploy(t *testing.T) {
 		{"Google with telemetry", "gcp", loggedInGCP, []string{"TAGS=otel", "OTEL_EXPORTER_OTLP_ENDPOINT=https://c.example"}, []string{
 			"make build-gcp TAGS=otel", `"OTEL_EXPORTER_OTLP_ENDPOINT": "https://c.example"`,
 		}},
+		{"Google, in other words", "gcp", firstGCP, []string{"ORGA_GCP_IAM_REQUIRED= TRUE ", "ORGA_AUTH=gateway"}, []string{"--no-allow-unauthenticated"}},
+		{"Google without IAM", "gcp", loggedInGCP, []string{"ORGA_GCP_IAM_REQUIRED=false", "ORGA_AUTH=oidc"}, []string{" --allow-unauthenticated"}},
 		{"Google with IAM", "gcp", loggedInGCP, []string{"ORGA_GCP_IAM_REQUIRED=true", "ORGA_AUTH=gateway"}, []string{"--no-allow-unauthenticated"}},
 		{"Netlify", "netlify", loggedInNetlify, append([]string{"NETLIFY_SITE_ID=site"}, aws...), []string{
 			"netlify env:set ORGA_AUTH hmac --context production", "netlify env:unset ORGA_DEBUG",
@@ -311,6 +313,21 @@ func TestTemplateHasSettings(t *testing.T) {
 		ofSecret := strings.HasSuffix(setting, "_SOURCE") && strings.Contains(string(template), "\n          "+setting+": !If")
 		if !own && !ofSecret {
 			t.Errorf("template.yaml does not set %s from %s", setting, name)
+		}
+	}
+}
+
+// A function may rely on Google's IAM to admit only callers that it knows. A redeployment that does not name the setting
+// must not open it.
+func TestRedeploymentKeepsIAM(t *testing.T) {
+	for _, tt := range []struct {
+		name  string
+		tools map[string]string
+		opens bool
+	}{{"the first time", firstGCP, true}, {"again", loggedInGCP, false}} {
+		_, calls, err := run(t, "gcp", tt.tools, "y\n", false, "ORGA_AUTH=anonymous")
+		if err != nil || strings.Contains(calls, "allow-unauthenticated") != tt.opens {
+			t.Errorf("%s: %v\n%s", tt.name, err, calls)
 		}
 	}
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 )
 
@@ -71,9 +72,15 @@ func (d *deploy) gcp(ctx context.Context) (plan, error) {
 	}
 
 	in := "--project=" + project
-	open, access := "--allow-unauthenticated", "Anyone can call it; ORGA_AUTH decides which callers get a session."
-	if slices.Contains([]string{"true", "1"}, d.value("ORGA_GCP_IAM_REQUIRED", "")) {
-		open, access = "--no-allow-unauthenticated", "Only callers with roles/run.invoker on it can call it."
+	required, named := d.lookup("ORGA_GCP_IAM_REQUIRED")
+	closed, _ := strconv.ParseBool(strings.TrimSpace(required)) // the value has been checked
+	var invokers []string
+	access := "Who can call it remains as it is."
+	switch {
+	case closed:
+		invokers, access = []string{"--no-allow-unauthenticated"}, "Only callers with roles/run.invoker on it can call it."
+	case named || !exists: // otherwise the deployed function may rely on IAM
+		invokers, access = []string{"--allow-unauthenticated"}, "Anyone can call it; ORGA_AUTH decides which callers get a session."
 	}
 	steps := [][]string{append([]string{"gcloud", "services", "enable"}, append(gcpServices, in)...)}
 	if !hasAccount {
@@ -81,10 +88,11 @@ func (d *deploy) gcp(ctx context.Context) (plan, error) {
 	}
 	release := []string{
 		"gcloud", "functions", "deploy", name, "--gen2", "--runtime=go126", "--region=" + region, "--source=dist/gcp",
-		"--entry-point=OrgaSession", "--trigger-http", open, "--memory=256Mi", "--cpu=1", "--timeout=15s", "--concurrency=80",
+		"--entry-point=OrgaSession", "--trigger-http", "--memory=256Mi", "--cpu=1", "--timeout=15s", "--concurrency=80",
 		"--service-account=" + account, "--update-secrets=" + mounted + "=" + secret + ":latest",
 		"--flags-file=" + gcpFile, in, "--quiet",
 	}
+	release = append(release, invokers...)
 	if builder != "" {
 		release = append(release, "--build-service-account=projects/"+project+"/serviceAccounts/"+builder)
 	}
