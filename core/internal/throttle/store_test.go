@@ -42,8 +42,8 @@ func TestFault78RefusalsAreRemembered(t *testing.T) {
 				time.Sleep(5 * time.Millisecond)
 				d := ask()
 				want := 10*time.Second - time.Duration(i+1)*5*time.Millisecond
-				if d[0].Allowed || d[0].Retry != want || d[0].Remaining != 0 || !d[1].Allowed || !d[2].Allowed {
-					t.Fatalf("call %d: %+v, want Retry %v", i, d, want)
+				if d[0].Allowed || d[0].Retry != want || d[0].Reset != want+10*time.Second || d[0].Remaining != 0 || !d[1].Allowed || !d[2].Allowed {
+					t.Fatalf("call %d: %+v, want Retry %v and Reset 10 s later", i, d, want)
 				}
 			}
 			if shared.asked != 1 {
