@@ -381,6 +381,25 @@ func TestFault68SeveralWindows(t *testing.T) {
 	})
 }
 
+// A budget that runs low again after it has recovered is logged again.
+func TestBudgetRunsLowAgain(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var log bytes.Buffer
+		h := throttle.Middleware(throttle.Options{
+			Limiter: throttle.NewMemory(), Log: slog.New(slog.NewTextHandler(&log, nil)), Budget: ratelimit.Quotas{{N: 5, Per: time.Hour}},
+		})(new(requesttest.Minted))
+		for hour := 1; hour <= 2; hour++ {
+			for range 5 {
+				requesttest.Serve(h, requesttest.New())
+			}
+			if n := strings.Count(log.String(), "tenant budget at 80 percent"); n != hour {
+				t.Errorf("after hour %d, the log says it %d times", hour, n)
+			}
+			time.Sleep(time.Hour)
+		}
+	})
+}
+
 // Fault 69: a tenant's budget applies to all of its callers, and to no other tenant; the log names it.
 func TestFault69TenantBudget(t *testing.T) {
 	l := throttle.NewMemory()
