@@ -3,22 +3,22 @@ package core
 import (
 	"context"
 	"errors"
-	"fmt"
 	"log/slog"
-	"maps"
 	"net/http"
-	"slices"
 	"strings"
+	"time"
 
 	"github.com/orga-session/orga-session/core/auth"
 	"github.com/orga-session/orga-session/core/internal/access"
 	"github.com/orga-session/orga-session/core/internal/cors"
+	"github.com/orga-session/orga-session/core/internal/egress"
 	"github.com/orga-session/orga-session/core/internal/request"
 	"github.com/orga-session/orga-session/core/internal/secretcache"
 	"github.com/orga-session/orga-session/core/internal/session"
 	"github.com/orga-session/orga-session/core/internal/telemetry"
 	"github.com/orga-session/orga-session/core/internal/throttle"
 	"github.com/orga-session/orga-session/core/orga"
+	"github.com/orga-session/orga-session/core/ratelimit"
 	"github.com/orga-session/orga-session/core/secret"
 )
 
@@ -49,6 +49,69 @@ type chain struct {
 	cors    *cors.Policy
 	methods []access.Method
 	keys    []*secretcache.Cache // secrets that a mint needs: the API key, and the HMAC key if it is used
+}
+
+func newBuilder(ctx context.Context, cfg Config, drivers Drivers) *builder {
+	if cfg.Lookup == nil {
+		cfg.Lookup = Env(nil).Lookup
+	}
+	if cfg.BaseURL == "" {
+		cfg.BaseURL = defaultBaseURL
+	}
+	if cfg.Timeout <= 0 {
+		cfg.Timeout = defaultTimeout
+	}
+	if len(cfg.RateLimit) == 0 {
+		cfg.RateLimit = ratelimit.Quotas{{N: 30, Per: time.Minute}}
+	}
+	log := cfg.logger(nil)
+	watch := telemetry.Start(ctx, Version, cfg.Lookup, log)
+	b := &builder{
+		cfg: cfg, drivers: drivers, log: watch.Log(log), telemetry: watch,
+		transport: drivers.Transport, tenantTransport: drivers.Transport,
+		hmacKeys: make(map[string]*secretcache.Cache),
+	}
+	b.issuers.Log, b.tenantIssuers.Log = b.log, b.log
+	b.issuers.Transport, b.tenantIssuers.Transport = drivers.Transport, drivers.Transport
+	if drivers.Transport == nil {
+		// Issuers have separate transports, because the connection opened ahead is for Orga.
+		b.transport, b.issuers.Transport = b.connect(nil), b.connect(nil)
+		b.tenantTransport, b.tenantIssuers.Transport = b.connect(egress.PublicOnly), b.connect(egress.PublicOnly)
+		b.issuers.PublicTransport = b.tenantIssuers.Transport
+	}
+	if cfg.TenantClaim != "" {
+		b.claim = &access.TenantClaim{Name: cfg.TenantClaim, Log: b.log}
+	}
+	for _, warning := range cfg.warnings {
+		b.log.Warn("unknown setting", "cause", warning)
+	}
+	for _, name := range []string{"HTTPS_PROXY", "https_proxy"} { // ignored for loopback addresses
+		if proxy, _ := cfg.Lookup(name); proxy != "" && drivers.Transport == nil && strings.HasPrefix(cfg.BaseURL, "https:") {
+			b.log.Warn("proxy ignored", "cause", name+" is set, and the endpoint connects directly")
+			break
+		}
+	}
+	for _, fault := range cfg.faults {
+		b.keepFault(fault)
+	}
+	var err error
+	if b.allowHosts, err = cors.AllowHosts(cfg.AllowedHosts); err != nil {
+		b.allowHosts, _ = cors.AllowHosts(nil) // the setting's check reports the fault, and nothing is minted
+	}
+	limits := throttle.StoreOptions{Strict: cfg.RateLimitStrict, Log: b.log}
+	if b.limiter, err = throttle.Open(drivers.Limiters, cfg.RateLimitStore.Reveal(), limits); err != nil {
+		b.addFault("ORGA_RATE_LIMIT_STORE", err)
+		b.limiter = throttle.NewStore(nil, limits)
+	}
+	b.close = append(b.close, b.limiter.Close)
+	return b
+}
+
+// connect returns a transport that the endpoint closes.
+func (b *builder) connect(guard egress.Guard) *egress.Transport {
+	t := egress.New(guard)
+	b.close = append(b.close, t.Close)
+	return t
 }
 
 func (b *builder) addFault(setting string, err error) { b.keepFault(&settingError{setting, err}) }
@@ -155,89 +218,4 @@ func (b *builder) client(t Tenant) *orga.Client {
 	// Each request provides the current key (orga.Client.WithKey) and a deadline.
 	return orga.NewClient("", orga.WithBaseURL(t.BaseURL), orga.WithUserEmail(t.UserEmail),
 		orga.WithTransport(b.telemetry.Transport(transport)), orga.WithLogger(request.Stamp(b.log)))
-}
-
-// methods returns the authentication methods of a tenant, and the HMAC key if one is used.
-func (b *builder) methods(s scope, t Tenant) (list []access.Method, hmacKey *secretcache.Cache) {
-	setting := s.name("ORGA_AUTH")
-	if len(t.Auth) == 0 {
-		b.addFault(setting, errors.New("is not set: every mint is refused; want oidc, hmac, gateway or anonymous"))
-	}
-	if len(t.Auth) > 1 && slices.Contains(t.Auth, "anonymous") {
-		b.addFault(setting, errors.New("anonymous accepts everybody; remove it or the other methods"))
-	}
-	for _, name := range t.Auth {
-		var m access.Method
-		switch name {
-		case "anonymous":
-			m = access.Anonymous()
-			if t.AuthIssuer != "" && (s == "" || t.ownIssuer) {
-				b.log.Warn("anonymous lets everybody in although an issuer is set", "setting", setting)
-			}
-		case "gateway":
-			m = access.Gateway()
-		case "hmac":
-			m, hmacKey = b.hmac(s, t)
-		case "oidc":
-			m = b.issuer(s, t)
-		default:
-			if m = (access.Method{Name: name, Verifier: b.drivers.Verifiers[name]}); m.Verifier == nil {
-				known := slices.Sorted(maps.Keys(b.drivers.Verifiers))
-				b.addFault(setting, unknownWord("method", name, append([]string{"oidc", "hmac", "gateway", "anonymous"}, known...)))
-			}
-		}
-		if m.Verifier != nil {
-			list = append(list, m)
-		}
-	}
-	return list, hmacKey
-}
-
-func (b *builder) hmac(s scope, t Tenant) (access.Method, *secretcache.Cache) {
-	setting := s.name("ORGA_AUTH_HMAC_KEY_SOURCE")
-	if t.HMACKeySource == "" {
-		b.addFault(setting, errors.New("is not set; hmac requires it"))
-		return access.Method{}, nil
-	}
-	keys, ok := b.hmacKeys[t.HMACKeySource]
-	if !ok {
-		src := b.open(setting, t.HMACKeySource, checkHMACKeys)
-		if src == nil {
-			return access.Method{}, nil
-		}
-		keys = secretcache.New(src, secretcache.Options{Name: t.HMACKeySource, TTL: b.cfg.APIKeyTTL, Log: b.log})
-		b.hmacKeys[t.HMACKeySource] = keys
-	}
-	return access.HMAC(access.HMACConfig{Keys: func(ctx context.Context) (string, error) {
-		key, err := keys.Get(ctx)
-		if fetchErr, ok := errors.AsType[*secretcache.FetchError](err); ok {
-			return "", session.SecretProblem(fetchErr)
-		}
-		return key.Value.Reveal(), err
-	}}), keys
-}
-
-// checkHMACKeys checks HMAC keys, for [secret.Open].
-func checkHMACKeys(text string) error {
-	if err := access.CheckHMACKeys(text); err != nil {
-		return fmt.Errorf("%w: it %w", secret.ErrMalformed, err)
-	}
-	return nil
-}
-
-// issuer returns the verifier for a tenant's issuer. An issuer named only by a tenant is restricted to public addresses.
-func (b *builder) issuer(s scope, t Tenant) access.Method {
-	issuers := &b.issuers
-	if t.ownIssuer {
-		issuers = &b.tenantIssuers
-	}
-	cfg := auth.OIDCConfig{Issuer: t.AuthIssuer, JWKSURL: t.AuthJWKSURL, Audiences: t.AuthAudience}
-	if b.claim != nil {
-		cfg.Claims = []string{b.claim.Name}
-	}
-	m, err := access.OIDC(issuers, cfg)
-	if err != nil {
-		b.addFault(strings.Join([]string{s.name("ORGA_AUTH_ISSUER"), s.name("ORGA_AUTH_AUDIENCE"), s.name("ORGA_AUTH_JWKS_URL")}, ", "), err)
-	}
-	return m
 }

@@ -120,10 +120,8 @@ func TestIncidents(t *testing.T) {
 				t.Parallel()
 			}
 			log, statuses := run(t, programs, in)
-			for range 3 {
-				if limits && found(log, in.line) == "" {
-					log, statuses = run(t, programs, in)
-				}
+			for again := 3; limits && again > 0 && found(log, in.line) == ""; again-- {
+				log, statuses = run(t, programs, in)
 			}
 			if in.line != "" {
 				line := found(log, in.line)
