@@ -51,7 +51,7 @@ func (g *Group[T]) Start(ctx context.Context, call func(context.Context) (T, err
 	go func() {
 		defer cancel()
 		value, err := g.run(ctx, call)
-		if inTime := stop(); inTime {
+		if inTime := ctx.Err() == nil && stop(); inTime { // a context releases the call that heeds it before it runs its AfterFunc
 			end(value, err)
 		}
 	}()
