@@ -73,7 +73,7 @@ func TestRun(t *testing.T) {
 	turn := func(reply func(message) *message) string {
 		return fmt.Sprintf(`[{"urls":%q,"username":"u","credential":"turn-credential"}]`, startTURN(t, reply))
 	}
-	working := turn(func(message) *message { return relayed })
+	working := turn(relayed)
 	refusing := turn(func(message) *message { return refusal(401, "n") })
 	for _, tt := range []struct {
 		name  string
@@ -186,7 +186,7 @@ func TestRunConnectsEachTime(t *testing.T) {
 
 // A list of a thousand TURN servers, which may belong to anybody, is not checked completely.
 func TestManyTURNServers(t *testing.T) {
-	turn := startTURN(t, func(message) *message { return relayed })
+	turn := startTURN(t, relayed)
 	list, err := json.Marshal([]map[string]any{{"urls": slices.Repeat([]string{turn, turn + "?" + strings.Repeat("x", 1000)}, 500), "username": "u", "credential": "c"}})
 	if err != nil {
 		t.Fatal(err)

@@ -112,7 +112,10 @@ func refusal(code int, nonce string) *message {
 	}}
 }
 
-var relayed = &message{kind: allocateRequest | successClass, attributes: []attribute{{attrRelayed, make([]byte, 8)}}}
+// relayed returns a success response.
+func relayed(message) *message {
+	return &message{kind: allocateRequest | successClass, attributes: []attribute{{attrRelayed, make([]byte, 8)}}}
+}
 
 func servers(t *testing.T, addresses ...string) []orga.ICEServer {
 	t.Helper()
@@ -134,7 +137,7 @@ func TestAllocate(t *testing.T) {
 		reply func(request message) *message
 		fails string // "" if it relays
 	}{
-		{"no credential is asked for", func(message) *message { return relayed }, ""},
+		{"no credential is asked for", relayed, ""},
 		{"the credential is refused", func(message) *message { return refusal(401, "n") }, "it refuses the credential"},
 		{"the quota is reached", func(m message) *message {
 			if unsigned(m) {
@@ -149,7 +152,7 @@ func TestAllocate(t *testing.T) {
 			case string(m.get(attrNonce)) == "first":
 				return refusal(438, "second")
 			}
-			return relayed
+			return relayed(m)
 		}, ""},
 		{"the nonce always expires", func(m message) *message {
 			if unsigned(m) {
@@ -172,7 +175,7 @@ func TestAllocate(t *testing.T) {
 	if relays, failures := allocate(ctx, servers(t, silent)); len(relays) > 0 || len(failures) != 1 || !strings.HasSuffix(failures[0], "no answer within 5 s") {
 		t.Errorf("a silent server: relays %v, failures %v", relays, failures)
 	}
-	working, broken := startTURN(t, func(message) *message { return relayed }), startTURN(t, func(message) *message { return refusal(401, "n") })
+	working, broken := startTURN(t, relayed), startTURN(t, func(message) *message { return refusal(401, "n") })
 	if relays, failures := allocate(t.Context(), servers(t, working, broken)); len(relays) != 1 || len(failures) != 1 {
 		t.Errorf("one of two works: relays %v, failures %v", relays, failures)
 	}
