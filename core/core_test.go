@@ -17,6 +17,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -405,6 +406,38 @@ func signed(key string) string {
 	mac := hmac.New(sha256.New, []byte(key))
 	fmt.Fprintf(mac, "GET\n%s\n%s", mintPath, ts)
 	return fmt.Sprintf("Orga-HMAC ts=%s,sig=%x", ts, mac.Sum(nil))
+}
+
+// An instance that was idle for long judges no caller by an HMAC key that the owner has withdrawn, even if many come at once.
+func TestWithdrawnHMACKeyAfterIdle(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var key atomic.Value
+		key.Store(hmacKey)
+		store := secret.SourceFunc(func(context.Context) (secret.Secret, error) {
+			time.Sleep(50 * time.Millisecond)
+			return secret.Secret{Value: secret.NewValue(key.Load().(string)), Version: secret.Version(key.Load().(string)[:1])}, nil
+		})
+		cfg := core.ConfigFromEnv(core.Env{
+			"ORGA_BASE_URL": "http://127.0.0.1:1", "ORGA_AUTH": "hmac", "ORGA_API_KEY": orgatest.Key, "ORGA_AUTH_HMAC_KEY_SOURCE": "awssm:hmac",
+		})
+		d := deployment{log: new(logBuffer)}
+		cfg.Log = slog.New(slog.NewJSONHandler(d.log, nil))
+		d.start(t, cfg, core.Drivers{Secrets: map[string]secret.Driver{"awssm": func(secret.Ref) (secret.Source, error) { return store, nil }}})
+		if a := d.ask("GET", mintPath, "Authorization", signed(hmacKey)); d.fault != nil || a.json.Code != "upstream_error" {
+			t.Fatalf("%v, code %q", d.fault, a.json.Code)
+		}
+		key.Store("another" + hmacKey)
+		time.Sleep(time.Hour)
+		var wg sync.WaitGroup
+		for range 20 {
+			wg.Go(func() {
+				if a := d.ask("GET", mintPath, "Authorization", signed(hmacKey)); a.json.Code != "unauthenticated" {
+					t.Errorf("code %q", a.json.Code)
+				}
+			})
+		}
+		wg.Wait()
+	})
 }
 
 // Fault 33: a refused request causes no call to Orga or to the secret store.

@@ -63,7 +63,7 @@ func (b *builder) hmac(s scope, t Tenant) (access.Method, *secretcache.Cache) {
 		if src == nil {
 			return access.Method{}, nil
 		}
-		keys = secretcache.New(src, secretcache.Options{Name: t.HMACKeySource, TTL: b.cfg.APIKeyTTL, Log: b.log})
+		keys = secretcache.New(src, secretcache.Options{Name: t.HMACKeySource, TTL: b.cfg.APIKeyTTL, Log: b.log, WaitWhenOld: true})
 		b.hmacKeys[t.HMACKeySource] = keys
 	}
 	return access.HMAC(access.HMACConfig{Keys: func(ctx context.Context) (string, error) {

@@ -49,10 +49,10 @@ type OIDCConfig struct {
 // are refused.
 //
 // Nothing is fetched before the first token. Keys are refetched for an unknown key ID or a wrong signature, at most every
-// 30 s, and in the background of a request once they are ten minutes old. Callers share a fetch, which continues even if
-// they disconnect. A verified token is cached while the keys stay the same, and only its times are checked again. While
-// the issuer is unreachable, cached keys remain valid, and a token that needs others is refused with an
-// [UnavailableError].
+// 30 s, and in the background of a request once they are ten minutes old. Once they are twenty minutes old, callers wait for
+// the refetch, at most a third of their remaining time. Callers share a fetch, which continues even if they disconnect. A
+// verified token is cached while the keys stay the same, and only its times are checked again. While the issuer is
+// unreachable, cached keys remain valid, and a token that needs others is refused with an [UnavailableError].
 //
 // The error joins all faults of the configuration, without its values.
 func (i *Issuers) OIDC(cfg OIDCConfig) (Verifier, error) {

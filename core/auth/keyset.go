@@ -17,8 +17,10 @@ import (
 )
 
 const (
-	keysTimeout  = 10 * time.Second // for one fetch, discovery included; callers wait less: see keysWait
-	keysMaxAge   = 10 * time.Minute // after this, the next request refetches the keys, and a withdrawn key is trusted until then
+	keysTimeout  = 10 * time.Second // for one fetch, discovery included; callers wait less: see shareOf
+	keysMaxAge   = 10 * time.Minute // after this, the next request refetches the keys in the background
+	keysWaitAge  = 20 * time.Minute // after this, requests wait for the refetch: see cached
+	keysOutage   = time.Minute      // after a failed fetch, requests do not wait for the next
 	keysCooldown = 30 * time.Second // between fetches caused by tokens, or after a failed one
 	keysBackoff  = time.Second      // between failed fetches while there are no keys
 	maxHung      = 4                // fetches that hang past their timeout
@@ -28,7 +30,7 @@ const (
 // keySet is an issuer's published keys.
 //
 // At most one fetch is in flight, shared by all requests and independent of each. Old keys are refetched, and stay valid
-// until new ones arrive.
+// while the issuer cannot be reached.
 type keySet struct {
 	issuer     string
 	configured *address // the JWKS URL; nil discovers it
@@ -42,13 +44,14 @@ type keySet struct {
 	flights  flight.Group[*keys]
 
 	mu            sync.Mutex
-	flight        *flight.Flight[*keys] // nil if none is in flight
+	flight        *flight.Flight[*keys] // nil if none is in flight; see inFlight
+	flightStart   time.Time             // of flight; wall clock, like all times here
 	discovered    *address              // the discovered JWKS URL
-	discoveredAt  time.Time             // wall clock, like all times here
-	cooldownStart time.Time             // start of the last fetch that a token caused, or that failed while there were keys
-	failedAt      time.Time             // end of the last failed fetch
-	failed        error                 // nil after a successful one
-	fetches       int                   // number of successful fetches
+	discoveredAt  time.Time
+	cooldownStart time.Time // start of the last fetch that a token caused, or that failed while there were keys
+	failedAt      time.Time // end of the last failed fetch
+	failed        error     // nil after a successful one
+	fetches       int       // number of successful fetches
 }
 
 // keys is an immutable snapshot of an issuer's keys.
@@ -72,18 +75,49 @@ func newKeySet(from source, transport, public http.RoundTripper, log *slog.Logge
 	return s
 }
 
-// cached returns the cached keys; nil if there are none. If they are old, it starts a fetch without waiting for it.
+// cached returns the cached keys; nil if there are none. If they are old, it starts a fetch without waiting for it, so that
+// regular traffic always finds recent keys and never waits. An instance that was idle for longer has keys that the issuer
+// may have withdrawn hours ago. Then all callers wait for the fetch, but at most for a third of their remaining time, and use
+// the old keys only if the issuer cannot be reached.
 func (s *keySet) cached(ctx context.Context) *keys {
 	k := s.current.Load()
 	if k == nil || wallclock.Within(k.fetchedAt, keysMaxAge) {
 		return k
 	}
+	if f := s.refresh(ctx, k); f != nil {
+		wait, cancel := shareOf(ctx, 1.0/3)
+		defer cancel()
+		_ = f.Wait(wait) // if the keys do not arrive, the cached ones are still valid
+	}
+	return s.current.Load()
+}
+
+// refresh starts a fetch that replaces old keys, unless it is too early for one. It returns the fetch in flight if the caller
+// must wait for it, otherwise nil.
+func (s *keySet) refresh(ctx context.Context, old *keys) *flight.Flight[*keys] {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.current.Load() == k && s.flight == nil && !wallclock.Within(s.cooldownStart, keysCooldown) {
-		s.start(ctx)
+	if s.current.Load() != old {
+		return nil
 	}
-	return k
+	f := s.inFlight()
+	if f == nil && !wallclock.Within(s.cooldownStart, keysCooldown) {
+		f = s.start(ctx)
+	}
+	down := s.failed != nil && wallclock.Within(s.failedAt, keysOutage)
+	if down || wallclock.Within(old.fetchedAt, keysWaitAge) {
+		return nil
+	}
+	return f
+}
+
+// inFlight returns the fetch in flight; nil if there is none, or if the instance was frozen during it: its connection is
+// probably dead, and its answer, if it comes, is old. s.mu is held.
+func (s *keySet) inFlight() *flight.Flight[*keys] {
+	if s.flight != nil && !wallclock.Within(s.flightStart, 2*keysTimeout) {
+		return nil
+	}
+	return s.flight
 }
 
 // verify returns the keys if one of them made the token's signature. A token whose own claims show that it is not for us
@@ -150,7 +184,7 @@ func (k *keys) verify(t *token) bool {
 // are none and it is too early to fetch. The error is an UnavailableError if the issuer cannot be reached, or ctx's.
 func (s *keySet) newerThan(ctx context.Context, known *keys) (*keys, error) {
 	s.mu.Lock()
-	current, f := s.current.Load(), s.flight
+	current, f := s.current.Load(), s.inFlight()
 	switch {
 	case current != known:
 		s.mu.Unlock()
@@ -173,7 +207,7 @@ func (s *keySet) newerThan(ctx context.Context, known *keys) (*keys, error) {
 	}
 	s.mu.Unlock()
 
-	wait, cancel := keysWait(ctx)
+	wait, cancel := shareOf(ctx, 0.75) // the rest of the request needs time, too
 	defer cancel()
 	switch {
 	case f.Wait(wait) == nil:
@@ -189,14 +223,13 @@ func (s *keySet) newerThan(ctx context.Context, known *keys) (*keys, error) {
 	return s.newerThan(ctx, known)
 }
 
-// keysWait bounds a caller's wait for keys to three quarters of its remaining time: the rest of the request needs time,
-// too.
-func keysWait(ctx context.Context) (context.Context, context.CancelFunc) {
+// shareOf bounds ctx to a fraction of its remaining time.
+func shareOf(ctx context.Context, share float64) (context.Context, context.CancelFunc) {
 	deadline, ok := ctx.Deadline()
 	if !ok {
 		return context.WithCancel(ctx)
 	}
-	return context.WithTimeout(ctx, time.Until(deadline)/4*3)
+	return context.WithTimeout(ctx, time.Duration(share*float64(time.Until(deadline))))
 }
 
 var errKeysSlow = errors.New("the issuer's keys have not arrived in time")
@@ -219,7 +252,8 @@ func (s *keySet) start(ctx context.Context) *flight.Flight[*keys] {
 		at = s.discovered
 	}
 	remembered := s.configured == nil && at != nil
-	s.flight = s.flights.Start(ctx, func(ctx context.Context) (*keys, error) {
+	var f *flight.Flight[*keys]
+	f = s.flights.Start(ctx, func(ctx context.Context) (*keys, error) {
 		return s.fetch(ctx, at)
 	}, func(fetched *keys, err error) {
 		if err != nil {
@@ -227,6 +261,9 @@ func (s *keySet) start(ctx context.Context) *flight.Flight[*keys] {
 		}
 		s.mu.Lock()
 		defer s.mu.Unlock()
+		if s.flight != f {
+			return // frozen, and replaced by another fetch
+		}
 		s.flight = nil
 		if err == nil {
 			s.failed = nil
@@ -243,5 +280,6 @@ func (s *keySet) start(ctx context.Context) *flight.Flight[*keys] {
 			s.discovered = nil
 		}
 	})
-	return s.flight
+	s.flight, s.flightStart = f, began
+	return f
 }

@@ -729,7 +729,8 @@ func TestOIDCKeysURLChanges(t *testing.T) {
 	})
 }
 
-// Old keys are refetched, so that a withdrawn (leaked) key is no longer trusted. No caller waits for that.
+// Old keys are refetched, so that a withdrawn (leaked) key is no longer trusted. No caller waits for that, unless the instance
+// was idle for long.
 func TestOIDCKeysAreRefreshed(t *testing.T) {
 	const old = 10 * time.Minute
 	issued := func(idp *issuer, kid string, key crypto.Signer) *http.Request {
@@ -839,6 +840,123 @@ func TestOIDCKeysAreRefreshed(t *testing.T) {
 			}
 			if n := idp.fetches(); n != 2 {
 				t.Errorf("%d fetches, want 2", n)
+			}
+		})
+	})
+	// An instance that was idle has keys that may have been withdrawn hours ago, so everybody waits for the refetch.
+	const idle = 20 * time.Minute
+	for _, age := range []time.Duration{idle - time.Second, idle, 30 * time.Hour} {
+		t.Run(fmt.Sprintf("a withdrawn key, after %v idle", age), func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				idp := newIssuer("https://id.example", public(kid1, ecKey()))
+				h := behind(oidc(slow{idp, 100 * time.Millisecond}, auth.OIDCConfig{}), http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
+				issued := func(kid string, key crypto.Signer) *http.Request {
+					return bearer(token(jose.ES256, kid, key, idp.claims(map[string]any{"exp": time.Now().Add(48 * time.Hour).Unix()})))
+				}
+				leaked := issued(kid1, ecKey())
+				requesttest.Serve(h, leaked)
+				idp.set("", public("kid-2", otherECs()))
+				time.Sleep(age)
+				// Discovery and keys, and the keys once more, because the key ID is now unknown.
+				start, code, took, fetches := time.Now(), "unauthenticated", 300*time.Millisecond, 3
+				if age < idle {
+					code, took, fetches = "", 0, 2
+				}
+				var wg sync.WaitGroup
+				for i := range 50 {
+					r := leaked // verified before, or not
+					if i%2 == 0 {
+						r = issued(kid1, ecKey())
+					}
+					wg.Go(func() {
+						got := requesttest.Code(t, requesttest.Serve(h, within(t, r, 8*time.Second)))
+						if got != code || time.Since(start) != took {
+							t.Errorf("code %q after %v, want %q after %v", got, time.Since(start), code, took)
+						}
+					})
+				}
+				wg.Wait()
+				time.Sleep(time.Second)
+				if discovery, keys := idp.counts(); discovery != 2 || keys != fetches {
+					t.Errorf("%d fetches of discovery and %d of keys, want 2 and %d", discovery, keys, fetches)
+				}
+				start = time.Now()
+				if got := requesttest.Code(t, requesttest.Serve(h, issued("kid-2", otherECs()))); got != "" || time.Since(start) > 0 {
+					t.Errorf("a token of the new key: code %q after %v", got, time.Since(start))
+				}
+			})
+		})
+	}
+	for fault, waits := range map[string]time.Duration{"out": 0, "hangs": 8 * time.Second / 3} {
+		t.Run("fault 21: the issuer "+fault+" after the instance was idle", func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				idp := newIssuer("https://id.example", public(kid1, ecKey()))
+				v := oidc(idp, auth.OIDCConfig{JWKSURL: idp.url + "/keys"})
+				h := behind(v, http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
+				good := issued(idp, kid1, ecKey())
+				requesttest.Serve(h, good)
+				idp.set(fault)
+				ask := func(when string, want time.Duration) {
+					t.Helper()
+					start := time.Now()
+					good := issued(idp, kid1, ecKey())
+					var wg sync.WaitGroup
+					for range 10 {
+						wg.Go(func() {
+							got := requesttest.Code(t, requesttest.Serve(h, within(t, good, 8*time.Second)))
+							if took := time.Since(start); got != "" || took.Round(time.Millisecond) != want.Round(time.Millisecond) {
+								t.Errorf("%s: code %q after %v, want %v", when, got, took, want)
+							}
+						})
+					}
+					wg.Wait()
+				}
+				time.Sleep(idle)
+				ask("the first", waits)
+				time.Sleep(10 * time.Second)
+				for range 100 { // the issuer is asked again and again
+					ask("while it is down", 0)
+					time.Sleep(5 * time.Second)
+				}
+				time.Sleep(idle)
+				ask("after another sleep", waits)
+				idp.set("", public("kid-2", otherECs()))
+				time.Sleep(idle)
+				if got := requesttest.Code(t, requesttest.Serve(h, issued(idp, kid1, ecKey()))); got != "unauthenticated" {
+					t.Errorf("the issuer is back, and has withdrawn the key: code %q", got)
+				}
+			})
+		})
+	}
+	t.Run("a refetch interrupted by a freeze is replaced", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			idp := newIssuer("https://id.example", public(kid1, ecKey()))
+			dead, fetches := make(chan struct{}), 0
+			issuers := auth.Issuers{Transport: transport(func(r *http.Request) *http.Response {
+				if fetches++; fetches == 2 {
+					<-dead // the connection is silent
+				}
+				w := httptest.NewRecorder()
+				idp.ServeHTTP(w, r)
+				return w.Result()
+			})}
+			h, _ := whole(must(issuers.OIDC(auth.OIDCConfig{Issuer: idp.url, Audiences: []string{audience}, JWKSURL: idp.url + "/keys"})))
+			requesttest.Serve(h, issued(idp, kid1, ecKey()))
+			time.Sleep(old)
+			if got := requesttest.Code(t, requesttest.Serve(h, issued(idp, kid1, ecKey()))); got != "" {
+				t.Errorf("before the freeze: code %q", got)
+			}
+			synctest.Wait()
+			issuers.Freeze(time.Hour)
+			idp.set("", public("kid-2", otherECs()))
+			start := time.Now()
+			if got := requesttest.Code(t, requesttest.Serve(h, within(t, issued(idp, kid1, ecKey()), 8*time.Second))); got != "unauthenticated" || time.Since(start) > 0 {
+				t.Errorf("a withdrawn key: code %q after %v", got, time.Since(start))
+			}
+			close(dead) // the old answer arrives, and changes nothing
+			synctest.Wait()
+			if got := requesttest.Code(t, requesttest.Serve(h, issued(idp, "kid-2", otherECs()))); got != "" || fetches != 4 { // one for the unknown key ID
+				t.Errorf("a token of the new key: code %q after %d fetches", got, fetches)
 			}
 		})
 	})

@@ -35,7 +35,7 @@ const (
 //   - At most one fetch is in flight. It is independent of waiting callers, and ends after 2 s, even if the Source ignores
 //     its context.
 //   - Past the TTL (±20 %, so that instances do not all refresh at once), one caller refreshes, waiting for at most a third
-//     of its remaining time; all others get the stale value immediately.
+//     of its remaining time; all others get the stale value immediately, unless [Options].WaitWhenOld.
 //   - While the store is down, or its secret is unusable, the stale value is served for 24 h more, and the store is asked
 //     again after 1, 2, 4 … 60 s. After a [secret.ErrPermanent], the value is served until two TTLs after the last
 //     successful fetch. Without a cached value, a failure is cached for 1 s.
@@ -86,6 +86,9 @@ type Options struct {
 	TTL time.Duration
 	// Log receives rotations and failed fetches; nil discards them.
 	Log *slog.Logger
+	// WaitWhenOld makes every caller wait for the refresh of a value that is two TTLs old, not only the caller that starts
+	// it: for secrets by which callers are judged, because the value may have been withdrawn while the instance was idle.
+	WaitWhenOld bool
 	// OnChange, if set, is called with each new version, including the first, before callers get it. It must
 	// not call the Cache.
 	OnChange func(secret.Secret)
@@ -122,7 +125,7 @@ func (c *Cache) refresh(ctx context.Context) (secret.Secret, error) {
 	e, f := c.current.Load(), c.pending
 	usable := c.usable(now)
 	switch {
-	case e.fresh(now), usable && (f != nil || c.backingOff(now)):
+	case e.fresh(now), usable && (f != nil && !c.mustWait(now) || c.backingOff(now)):
 		c.mu.Unlock()
 		return e.secret, nil
 	case f == nil && c.backingOff(now):
@@ -158,6 +161,13 @@ func (c *Cache) refresh(ctx context.Context) (secret.Secret, error) {
 		return secret.Secret{}, left
 	}
 	return secret.Secret{}, c.fetchError(now)
+}
+
+// mustWait reports whether every caller waits for the fetch in flight. If the last one failed recently, the store is probably
+// still down. c.mu is held.
+func (c *Cache) mustWait(now time.Time) bool {
+	down := c.failed != nil && wallclock.WithinAt(now, c.failedAt, 2*maxBackoff)
+	return c.opts.WaitWhenOld && !down && !wallclock.WithinAt(now, c.current.Load().fetchedAt, 2*c.opts.TTL)
 }
 
 // staleWait bounds ctx for a caller that waits for a new value although there is a stale one: to a third of the remaining

@@ -201,6 +201,59 @@ func TestCacheRotation(t *testing.T) {
 		}
 		b.fetched("at expiry", 2)
 	})
+	for _, tt := range []struct {
+		age         time.Duration
+		waitWhenOld bool
+		old         int32 // callers that get the old value immediately
+	}{{2*ttl - time.Second, true, 99}, {2 * ttl, true, 0}, {time.Hour, true, 0}, {time.Hour, false, 99}} {
+		run(t, fmt.Sprintf("100 callers after %v, old values refused: %t", tt.age, tt.waitWhenOld), func(b bench) {
+			b.Cache = secretcache.New(b.store, secretcache.Options{Name: "awssm:orga", TTL: ttl, WaitWhenOld: tt.waitWhenOld})
+			b.want("at first", "v1")
+			b.store.rotate("v2")
+			time.Sleep(tt.age - 100*time.Millisecond) // the fetch has taken a tenth of a second
+			var old atomic.Int32
+			start := time.Now()
+			all(100, func(int) {
+				ctx, cancel := context.WithTimeout(b.Context(), 8*time.Second)
+				defer cancel()
+				got, err := b.Get(ctx)
+				if got.Version == "v1" && time.Since(start) == 0 {
+					old.Add(1)
+				} else if err != nil || got.Version != "v2" || time.Since(start) != 100*time.Millisecond {
+					b.Errorf("version %q, %v, after %v", got.Version, err, time.Since(start))
+				}
+			})
+			if old.Load() != tt.old {
+				b.Errorf("%d callers had the old value, want %d", old.Load(), tt.old)
+			}
+			b.fetched("after the sleep", 2)
+		})
+	}
+	run(t, "fault 1: an old value in an outage, for callers who wait", func(b bench) {
+		b.Cache = secretcache.New(b.store, secretcache.Options{Name: "awssm:orga", TTL: ttl, WaitWhenOld: true})
+		b.want("at first", "v1")
+		b.store.set(func(s *store) { s.hangs = true })
+		for range 2 {
+			time.Sleep(2 * ttl)
+			for i := range 100 {
+				start, waited := time.Now(), atomic.Int32{}
+				all(10, func(int) {
+					ctx, cancel := context.WithTimeout(b.Context(), 3*time.Second)
+					defer cancel()
+					got, err := b.Get(ctx)
+					if took := time.Since(start); err != nil || got.Version != "v1" || took != 0 && took != time.Second {
+						b.Errorf("burst %d: version %q, %v, after %v", i, got.Version, err, took)
+					} else if took > 0 {
+						waited.Add(1)
+					}
+				})
+				if n := waited.Load(); i == 0 && n != 10 || i > 0 && n > 1 { // later, only the caller that starts a fetch
+					b.Errorf("burst %d: %d callers waited", i, n)
+				}
+				time.Sleep(3 * time.Second)
+			}
+		}
+	})
 	run(t, "fault 8: frozen for an hour", func(b bench) {
 		b.want("at first", "v1")
 		b.store.rotate("v2")
