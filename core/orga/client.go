@@ -194,10 +194,12 @@ func (c *Client) do(ctx context.Context, call Call, template *http.Request, cred
 
 	// A transport must not modify a request, but many do, so each call has its own URL and header.
 	req := template.WithContext(ctx)
-	target := *template.URL
-	req.URL = &target
-	req.Header = maps.Clone(template.Header)
-	req.Header["Authorization"] = []string{"Bearer " + credential}
+	own := &struct {
+		url           url.URL
+		authorization [1]string
+	}{*template.URL, [1]string{"Bearer " + credential}}
+	req.URL, req.Header = &own.url, maps.Clone(template.Header)
+	req.Header["Authorization"] = own.authorization[:]
 
 	resp, err := s.transport.RoundTrip(req)
 	if err != nil {

@@ -88,9 +88,9 @@ func after(now time.Time, seconds []byte) time.Time {
 	return now.Add(time.Duration(n * float64(time.Second))).UTC()
 }
 
-// isoLayouts are the accepted time formats; without a zone, a time is UTC. Each also accepts a fraction of a second, and
-// a space instead of the T.
-var isoLayouts = []string{time.RFC3339, "2006-01-02T15:04:05", "2006-01-02T15:04:05Z0700", "2006-01-02T15:04:05Z07"}
+// isoLayouts are the accepted time formats, Orga's own first; without a zone, a time is UTC. Each also accepts a fraction
+// of a second, and a space instead of the T.
+var isoLayouts = []string{"2006-01-02T15:04:05", time.RFC3339, "2006-01-02T15:04:05Z0700", "2006-01-02T15:04:05Z07"}
 
 // parseTime parses an ISO time or Unix seconds; zero for anything else.
 func parseTime(value []byte) time.Time {

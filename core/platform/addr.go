@@ -25,13 +25,12 @@ func ForwardedHTTPS(h http.Header) bool {
 // ParseAddr parses an address with or without a port; it returns the zero Addr if s is neither. An
 // IPv4-mapped IPv6 address (::ffff:1.2.3.4) becomes IPv4, and a zone is dropped.
 func ParseAddr(s string) netip.Addr {
-	addr, err := netip.ParseAddr(s)
+	withPort, err := netip.ParseAddrPort(s)
+	addr := withPort.Addr()
 	if err != nil {
-		withPort, err := netip.ParseAddrPort(s)
-		if err != nil {
+		if addr, err = netip.ParseAddr(s); err != nil {
 			return netip.Addr{}
 		}
-		addr = withPort.Addr()
 	}
 	return addr.Unmap().WithZone("")
 }

@@ -49,7 +49,8 @@ func Require(o Options) func(http.Handler) http.Handler {
 	challenge := http.Header{"Www-Authenticate": {challenges(o.Methods)}}
 	return func(next http.Handler) http.Handler {
 		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-			refusal := &problem.Problem{Code: problem.Unauthenticated, Cause: auth.ErrNoCredential, Header: challenge}
+			var refusal *problem.Problem
+			unauthenticated := auth.ErrNoCredential
 			for _, m := range o.Methods {
 				p, err := m.Verify(r)
 				refused := refusalOf(r, err)
@@ -67,9 +68,12 @@ func Require(o Options) func(http.Handler) http.Handler {
 					refusal = problem.New(problem.Forbidden, errTenant)
 				case refused != nil:
 					refusal = refused
-				case refusal.Code == problem.Unauthenticated && !errors.Is(err, auth.ErrNoCredential):
-					refusal.Cause = err
+				case !errors.Is(err, auth.ErrNoCredential):
+					unauthenticated = err
 				}
+			}
+			if refusal == nil {
+				refusal = &problem.Problem{Code: problem.Unauthenticated, Cause: unauthenticated, Header: challenge}
 			}
 			request.Fail(w, r, refusal)
 		})

@@ -53,9 +53,8 @@ func WriteJSON(w http.ResponseWriter, status int, contentType string, v any) {
 
 // Write writes the complete answer.
 func Write(w http.ResponseWriter, status int, contentType string, body []byte) {
-	h := w.Header()
-	h.Set("Content-Type", contentType)
-	h.Set("Content-Length", strconv.Itoa(len(body)))
+	h, values := w.Header(), []string{contentType, strconv.Itoa(len(body))}
+	h["Content-Type"], h["Content-Length"] = values[:1:1], values[1:]
 	w.WriteHeader(status)
 	_, _ = w.Write(body) // fails if the client has disconnected
 }

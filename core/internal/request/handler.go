@@ -51,15 +51,17 @@ func Handler(next http.Handler, log *slog.Logger) http.Handler {
 	inside := Stamp(log)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		start := time.Now()
-		x := &Record{RequestID: requestID(r), log: inside}
+		s := &scope{Context: r.Context(), answer: answer{ResponseWriter: w}}
+		x, out := &s.record, &s.answer
+		x.RequestID, x.log = requestID(r), inside
 		x.TraceID, x.SpanID = trace(r)
-		r = r.WithContext(context.WithValue(r.Context(), recordKey{}, x))
-		out := &answer{ResponseWriter: w}
+		r = r.WithContext(s)
 
 		h := w.Header()
 		h["Cache-Control"], h["Cdn-Cache-Control"], h["Pragma"] = noStore, noStore, noCache
 		h["Vary"], h["X-Content-Type-Options"] = varyOrigin, noSniff
-		h["X-Request-Id"] = []string{x.RequestID}
+		s.id[0] = x.RequestID
+		h["X-Request-Id"] = s.id[:]
 
 		defer func() {
 			if v := recover(); v != nil {

@@ -141,7 +141,8 @@ func clientHash(remoteAddr string) string {
 	if network == "" {
 		return ""
 	}
-	sum := sha256.Sum256([]byte(hashKey() + network)) // HMAC's protection is not needed for 8 bytes of output
+	text := append(make([]byte, 0, 128), hashKey()...)
+	sum := sha256.Sum256(append(text, network...)) // HMAC's protection is not needed for 8 bytes of output
 	return hex.EncodeToString(sum[:8])
 }
 

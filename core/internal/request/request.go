@@ -44,6 +44,21 @@ func (x *Record) Refuse(p *problem.Problem) { x.refused = p }
 
 type recordKey struct{}
 
+// scope is the context of a request, with what Handler would otherwise allocate separately.
+type scope struct {
+	context.Context
+	record Record
+	answer answer
+	id     [1]string
+}
+
+func (s *scope) Value(key any) any {
+	if key == (recordKey{}) {
+		return &s.record
+	}
+	return s.Context.Value(key)
+}
+
 // From returns the record of ctx's request. Outside of a request it returns a new record that nobody reads, never nil.
 func From(ctx context.Context) *Record {
 	if x, ok := ctx.Value(recordKey{}).(*Record); ok {

@@ -5,11 +5,11 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"errors"
-	"fmt"
 	"io"
 	"mime"
 	"net/http"
 	"os"
+	"strconv"
 	"time"
 
 	"github.com/orga-session/orga-session/core/internal/problem"
@@ -29,7 +29,7 @@ func Handler(s *Service) http.Handler {
 		}
 		config, err := s.Mint(r.Context())
 		x := request.From(r.Context())
-		w.Header().Set("Server-Timing", serverTiming(x))
+		w.Header()["Server-Timing"] = []string{serverTiming(x)}
 		if err != nil {
 			request.Fail(w, r, err)
 			return
@@ -76,6 +76,13 @@ func checkBody(w http.ResponseWriter, r *http.Request) error {
 
 // serverTiming returns the Server-Timing header (W3C), in milliseconds.
 func serverTiming(x *request.Record) string {
-	ms := func(d time.Duration) float64 { return float64(d.Microseconds()) / 1000 }
-	return fmt.Sprintf("secret;dur=%.1f, token;dur=%.1f, ice;dur=%.1f", ms(x.Secret), ms(x.Token), ms(x.ICE))
+	b := make([]byte, 0, 80)
+	part := func(name string, d time.Duration) {
+		b = append(b, name...)
+		b = strconv.AppendFloat(b, float64(d.Microseconds())/1000, 'f', 1, 64)
+	}
+	part("secret;dur=", x.Secret)
+	part(", token;dur=", x.Token)
+	part(", ice;dur=", x.ICE)
+	return string(b)
 }

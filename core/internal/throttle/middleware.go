@@ -69,7 +69,7 @@ func Middleware(o Options) func(http.Handler) http.Handler {
 			h := w.Header()
 			h["Ratelimit-Policy"] = policyHeader
 			if left := remaining(policies, decisions, wait); left != "" {
-				h.Set("RateLimit", left)
+				h["Ratelimit"] = []string{left}
 			}
 			if wait > 0 {
 				request.Fail(w, r, &problem.Problem{Code: problem.RateLimited, RetryAfter: wait})
@@ -174,5 +174,6 @@ func callerKey(r *http.Request, tenant string) string {
 		return tenant + ":" + caller
 	}
 	sum := sha256.Sum256([]byte("address\n" + request.Network(r.RemoteAddr)))
-	return tenant + ":" + hex.EncodeToString(sum[:16])
+	key := append(make([]byte, 0, 128), tenant...)
+	return string(hex.AppendEncode(append(key, ':'), sum[:16]))
 }
