@@ -14,7 +14,8 @@ import (
 
 // Store is one secret in a store, with access to change it. Put and Delete fail the test t if they do not succeed.
 type Store interface {
-	// Source returns the Source under test, for this secret.
+	// Source returns the Source under test, for this secret. If the store holds only JSON objects, it unwraps a member in
+	// which Put stores the content.
 	Source() secret.Source
 	// Put makes content the secret's current version; the first Put creates the secret.
 	Put(t testing.TB, content string)
