@@ -73,6 +73,13 @@ func IsRegion(s string) bool {
 	return s != "" && strings.Trim(s, "abcdefghijklmnopqrstuvwxyz0123456789-") == ""
 }
 
+// IsErrorCode reports whether s has the form of AWS's error codes, which are letters only. Other text from an answer is not
+// repeated.
+func IsErrorCode(s string) bool {
+	letters := strings.Trim(s, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz") == ""
+	return letters && s != "" && len(s) <= 64
+}
+
 // reader reads variables and collects faults.
 type reader struct {
 	lookup func(string) (string, bool)

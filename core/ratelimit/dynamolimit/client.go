@@ -17,7 +17,7 @@ import (
 	v4 "github.com/aws/aws-sdk-go-v2/aws/signer/v4"
 
 	"github.com/orga-session/orga-session/core/internal/awsenv"
-	"github.com/orga-session/orga-session/core/ratelimit/internal/storehttp"
+	"github.com/orga-session/orga-session/core/internal/storehttp"
 )
 
 // maxAnswer bounds how much of an answer is read, in bytes. An item is smaller than 1 KB.
@@ -136,16 +136,10 @@ func (c *client) update(ctx context.Context, in *updateItem) (map[string]value, 
 	switch code := answer.Type[strings.LastIndexByte(answer.Type, '#')+1:]; {
 	case code == "ConditionalCheckFailedException":
 		return answer.Item, errCondition
-	case isCode(code):
+	case awsenv.IsErrorCode(code):
 		return nil, fmt.Errorf("dynamodb: %s", code)
 	case resp.StatusCode != http.StatusOK:
 		return nil, fmt.Errorf("dynamodb: HTTP %d", resp.StatusCode)
 	}
 	return nil, errAnswer
-}
-
-// isCode reports whether s has the form of AWS's error codes, which are letters only. Other text is not repeated.
-func isCode(s string) bool {
-	letters := strings.Trim(s, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz") == ""
-	return letters && s != "" && len(s) <= 64
 }

@@ -15,9 +15,9 @@ import (
 	"strings"
 
 	"github.com/orga-session/orga-session/core/internal/loopback"
+	"github.com/orga-session/orga-session/core/internal/storehttp"
 	"github.com/orga-session/orga-session/core/ratelimit"
 	"github.com/orga-session/orga-session/core/ratelimit/internal/redisscript"
-	"github.com/orga-session/orga-session/core/ratelimit/internal/storehttp"
 )
 
 // maxAnswer bounds how much of an answer is read, in bytes.

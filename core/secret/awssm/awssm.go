@@ -8,7 +8,6 @@ package awssm
 
 import (
 	"context"
-	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
@@ -25,13 +24,13 @@ import (
 	smithyhttp "github.com/aws/smithy-go/transport/http"
 
 	"github.com/orga-session/orga-session/core/internal/awsenv"
+	"github.com/orga-session/orga-session/core/internal/storehttp"
 	"github.com/orga-session/orga-session/core/secret"
 )
 
 const (
-	attempts    = 3                      // per fetch, which has 2 s (secretcache.Cache)
-	maxBackoff  = 300 * time.Millisecond // between them; the SDK's own is 20 s
-	dialTimeout = time.Second            // leaves time for another attempt
+	attempts   = 3                      // per fetch, which has 2 s (secretcache.Cache)
+	maxBackoff = 300 * time.Millisecond // between them; the SDK's own is 20 s
 
 	// maxAnswer fits a secret of 64 KiB, AWS's limit, with every byte escaped in JSON.
 	maxAnswer = 512 << 10
@@ -49,7 +48,9 @@ const (
 // The SDK's endpoint variables are honored: AWS_ENDPOINT_URL_SECRETS_MANAGER, AWS_ENDPOINT_URL,
 // AWS_IGNORE_CONFIGURED_ENDPOINT_URLS, AWS_USE_FIPS_ENDPOINT and AWS_USE_DUALSTACK_ENDPOINT.
 func Open(lookup func(string) (string, bool), ambient bool) secret.Driver {
-	return open(lookup, ambient, newHTTPClient())
+	client := storehttp.NewWithoutKeepAlives()
+	client.Transport = bounded{client.Transport}
+	return open(lookup, ambient, client)
 }
 
 func open(lookup func(string) (string, bool), ambient bool, client *http.Client) secret.Driver {
@@ -76,19 +77,6 @@ func open(lookup func(string) (string, bool), ambient bool, client *http.Client)
 				}),
 			}),
 		}, nil
-	}
-}
-
-// newHTTPClient returns a client that keeps no connections: fetches are minutes apart, and a connection may die unnoticed
-// during a freeze. It resumes TLS sessions instead.
-func newHTTPClient() *http.Client {
-	return &http.Client{
-		Transport: bounded{&http.Transport{
-			DialContext:       (&net.Dialer{Timeout: dialTimeout}).DialContext,
-			TLSClientConfig:   &tls.Config{MinVersion: tls.VersionTLS12, ClientSessionCache: tls.NewLRUClientSessionCache(8)},
-			DisableKeepAlives: true,
-		}},
-		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 	}
 }
 
@@ -167,7 +155,7 @@ func kind(err error) error {
 		switch code := e.ErrorCode(); {
 		case final[code]:
 			return fmt.Errorf("%w: %s", secret.ErrPermanent, code)
-		case isCode(code) && code != "UnknownError": // the SDK's placeholder for an answer without a code
+		case awsenv.IsErrorCode(code) && code != "UnknownError": // the SDK's placeholder for an answer without a code
 			return fmt.Errorf("the store answered %s", code)
 		}
 	}
@@ -189,10 +177,4 @@ func kind(err error) error {
 func isBroken(err error) bool {
 	_, ok := errors.AsType[net.Error](err) // includes deadlines
 	return ok || errors.Is(err, context.Canceled) || errors.Is(err, io.ErrUnexpectedEOF)
-}
-
-// isCode reports whether s has the form of AWS's error codes, which are letters only. Other text is not repeated.
-func isCode(s string) bool {
-	letters := strings.Trim(s, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz") == ""
-	return letters && s != "" && len(s) <= 64
 }

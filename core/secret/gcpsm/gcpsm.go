@@ -6,14 +6,12 @@ package gcpsm
 
 import (
 	"context"
-	"crypto/tls"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"hash/crc32"
 	"io"
 	"math/rand/v2"
-	"net"
 	"net/http"
 	"net/url"
 	"path"
@@ -23,14 +21,14 @@ import (
 	"unicode/utf8"
 
 	"github.com/orga-session/orga-session/core/internal/loopback"
+	"github.com/orga-session/orga-session/core/internal/storehttp"
 	"github.com/orga-session/orga-session/core/secret"
 )
 
 const (
-	attempts    = 3                      // per fetch, which has 2 s (secretcache.Cache)
-	damages     = 2                      // of these, answers with a wrong checksum
-	backoff     = 100 * time.Millisecond // before the second, ±50 %; three times that before the third
-	dialTimeout = time.Second            // leaves time for another attempt
+	attempts = 3                      // per fetch, which has 2 s (secretcache.Cache)
+	damages  = 2                      // of these, answers with a wrong checksum
+	backoff  = 100 * time.Millisecond // before the second, ±50 %; three times that before the third
 
 	// maxAnswer fits a payload of 64 KiB, Google's limit, in base64, with the surrounding JSON.
 	maxAnswer = 96 << 10
@@ -42,7 +40,7 @@ const (
 // the metadata server's (on Google Cloud, the function's own). ORGA_GCPSM_ENDPOINT replaces Google's address; with http, it
 // must be a loopback host, to which no credentials are sent.
 func Open(lookup func(string) (string, bool)) secret.Driver {
-	return open(lookup, newHTTPClient())
+	return open(lookup, storehttp.NewWithoutKeepAlives())
 }
 
 func open(lookup func(string) (string, bool), client *http.Client) secret.Driver {
@@ -98,19 +96,6 @@ func isEndpoint(s string) bool {
 		return false
 	}
 	return u.Scheme == "https" || u.Scheme == "http" && loopback.Is(u.Hostname())
-}
-
-// newHTTPClient returns a client that keeps no connections: fetches are minutes apart, and a connection may die unnoticed
-// during a freeze. It resumes TLS sessions instead.
-func newHTTPClient() *http.Client {
-	return &http.Client{
-		Transport: &http.Transport{
-			DialContext:       (&net.Dialer{Timeout: dialTimeout}).DialContext,
-			TLSClientConfig:   &tls.Config{MinVersion: tls.VersionTLS12, ClientSessionCache: tls.NewLRUClientSessionCache(8)},
-			DisableKeepAlives: true,
-		},
-		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
-	}
 }
 
 type source struct {
