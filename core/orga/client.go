@@ -247,17 +247,11 @@ func (c *Client) read(ctx context.Context, call Call, resp *http.Response, crede
 
 // isRequestID reports whether an ID is safe in log lines and headers.
 func isRequestID(id string) bool {
-	return id != "" && len(id) <= 128 && !strings.ContainsFunc(id, func(r rune) bool {
-		return (r|0x20 < 'a' || r|0x20 > 'z') && (r < '0' || r > '9') && r != '.' && r != '_' && r != '-'
-	})
+	const allowed = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-"
+	return id != "" && len(id) <= 128 && strings.Trim(id, allowed) == ""
 }
 
 // headerSafe reports whether a credential is non-empty and valid in a header.
 func headerSafe(credential string) bool {
-	for i := range len(credential) {
-		if credential[i] <= ' ' || credential[i] > '~' {
-			return false
-		}
-	}
-	return credential != ""
+	return credential != "" && !strings.ContainsFunc(credential, func(r rune) bool { return r <= ' ' || r > '~' })
 }

@@ -14,11 +14,8 @@ func CheckKey(key string) error {
 		return fmt.Errorf("%w: it is larger than 4 KiB", secret.ErrMalformed)
 	case strings.HasPrefix(key, "{"):
 		return fmt.Errorf("%w: it is a JSON object; name the member that holds the key, such as …#apiKey", secret.ErrMalformed)
-	}
-	for i := range len(key) {
-		if key[i] <= ' ' || key[i] > '~' {
-			return fmt.Errorf("%w: it contains a space, a control character or a character outside of ASCII", secret.ErrMalformed)
-		}
+	case strings.ContainsFunc(key, func(r rune) bool { return r <= ' ' || r > '~' }):
+		return fmt.Errorf("%w: it contains a space, a control character or a character outside of ASCII", secret.ErrMalformed)
 	}
 	return nil
 }
