@@ -66,13 +66,13 @@ func (b *builder) hmac(s scope, t Tenant) (access.Method, *secretcache.Cache) {
 		keys = secretcache.New(src, secretcache.Options{Name: t.HMACKeySource, TTL: b.cfg.APIKeyTTL, Log: b.log, WaitWhenOld: true})
 		b.hmacKeys[t.HMACKeySource] = keys
 	}
-	return access.HMAC(access.HMACConfig{Keys: func(ctx context.Context) (string, error) {
+	return access.HMAC(func(ctx context.Context) (string, error) {
 		key, err := keys.Get(ctx)
 		if fetchErr, ok := errors.AsType[*secretcache.FetchError](err); ok {
 			return "", session.SecretProblem(fetchErr)
 		}
 		return key.Value.Reveal(), err
-	}}), keys
+	}), keys
 }
 
 // checkHMACKeys checks HMAC keys, for [secret.Open].

@@ -36,14 +36,6 @@ func ParseRef(s string) (Ref, error) {
 	return ref, nil
 }
 
-func (r Ref) String() string {
-	s := r.Scheme + ":" + r.Name
-	if r.Field != "" {
-		s += "#" + r.Field
-	}
-	return s
-}
-
 // Driver opens the sources of one scheme, without fetching anything. Its errors are faults of the settings and wrap
 // [ErrMisconfigured]. The Source returns the content unchanged; [Open] extracts the field.
 type Driver func(ref Ref) (Source, error)

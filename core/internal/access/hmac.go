@@ -28,14 +28,6 @@ var (
 	errHMACKeys  = errors.New("must be one key, or two on a line each; a key is 32 or more of A-Z a-z 0-9 + / = _ -, such as the output of openssl rand -hex 32")
 )
 
-// HMACConfig configures [HMAC].
-type HMACConfig struct {
-	// Keys returns the key, or during a rotation two keys separated by a newline: see [CheckHMACKeys]. It is called for
-	// each well-formed, timely request, so it should cache. An error that is not a [*problem.Problem] is answered as
-	// SecretUnavailable.
-	Keys func(ctx context.Context) (string, error)
-}
-
 // HMAC accepts callers who share a key with the endpoint, such as a user's own backend. They send
 //
 //	Authorization: Orga-HMAC ts=<unix seconds>,sub=<subject>,sig=<hex>
@@ -43,7 +35,11 @@ type HMACConfig struct {
 // with sig = HMAC-SHA256(key, METHOD "\n" PATH "\n" ts "\n" sub), where PATH is the escaped path as sent,
 // without the query; see [auth.SignRequest]. Without a subject, its newline is omitted too, and limits count by
 // address.
-func HMAC(cfg HMACConfig) Method {
+//
+// keysText returns the key, or during a rotation two keys on separate lines: see [CheckHMACKeys]. It is called for each
+// well-formed, timely request, so it should cache. An error that is not a [*problem.Problem] is answered as
+// SecretUnavailable.
+func HMAC(keysText func(context.Context) (string, error)) Method {
 	return Method{Name: "hmac", Scheme: authheader.HMAC, Verifier: auth.VerifierFunc(func(r *http.Request) (auth.Principal, error) {
 		signed, err := parseHMAC(r.Header)
 		if err != nil {
@@ -53,7 +49,7 @@ func HMAC(cfg HMACConfig) Method {
 		if away := time.Now().Truncate(time.Second).Sub(signed.at).Abs(); away > hmacWindow {
 			return auth.Principal{}, errHMACStale
 		}
-		text, err := cfg.Keys(r.Context())
+		text, err := keysText(r.Context())
 		if err != nil {
 			if _, ok := errors.AsType[*problem.Problem](err); !ok {
 				err = &problem.Problem{Code: problem.SecretUnavailable, RetryAfter: time.Second, Cause: err}

@@ -34,7 +34,7 @@ func keysOf(keys string) func(context.Context) (string, error) {
 }
 
 func hmacOf(keys func(context.Context) (string, error)) access.Method {
-	return access.HMAC(access.HMACConfig{Keys: keys})
+	return access.HMAC(keys)
 }
 
 func TestHMAC(t *testing.T) {

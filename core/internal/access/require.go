@@ -1,6 +1,7 @@
 package access
 
 import (
+	"cmp"
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
@@ -120,17 +121,10 @@ func (o *Options) belongs(p auth.Principal) bool {
 	case nil:
 		return o.Tenant == ""
 	case string:
-		return v == o.wanted()
+		return v == cmp.Or(o.ClaimValue, o.Tenant)
 	default: // a list or an object: there is no right value in it
 		return false
 	}
-}
-
-func (o *Options) wanted() string {
-	if o.ClaimValue != "" {
-		return o.ClaimValue
-	}
-	return o.Tenant
 }
 
 // of returns the claim of p, nil if there is none.

@@ -29,7 +29,7 @@ const (
 	readyInterval = 10 * time.Second // between fetches caused by readiness checks
 )
 
-// Cache is a [secret.Source] that caches the secret of another:
+// Cache caches the secret of a [secret.Source]:
 //
 //   - A fresh secret costs no lock and no allocation.
 //   - At most one fetch is in flight. It is independent of waiting callers, and ends after 2 s, even if the Source ignores
@@ -106,9 +106,6 @@ func New(src secret.Source, opts Options) *Cache {
 	c.fetches.Timeout, c.fetches.MaxAbandoned = fetchTimeout, maxAbandoned
 	return c
 }
-
-// Fetch calls [Cache.Get]; it makes a Cache a [secret.Source].
-func (c *Cache) Fetch(ctx context.Context) (secret.Secret, error) { return c.Get(ctx) }
 
 // Get returns the secret. It asks the store only if no secret is cached or the cached one is past its TTL. The
 // error is that of ctx, or a [*FetchError] if no usable value is cached.

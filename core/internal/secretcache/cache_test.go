@@ -816,15 +816,6 @@ func TestCacheReady(t *testing.T) {
 	})
 }
 
-func TestCacheIsASource(t *testing.T) {
-	run(t, "a cache of a cache", func(b bench) {
-		outer := secretcache.New(b.Cache, secretcache.Options{Name: "outer", TTL: ttl})
-		if got, err := outer.Get(b.Context()); err != nil || got.Version != "v1" {
-			b.Errorf("version %q, %v", got.Version, err)
-		}
-	})
-}
-
 func BenchmarkCacheGet(b *testing.B) {
 	c := secretcache.New(secret.SourceFunc(func(context.Context) (secret.Secret, error) {
 		return secret.Secret{Value: secret.NewValue("sk_orga_ai_test"), Version: "v1"}, nil
