@@ -1,7 +1,6 @@
 package orgatest
 
 import (
-	"crypto/rand"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -21,7 +20,7 @@ const (
 	Key = orga.KeyPrefix + "test0000000000000000000000000000"
 
 	defaultTTL = 2 * time.Minute
-	keep       = 4096 // number of remembered tokens, minted and used
+	keep       = 1 << 14 // number of valid tokens
 )
 
 // API is a fake of the Orga API. The zero API is ready: it accepts every key with the right prefix and answers in the
@@ -46,15 +45,20 @@ type API struct {
 	Intercept func(call orga.Call, r *http.Request) http.Handler
 
 	mu      sync.Mutex
-	secret  []byte
 	keys    []string
 	calls   map[orga.Call]int
 	served  map[orga.Call]int
 	refused map[string]int
 	next    map[orga.Call][]http.Handler
 	always  map[orga.Call]http.Handler
-	minted  []string
-	used    []string // IDs of tokens
+	minted  []string // tokens, oldest first
+	tokens  map[string]*issued
+}
+
+// issued is a token that the API knows.
+type issued struct {
+	Token
+	used bool
 }
 
 // Change changes the API's fields while it serves requests. The function must not call the API's methods.
@@ -113,7 +117,7 @@ func (a *API) Refused() map[string]int {
 	return maps.Clone(a.refused)
 }
 
-// Tokens returns the minted tokens, oldest first: the last 4096.
+// Tokens returns the minted tokens, oldest first: the last 12,288 at least. Older ones are no longer valid.
 func (a *API) Tokens() []string {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -124,7 +128,7 @@ func (a *API) Tokens() []string {
 func (a *API) Alive() int {
 	n := 0
 	for _, token := range a.Tokens() {
-		if _, err := a.check(token); err == nil {
+		if _, err := a.check(token, false); err == nil {
 			n++
 		}
 	}
@@ -134,13 +138,7 @@ func (a *API) Alive() int {
 // Use validates the bearer token of a request and marks it as used: a token opens one call. If the token is invalid, Use
 // refuses the request and returns false.
 func (a *API) Use(w http.ResponseWriter, r *http.Request) (Token, bool) {
-	token, ok := a.authenticate(w, r)
-	if ok {
-		a.mu.Lock()
-		defer a.mu.Unlock()
-		a.used = append(a.used[max(0, len(a.used)+1-keep):], token.ID)
-	}
-	return token, ok
+	return a.authenticate(w, r, true)
 }
 
 // Refuse answers with an error in Orga's form and counts it.
@@ -249,7 +247,7 @@ func (a *API) mint(w http.ResponseWriter, r *http.Request) {
 }
 
 func (a *API) ice(w http.ResponseWriter, r *http.Request) {
-	token, ok := a.authenticate(w, r)
+	token, ok := a.authenticate(w, r, false)
 	if !ok {
 		return
 	}
@@ -277,24 +275,20 @@ func (a *API) accepts(key string) bool {
 
 // issue mints a token and stores it.
 func (a *API) issue(expires time.Time) string {
-	token := sign(a.signingKey(), newToken(expires))
+	text, token := newToken(expires)
 	a.mu.Lock()
 	defer a.mu.Unlock()
+	if a.tokens == nil {
+		a.tokens = map[string]*issued{}
+	}
 	if len(a.minted) == keep {
+		for _, old := range a.minted[:keep/4] {
+			delete(a.tokens, old)
+		}
 		a.minted = slices.Delete(a.minted, 0, keep/4)
 	}
-	a.minted = append(a.minted, token)
-	return token
-}
-
-// signingKey distinguishes the tokens of this API from others.
-func (a *API) signingKey() []byte {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	if a.secret == nil {
-		a.secret = []byte(rand.Text())
-	}
-	return a.secret
+	a.minted, a.tokens[text] = append(a.minted, text), &issued{Token: token}
+	return text
 }
 
 // Reasons for refusing a token. Their texts are the error codes.
@@ -313,29 +307,31 @@ var explain = map[error]string{
 	errPermanentKey: "This is a permanent API key. It belongs on the server; a client gets an ephemeral token.",
 }
 
-func (a *API) authenticate(w http.ResponseWriter, r *http.Request) (Token, bool) {
-	token, err := a.check(bearer(r))
+func (a *API) authenticate(w http.ResponseWriter, r *http.Request, use bool) (Token, bool) {
+	token, err := a.check(bearer(r), use)
 	if err != nil {
 		a.Refuse(w, http.StatusUnauthorized, err.Error(), explain[err])
 	}
 	return token, err == nil
 }
 
-func (a *API) check(text string) (Token, error) {
-	token, ok := parse(a.signingKey(), text)
+// check returns a valid token, and marks it as used if use is set.
+func (a *API) check(text string, use bool) (Token, error) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
+	token := a.tokens[text]
 	switch {
 	case strings.HasPrefix(text, orga.KeyPrefix):
 		return Token{}, errPermanentKey
-	case !ok:
+	case token == nil:
 		return Token{}, errNoToken
-	case slices.Contains(a.used, token.ID):
+	case token.used:
 		return Token{}, errUsed
 	case !time.Now().Before(token.Expires):
 		return Token{}, errExpired
 	}
-	return token, nil
+	token.used = use
+	return token.Token, nil
 }
 
 // bearer returns the credential of a request, "" if it has none. The scheme is case-insensitive (RFC 9110 section 11.1).

@@ -7,5 +7,5 @@
 //
 // An [API] is an [http.Handler], and also works without a test. In a testing/synctest bubble, where a real socket would
 // stop the clock, use [Pipe]. A [Proxy] in front of any server cuts, resets and silences connections. [MintDrifts],
-// [ICEDrifts], [BadMints], [BadICE] and [ErrorBodies] are tables of answers that the API has given, or may give.
+// [ICEDrifts], [BadMints] and [BadICE] are tables of answers that the API has given, or may give.
 package orgatest

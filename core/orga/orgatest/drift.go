@@ -193,15 +193,4 @@ var BadICE = []Sample{
 	{"HTML", htmlPage},
 }
 
-// ErrorBodies are forms of error bodies.
-var ErrorBodies = []Sample{
-	{"documented", ErrorBody("some_code", "it went wrong")},
-	{"message an object", `{"error":{"message":{"text":"it went wrong"},"type":"server_error","param":null,"code":null}}`},
-	{"error a string", `{"error":"it went wrong"}`},
-	{"detail a string", `{"detail":"it went wrong"}`},
-	{"detail a list", `{"detail":[{"loc":["query","email"],"msg":"field required","type":"value_error.missing"}]}`},
-	{"HTML", htmlPage},
-	{"nothing", ``},
-}
-
 const htmlPage = "<!doctype html><html><head><title>Bad Gateway</title></head><body><h1>Bad Gateway</h1></body></html>\n"

@@ -10,7 +10,6 @@ import (
 	"net"
 	"net/http"
 	"slices"
-	"strconv"
 	"strings"
 	"sync"
 )
@@ -173,13 +172,4 @@ func zipped(s string) []byte {
 	_, _ = io.WriteString(zip, s) // a Buffer never fails
 	_ = zip.Close()
 	return out.Bytes()
-}
-
-// Padded answers 200 with a body of exactly size bytes: JSON, then spaces.
-func Padded(body string, size int) http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
-		w.Header().Set("Content-Type", "application/json")
-		w.Header().Set("Content-Length", strconv.Itoa(size))
-		_, _ = io.WriteString(w, body+strings.Repeat(" ", size-len(body)))
-	})
 }
