@@ -15,7 +15,7 @@ import (
 // look for one that a Go program does not need, and move it to core/internal.
 const maxExported = 80
 
-// isDriver reports whether a package is a driver: one in a folder of its own below its interface's package. Drivers are
+// isDriver reports whether a package is a driver: it is in a separate folder below the package of its interface. Drivers are
 // public, too, but export little more than Open.
 func isDriver(room string) bool {
 	parent := path.Dir(room)
