@@ -16,6 +16,11 @@ var awsTools = map[string]string{
 	"aws": "The AWS CLI: https://docs.aws.amazon.com/cli/latest/userguide/getting-started-install.html",
 }
 
+var awsCLI = cli{
+	absent: regexp.MustCompile(`\(ValidationError\) when calling the DescribeStacks operation: Stack with id .* does not exist|\(ResourceNotFoundException\)`),
+	login:  "aws configure sso    (or AWS_PROFILE, or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY)",
+}
+
 const awsFile = "dist/deploy-aws.toml" // a settings file
 
 func (d *deploy) aws(ctx context.Context) (plan, error) {
@@ -35,21 +40,25 @@ func (d *deploy) aws(ctx context.Context) (plan, error) {
 	case regexp.MustCompile(`^[a-z]+-[a-z]+[0-9]+$`).MatchString(region):
 		faults = append(faults, missing{region + " is a Google Cloud region.", "make deploy-aws REGION=eu-central-1    (aws account list-regions prints all regions)"})
 	default:
-		var in bool
-		if who, in = d.query(ctx, "aws", "sts", "get-caller-identity", "--region", region, "--query", "Arn", "--output", "text"); !in {
-			faults = append(faults, missing{"The AWS CLI is not logged in.", "aws configure sso    (or AWS_PROFILE, or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY)"})
+		if who, err = d.query(ctx, "aws", "sts", "get-caller-identity", "--region", region, "--query", "Arn", "--output", "text"); err != nil {
+			faults = append(faults, awsCLI.failed("The AWS CLI is not logged in", err))
 			break
 		}
-		found, ok := d.query(ctx, "aws", "secretsmanager", "describe-secret", "--secret-id", secret, "--region", region, "--query", "ARN", "--output", "text")
+		found, ok, err := d.find(ctx, awsCLI, "the secret "+secret, "aws", "secretsmanager", "describe-secret", "--secret-id", secret, "--region", region, "--query", "ARN", "--output", "text")
+		if err != nil {
+			faults = append(faults, err)
+			break
+		}
 		if !ok {
 			faults = append(faults, missing{
-				fmt.Sprintf("There is no secret %s in %s (or you are not allowed to see it).", secret, region),
+				fmt.Sprintf("There is no secret %s in %s.", secret, region),
 				fmt.Sprintf("aws secretsmanager create-secret --region %s --name %s --secret-string file:///dev/stdin\nThen type or paste the key, press Enter, then Ctrl-D. To use another secret: make deploy-aws SECRET=name", region, secret),
 			})
 			break
 		}
 		arn = found
-		_, exists = d.query(ctx, "aws", "cloudformation", "describe-stacks", "--stack-name", stack, "--region", region)
+		_, exists, err = d.find(ctx, awsCLI, "the stack "+stack, "aws", "cloudformation", "describe-stacks", "--stack-name", stack, "--region", region)
+		faults = append(faults, err)
 	}
 	if region == "" {
 		region = "REGION"

@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"os"
 	"path/filepath"
@@ -15,6 +14,11 @@ import (
 var cloudflareTools = map[string]string{
 	"wrangler": "Wrangler, Cloudflare's CLI: npm install --global wrangler    (on Node.js 20: wrangler@4.72.0)",
 	"go":       "Go 1.26: https://go.dev/dl/",
+}
+
+var wrangler = cli{
+	absent: regexp.MustCompile(`\[code: 1(0007|0090)\]|Worker ".*" not found\.|The Worker \S+ has no deployments\.`),
+	login:  "wrangler login    (or CLOUDFLARE_API_TOKEN and CLOUDFLARE_ACCOUNT_ID)",
 }
 
 func (d *deploy) cloudflare(ctx context.Context) (plan, error) {
@@ -67,27 +71,40 @@ func (d *deploy) wranglerVars() (names []string) {
 // cloudflareWorker checks the login and that the Worker has a key, unless one of the given settings replaces it. It
 // sets exists if the Worker has ORGA_AUTH.
 func (d *deploy) cloudflareWorker(ctx context.Context, worker, put string, given []string, exists *bool) error {
-	if _, ok := d.query(ctx, "wrangler", "whoami", "--json"); !ok {
-		return missing{"Wrangler is not logged in.", "wrangler login    (or CLOUDFLARE_API_TOKEN and CLOUDFLARE_ACCOUNT_ID)"}
+	if _, err := d.query(ctx, "wrangler", "whoami", "--json"); err != nil {
+		return wrangler.failed("Wrangler is not logged in", err)
 	}
-	// If there is no Worker of that name, each of these fails without output.
+	what := "the Worker " + worker
 	var status struct {
 		Versions []struct {
 			ID string `json:"version_id"`
 		} `json:"versions"`
 	}
-	out, _ := d.query(ctx, "wrangler", "deployments", "status", "--name", worker, "--json")
-	_ = json.Unmarshal([]byte(out), &status)
+	out, found, err := d.find(ctx, wrangler, what, "wrangler", "deployments", "status", "--name", worker, "--json")
+	if found && err == nil {
+		err = wrangler.decode(out, &status)
+	}
+	if err != nil {
+		return err
+	}
 	for _, v := range status.Versions {
-		out, _ := d.query(ctx, "wrangler", "versions", "view", v.ID, "--name", worker, "--json")
+		out, _, err := d.find(ctx, wrangler, what, "wrangler", "versions", "view", v.ID, "--name", worker, "--json")
+		if err != nil {
+			return err
+		}
 		*exists = *exists || regexp.MustCompile(`"ORGA_AUTH"`).MatchString(out)
 	}
 	if slices.Contains(given, "ORGA_API_KEY_SOURCE") || slices.Contains(given, "ORGA_TENANTS_SOURCE") {
 		return nil
 	}
-	out, _ = d.query(ctx, "wrangler", "secret", "list", "--name", worker, "--format", "json")
 	var secrets []struct{ Name string }
-	_ = json.Unmarshal([]byte(out), &secrets)
+	out, found, err = d.find(ctx, wrangler, what, "wrangler", "secret", "list", "--name", worker, "--format", "json")
+	if found && err == nil {
+		err = wrangler.decode(out, &secrets)
+	}
+	if err != nil {
+		return err
+	}
 	if slices.Contains(secrets, struct{ Name string }{"ORGA_API_KEY"}) {
 		return nil
 	}

@@ -21,6 +21,15 @@ import (
 
 const arn = "arn:aws:secretsmanager:eu-central-1:123456789012:secret:orga-api-key-AbCdEf"
 
+// What the tools print if there is no such function, account, stack or Worker: gcloud 528, AWS CLI 1 and 2, Wrangler 4.
+const (
+	noFunction = `{ echo "ERROR: (gcloud.functions.describe) ResponseError: status=[404], code=[Ok], message=[Resource 'projects/my-project/locations/europe-west1/functions/orga-session' was not found]" >&2; exit 1; }`
+	noAccount  = `{ echo "ERROR: (gcloud.iam.service-accounts.describe) NOT_FOUND: Unknown service account." >&2; exit 1; }`
+	noStack    = `{ echo "An error occurred (ValidationError) when calling the DescribeStacks operation: Stack with id orga-session does not exist" >&2; exit 254; }`
+	noWorker   = `{ printf '\033[31mX [41;31m[ERROR]\033[0m A request to the Cloudflare API (/accounts/a/workers/scripts/w/deployments) failed.\n\n  This Worker does not exist on your account. [code: 10007]\n' >&2; exit 1; }`
+	noSecrets  = `{ echo 'X [ERROR] Worker "w" not found.' >&2; exit 1; }`
+)
+
 // Fake versions of the platforms' tools, in sh. Each records its calls.
 var (
 	loggedInAWS = map[string]string{
@@ -37,7 +46,7 @@ var (
 			"auth list"*) echo me@example.com;;
 			"config get-value project"*) echo my-project;;
 			"config get-value functions/region"*) echo europe-west1;;
-			"iam service-accounts describe"*) exit 1;;
+			"iam service-accounts describe"*) ` + noAccount + `;;
 			*) true;; esac`,
 	}
 	// firstGCP is a project that has no function yet and may build.
@@ -47,7 +56,8 @@ var (
 			"auth list"*) echo me@example.com;;
 			"config get-value project"*) echo my-project;;
 			"config get-value functions/region"*) echo europe-west1;;
-			"iam service-accounts describe"*|"functions describe orga-session --gen2 --region=europe-west1 --project"*) exit 1;;
+			"iam service-accounts describe"*) ` + noAccount + `;;
+			"functions describe orga-session --gen2 --region=europe-west1 --project"*) ` + noFunction + `;;
 			"builds get-default-service-account"*) echo projects/my-project/serviceAccounts/1-compute@developer.gserviceaccount.com;;
 			"projects get-iam-policy"*) echo roles/logging.logWriter; echo roles/cloudbuild.builds.builder;;
 			*) true;; esac`,
@@ -69,10 +79,10 @@ var (
 )
 
 // firstCloudflare is an account that has no Worker yet.
-const firstCloudflare = `[ "$1" = whoami ]`
+const firstCloudflare = `case "$1" in whoami) true;; secret) ` + noSecrets + `;; *) ` + noWorker + `;; esac`
 
 // firstAWS is an account that has no stack yet.
-var firstAWS = strings.Replace(loggedInAWS["aws"], "echo '{}'", "exit 1", 1)
+var firstAWS = strings.Replace(loggedInAWS["aws"], "echo '{}'", noStack, 1)
 
 // but returns tools with one script replaced, or removed if script is "".
 func but(tools map[string]string, name, script string) map[string]string {
@@ -135,7 +145,7 @@ func TestPrerequisites(t *testing.T) {
 		{"no AWS CLI", "aws", but(loggedInAWS, "aws", ""), []string{"REGION=eu-central-1"}, "getting-started-install"},
 		{"no region", "aws", loggedInAWS, nil, "REGION=eu-central-1"},
 		{"not logged in at AWS", "aws", but(loggedInAWS, "aws", `exit 1`), []string{"REGION=eu-central-1"}, "aws configure sso"},
-		{"no secret at AWS", "aws", but(loggedInAWS, "aws", `[ "$1" = sts ] && echo me`), []string{"REGION=eu-central-1"}, "aws secretsmanager create-secret --region eu-central-1 --name orga-api-key"},
+		{"no secret at AWS", "aws", but(loggedInAWS, "aws", `[ "$1" = sts ] && echo me || { echo "An error occurred (ResourceNotFoundException) when calling the DescribeSecret operation" >&2; exit 254; }`), []string{"REGION=eu-central-1"}, "aws secretsmanager create-secret --region eu-central-1 --name orga-api-key"},
 		{"the key in the environment", "aws", loggedInAWS, []string{"REGION=eu-central-1", "ORGA_API_KEY=sk_orga_ai_test"}, "ORGA_API_KEY is not deployed"},
 		{"a variable without a parameter", "aws", loggedInAWS, []string{"REGION=eu-central-1", "TAGS=otel", "OTEL_BSP_SCHEDULE_DELAY=1"}, "OTEL_BSP_SCHEDULE_DELAY is not deployed"},
 		{"a setting without a parameter", "aws", loggedInAWS, []string{"REGION=eu-central-1", "ORGA_TRUSTED_HOPS=1"}, "ORGA_TRUSTED_HOPS is not deployed"},
@@ -153,7 +163,7 @@ func TestPrerequisites(t *testing.T) {
 		{"no gcloud", "gcp", but(loggedInGCP, "gcloud", ""), nil, "cloud.google.com/sdk"},
 		{"no project", "gcp", but(loggedInGCP, "gcloud", `case "$*" in *project*) ;; *) echo x;; esac`), nil, "PROJECT=my-project"},
 		{"not logged in at Google", "gcp", but(loggedInGCP, "gcloud", notLoggedIn), nil, "gcloud auth login"},
-		{"no secret at Google", "gcp", but(loggedInGCP, "gcloud", `case "$*" in secrets*) exit 1;; *) echo x;; esac`), nil, "gcloud secrets create orga-api-key"},
+		{"no secret at Google", "gcp", but(loggedInGCP, "gcloud", `case "$*" in secrets*) echo "ERROR: (gcloud.secrets.describe) NOT_FOUND: Secret not found." >&2; exit 1;; *) echo x;; esac`), nil, "gcloud secrets create orga-api-key"},
 		{"builds without a role at Google", "gcp", but(firstGCP, "gcloud", strings.Replace(firstGCP["gcloud"], "echo roles/cloudbuild.builds.builder", "true", 1)), []string{"ORGA_AUTH=oidc", "ORGA_AUTH_ISSUER=https://i.example", "ORGA_AUTH_AUDIENCE=a"}, "gcloud projects add-iam-policy-binding my-project --member=serviceAccount:1-compute@developer.gserviceaccount.com --role=roles/cloudbuild.builds.builder"},
 		{"telemetry at Netlify", "netlify", loggedInNetlify, []string{"NETLIFY_SITE_ID=site", "TAGS=otel"}, "takes no tags"},
 		{"no netlify", "netlify", but(loggedInNetlify, "netlify", ""), nil, "npm install --global netlify-cli"},
@@ -162,12 +172,12 @@ func TestPrerequisites(t *testing.T) {
 		{"a misspelled setting at Cloudflare", "cloudflare", loggedInCloudflare, []string{"ORGA_AUTHH=oidc"}, "did you mean ORGA_AUTH?"},
 		{"no wrangler", "cloudflare", but(loggedInCloudflare, "wrangler", ""), nil, "npm install --global wrangler"},
 		{"not logged in at Cloudflare", "cloudflare", but(loggedInCloudflare, "wrangler", `exit 1`), nil, "wrangler login"},
-		{"no key at Cloudflare", "cloudflare", but(loggedInCloudflare, "wrangler", `[ "$1" = secret ] && echo '[]'; true`), nil, "wrangler secret put ORGA_API_KEY --name orga-session"},
+		{"no key at Cloudflare", "cloudflare", but(loggedInCloudflare, "wrangler", strings.Replace(loggedInCloudflare["wrangler"], "ORGA_API_KEY", "OTHER", 1)), nil, "wrangler secret put ORGA_API_KEY --name orga-session"},
 		{"no Worker at Cloudflare", "cloudflare", but(loggedInCloudflare, "wrangler", firstCloudflare), []string{"WORKER=mine"}, "wrangler secret put ORGA_API_KEY --name mine"},
 		{"the key in the environment, at Cloudflare", "cloudflare", loggedInCloudflare, []string{"ORGA_API_KEY=sk_orga_ai_test"}, "wrangler secret put ORGA_API_KEY"},
 		{"a password, at Cloudflare", "cloudflare", loggedInCloudflare, []string{"ORGA_RATE_LIMIT_STORE=rediss://:hunter2@r.example"}, "wrangler secret put ORGA_RATE_LIMIT_STORE"},
 		{"telemetry at Cloudflare", "cloudflare", loggedInCloudflare, []string{"TAGS=otel"}, "built without tags"},
-		{"no ORGA_AUTH at a first deployment at Cloudflare, in CI", "cloudflare", but(loggedInCloudflare, "wrangler", `[ "$1" = secret ] && echo '[{"name":"ORGA_API_KEY"}]'; true`), []string{"YES=1"}, "ORGA_AUTH=anonymous    for a trial"},
+		{"no ORGA_AUTH at a first deployment at Cloudflare, in CI", "cloudflare", but(loggedInCloudflare, "wrangler", strings.Replace(loggedInCloudflare["wrangler"], `"ORGA_AUTH"`, `"OTHER"`, 1)), []string{"YES=1"}, "ORGA_AUTH=anonymous    for a trial"},
 		{"no key at Netlify", "netlify", but(loggedInNetlify, "netlify", `[ "$1" = env:list ] && echo '{}'; true`), []string{"NETLIFY_SITE_ID=site"}, "netlify env:set ORGA_API_KEY"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -180,6 +190,44 @@ func TestPrerequisites(t *testing.T) {
 			}
 			if err != nil && strings.Contains(err.Error(), "sk_orga_ai_test") {
 				t.Errorf("the key is in %v", err)
+			}
+		})
+	}
+}
+
+// If the platform does not say whether there is a deployment (no permission, no network, an expired login), it must not be
+// taken for the first one, which opens a Google function and asks who may mint.
+func TestUnknownDeployment(t *testing.T) {
+	const denied = `{ echo "PERMISSION_DENIED: not for you" >&2; exit 1; }`
+	after := func(tools map[string]string, tool, call string) map[string]string {
+		return but(tools, tool, `case "$*" in "`+call+`"*) `+denied+`;; esac; `+tools[tool])
+	}
+	for _, tt := range []struct {
+		name, platform string
+		tools          map[string]string
+		env, want      string
+	}{
+		{"the stack", "aws", after(loggedInAWS, "aws", "cloudformation describe-stacks"), "REGION=eu-central-1", "aws configure sso"},
+		{"the secret at AWS", "aws", after(loggedInAWS, "aws", "secretsmanager describe-secret"), "REGION=eu-central-1", "aws configure sso"},
+		{"the login at AWS", "aws", after(loggedInAWS, "aws", "sts"), "REGION=eu-central-1", "aws configure sso"},
+		{"the function", "gcp", after(loggedInGCP, "gcloud", "functions describe"), "", "gcloud auth login"},
+		{"the service account", "gcp", after(loggedInGCP, "gcloud", "iam service-accounts describe"), "", "gcloud auth login"},
+		{"the secret at Google", "gcp", after(loggedInGCP, "gcloud", "secrets describe"), "", "gcloud auth login"},
+		{"the site's variables", "netlify", after(loggedInNetlify, "netlify", "env:list"), "NETLIFY_SITE_ID=site", "netlify login"},
+		{"the login at Netlify", "netlify", after(loggedInNetlify, "netlify", "api"), "NETLIFY_SITE_ID=site", "netlify login"},
+		{"the Worker's deployments", "cloudflare", after(loggedInCloudflare, "wrangler", "deployments status"), "", "wrangler login"},
+		{"the Worker's version", "cloudflare", after(loggedInCloudflare, "wrangler", "versions view"), "", "wrangler login"},
+		{"the Worker's secrets", "cloudflare", after(loggedInCloudflare, "wrangler", "secret list"), "", "wrangler login"},
+		{"the login at Cloudflare", "cloudflare", after(loggedInCloudflare, "wrangler", "whoami"), "", "wrangler login"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			_, calls, err := run(t, tt.platform, tt.tools, "y\n", false, "ORGA_AUTH=anonymous", "YES=1", tt.env)
+			if err == nil || changes(calls) || !strings.Contains(err.Error(), "not for you") || !strings.Contains(err.Error(), tt.want) {
+				t.Errorf("%v, want what the tool printed and %q; calls:\n%s", err, tt.want, calls)
+			}
+			out, _, err := run(t, tt.platform, tt.tools, "", true, "ORGA_AUTH=anonymous", tt.env)
+			if err != nil || !strings.Contains(out, "not for you") || tt.name == "the function" && strings.Contains(out, " --allow-unauthenticated") {
+				t.Errorf("a dry run: %v\n%s", err, out)
 			}
 		})
 	}
@@ -236,7 +284,7 @@ func TestDeploy(t *testing.T) {
 			"make build-cloudflare",
 			"wrangler deploy --config cloudflare/wrangler.jsonc --name orga-test --keep-vars --var ORGA_AUTH:hmac --var ORGA_AUTH_HMAC_KEY_SOURCE:$ORGA_AUTH_HMAC_KEY_SOURCE --var ORGA_CORS_ORIGINS:https://a.example,https://b.example --var ORGA_DEBUG:",
 		}},
-		{"Cloudflare with the key in Secrets Store", "cloudflare", but(loggedInCloudflare, "wrangler", `[ "$1" != secret ]`), []string{"ORGA_API_KEY_SOURCE=cloudflare:ORGA_KEY", "ORGA_AUTH=oidc"}, []string{
+		{"Cloudflare with the key in Secrets Store", "cloudflare", but(loggedInCloudflare, "wrangler", `[ "$1" = secret ] && `+noSecrets+`; `+loggedInCloudflare["wrangler"]), []string{"ORGA_API_KEY_SOURCE=cloudflare:ORGA_KEY", "ORGA_AUTH=oidc"}, []string{
 			"--var ORGA_API_KEY_SOURCE:$ORGA_API_KEY_SOURCE",
 		}},
 	} {

@@ -15,6 +15,12 @@ var gcpTools = map[string]string{
 	"make":   "On Debian: apt-get install make; on macOS: xcode-select --install",
 }
 
+// A function of a project whose API is not enabled does not exist either.
+var gcloud = cli{
+	absent: regexp.MustCompile(`(?m)^ERROR: \(gcloud[\w.-]+\) (NOT_FOUND:|ResponseError: status=\[404\])|API has not been used in project \S+ before or it is disabled`),
+	login:  "gcloud auth login",
+}
+
 // gcpServices are the APIs that building and running a function requires.
 var gcpServices = []string{
 	"cloudfunctions.googleapis.com", "run.googleapis.com", "cloudbuild.googleapis.com",
@@ -55,16 +61,21 @@ func (d *deploy) gcp(ctx context.Context) (plan, error) {
 	account := "orga-session@" + project + ".iam.gserviceaccount.com"
 	hasAccount, exists := false, false
 	if errors.Join(faults...) == nil {
+		var stored bool
 		if who, _ = d.query(ctx, "gcloud", "auth", "list", "--filter=status:ACTIVE", "--format=value(account)"); who == "" {
-			faults = append(faults, missing{"gcloud is not logged in.", "gcloud auth login"})
-		} else if _, ok := d.query(ctx, "gcloud", "secrets", "describe", secret, "--project="+project, "--quiet"); !ok {
+			faults = append(faults, missing{"gcloud is not logged in.", gcloud.login})
+		} else if _, stored, err = d.find(ctx, gcloud, "the secret "+secret, "gcloud", "secrets", "describe", secret, "--project="+project, "--quiet"); err != nil {
+			faults = append(faults, err)
+		} else if !stored {
 			faults = append(faults, missing{
-				fmt.Sprintf("There is no secret %s in %s (or you are not allowed to see it).", secret, project),
+				fmt.Sprintf("There is no secret %s in %s.", secret, project),
 				fmt.Sprintf("gcloud services enable secretmanager.googleapis.com --project=%s\ngcloud secrets create %s --project=%s --replication-policy=automatic --data-file=-\nThen type or paste the key, press Enter, then Ctrl-D. To use another secret: make deploy-gcp SECRET=name", project, secret, project),
 			})
 		} else {
-			_, exists = d.query(ctx, "gcloud", "functions", "describe", name, "--gen2", "--region="+region, "--project="+project, "--quiet")
-			_, hasAccount = d.query(ctx, "gcloud", "iam", "service-accounts", "describe", account, "--project="+project, "--quiet")
+			var unknown [2]error
+			_, exists, unknown[0] = d.find(ctx, gcloud, "the function "+name, "gcloud", "functions", "describe", name, "--gen2", "--region="+region, "--project="+project, "--quiet")
+			_, hasAccount, unknown[1] = d.find(ctx, gcloud, "the service account "+account, "gcloud", "iam", "service-accounts", "describe", account, "--project="+project, "--quiet")
+			faults = append(faults, unknown[:]...)
 			if !exists && builder == "" {
 				faults = append(faults, d.gcpBuilds(ctx, project))
 			}
@@ -124,14 +135,14 @@ func (d *deploy) gcp(ctx context.Context) (plan, error) {
 // Compute default service account, which has no roles in many organizations. If the account or its roles cannot
 // be read (because Cloud Build is not enabled yet, say), nothing is reported.
 func (d *deploy) gcpBuilds(ctx context.Context, project string) error {
-	name, ok := d.query(ctx, "gcloud", "builds", "get-default-service-account", "--project="+project, "--format=value(serviceAccountEmail)", "--quiet")
-	if !ok || name == "" {
+	name, err := d.query(ctx, "gcloud", "builds", "get-default-service-account", "--project="+project, "--format=value(serviceAccountEmail)", "--quiet")
+	if err != nil || name == "" {
 		return nil
 	}
 	account := name[strings.LastIndex(name, "/")+1:] // projects/…/serviceAccounts/EMAIL
-	roles, ok := d.query(ctx, "gcloud", "projects", "get-iam-policy", project, "--flatten=bindings[].members",
+	roles, err := d.query(ctx, "gcloud", "projects", "get-iam-policy", project, "--flatten=bindings[].members",
 		"--filter=bindings.members=serviceAccount:"+account, "--format=value(bindings.role)", "--quiet")
-	if !ok {
+	if err != nil {
 		return nil
 	}
 	for role := range strings.FieldsSeq(roles) {

@@ -14,6 +14,7 @@ package main
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"flag"
 	"fmt"
@@ -21,6 +22,7 @@ import (
 	"os"
 	"os/exec"
 	"os/signal"
+	"regexp"
 	"slices"
 	"strings"
 	"syscall"
@@ -216,12 +218,52 @@ func (d *deploy) value(name, def string) string {
 	return def
 }
 
-// query runs a read-only command. It returns its standard output, and whether it succeeded.
-func (d *deploy) query(ctx context.Context, args ...string) (output string, ok bool) {
+// query runs a read-only command, and returns its standard output. The error is what the command printed.
+func (d *deploy) query(ctx context.Context, args ...string) (output string, err error) {
 	cmd := exec.CommandContext(ctx, args[0], args[1:]...)
 	cmd.Dir, cmd.Env = d.root, d.environ
 	out, err := cmd.Output()
-	return strings.TrimSpace(string(out)), err == nil
+	if failed, ok := errors.AsType[*exec.ExitError](err); ok {
+		if text := strings.TrimSpace(color.ReplaceAllString(string(failed.Stderr), "")); text != "" {
+			err = errors.New(text)
+		}
+	}
+	return strings.TrimSpace(string(out)), err
+}
+
+var color = regexp.MustCompile(`\x1b\[[0-9;]*m`)
+
+// cli is a platform's command-line tool.
+type cli struct {
+	absent *regexp.Regexp // what it prints when it is asked for something that does not exist
+	login  string         // the command that logs in
+}
+
+// find runs a read-only command about something that may not exist. If the command fails for another reason, find returns
+// that as an error and assumes that the thing exists: a deployment that is taken for the first one would open a function,
+// and ask who may mint.
+func (d *deploy) find(ctx context.Context, tool cli, what string, args ...string) (output string, exists bool, err error) {
+	output, err = d.query(ctx, args...)
+	switch {
+	case err == nil:
+		return output, true, nil
+	case tool.absent.MatchString(err.Error()):
+		return "", false, nil
+	}
+	return "", true, tool.failed("It is unknown whether "+what+" exists", err)
+}
+
+// decode decodes the JSON that a command printed. The error does not repeat it, because it may contain secrets.
+func (c cli) decode(output string, to any) error {
+	if err := json.Unmarshal([]byte(output), to); err != nil {
+		return c.failed("The tool's output is not the expected JSON", err)
+	}
+	return nil
+}
+
+// failed returns the error of a command with what it printed and how to log in.
+func (c cli) failed(what string, err error) error {
+	return missing{what + ":\n" + err.Error(), c.login + "\nOr get the permission that the error names. Then run the same command again."}
 }
 
 // need returns an error for each tool that is not installed. It takes install instructions by tool.

@@ -15,6 +15,8 @@ var netlifyTools = map[string]string{
 	"go":      "Go 1.26: https://go.dev/dl/",
 }
 
+var netlifyCLI = cli{login: "netlify login    (or NETLIFY_AUTH_TOKEN)"}
+
 func (d *deploy) netlify(ctx context.Context) (plan, error) {
 	settings, err := d.settings(map[string]string{"ORGA_API_KEY": "store it on the site, once: " + netlifyKey})
 	if d.value("TAGS", "") != "" {
@@ -61,16 +63,19 @@ const netlifyKey = `read -rs KEY && netlify env:set ORGA_API_KEY "$KEY" --secret
 // netlifySite checks the login, the site and that the site has a key; it does not read the key's value. It sets
 // exists if the site has ORGA_AUTH.
 func (d *deploy) netlifySite(ctx context.Context, site string, settings []setting, exists *bool) error {
-	if _, ok := d.query(ctx, "netlify", "api", "getCurrentUser"); !ok {
-		return missing{"The Netlify CLI is not logged in.", "netlify login    (or NETLIFY_AUTH_TOKEN)"}
+	if _, err := d.query(ctx, "netlify", "api", "getCurrentUser"); err != nil {
+		return netlifyCLI.failed("The Netlify CLI is not logged in", err)
 	}
 	if site == "" {
 		return missing{"This checkout is not linked to a site.", "netlify link    (for a new site: netlify sites:create; or set NETLIFY_SITE_ID)"}
 	}
-	out, ok := d.query(ctx, "netlify", "env:list", "--json", "--context", "production")
+	out, err := d.query(ctx, "netlify", "env:list", "--json", "--context", "production")
+	if err != nil {
+		return netlifyCLI.failed("The site's environment variables cannot be read", err)
+	}
 	var variables map[string]json.RawMessage
-	if !ok || json.Unmarshal([]byte(out), &variables) != nil {
-		return missing{"The site's environment variables cannot be read. To see why, run:", "netlify env:list --context production"}
+	if err := netlifyCLI.decode(out, &variables); err != nil {
+		return err
 	}
 	_, *exists = variables["ORGA_AUTH"]
 	for _, s := range settings {
