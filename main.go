@@ -9,13 +9,10 @@ import (
 	"fmt"
 	"io"
 	"log"
-	"maps"
 	"net"
 	"net/http"
 	"os"
 	"os/signal"
-	"slices"
-	"strconv"
 	"strings"
 	"syscall"
 	"time"
@@ -62,6 +59,12 @@ func run(ctx context.Context, args []string, env core.Env, out io.Writer) error 
 	if flags.NArg() > 0 {
 		return fmt.Errorf("unexpected argument %q; settings come from the environment, see --help", flags.Arg(0))
 	}
+	drivers := core.Drivers{
+		Secrets: map[string]secret.Driver{"awssm": awssm.Open(env.Lookup, true), "gcpsm": gcpsm.Open(env.Lookup)},
+		Limiters: map[string]ratelimit.Driver{
+			"dynamodb": dynamolimit.Open(env.Lookup, true), "https": redisrest.Open(nil), "redis": redislimit.Open, "rediss": redislimit.Open,
+		},
+	}
 	var listener net.Listener
 	if !*check {
 		var err error
@@ -69,14 +72,9 @@ func run(ctx context.Context, args []string, env core.Env, out io.Writer) error 
 			return fmt.Errorf("%w; choose another address with -addr or PORT", err)
 		}
 		defer func() { _ = listener.Close() }() // the server has closed it, unless Start panicked
-		env = withLocalHosts(env, listener.Addr())
+		drivers.Listening = listener.Addr()
 	}
-	endpoint := core.Start(ctx, env, core.Drivers{
-		Secrets: map[string]secret.Driver{"awssm": awssm.Open(env.Lookup, true), "gcpsm": gcpsm.Open(env.Lookup)},
-		Limiters: map[string]ratelimit.Driver{
-			"dynamodb": dynamolimit.Open(env.Lookup, true), "https": redisrest.Open(nil), "redis": redislimit.Open, "rediss": redislimit.Open,
-		},
-	}, nil)
+	endpoint := core.Start(ctx, env, drivers, nil)
 	defer func() { _ = endpoint.Close() }() // the process exits anyway
 	if *check {
 		if endpoint.Faults() != nil {
@@ -98,25 +96,6 @@ func listenAddr(flag string, env core.Env) string {
 		return ":" + env["PORT"]
 	}
 	return "127.0.0.1:8080"
-}
-
-// withLocalHosts allows only the loopback names if the server listens on loopback and accepts anonymous callers, unless
-// ORGA_ALLOWED_HOSTS is set. Otherwise a web page could mint in the user's browser: its owner points its domain at
-// 127.0.0.1 (DNS rebinding), and a same-origin GET has no Origin header.
-func withLocalHosts(env core.Env, listening net.Addr) core.Env {
-	addr, ok := listening.(*net.TCPAddr)
-	methods := strings.FieldsFunc(env["ORGA_AUTH"], func(r rune) bool { return r == ',' || r == ' ' })
-	if !ok || !addr.IP.IsLoopback() || strings.Trim(env["ORGA_ALLOWED_HOSTS"], " ,") != "" || !slices.Contains(methods, "anonymous") {
-		return env
-	}
-	port := strconv.Itoa(addr.Port)
-	var hosts []string
-	for _, host := range []string{"localhost", "127.0.0.1", "::1", addr.IP.String()} {
-		hosts = append(hosts, net.JoinHostPort(host, port))
-	}
-	env = maps.Clone(env)
-	env["ORGA_ALLOWED_HOSTS"] = strings.Join(hosts, ",")
-	return env
 }
 
 // shutdownTimeout bounds the wait for requests in flight; a mint's own budget is 8 s.

@@ -62,7 +62,7 @@ func (b *builder) router() *router {
 	}
 	// 401 without a credential, else 403, as for a tenant that the caller may not use. There are no CORS headers, because no
 	// origin is allowed.
-	r.unknownTenant = b.allowHosts(cors.None().Mint(access.Require(access.Options{Methods: r.defaultTenant.methods})(refuse(errUnknownTenant))))
+	r.unknownTenant = b.hosts(b.cfg.Tenant)(cors.None().Mint(access.Require(access.Options{Methods: r.defaultTenant.methods})(refuse(errUnknownTenant))))
 	if b.cfg.TenantsSource != "" {
 		r.directory = b.directory()
 	}

@@ -25,6 +25,7 @@ import (
 	"time"
 
 	"github.com/orga-session/orga-session/core"
+	"github.com/orga-session/orga-session/core/auth"
 	"github.com/orga-session/orga-session/core/orga"
 	"github.com/orga-session/orga-session/core/orga/orgatest"
 	"github.com/orga-session/orga-session/core/secret"
@@ -53,6 +54,59 @@ func (d *deployment) keysUsed() *[]string {
 		return nil
 	}
 	return keys
+}
+
+// A server that only this machine can reach answers to loopback names, for every tenant that accepts anonymous callers: a page
+// whose name leads to this machine has no credential for the others.
+func TestHostsOfAnonymousTenants(t *testing.T) {
+	local, public := &net.TCPAddr{IP: net.IPv4(127, 0, 0, 5), Port: 8080}, &net.TCPAddr{IP: net.IPv6unspecified, Port: 8080}
+	for _, tt := range []struct {
+		name            string
+		listening       net.Addr
+		auth, acme      string // methods of the default tenant, and of acme
+		hosts           []string
+		defaults, acmes string // hosts to which each answers, of those below
+	}{
+		{"both", local, "anonymous", "anonymous", nil, "localhost:8080 127.0.0.5:8080 [::1]:8080", "localhost:8080 127.0.0.5:8080 [::1]:8080"},
+		{"the default tenant", local, "anonymous", "hmac", nil, "localhost:8080 127.0.0.5:8080 [::1]:8080", "all"},
+		{"a tenant", local, "hmac", "anonymous", nil, "all", "localhost:8080 127.0.0.5:8080 [::1]:8080"},
+		{"none", local, "hmac", "hmac", nil, "all", "all"},
+		{"hosts are set", local, "hmac", "anonymous", []string{"voice.example"}, "voice.example", "voice.example"},
+		{"another machine can connect", public, "anonymous", "anonymous", nil, "all", "all"},
+		{"an adapter", nil, "anonymous", "anonymous", nil, "all", "all"},
+		{"a socket", &net.UnixAddr{Name: "/run/orga"}, "anonymous", "anonymous", nil, "all", "all"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			d := &deployment{orga: orgatest.New(t), log: new(logBuffer)}
+			cfg := core.ConfigFromEnv(core.Env{
+				"ORGA_API_KEY": orgatest.Key, "ORGA_BASE_URL": d.orga.URL, "ORGA_AUTH": tt.auth, "ORGA_API_KEY_ACME": acmeKey,
+				"ORGA_API_KEY_HMAC": hmacKey, "ORGA_AUTH_HMAC_KEY_SOURCE": "env:ORGA_API_KEY_HMAC", "ORGA_RATE_LIMIT": "off",
+				"ORGA_TENANTS_SOURCE": "env:TENANTS",
+				"TENANTS":             fmt.Sprintf(`{"tenants":{"acme":{"apiKeySource":"env:ORGA_API_KEY_ACME","auth":%q}}}`, tt.acme),
+			})
+			cfg.AllowedHosts, cfg.Log = tt.hosts, slog.New(slog.NewJSONHandler(d.log, nil))
+			d.start(t, cfg, core.Drivers{Listening: tt.listening})
+			if d.fault != nil {
+				t.Fatal(d.fault)
+			}
+			for _, host := range []string{"localhost:8080", "127.0.0.5:8080", "[::1]:8080", "localhost", "localhost:8081", "voice.example", "evil.example:8080"} {
+				for path, answers := range map[string]string{mintPath: tt.defaults, mintPath + "/acme": tt.acmes} {
+					want := http.StatusForbidden
+					if slices.Contains(strings.Fields(answers), host) || answers == "all" {
+						want = http.StatusOK
+					}
+					r := httptest.NewRequest(http.MethodGet, path, nil)
+					r.Host = host
+					if err := auth.SignRequest(r, hmacKey, "ada"); err != nil {
+						t.Fatal(err)
+					}
+					if a := d.send(r); a.StatusCode != want {
+						t.Errorf("%s at %s: %d, want %d", path, host, a.StatusCode, want)
+					}
+				}
+			}
+		})
+	}
 }
 
 func TestTenants(t *testing.T) {
