@@ -44,7 +44,7 @@ func main() {
 func run(ctx context.Context, args []string, env core.Env, out io.Writer) error {
 	flags := flag.NewFlagSet("orga-session", flag.ContinueOnError)
 	addr := flags.String("addr", "", "address to listen on (default 127.0.0.1:8080, or all interfaces at $PORT if it is set)")
-	check := flags.Bool("check", false, "check the settings, report every invalid one and exit")
+	check := flags.Bool("check", false, "check the settings, report every invalid or unknown one and exit")
 	for _, arg := range args {
 		if arg == "-h" || arg == "-help" || arg == "--help" {
 			flags.SetOutput(out)
@@ -79,6 +79,9 @@ func run(ctx context.Context, args []string, env core.Env, out io.Writer) error 
 	if *check {
 		if endpoint.Faults() != nil {
 			return errors.New("some settings are invalid; the log above lists them")
+		}
+		if unknown := endpoint.Config().Unknown(); len(unknown) > 0 {
+			return errors.New(strings.Join(unknown, "; "))
 		}
 		fmt.Fprintln(out, "All settings are valid.")
 		return nil

@@ -167,6 +167,7 @@ func TestCommandLine(t *testing.T) {
 		{"help with an invalid setting", []string{"-h"}, core.Env{"ORGA_AUTH": "x"}, "", "ORGA_AUTH_ISSUER"},
 		{"valid settings", []string{"-check"}, nil, "", "All settings are valid."},
 		{"invalid settings", []string{"-check"}, core.Env{"ORGA_RATE_LIMIT": "x"}, "settings are invalid", ""},
+		{"a misspelled setting", []string{"-check"}, core.Env{"ORGA_AUTHH": "oidc"}, "ORGA_AUTHH is not a setting; did you mean ORGA_AUTH?", ""},
 		{"an argument", []string{"serve"}, nil, `unexpected argument "serve"`, ""},
 		{"an unknown flag", []string{"-port", "1"}, nil, "-port; see --help", ""},
 		{"an invalid address", []string{"-addr", busy}, nil, "choose another address with -addr or PORT", ""},

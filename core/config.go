@@ -117,6 +117,10 @@ func ConfigFromEnv(env Env) Config {
 	return c
 }
 
+// Unknown returns what is wrong with each variable that starts with ORGA_ and that nothing reads, probably because it is
+// misspelled. [New] only warns of them, because another program may read them.
+func (c Config) Unknown() []string { return slices.Clone(c.warnings) }
+
 // logger returns c.Log or, if it is nil, a logger that writes JSON lines at the configured level to standard error. handler
 // creates its handler; nil uses [slog.NewJSONHandler].
 func (c Config) logger(handler func(io.Writer, *slog.HandlerOptions) slog.Handler) *slog.Logger {
