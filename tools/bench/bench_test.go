@@ -63,10 +63,11 @@ func TestPooled(t *testing.T) {
 		fast[i] = time.Millisecond
 	}
 	all := series{{latencies: fast}, {latencies: mixed}}
-	if got := all.pooled(0.5); got != 1 {
+	latencies := func(t turn) []time.Duration { return t.latencies }
+	if got := pooled(all, latencies, 0.5); got != 1 {
 		t.Errorf("p50 %g ms, want 1", got)
 	}
-	if got := all.pooled(1); got != 1000 {
+	if got := pooled(all, latencies, 1); got != 1000 {
 		t.Errorf("p100 %g ms, want 1000", got)
 	}
 }

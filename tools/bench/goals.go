@@ -65,45 +65,36 @@ func (g *goal) judge(ok bool, why string) {
 	}
 }
 
-// servers returns a figure of the servers under one load.
-func (r *results) servers(at load, figure func(turn) float64, unit string) figures {
-	s := r.Servers[at]
-	return figures{ours: values(s[ours], figure), peer: values(s[express], figure), tuned: values(s[tuned], figure), unit: unit}
+// compare returns a figure of each round.
+func compare[S ~[]T, T any](from map[string]S, figure func(T) float64, unit string) figures {
+	return figures{ours: values(from[ours], figure), peer: values(from[peer], figure), tuned: values(from[tuned], figure), unit: unit}
 }
 
-// added returns the latency that the programs add to that of the direct client: the median per round, the p99 over the
-// requests of all rounds.
-func (r *results) added(clients int, p99 bool) figures {
-	s := r.Servers[load{slow, clients}]
-	over := func(name string) (added []float64) {
-		base := values(s[noProxy], p50)
-		for i, v := range values(s[name], p50) {
-			added = append(added, v-base[i])
-		}
-		if p99 && len(added) > 0 {
-			added = []float64{s[name].pooled(0.99) - s[noProxy].pooled(0.99)}
-		}
-		return added
+// overall returns a figure of all rounds together.
+func overall[S ~[]T, T any](from map[string]S, figure func(S) float64, unit string) figures {
+	whole := make(map[string][]S)
+	for name, rounds := range from {
+		whole[name] = []S{rounds}
 	}
-	return figures{ours: over(ours), peer: over(express), tuned: over(tuned), unit: "ms"}
+	return compare(whole, figure, unit)
 }
 
-func functions(from map[string]lives, figure func(life) float64, unit string) figures {
-	return figures{ours: values(from[ours], figure), peer: values(from[node], figure), unit: unit}
-}
-
-func memory(m map[string]float64) figures {
-	return figures{ours: []float64{m[ours]}, peer: []float64{m[express]}, tuned: []float64{m[tuned]}, unit: "MB"}
+// added subtracts the latencies of the direct client from a figure of the servers.
+func (f figures) added(direct []float64) figures {
+	for _, values := range [][]float64{f.ours, f.peer, f.tuned} {
+		for i := range values {
+			values[i] -= direct[i]
+		}
+	}
+	return f
 }
 
 // goals compares the measurements with the project's goals.
 func (r *results) goals() []goal {
-	throughput := func(clients int) figures {
-		f := r.servers(load{plain, clients}, rate, "/s")
-		f.more = true
-		return f
-	}
-	cpu16, tiny := r.servers(load{plain, 16}, cpu, "µs"), r.Small[small]
+	at16, at64, slow1, slow16 := r.Servers[load{plain, 16}], r.Servers[load{plain, 64}], r.Servers[load{slow, 1}], r.Servers[load{slow, 16}]
+	cpu16, rate16, rate64 := compare(at16, cpu, "µs"), compare(at16, rate, "/s"), compare(at64, rate, "/s")
+	rate16.more, rate64.more = true, true
+	whole, tiny := r.Functions[wholeCore], r.Functions[small]
 	const (
 		profile = "see where the CPU time goes, below"
 		waiting = "the tuned program shows how much of it is net/http"
@@ -111,23 +102,23 @@ func (r *results) goals() []goal {
 	)
 	zip := goal{name: "zip of the Lambda function (arm64)", want: "≤ 4 MB", ours: fmt.Sprintf("%.2f MB", float64(r.Zipped)/1e6)}
 	zip.judge(r.Zipped <= 4e6, "see `go version -m` for what is linked")
-	failed := func(name string) string { return fmt.Sprintf("%d of %d", r.Failures[name], r.Plan.freezes) }
-	frozen := goal{name: "failed after a freeze, connections closed", want: "none", ours: failed(ours), peer: failed(node)}
+	failed := func(name string) string { return fmt.Sprintf("%d of %d", r.Failures[name], r.Plan.Freezes) }
+	frozen := goal{name: "failed after a freeze, connections closed", want: "none", ours: failed(ours), peer: failed(peer)}
 	frozen.judge(r.Failures[ours] == 0, "a bug: run the tests in `tools/freeze`")
 	return []goal{
 		cpu16.timesPeer("CPU per request, 16 clients", 5, profile),
 		cpu16.timesTuned("the same, against the tuned program", 1.4, profile),
-		r.servers(load{secure, 16}, cpu, "µs").timesPeer("CPU per request, 16 clients, Orga over TLS", 5.5, profile),
-		throughput(16).timesPeer("throughput of one core, 16 clients", 5, profile),
-		throughput(64).timesPeer("throughput of one core, 64 clients", 4, profile),
-		r.added(1, false).timesPeer("added latency, p50, 1 client", 4, waiting),
-		r.added(16, true).timesPeer("added latency, p99, 16 clients", 8, waiting),
-		memory(r.Memory).timesPeer("peak memory, up to 64 clients", 13, text),
-		functions(r.Lambda, warmCPU, "µs").timesPeer("Lambda: CPU of a warm invocation", 4, profile),
-		functions(r.Lambda, peak, "MB").timesPeer("Lambda: peak memory", 7, text),
-		functions(r.Lambda, firstAnswer, "ms").timesPeer("Lambda: first answer, key included", 12, startReason(r.Lambda)),
-		functions(tiny, firstAnswer, "ms").timesPeer("Lambda, CPU of 128 MB: first answer", 40, startReason(tiny)),
-		functions(tiny, warmP50, "ms").timesPeer("Lambda, CPU of 128 MB: warm, p50", 45, "an invocation takes "+
+		compare(r.Servers[load{secure, 16}], cpu, "µs").timesPeer("CPU per request, 16 clients, Orga over TLS", 5.5, profile),
+		rate16.timesPeer("throughput of one core, 16 clients", 5, profile),
+		rate64.timesPeer("throughput of one core, 64 clients", 4, profile),
+		compare(slow1, p50, "ms").added(values(slow1[noProxy], p50)).timesPeer("added latency, p50, 1 client", 4, waiting),
+		overall(slow16, series.p99, "ms").added([]float64{slow16[noProxy].p99()}).timesPeer("added latency, p99, 16 clients", 8, waiting),
+		overall(at64, series.peak, "MB").timesPeer("peak memory, up to 64 clients", 13, text),
+		compare(whole, warmCPU, "µs").timesPeer("Lambda: CPU of a warm invocation", 4, profile),
+		compare(whole, peak, "MB").timesPeer("Lambda: peak memory", 7, text),
+		compare(whole, firstAnswer, "ms").timesPeer("Lambda: first answer, key included", 12, startReason(whole)),
+		compare(tiny, firstAnswer, "ms").timesPeer("Lambda, CPU of 128 MB: first answer", 40, startReason(tiny)),
+		compare(tiny, warmP50, "ms").timesPeer("Lambda, CPU of 128 MB: warm, p50", 45, "an invocation takes "+
 			spread(values(tiny[ours], warmCPU), "µs")+" of CPU; when the quota of a 20 ms period is used up, it waits for the next"),
 		zip, frozen,
 	}
@@ -167,8 +158,8 @@ func digits(v float64) string {
 	return fmt.Sprintf("%.*f", 2-min(2, int(math.Log10(max(a, 1)))), v)
 }
 
-// table returns the goals as Markdown, with explanations of those not met.
-func (r *results) table() string {
+// GoalsTable returns the goals as Markdown, with explanations of those not met.
+func (r *results) GoalsTable() string {
 	g := grid{{"figure", "goal", ours, "Node", "tuned", "measured", ""}}
 	var reasons []string
 	missed := make(map[string][]string) // by reason

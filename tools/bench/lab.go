@@ -5,7 +5,6 @@ package main
 import (
 	"context"
 	"crypto/tls"
-	"encoding/json"
 	"encoding/pem"
 	"errors"
 	"fmt"
@@ -17,6 +16,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/orga-session/orga-session/tools/npm"
 )
 
 // lab is shared by all measurements: the built programs, the launcher and a scratch folder.
@@ -29,22 +30,18 @@ type lab struct {
 	launcher *launcher
 	ends     []func() error
 
-	server   string // the endpoint as a plain HTTP server
-	profiled string // the same with a profiler in it
-	tuned    string // the two calls on net/http and nothing else
-	google   string // the function for Google Cloud, which takes callers from X-Forwarded-For
-	function string // the Lambda binary, built for this machine
-	zipped   int    // bytes of the deployed zip
-	nodeDir  string // the Node peer with its packages
-	node     string // the Node binary in it
+	programs map[string]string // binaries by name
+	zipped   int               // bytes of the deployed zip
+	nodeDir  string            // the Node peer with its packages
+	node     string            // the Node binary in it
 
 	certificate tls.Certificate
 	authority   string // PEM file
 }
 
 // newLab builds and installs everything on both cores, and then restricts this process to one.
-func newLab(ctx context.Context, p plan) (_ *lab, err error) {
-	l := &lab{plan: p, ctx: ctx, began: time.Now()}
+func newLab(ctx context.Context, p plan, scratch string) (*lab, error) {
+	l := &lab{plan: p, ctx: ctx, began: time.Now(), scratch: scratch, programs: make(map[string]string)}
 	tested, rest, err := twoCores()
 	if err != nil {
 		return nil, err
@@ -52,14 +49,6 @@ func newLab(ctx context.Context, p plan) (_ *lab, err error) {
 	if l.root, err = l.command("", nil, "go", "list", "-m", "-f", "{{.Dir}}", "github.com/orga-session/orga-session"); err != nil {
 		return nil, err
 	}
-	if l.scratch, err = os.MkdirTemp("", "orga-bench-"); err != nil {
-		return nil, err
-	}
-	defer func() {
-		if err != nil {
-			l.close()
-		}
-	}()
 	fake := httptest.NewTLSServer(nil) // its certificate for 127.0.0.1 is its own authority
 	fake.Close()
 	l.certificate = fake.TLS.Certificates[0]
@@ -72,13 +61,17 @@ func newLab(ctx context.Context, p plan) (_ *lab, err error) {
 	if l.launcher, err = newLauncher(tested, etc); err != nil {
 		return nil, err
 	}
-	if err = errors.Join(l.build(), l.installNode()); err != nil {
+	if err = l.build(); err != nil {
+		return nil, err
+	}
+	l.nodeDir = filepath.Join(l.root, ".cache", "bench", "node")
+	l.node = filepath.Join(l.nodeDir, "node_modules", "node", "bin", "node")
+	const note = "aws-lambda-ric compiles native code, which takes some minutes"
+	if err = npm.Install(ctx, filepath.Join(l.root, "tools", "bench", "node"), l.nodeDir, note); err != nil {
 		return nil, err
 	}
 	return l, confine(rest)
 }
-
-func (l *lab) close() { _ = os.RemoveAll(l.scratch) }
 
 // atEnd registers f to be called at the end of the current part.
 func (l *lab) atEnd(f func() error) { l.ends = append(l.ends, f) }
@@ -100,72 +93,30 @@ func (l *lab) progress(format string, args ...any) {
 func (l *lab) build() error {
 	l.progress("building")
 	tools := filepath.Join(l.root, "tools")
-	overlay, _ := json.Marshal(map[string]any{"Replace": map[string]string{ // strings always marshal
-		filepath.Join(l.root, "profile.go"): filepath.Join(tools, "bench", "testdata", "profile.go"),
-	}})
+	overlay := fmt.Sprintf(`{"Replace":{%q:%q}}`, filepath.Join(l.root, "profile.go"), filepath.Join(tools, "bench", "testdata", "profile.go"))
 	overlayFile := filepath.Join(l.scratch, "overlay.json")
-	if err := os.WriteFile(overlayFile, overlay, 0o600); err != nil {
+	if err := os.WriteFile(overlayFile, []byte(overlay), 0o600); err != nil {
 		return err
 	}
-	for i, b := range []struct {
-		out      *string
-		dir, pkg string
-		flags    []string
-	}{
-		{&l.server, l.root, ".", nil},
-		{&l.profiled, l.root, ".", []string{"-overlay", overlayFile}},
-		{&l.tuned, tools, "./bench/tuned", nil},
-		{&l.google, tools, "./entrypoints/gcp", nil},
-		{&l.function, l.root, "./aws-lambda", nil},
+	for i, b := range []struct{ name, dir, pkg, overlay string }{
+		{ours, l.root, ".", ""},
+		{profiled, l.root, ".", overlayFile},
+		{tuned, tools, "./bench/tuned", ""},
+		{google, tools, "./entrypoints/gcp", ""},
+		{function, l.root, "./aws-lambda", ""},
 	} {
-		*b.out = filepath.Join(l.scratch, fmt.Sprint("program-", i))
-		args := append([]string{"build", "-trimpath", "-buildvcs=false", "-tags", "lambda.norpc", "-ldflags", "-s -w", "-o", *b.out}, b.flags...)
-		if _, err := l.command(b.dir, []string{"CGO_ENABLED=0"}, "go", append(args, b.pkg)...); err != nil {
+		l.programs[b.name] = filepath.Join(l.scratch, fmt.Sprint("program-", i))
+		if _, err := l.command(b.dir, []string{"CGO_ENABLED=0"}, "go", "build", "-trimpath", "-buildvcs=false", "-tags", "lambda.norpc",
+			"-ldflags", "-s -w", "-overlay", b.overlay, "-o", l.programs[b.name], b.pkg); err != nil {
 			return err
 		}
 	}
-	deployed := filepath.Join(l.scratch, "deployed")
-	if _, err := l.command(l.root, nil, "make", "build-OrgaSessionFunction", "ARTIFACTS_DIR="+deployed); err != nil {
-		return err
+	const zipped = `make build-OrgaSessionFunction ARTIFACTS_DIR="$0" >&2 && gzip -9 -c "$0/bootstrap" | wc -c` // a zip's size, within 150 bytes
+	size, err := l.command(l.root, nil, "sh", "-c", zipped, filepath.Join(l.scratch, "deployed"))
+	if err == nil {
+		l.zipped, err = strconv.Atoi(size)
 	}
-	size, err := l.command(deployed, nil, "sh", "-c", "gzip -9 -c bootstrap | wc -c") // the size of a zip, within 150 bytes
-	if err != nil {
-		return err
-	}
-	l.zipped, err = strconv.Atoi(size)
 	return err
-}
-
-// installNode installs the peer and its Node from the lock file into .cache, once for each lock file.
-func (l *lab) installNode() error {
-	source := filepath.Join(l.root, "tools", "bench", "node")
-	l.nodeDir = filepath.Join(l.root, ".cache", "bench", "node")
-	l.node = filepath.Join(l.nodeDir, "node_modules", "node", "bin", "node")
-	stamp := filepath.Join(l.nodeDir, "installed-lock.json")
-	lock, err := os.ReadFile(filepath.Join(source, "package-lock.json"))
-	if err != nil {
-		return err
-	}
-	installed, _ := os.ReadFile(stamp) // missing the first time
-	if string(installed) != string(lock) {
-		if err := os.RemoveAll(l.nodeDir); err != nil {
-			return err
-		}
-	}
-	entries, err := os.ReadDir(source)
-	err = errors.Join(err, os.MkdirAll(l.nodeDir, 0o755))
-	for _, entry := range entries {
-		text, rerr := os.ReadFile(filepath.Join(source, entry.Name()))
-		err = errors.Join(err, rerr, os.WriteFile(filepath.Join(l.nodeDir, entry.Name()), text, 0o644))
-	}
-	if err != nil || string(installed) == string(lock) {
-		return err
-	}
-	l.progress("installing Node and the peer's packages into %s, once; aws-lambda-ric compiles native code, which takes some minutes", l.nodeDir)
-	if _, err := l.command(l.nodeDir, nil, "npm", "ci", "--no-audit", "--no-fund"); err != nil {
-		return err
-	}
-	return os.WriteFile(stamp, lock, 0o644)
 }
 
 // command runs a tool and returns its output, without surrounding white space.

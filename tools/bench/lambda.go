@@ -7,7 +7,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"math"
 	"net/http"
 	"net/http/httptest"
@@ -15,6 +14,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/orga-session/orga-session/core/secret/secrettest"
 	"github.com/orga-session/orga-session/tools/fakeorga"
 	"github.com/orga-session/orga-session/tools/lambdaevent"
 	"github.com/orga-session/orga-session/tools/lambdaruntime"
@@ -46,15 +46,15 @@ func billed(s life) float64 {
 	return sum / float64(len(s.latency))
 }
 
-// function is a running instance. Its Orga and its Secrets Manager use TLS.
-type function struct {
+// instance is a running Lambda function. Its Orga and its Secrets Manager use TLS.
+type instance struct {
 	*process
 	api     *lambdaruntime.API
 	orga    *fakeorga.API
 	secrets *httptest.Server
 }
 
-func (l *lab) startFunction(name string, q *quota, wait time.Duration) (*function, error) {
+func (l *lab) startFunction(name string, q *quota, wait time.Duration) (*instance, error) {
 	orga, err := fakeorga.Start(fakeorga.Options{Certificate: &l.certificate})
 	if err != nil {
 		return nil, err
@@ -64,13 +64,15 @@ func (l *lab) startFunction(name string, q *quota, wait time.Duration) (*functio
 	if err != nil {
 		return nil, err
 	}
-	f := &function{orga: orga, api: api, secrets: secretsManager()}
+	store := new(secrettest.AWS)
+	store.Put("orga-api-key", fakeorga.Key)
+	f := &instance{orga: orga, api: api, secrets: httptest.NewTLSServer(store)} // whose certificate the programs trust
 	env := slices.Concat(l.environment(orga), api.Env(), usual, []string{
 		"AWS_REGION=eu-central-1", "AWS_ACCESS_KEY_ID=AKIDEXAMPLE", "AWS_SECRET_ACCESS_KEY=example",
 		"AWS_ENDPOINT_URL_SECRETS_MANAGER=" + f.secrets.URL, "ORGA_API_KEY_SOURCE=awssm:orga-api-key",
 	})
-	argv, dir := []string{l.function}, l.scratch
-	if name == node {
+	argv, dir := []string{l.programs[function]}, l.scratch
+	if name == peer {
 		argv, dir = []string{l.node, "node_modules/aws-lambda-ric/index.mjs"}, l.nodeDir
 		env = append(env, "_HANDLER=lambda.handler", "LAMBDA_TASK_ROOT="+l.nodeDir,
 			"AWS_LAMBDA_LOG_GROUP_NAME=/aws/lambda/local", "AWS_LAMBDA_LOG_STREAM_NAME=local")
@@ -82,33 +84,18 @@ func (l *lab) startFunction(name string, q *quota, wait time.Duration) (*functio
 }
 
 // close ends the instance and its upstreams.
-func (f *function) close() {
+func (f *instance) close() {
 	f.stop()
 	_ = f.api.Close()
 	f.secrets.Close()
 	f.orga.Close()
 }
 
-// secretsManager serves the API key under any name. httptest's certificate is trusted by the programs under test.
-func secretsManager() *httptest.Server {
-	return httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
-		w.Header().Set("Content-Type", "application/x-amz-json-1.1")
-		_, _ = io.WriteString(w, `{"ARN":"arn:aws:secretsmanager:eu-central-1:000000000000:secret:orga-api-key-abcdef","Name":"orga-api-key",`+
-			`"SecretString":"`+fakeorga.Key+`","VersionId":"11111111-2222-3333-4444-555555555555","VersionStages":["AWSCURRENT"],"CreatedDate":1795420800}`)
-	}))
-}
-
 // invoke runs one invocation and checks its answer.
-func (f *function) invoke(ctx context.Context) error {
+func (f *instance) invoke(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, time.Minute)
 	defer cancel()
-	go func() {
-		select {
-		case <-f.done:
-			cancel() // an instance that has ended takes no event
-		case <-ctx.Done():
-		}
-	}()
+	defer context.AfterFunc(f.running, cancel)() // an instance that has ended takes no event
 	event, err := json.Marshal(lambdaevent.HTTPAPI(lambdaevent.Request{
 		Method: http.MethodGet, Path: defaultPath, Host: "api.example.com", Addr: "203.0.113.7", ID: "JKJaXmPLvHcESHA=",
 		Header: http.Header{"Accept": {"*/*"}, "Origin": {origin}, "User-Agent": {"bench"}},
@@ -120,17 +107,11 @@ func (f *function) invoke(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("%w; output: %s", err, &f.output)
 	}
-	var answer struct {
-		StatusCode int    `json:"statusCode"`
-		Body       string `json:"body"`
+	var answer struct{ Body string }
+	if err := errors.Join(json.Unmarshal(response, &answer), fakeorga.Check([]byte(answer.Body))); err != nil {
+		return fmt.Errorf("%w: %s; output: %s", err, response, &f.output)
 	}
-	if err := json.Unmarshal(response, &answer); err != nil {
-		return err
-	}
-	if answer.StatusCode != http.StatusOK {
-		return fmt.Errorf("status %d: %s; output: %s", answer.StatusCode, answer.Body, &f.output)
-	}
-	return fakeorga.Check([]byte(answer.Body))
+	return nil
 }
 
 // live runs an instance: its start, and the given number of invocations after the first.
@@ -145,7 +126,7 @@ func (l *lab) live(name string, q *quota, at size, invocations int) (s life, err
 	defer f.close()
 	select {
 	case <-f.api.Ready():
-	case <-f.done:
+	case <-f.running.Done():
 	}
 	s.Init = milliseconds(time.Since(f.spawned))
 	if err := q.set(true); err != nil {
@@ -168,11 +149,10 @@ func (l *lab) live(name string, q *quota, at size, invocations int) (s life, err
 		}
 		s.latency = append(s.latency, time.Since(at))
 	}
-	ended, cerr := f.cpu()
+	ended, cpuErr := f.cpu()
 	s.CPU = float64((ended - began).Nanoseconds()) / 1e3 / float64(invocations)
-	var merr error
-	s.Peak, merr = f.memory()
-	return s, errors.Join(cerr, merr)
+	s.Peak, err = f.memory()
+	return s, errors.Join(err, cpuErr)
 }
 
 func milliseconds(d time.Duration) float64 { return float64(d.Nanoseconds()) / 1e6 }
@@ -180,25 +160,22 @@ func milliseconds(d time.Duration) float64 { return float64(d.Nanoseconds()) / 1
 // lives are the instances of one function, one per round.
 type lives []life
 
-// instances lets the two functions take turns.
-func (l *lab) instances(q *quota, at size, starts, invocations int) (map[string]lives, error) {
-	all, names := make(map[string]lives), []string{ours, node}
-	for round := range starts {
-		for i := range names {
-			name := names[(i+round)%len(names)]
-			s, err := l.live(name, q, at, invocations)
-			if err != nil {
-				return nil, fmt.Errorf("%s: %w", name, err)
-			}
-			all[name] = append(all[name], s)
-		}
-	}
-	return all, nil
+// p95 is that of all instances together, because each has too few invocations.
+func (s lives) p95() float64 {
+	return pooled(s, func(s life) []time.Duration { return s.latency }, 0.95)
 }
 
-func (l *lab) measureLambda(r *results) (err error) {
-	r.Lambda, err = l.instances(nil, size{}, l.starts, l.invocations)
-	return err
+// instances lets the two functions take turns.
+func (l *lab) instances(q *quota, at size, starts, invocations int) (map[string]lives, error) {
+	all := make(map[string]lives)
+	return all, takeTurns(starts, []string{ours, peer}, func(name string) error {
+		s, err := l.live(name, q, at, invocations)
+		if err != nil {
+			return fmt.Errorf("%s: %w", name, err)
+		}
+		all[name] = append(all[name], s)
+		return nil
+	})
 }
 
 // size is a Lambda function's memory, which determines its CPU, with other parameters of a measurement.
@@ -208,14 +185,18 @@ type size struct {
 	fastInit  bool          // init has a whole core, as on Lambda; otherwise its share of one
 }
 
-// small is the size for the goals; usersSizes are typical sizes.
+// wholeCore and small are the sizes for the goals; usersSizes are typical sizes.
 var (
-	small      = size{128, 0, false}
+	wholeCore  = size{megabytes: 1769}
+	small      = size{megabytes: 128}
 	usersSizes = []size{{128, delay, true}, {256, delay, true}}
 )
 
-// measureSmallLambda compares the functions with the CPU of small Lambda functions.
-func (l *lab) measureSmallLambda(r *results) error {
+// measureLambda compares the functions on a whole core and with the CPU of small Lambda functions.
+func (l *lab) measureLambda(r *results) (err error) {
+	if r.Functions[wholeCore], err = l.instances(nil, wholeCore, l.Starts, l.Invocations); err != nil {
+		return err
+	}
 	for _, at := range append(usersSizes, small) {
 		q, err := newQuota(at.megabytes)
 		if err != nil {
@@ -223,7 +204,7 @@ func (l *lab) measureSmallLambda(r *results) error {
 			return nil // the report says so, and has the other results
 		}
 		l.progress("  %d MB, Orga's delay %v", at.megabytes, at.delay)
-		r.Small[at], err = l.instances(q, at, l.smallStarts, l.smallInvocations)
+		r.Functions[at], err = l.instances(q, at, l.SmallStarts, l.SmallInvocations)
 		if err := errors.Join(err, q.close()); err != nil {
 			return err
 		}
@@ -234,7 +215,7 @@ func (l *lab) measureSmallLambda(r *results) error {
 // measureFreezes stops an instance, closes its connections to Orga, sends it an event and continues it, as Lambda thaws an
 // instance whose connections have been closed meanwhile.
 func (l *lab) measureFreezes(r *results) error {
-	for _, name := range []string{ours, node} {
+	for _, name := range []string{ours, peer} {
 		f, err := l.startFunction(name, nil, 0)
 		if err != nil {
 			return err
@@ -243,15 +224,15 @@ func (l *lab) measureFreezes(r *results) error {
 		if err := f.invoke(l.ctx); err != nil {
 			return err
 		}
-		for range l.freezes {
+		for range l.Freezes {
 			time.Sleep(2 * time.Millisecond)
-			f.signal(syscall.SIGSTOP)
+			stopped := f.cmd.Process.Signal(syscall.SIGSTOP)
 			f.orga.CloseConnections(false)
 			answered := make(chan error, 1)
 			go func() { answered <- f.invoke(l.ctx) }()
 			time.Sleep(5 * time.Millisecond) // the event and the ends of the connections arrive before it wakes
-			f.signal(syscall.SIGCONT)
-			if <-answered != nil {
+			continued := f.cmd.Process.Signal(syscall.SIGCONT)
+			if errors.Join(stopped, continued, <-answered) != nil {
 				r.Failures[name]++
 			}
 		}

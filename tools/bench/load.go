@@ -10,6 +10,7 @@ import (
 	"net"
 	"net/http"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/orga-session/orga-session/tools/fakeorga"
@@ -80,12 +81,12 @@ func direct(c *conn, _ int) error {
 // clients are the connected clients of a measurement. Each sends its next request when its last answer has been checked.
 type clients struct {
 	conns []*conn
-	sent  []int
+	sent  atomic.Int64
 	do    exchange
 }
 
 func connect(n int, addr string, do exchange) (*clients, error) {
-	c := &clients{sent: make([]int, n), do: do}
+	c := &clients{do: do}
 	for range n {
 		socket, err := net.Dial("tcp", addr)
 		if err != nil {
@@ -110,13 +111,12 @@ func (c *clients) run(d time.Duration) (latencies []time.Duration, elapsed time.
 		mu sync.Mutex
 	)
 	began := time.Now()
-	for i, conn := range c.conns {
+	for _, conn := range c.conns {
 		wg.Go(func() {
 			var own []time.Duration
 			var failed error
 			for at := time.Now(); failed == nil && at.Sub(began) < d; {
-				failed = c.do(conn, i+c.sent[i]*len(c.conns))
-				c.sent[i]++
+				failed = c.do(conn, int(c.sent.Add(1)))
 				now := time.Now()
 				own = append(own, now.Sub(at))
 				at = now

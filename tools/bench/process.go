@@ -26,7 +26,7 @@ func twoCores() (tested, rest int, err error) {
 		return 0, 0, err
 	}
 	var found []int
-	for core := 0; core < 1024 && len(found) < 2; core++ {
+	for core := range 1024 {
 		if allowed.IsSet(core) {
 			found = append(found, core)
 		}
@@ -99,17 +99,40 @@ func overlay(dir string) error {
 	return unix.Mount("overlay", "/etc", "overlay", unix.MS_RDONLY, "lowerdir="+dir+":/etc")
 }
 
+// writeAuthorities creates the certificate authorities below etc as on Amazon Linux: one bundle, and two folders (one a link
+// to the other) with links to it and to a bundle in OpenSSL's own format. crypto/x509 reads the bundle and then every file in
+// both folders.
+func writeAuthorities(etc string, authority []byte) error {
+	bundle, err := os.ReadFile("/etc/ssl/certs/ca-certificates.crt") // Debian's
+	if err != nil {
+		if bundle, err = os.ReadFile("/etc/pki/tls/certs/ca-bundle.crt"); err != nil {
+			return err
+		}
+	}
+	bundle = append(bytes.Clone(authority), bundle...)
+	certs, extracted := filepath.Join(etc, "pki/tls/certs"), filepath.Join(etc, "pki/ca-trust/extracted")
+	for _, dir := range []string{certs, extracted, filepath.Join(etc, "ssl")} {
+		err = errors.Join(err, os.MkdirAll(dir, 0o755))
+	}
+	return errors.Join(err,
+		os.WriteFile(filepath.Join(extracted, "tls-ca-bundle.pem"), bundle, 0o644),
+		os.WriteFile(filepath.Join(extracted, "ca-bundle.trust.crt"), bytes.ReplaceAll(bundle, []byte(" CERTIFICATE-"), []byte(" TRUSTED CERTIFICATE-")), 0o644),
+		os.Symlink("/etc/pki/ca-trust/extracted/tls-ca-bundle.pem", filepath.Join(certs, "ca-bundle.crt")),
+		os.Symlink("/etc/pki/ca-trust/extracted/ca-bundle.trust.crt", filepath.Join(certs, "ca-bundle.trust.crt")),
+		os.Symlink("../pki/tls/certs", filepath.Join(etc, "ssl/certs")))
+}
+
 // process is a running program under test.
 type process struct {
 	cmd     *exec.Cmd
 	spawned time.Time
-	done    chan struct{} // closed when it has ended and its output is read
+	running context.Context // until it has ended and its output is read
 	output  output
 }
 
 // start runs a program with exactly the environment env, at most until ctx ends.
 func (l *launcher) start(ctx context.Context, q *quota, dir string, env []string, argv ...string) (*process, error) {
-	p := &process{cmd: exec.CommandContext(ctx, argv[0], argv[1:]...), done: make(chan struct{})}
+	p := &process{cmd: exec.CommandContext(ctx, argv[0], argv[1:]...)}
 	p.cmd.Dir, p.cmd.Env, p.cmd.SysProcAttr = dir, env, &syscall.SysProcAttr{}
 	p.cmd.Stdout, p.cmd.Stderr = &p.output, &p.output // one pipe, read by this process
 	started := make(chan error)
@@ -126,24 +149,23 @@ func (l *launcher) start(ctx context.Context, q *quota, dir string, env []string
 	if err := <-started; err != nil {
 		return nil, err
 	}
+	running, ended := context.WithCancel(context.WithoutCancel(ctx))
+	p.running = running
 	go func() {
 		_ = p.cmd.Wait() // programs under test end by a signal
-		close(p.done)
+		ended()
 	}()
 	return p, nil
 }
 
-// signal sends a signal; it ignores a process that has ended.
-func (p *process) signal(s os.Signal) { _ = p.cmd.Process.Signal(s) }
-
 // stop asks the process to end, and kills it after three seconds.
 func (p *process) stop() {
-	p.signal(syscall.SIGTERM)
+	_ = p.cmd.Process.Signal(syscall.SIGTERM) // it may have ended
 	select {
-	case <-p.done:
+	case <-p.running.Done():
 	case <-time.After(3 * time.Second):
-		p.signal(syscall.SIGKILL)
-		<-p.done
+		_ = p.cmd.Process.Kill()
+		<-p.running.Done()
 	}
 }
 
@@ -184,8 +206,11 @@ func (p *process) cpu() (time.Duration, error) {
 	return time.Duration(t.Nano()), nil
 }
 
-// memory returns the peak resident memory of the process, in MB.
+// memory returns the peak resident memory of the process, in MB. It is 0 without a process.
 func (p *process) memory() (float64, error) {
+	if p == nil {
+		return 0, nil
+	}
 	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", p.cmd.Process.Pid))
 	if err != nil {
 		return 0, err

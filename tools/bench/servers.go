@@ -3,8 +3,10 @@
 package main
 
 import (
+	"cmp"
 	"crypto/tls"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net"
 	"net/http/httptest"
@@ -22,12 +24,13 @@ import (
 
 // Names of the programs in the report.
 const (
-	ours    = "orga-session"
-	express = "Express"
-	tuned   = "tuned net/http"
-	noProxy = "direct client"
-	node    = "Node"
-	google  = "orga-session on Google Cloud"
+	ours     = "orga-session"
+	tuned    = "tuned net/http"
+	noProxy  = "direct client"
+	peer     = "Node"                         // Express, or a function on aws-lambda-ric
+	google   = "orga-session on Google Cloud" // which takes callers from X-Forwarded-For
+	profiled = "orga-session with a profiler"
+	function = "orga-session on Lambda"
 )
 
 const (
@@ -47,7 +50,9 @@ type server struct {
 	orga    *fakeorga.API
 	addr    string
 	do      exchange
-	asked   int // requests since the start
+	clients int  // 0 for those of the load
+	logs    bool // a line for each request
+	asked   int  // requests since the start
 }
 
 // environment is the complete environment of a program under test.
@@ -60,7 +65,7 @@ func (l *lab) environment(orga *fakeorga.API) []string {
 
 // start starts a program as a server, and waits until it listens.
 func (l *lab) start(name string, certificate *tls.Certificate, settings ...string) (*server, error) {
-	addr, err := freeAddr()
+	port, err := freePort()
 	if err != nil {
 		return nil, err
 	}
@@ -69,22 +74,15 @@ func (l *lab) start(name string, certificate *tls.Certificate, settings ...strin
 		return nil, err
 	}
 	l.atEnd(func() error { orga.Close(); return nil })
-	s := &server{name: name, orga: orga, addr: addr, do: viaEndpoint(func(int) (string, string) { return defaultPath, originHeader })}
-	argv, dir := []string{l.server, "-addr", addr}, l.scratch
-	switch name {
-	case express:
-		argv, dir = []string{l.node, "express.mjs"}, l.nodeDir
-	case tuned:
-		argv = []string{l.tuned}
-	case noProxy:
-		s.addr, s.do = orga.Addr, direct
-		return s, nil
-	case profiledServer:
-		argv = []string{l.profiled, "-addr", addr}
-	case google:
-		argv = []string{l.google}
+	if name == noProxy {
+		return &server{name: name, orga: orga, addr: orga.Addr, do: direct}, nil
 	}
-	_, port, _ := net.SplitHostPort(s.addr) // made by freeAddr
+	s := &server{name: name, orga: orga, addr: "127.0.0.1:" + port, logs: name == ours}
+	s.do = viaEndpoint(func(int) (path, header string) { return defaultPath, originHeader })
+	argv, dir := []string{l.programs[name], "-addr", s.addr}, l.scratch // the others take the port from the environment
+	if name == peer {
+		argv, dir = []string{l.node, "express.mjs"}, l.nodeDir
+	}
 	env := append(l.environment(orga), "PORT="+port, "ORGA_API_KEY="+fakeorga.Key)
 	if s.process, err = l.launcher.start(l.ctx, nil, dir, append(env, settings...), argv...); err != nil {
 		return nil, err
@@ -96,25 +94,22 @@ func (l *lab) start(name string, certificate *tls.Certificate, settings ...strin
 	return s, nil
 }
 
-// freeAddr returns a free address for a program that must be told where to listen.
-func freeAddr() (string, error) {
+// freePort returns a free port of 127.0.0.1 for a program that must be told where to listen.
+func freePort() (string, error) {
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		return "", err
 	}
-	return listener.Addr().String(), listener.Close()
+	_, port, _ := net.SplitHostPort(listener.Addr().String())
+	return port, listener.Close()
 }
 
 func awaitListening(addr string, p *process) error {
-	for range 5000 {
+	for tries := 0; tries < 5000 && p.running.Err() == nil; tries++ {
 		if conn, err := net.Dial("tcp", addr); err == nil {
 			return conn.Close()
 		}
-		select {
-		case <-p.done:
-			return fmt.Errorf("ended at its start: %s", &p.output)
-		case <-time.After(2 * time.Millisecond):
-		}
+		time.Sleep(2 * time.Millisecond)
 	}
 	return fmt.Errorf("does not listen: %s", &p.output)
 }
@@ -122,7 +117,7 @@ func awaitListening(addr string, p *process) error {
 // stop ends the program. It returns an error if the endpoint lost log lines.
 func (s *server) stop() error {
 	s.process.stop()
-	if s.name == ours && s.process.output.lines < s.asked {
+	if s.logs && s.process.output.lines < s.asked {
 		return fmt.Errorf("%d requests, but %d log lines", s.asked, s.process.output.lines)
 	}
 	return nil
@@ -132,6 +127,7 @@ func (s *server) stop() error {
 type turn struct {
 	Rate      float64 // requests per second
 	CPU       float64 // µs per request
+	Memory    float64 // MB, peak since the start
 	latencies []time.Duration
 }
 
@@ -151,11 +147,19 @@ func rate(t turn) float64 { return t.Rate }
 func cpu(t turn) float64  { return t.CPU }
 func p50(t turn) float64  { return quantile(t.latencies, 0.5) }
 
-// pooled returns a quantile over the requests of all rounds, in ms.
-func (t series) pooled(q float64) float64 {
+// p99 returns the p99 over the requests of all rounds, in ms.
+func (s series) p99() float64 {
+	return pooled(s, func(t turn) []time.Duration { return t.latencies }, 0.99)
+}
+
+// peak returns the peak memory until the end of the last round, in MB.
+func (s series) peak() float64 { return s[len(s)-1].Memory }
+
+// pooled returns a quantile over the latencies of all rounds, in ms.
+func pooled[T any](rounds []T, latencies func(T) []time.Duration, q float64) float64 {
 	var all []time.Duration
-	for _, turn := range t {
-		all = append(all, turn.latencies...)
+	for _, round := range rounds {
+		all = append(all, latencies(round)...)
 	}
 	return quantile(all, q)
 }
@@ -166,28 +170,24 @@ func quantile(latencies []time.Duration, q float64) float64 {
 }
 
 // take gives a program its turn.
-func (s *server) take(n int, warm, measured time.Duration) (turn, error) {
-	c, err := connect(n, s.addr, s.do)
+func (s *server) take(n int, warm, measured time.Duration) (t turn, err error) {
+	c, err := connect(cmp.Or(s.clients, n), s.addr, s.do)
 	if err != nil {
-		return turn{}, fmt.Errorf("%s: %w", s.name, err)
+		return t, err
 	}
 	defer c.close()
 	warmed, _, err := c.run(warm)
-	if err != nil {
-		return turn{}, fmt.Errorf("%s: %w", s.name, err)
-	}
-	began, err := s.process.cpu()
-	if err != nil {
-		return turn{}, err
+	began, cpuErr := s.process.cpu()
+	if err := errors.Join(err, cpuErr); err != nil {
+		return t, err
 	}
 	latencies, elapsed, err := c.run(measured)
-	if err != nil {
-		return turn{}, fmt.Errorf("%s: %w", s.name, err)
-	}
-	ended, err := s.process.cpu()
+	ended, cpuErr := s.process.cpu()
+	peak, memoryErr := s.process.memory()
 	s.asked += len(warmed) + len(latencies)
 	requests := float64(len(latencies))
-	return turn{requests / elapsed.Seconds(), float64((ended - began).Nanoseconds()) / 1e3 / requests, latencies}, err
+	t = turn{requests / elapsed.Seconds(), float64((ended - began).Nanoseconds()) / 1e3 / requests, peak, latencies}
+	return t, errors.Join(err, cpuErr, memoryErr)
 }
 
 // load is one load for a comparison.
@@ -202,98 +202,115 @@ const (
 	slow   = "HTTP, 25 ms"
 )
 
-// rounds lets servers take turns; each round starts with another one.
-func (l *lab) rounds(servers []*server, clients int, measured time.Duration) (map[string]series, error) {
-	all := make(map[string]series)
-	for round := range l.plan.rounds {
-		for i := range servers {
-			s := servers[(i+round)%len(servers)]
-			t, err := s.take(clients, l.warm, measured)
-			if err != nil {
-				return nil, err
+// takeTurns lets programs take turns; each round starts with another one.
+func takeTurns[T any](rounds int, programs []T, turn func(T) error) error {
+	for round := range rounds {
+		for i := range programs {
+			if err := turn(programs[(i+round)%len(programs)]); err != nil {
+				return err
 			}
-			all[s.name] = append(all[s.name], t)
 		}
 	}
-	return all, nil
+	return nil
 }
 
-// startAll starts programs, each with an unmeasured turn.
-func (l *lab) startAll(certificate *tls.Certificate, names ...string) (servers []*server, err error) {
-	for _, name := range names {
+// rounds lets servers take turns.
+func (l *lab) rounds(n int, servers []*server, clients int, measured time.Duration) (map[string]series, error) {
+	all := make(map[string]series)
+	return all, takeTurns(n, servers, func(s *server) error {
+		t, err := s.take(clients, l.Warm, measured)
+		if err != nil {
+			return fmt.Errorf("%s: %w", s.name, err)
+		}
+		all[s.name] = append(all[s.name], t)
+		return nil
+	})
+}
+
+// compare starts the endpoint, Express and the tuned program, and compares them with these numbers of clients at full load.
+func (l *lab) compare(r *results, kind string, certificate *tls.Certificate, clients ...int) (servers []*server, err error) {
+	for _, name := range []string{ours, peer, tuned} {
 		s, err := l.start(name, certificate, usual...)
 		if err != nil {
 			return nil, err
 		}
-		warm := l.firstWarm / 4
-		if name == express {
-			warm = l.firstWarm
-		}
-		if _, err := s.take(64, l.warm, warm); err != nil {
+		servers = append(servers, s)
+	}
+	if _, err := l.rounds(1, servers, 64, l.FirstWarm); err != nil {
+		return nil, err
+	}
+	for _, n := range clients {
+		if r.Servers[load{kind, n}], err = l.rounds(l.Rounds, servers, n, l.Turn); err != nil {
 			return nil, err
 		}
-		servers = append(servers, s)
 	}
 	return servers, nil
 }
 
 // measurePlain compares the servers over HTTP, first at full load, then with Orga's delay.
 func (l *lab) measurePlain(r *results) error {
-	servers, err := l.startAll(nil, ours, express, tuned)
+	servers, err := l.compare(r, plain, nil, 16, 64)
 	if err != nil {
-		return err
-	}
-	for _, n := range []int{16, 64} {
-		if r.Servers[load{plain, n}], err = l.rounds(servers, n, l.turn); err != nil {
-			return err
-		}
-	}
-	if r.Memory, err = memories(servers); err != nil {
 		return err
 	}
 	client, err := l.start(noProxy, nil)
 	if err != nil {
 		return err
 	}
-	all := slices.Concat(servers[:3], []*server{client})
+	all := slices.Concat(servers, []*server{client})
 	for _, s := range all {
 		s.orga.SetDelay(delay)
 	}
-	for n, measured := range map[int]time.Duration{1: l.slowTurn / 4, 16: l.slowTurn, 80: l.slowTurn / 2} {
-		if r.Servers[load{slow, n}], err = l.rounds(all, n, measured); err != nil {
+	for _, at := range []struct {
+		servers  []*server
+		clients  int
+		measured time.Duration
+	}{
+		{all, 1, l.SlowTurn / 4},
+		{all, 16, l.SlowTurn},
+		{servers[:2], 80, l.SlowTurn / 2}, // the endpoint and Express
+	} {
+		if r.Servers[load{slow, at.clients}], err = l.rounds(l.Rounds, at.servers, at.clients, at.measured); err != nil {
 			return err
 		}
 	}
-	r.Memory80, err = memories(servers)
-	return err
+	return nil
 }
 
 func (l *lab) measureTLS(r *results) error {
-	servers, err := l.startAll(&l.certificate, ours, express, tuned)
-	if err != nil {
-		return err
-	}
-	r.Servers[load{secure, 16}], err = l.rounds(servers, 16, l.turn)
+	_, err := l.compare(r, secure, &l.certificate, 16)
 	return err
 }
 
-// memories returns the peak resident set of each, in MB.
-func memories(servers []*server) (map[string]float64, error) {
-	m := make(map[string]float64)
-	for _, s := range servers {
-		var err error
-		if m[s.name], err = s.process.memory(); err != nil {
-			return nil, err
-		}
-	}
-	return m, nil
-}
+// parts are the functions that the report shows, as a pattern for pprof.
+var parts = strings.Join([]string{
+	`^internal/runtime/syscall.*\.Syscall6$`, `^runtime\.futex$`, // sockets, wake-ups, the log line
+	`^net/http\.\(\*conn\)\.(serve|readRequest)$`, `^net/http\.\(\*response\)\.finishRequest$`, // the server
+	`^net/http\.\(\*Transport\)\.RoundTrip$`, `^net/http\.\(\*persistConn\)\.(readLoop|writeLoop)$`, // the client
+	`^encoding/json\.(Unmarshal|Marshal|\(\*(En|De)coder\)\.(Encode|Decode|Token))$`,
+	`^runtime\.(mallocgc|gcBgMarkWorker|schedule)$`,
+	`^log/slog\.\(\*Logger\)\.LogAttrs$`,
+}, "|")
 
-// variant is the endpoint under one kind of growth.
-type variant struct {
-	Name   string
-	Turns  series
-	Memory float64 // MB
+// measureProfile finds where the endpoint's CPU time goes with 16 clients and no delay.
+func (l *lab) measureProfile(r *results) error {
+	port, err := freePort()
+	if err != nil {
+		return err
+	}
+	s, err := l.start(profiled, nil, append([]string{"PPROF_PORT=" + port}, usual...)...)
+	if err != nil {
+		return err
+	}
+	finished := make(chan error)
+	go func() {
+		top, err := l.command(l.scratch, []string{"PPROF_TMPDIR=" + l.scratch},
+			"go", "tool", "pprof", "-top", "-cum", "-show", parts, "-nodefraction=0", "-seconds=2", "http://127.0.0.1:"+port)
+		_, r.Profile, _ = strings.Cut(top, " total\n")
+		finished <- err
+	}()
+	_, err = s.take(16, time.Second/2, 3*time.Second)
+	return errors.Join(<-finished, err)
 }
 
 // measureGrowth compares the endpoint with itself, with more clients, tenants and callers, and with a shared store.
@@ -303,92 +320,78 @@ func (l *lab) measureGrowth(r *results) error {
 		names[i] = fmt.Sprintf("tenant-%d", i)
 		tenants[names[i]] = map[string]any{"apiKeySource": "env:ORGA_API_KEY_TENANTS", "corsOrigins": []string{origin}}
 	}
-	text, err := json.Marshal(map[string]any{"tenants": tenants})
+	document, err := json.Marshal(map[string]any{"tenants": tenants})
 	if err != nil {
 		return err
 	}
-	file := filepath.Join(l.scratch, "tenants.json")
-	if err := os.WriteFile(file, text, 0o600); err != nil {
-		return err
-	}
-	caller := func(n int) (string, string) {
+	tenant := func(n int) (path, header string) { return "/api/orga-session/" + names[n%len(names)], originHeader }
+	caller := func(n int) (path, header string) {
 		return defaultPath, fmt.Sprintf("X-Forwarded-For: 10.%d.%d.%d\r\n%s", n>>16&255, n>>8&255, n&255, originHeader)
 	}
-	rows := []struct {
-		name, program string
-		clients       int
-		target        func(n int) (path, header string) // nil for the default
-		settings      []string
-	}{
-		{"1 client", ours, 1, nil, nil},
-		{"4 clients", ours, 4, nil, nil},
-		{"16 clients", ours, 16, nil, nil},
-		{"64 clients", ours, 64, nil, nil},
-		{"256 clients", ours, 256, nil, nil},
-		{"16 clients, 1,000 tenants in turn", ours, 16, func(n int) (string, string) {
-			return "/api/orga-session/" + names[n%len(names)], originHeader
-		}, []string{"ORGA_TENANTS_SOURCE=file:" + file, "ORGA_API_KEY_TENANTS=" + fakeorga.Key}},
-		{"16 clients, Google's function, one caller", google, 16, func(int) (string, string) { return caller(0) }, nil},
-		{"16 clients, Google's function, every request from a new caller", google, 16, caller, nil},
+	var servers []*server
+	row := func(name, program string, clients int, target func(n int) (path, header string), settings ...string) *server {
+		s, startErr := l.start(program, nil, append(settings, usual...)...)
+		if startErr != nil {
+			err = errors.Join(err, startErr)
+			return nil
+		}
+		s.name, s.clients = name, clients
+		if target != nil {
+			s.do = viaEndpoint(target)
+		}
+		servers = append(servers, s)
+		return s
 	}
-	stored := func(name string, settings ...string) {
-		row := rows[2]
-		row.name, row.settings = "16 clients, limit in "+name, settings
-		rows = append(rows, row)
+	row("1 client", ours, 1, nil)
+	for _, n := range []int{4, 16, 64, 256} {
+		row(fmt.Sprintf("%d clients", n), ours, n, nil)
 	}
+	row("16 clients, 1,000 tenants in turn", ours, 16, tenant, "ORGA_TENANTS_SOURCE=env:TENANTS", "TENANTS="+string(document), "ORGA_API_KEY_TENANTS="+fakeorga.Key)
+	row("16 clients, Google's function, one caller", google, 16, func(int) (string, string) { return caller(0) })
+	row("16 clients, Google's function, every request from a new caller", google, 16, caller)
 	table := &ratelimittest.DynamoDB{Table: "limits"}
 	dynamo := httptest.NewServer(table)
 	defer dynamo.Close()
-	stored("DynamoDB", "ORGA_RATE_LIMIT_STORE=dynamodb:limits", "AWS_ENDPOINT_URL_DYNAMODB="+dynamo.URL,
+	counted := row("16 clients, limit in DynamoDB", ours, 16, nil, "ORGA_RATE_LIMIT_STORE=dynamodb:limits", "AWS_ENDPOINT_URL_DYNAMODB="+dynamo.URL,
 		"AWS_REGION=eu-central-1", "AWS_ACCESS_KEY_ID=bench", "AWS_SECRET_ACCESS_KEY=none")
 	if redis, err := l.startRedis(); err != nil {
 		l.progress("no row for Redis: %v", err)
 	} else {
-		stored("Redis", "ORGA_RATE_LIMIT_STORE="+redis)
+		row("16 clients, limit in Redis", ours, 16, nil, "ORGA_RATE_LIMIT_STORE="+redis)
 	}
-	servers := make([]*server, len(rows))
-	r.Growth = make([]variant, len(rows))
-	for i, row := range rows {
-		if servers[i], err = l.start(row.program, nil, append(row.settings, usual...)...); err != nil {
-			return fmt.Errorf("%s: %w", row.name, err)
-		}
-		if row.target != nil {
-			servers[i].do = viaEndpoint(row.target)
-		}
-		if _, err := servers[i].take(row.clients, l.warm, l.firstWarm/4); err != nil {
-			return fmt.Errorf("%s: %w", row.name, err)
-		}
-		r.Growth[i].Name = row.name
+	if err != nil {
+		return err
 	}
-	for range l.growth {
-		for i, row := range rows {
-			t, err := servers[i].take(row.clients, l.warm, l.turn)
-			if err != nil {
-				return fmt.Errorf("%s: %w", row.name, err)
-			}
-			r.Growth[i].Turns = append(r.Growth[i].Turns, t)
-		}
+	if _, err := l.rounds(1, servers, 0, l.FirstWarm/4); err != nil {
+		return err
 	}
-	counted := slices.IndexFunc(r.Growth, func(v variant) bool { return strings.HasSuffix(v.Name, "DynamoDB") })
-	if asked := servers[counted].asked; table.Calls() < asked {
-		return fmt.Errorf("only %d of %d requests were counted in DynamoDB", table.Calls(), asked)
+	all, err := l.rounds(l.Growth, servers, 0, l.Turn)
+	if err != nil {
+		return err
 	}
-	for i, s := range servers {
-		if r.Growth[i].Memory, err = s.process.memory(); err != nil {
-			return err
-		}
+	if table.Calls() < counted.asked {
+		return fmt.Errorf("only %d of %d requests were counted in DynamoDB", table.Calls(), counted.asked)
+	}
+	for _, s := range servers {
+		r.Growth = append(r.Growth, variant{s.name, all[s.name]})
 	}
 	return nil
 }
 
+// variant is the endpoint under one kind of growth.
+type variant struct {
+	name  string
+	turns series
+}
+
 // startRedis starts a redis-server on the load generator's core.
 func (l *lab) startRedis() (address string, err error) {
-	addr, err := freeAddr()
+	port, err := freePort()
 	if err != nil {
 		return "", err
 	}
-	host, port, _ := net.SplitHostPort(addr) // made by freeAddr
-	cmd := exec.CommandContext(l.ctx, "redis-server", "--port", port, "--bind", host, "--save", "", "--dir", l.scratch)
+	addr := "127.0.0.1:" + port
+	cmd := exec.CommandContext(l.ctx, "redis-server", "--port", port, "--bind", "127.0.0.1", "--save", "", "--dir", l.scratch)
 	if err := cmd.Start(); err != nil {
 		return "", err
 	}
@@ -397,5 +400,5 @@ func (l *lab) startRedis() (address string, err error) {
 		_ = cmd.Wait() // reports that it was killed
 		return nil
 	})
-	return "redis://" + addr, awaitListening(addr, &process{})
+	return "redis://" + addr, awaitListening(addr, &process{running: l.ctx})
 }

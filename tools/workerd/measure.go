@@ -15,7 +15,7 @@ type Figures struct {
 	Busy              time.Duration // CPU of a mint, 100 at a time
 	Rate              float64       // mints per second, 100 at a time
 	Memory            int           // of the Go program afterwards, in bytes
-	Resident          int64         // of the whole process, in bytes
+	Resident          int           // of the whole process, in bytes
 }
 
 // Measure measures anonymous mints, with an Orga that answers at once. Options.Dir is the output of Stage.
@@ -41,7 +41,7 @@ func Measure(ctx context.Context, o Options, starts, mints int) (f Figures, err 
 	}
 	f.Cold, f.FirstAnswer = median(cold), median(first)
 	t := Trial{timeout: 30 * time.Second, run: func(ctx context.Context, s *site) (string, error) {
-		if err := s.mintAll(ctx, mints/4, 100, http.StatusOK); err != nil { // V8 optimizes the code meanwhile
+		if err := s.mintAll(ctx, mints/2, 100, http.StatusOK); err != nil { // V8 optimizes the code meanwhile
 			return "", err
 		}
 		before := s.cpu()
@@ -53,7 +53,7 @@ func Measure(ctx context.Context, o Options, starts, mints int) (f Figures, err 
 		if err := s.mintAll(ctx, mints, 100, http.StatusOK); err != nil {
 			return "", err
 		}
-		f.Busy, f.Rate, f.Resident = (s.cpu()-before)/time.Duration(mints), float64(mints)/time.Since(began).Seconds(), s.resident()
+		f.Busy, f.Rate, f.Resident = (s.cpu()-before)/time.Duration(mints), float64(mints)/time.Since(began).Seconds(), int(s.resident())
 		f.Memory, err = s.memory(ctx)
 		return "", err
 	}}
