@@ -2,19 +2,19 @@ package ratelimittest
 
 import (
 	"bufio"
+	"context"
 	"encoding/json"
 	"errors"
-	"fmt"
 	"io"
 	"net"
 	"net/http"
 	"os"
 	"os/exec"
 	"runtime"
-	"strconv"
 	"strings"
 	"testing"
-	"time"
+
+	"github.com/redis/go-redis/v9"
 )
 
 // Redis is a redis-server for one test: on loopback, without persistence, stopped at the end of the test.
@@ -93,54 +93,14 @@ func (r *Redis) Kill() {
 }
 
 // Do sends one command on a new connection. A reply is nil, a string, an int64 or a []any of these; a refusal is an error.
-func (r *Redis) Do(args ...string) (any, error) {
-	conn, err := net.DialTimeout("tcp", r.Addr, time.Second)
-	if err != nil {
-		return nil, err
+func (r *Redis) Do(args ...any) (any, error) {
+	client := redis.NewClient(&redis.Options{Addr: r.Addr, Protocol: 2, MaxRetries: -1, DialerRetries: 1, DisableIdentity: true})
+	defer client.Close()
+	reply, err := client.Do(context.Background(), args...).Result()
+	if errors.Is(err, redis.Nil) {
+		return nil, nil
 	}
-	defer conn.Close()
-	if err := conn.SetDeadline(time.Now().Add(5 * time.Second)); err != nil {
-		return nil, err
-	}
-	fmt.Fprintf(conn, "*%d\r\n", len(args))
-	for _, arg := range args {
-		fmt.Fprintf(conn, "$%d\r\n%s\r\n", len(arg), arg)
-	}
-	return readReply(bufio.NewReader(conn))
-}
-
-// readReply parses a reply of RESP 2.
-func readReply(in *bufio.Reader) (any, error) {
-	line, err := in.ReadString('\n')
-	if err != nil || len(line) < 3 {
-		return nil, errors.Join(err, errors.New("no reply"))
-	}
-	kind, text := line[0], strings.TrimSuffix(line[1:], "\r\n")
-	switch kind {
-	case '+':
-		return text, nil
-	case '-':
-		return nil, errors.New(text)
-	}
-	n, err := strconv.ParseInt(text, 10, 64)
-	if err != nil || kind == ':' || n < 0 { // a negative length means nil
-		if kind == ':' {
-			return n, err
-		}
-		return nil, err
-	}
-	if kind == '$' {
-		text := make([]byte, n+2)
-		_, err := io.ReadFull(in, text)
-		return string(text[:n]), err
-	}
-	list := make([]any, n)
-	for i := range list {
-		if list[i], err = readReply(in); err != nil {
-			return nil, err
-		}
-	}
-	return list, nil
+	return reply, err
 }
 
 // RedisREST is a fake of Upstash's REST API in front of a redis-server, an [http.Handler]: a command is the JSON array in
@@ -157,7 +117,7 @@ func (h *RedisREST) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if h.Intercept != nil && h.Intercept(w, r) {
 		return
 	}
-	var command []string
+	var command []any
 	switch {
 	case r.Header.Get("Authorization") != "Bearer "+h.Token:
 		RedisRESTError(w, http.StatusUnauthorized, "WRONGPASS invalid or missing auth token")

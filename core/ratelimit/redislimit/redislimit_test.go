@@ -128,7 +128,7 @@ func TestFault29FallsBackAndRecovers(t *testing.T) {
 		})
 	})
 	// Fault 80: the log has the word of a refusal, and the store is used again once it stops refusing.
-	do := func(t *testing.T, s *ratelimittest.Redis, args ...string) func() {
+	do := func(t *testing.T, s *ratelimittest.Redis, args ...any) func() {
 		return func() {
 			if _, err := s.Do(args...); err != nil {
 				t.Error(err)
@@ -137,11 +137,11 @@ func TestFault29FallsBackAndRecovers(t *testing.T) {
 	}
 	for _, refusal := range []struct {
 		word       string
-		begin, end []string
+		begin, end []any
 	}{
-		{"READONLY", []string{"REPLICAOF", "127.0.0.1", "1"}, []string{"REPLICAOF", "NO", "ONE"}},
-		{"OOM", []string{"CONFIG", "SET", "maxmemory", "1"}, []string{"CONFIG", "SET", "maxmemory", "0"}},
-		{"NOPERM", []string{"ACL", "SETUSER", "default", "-set"}, []string{"ACL", "SETUSER", "default", "+set"}},
+		{"READONLY", []any{"REPLICAOF", "127.0.0.1", "1"}, []any{"REPLICAOF", "NO", "ONE"}},
+		{"OOM", []any{"CONFIG", "SET", "maxmemory", "1"}, []any{"CONFIG", "SET", "maxmemory", "0"}},
+		{"NOPERM", []any{"ACL", "SETUSER", "default", "-set"}, []any{"ACL", "SETUSER", "default", "+set"}},
 	} {
 		t.Run("fault 80: "+refusal.word, func(t *testing.T) {
 			t.Parallel()
