@@ -45,15 +45,12 @@ func run(ctx context.Context, args []string, env core.Env, out io.Writer) error 
 	flags := flag.NewFlagSet("orga-session", flag.ContinueOnError)
 	addr := flags.String("addr", "", "address to listen on (default 127.0.0.1:8080, or all interfaces at $PORT if it is set)")
 	check := flags.Bool("check", false, "check the settings, report every invalid or unknown one and exit")
-	for _, arg := range args {
-		if arg == "-h" || arg == "-help" || arg == "--help" {
-			flags.SetOutput(out)
-			printUsage(out, flags)
-			return nil
-		}
-	}
 	flags.SetOutput(io.Discard)
-	if err := flags.Parse(args); err != nil {
+	switch err := flags.Parse(args); {
+	case errors.Is(err, flag.ErrHelp):
+		printUsage(out, flags)
+		return nil
+	case err != nil:
 		return fmt.Errorf("%w; see --help", err)
 	}
 	if flags.NArg() > 0 {

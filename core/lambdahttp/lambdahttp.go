@@ -70,32 +70,18 @@ type encoder func(*recorder) response
 
 // adapter is a lambda.Handler. It is safe for concurrent use.
 type adapter struct {
-	read   reader
-	serve  http.Handler
-	refuse http.Handler // answers an event with the fault in the request's context
-	report http.Handler // answers for a handler that panicked with the value in the request's context
+	read    reader
+	serve   http.Handler
+	instead http.Handler // calls the http.HandlerFunc in the request's context, in place of serve
 }
 
-// outcomeKey is the context key of a fault or a panic's value.
-type outcomeKey struct{}
-
-func withOutcome(r *http.Request, v any) *http.Request {
-	return r.WithContext(context.WithValue(r.Context(), outcomeKey{}, v))
-}
+// insteadKey is the context key of the http.HandlerFunc.
+type insteadKey struct{}
 
 func newAdapter(h http.Handler, read reader) *adapter {
-	log := slog.Default()
-	return &adapter{
-		read:  read,
-		serve: h,
-		refuse: request.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-			fault, _ := r.Context().Value(outcomeKey{}).(error)
-			request.Fail(w, r, problem.New(problem.BadRequest, fault))
-		}), log),
-		report: request.Handler(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
-			panic(r.Context().Value(outcomeKey{})) // request.Handler logs and answers it
-		}), log),
-	}
+	return &adapter{read: read, serve: h, instead: request.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		r.Context().Value(insteadKey{}).(http.HandlerFunc)(w, r)
+	}), slog.Default())}
 }
 
 // Invoke answers one event.
@@ -107,22 +93,30 @@ func (a *adapter) Invoke(ctx context.Context, payload []byte) ([]byte, error) {
 func (a *adapter) answer(ctx context.Context, payload []byte) (answer response) {
 	// For events that cannot be read.
 	r, encode := noRequest(ctx), encodeUnknown
+	instead := func(h http.HandlerFunc) response {
+		return encode(record(a.instead, r.WithContext(context.WithValue(r.Context(), insteadKey{}, h))))
+	}
+	refuse := func(fault error) response {
+		return instead(func(w http.ResponseWriter, r *http.Request) {
+			request.Fail(w, r, problem.New(problem.BadRequest, fault))
+		})
+	}
 	defer func() {
 		if v := recover(); v != nil {
-			// Called here, while the stack of the panic is still available for the log.
-			answer = encode(record(a.report, withOutcome(r, v)))
+			// Panics again, for request.Handler to log and answer, while the stack of the panic is still available.
+			answer = instead(func(http.ResponseWriter, *http.Request) { panic(v) })
 		}
 	}()
 	var e event
 	if json.Unmarshal(payload, &e) != nil {
-		return encode(record(a.refuse, withOutcome(r, errNoHTTP)))
+		return refuse(errNoHTTP)
 	}
 	read, encodeRead, fault := a.read(ctx, &e)
 	if read != nil {
 		r, encode = read, encodeRead
 	}
 	if fault != nil {
-		return encode(record(a.refuse, withOutcome(r, fault)))
+		return refuse(fault)
 	}
 	return encode(record(a.serve, r))
 }
