@@ -31,14 +31,11 @@ const (
 	expiresAttribute = "expires" // seconds since 1970
 )
 
-// Limiter counts in DynamoDB. It is safe for concurrent use; make one with [Open].
-type Limiter struct {
+type limiter struct {
 	table string
 	api   *client
 	known known
 }
-
-var _ ratelimit.Limiter = (*Limiter)(nil)
 
 // Open returns the [ratelimit.Driver] of "dynamodb:TABLE". lookup reads the environment ([os.LookupEnv] in a program).
 //
@@ -56,7 +53,7 @@ func Open(lookup func(string) (string, bool), ambient bool) ratelimit.Driver {
 		if err != nil {
 			return nil, err
 		}
-		return &Limiter{table: table, api: newClient(env)}, nil
+		return &limiter{table: table, api: newClient(env)}, nil
 	}
 }
 
@@ -66,7 +63,7 @@ func isTable(s string) bool {
 }
 
 // Allow implements [ratelimit.Limiter]. The endpoint bounds its duration.
-func (l *Limiter) Allow(ctx context.Context, buckets []ratelimit.Bucket) ([]ratelimit.Decision, error) {
+func (l *limiter) Allow(ctx context.Context, buckets []ratelimit.Bucket) ([]ratelimit.Decision, error) {
 	decisions := make([]ratelimit.Decision, len(buckets))
 	for start := 0; start < len(buckets); {
 		end := start + 1
@@ -95,7 +92,7 @@ func (l *Limiter) Allow(ctx context.Context, buckets []ratelimit.Bucket) ([]rate
 // An update cannot compute max(fullAt, now), so it must state which windows are in use. A wrong guess fails, returns the
 // item, and is corrected. An item in use stays in use, so one correction suffices, unless only some of several windows are in
 // use and another caller's update interferes.
-func (l *Limiter) decide(ctx context.Context, windows []ratelimit.Bucket, decisions []ratelimit.Decision) (allowed bool, err error) {
+func (l *limiter) decide(ctx context.Context, windows []ratelimit.Bucket, decisions []ratelimit.Decision) (allowed bool, err error) {
 	now, fullAt := time.Now().UnixMicro(), l.known.get(windows)
 	for {
 		item, err := l.api.update(ctx, l.count(windows, fullAt, now))
@@ -129,7 +126,7 @@ func (l *Limiter) decide(ctx context.Context, windows []ratelimit.Bucket, decisi
 func slack(b ratelimit.Bucket) int64 { return min(rate(b).Share/2, time.Second.Microseconds()) }
 
 // count returns the update that counts a request; fullAt is the assumed content of the item.
-func (l *Limiter) count(windows []ratelimit.Bucket, fullAt []int64, now int64) *updateItem {
+func (l *limiter) count(windows []ratelimit.Bucket, fullAt []int64, now int64) *updateItem {
 	u := l.update(windows[0].Key)
 	u.number(":now", now)
 	longest := time.Duration(0)
@@ -159,7 +156,7 @@ func (l *Limiter) count(windows []ratelimit.Bucket, fullAt []int64, now int64) *
 
 // takeBack undoes a request's updates to its caller's items after the tenant's budget refused it. Meanwhile, only requests of
 // the same caller can be refused because of them, and the budget refuses those anyway.
-func (l *Limiter) takeBack(ctx context.Context, windows []ratelimit.Bucket, decisions []ratelimit.Decision) {
+func (l *limiter) takeBack(ctx context.Context, windows []ratelimit.Bucket, decisions []ratelimit.Decision) {
 	if len(windows) == 0 {
 		return
 	}
@@ -178,7 +175,7 @@ func (l *Limiter) takeBack(ctx context.Context, windows []ratelimit.Bucket, deci
 }
 
 // correct replaces values from a clock that was set back since, so that a caller waits for at most one period.
-func (l *Limiter) correct(ctx context.Context, windows []ratelimit.Bucket, fullAt []int64, now int64) {
+func (l *limiter) correct(ctx context.Context, windows []ratelimit.Bucket, fullAt []int64, now int64) {
 	for i, w := range windows {
 		latest := rate(w).Clamp(now)
 		if fullAt[i] <= latest+maxSkew.Microseconds() {
@@ -196,7 +193,7 @@ func (l *Limiter) correct(ctx context.Context, windows []ratelimit.Bucket, fullA
 
 // Ping reports whether the table accepts updates, and opens a connection for the first request. It changes nothing, because
 // its condition is never true.
-func (l *Limiter) Ping(ctx context.Context) error {
+func (l *limiter) Ping(ctx context.Context) error {
 	u := l.update("ping")
 	u.name("#id", idAttribute)
 	u.name("#0", "ping")
@@ -211,7 +208,7 @@ func (l *Limiter) Ping(ctx context.Context) error {
 }
 
 // Close closes idle connections.
-func (l *Limiter) Close() error {
+func (l *limiter) Close() error {
 	l.api.http.CloseIdleConnections()
 	return nil
 }

@@ -3,6 +3,7 @@ package dynamolimit_test
 import (
 	"context"
 	"fmt"
+	"io"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -35,8 +36,15 @@ func openAt(address string) (ratelimit.Limiter, error) {
 
 func TestMain(m *testing.M) { ratelimittest.Main(m, openAt) }
 
+// limiter is what a driver opens.
+type limiter interface {
+	ratelimit.Limiter
+	io.Closer
+	Ping(context.Context) error
+}
+
 // double returns a fake DynamoDB, with a limiter.
-func double(t *testing.T) (*ratelimittest.DynamoDB, *dynamolimit.Limiter, string) {
+func double(t *testing.T) (*ratelimittest.DynamoDB, limiter, string) {
 	t.Helper()
 	d := &ratelimittest.DynamoDB{Table: table}
 	server := httptest.NewServer(d)
@@ -44,13 +52,13 @@ func double(t *testing.T) (*ratelimittest.DynamoDB, *dynamolimit.Limiter, string
 	return d, open(t, server.URL), server.URL
 }
 
-func open(t *testing.T, address string) *dynamolimit.Limiter {
+func open(t *testing.T, address string) limiter {
 	t.Helper()
 	l, err := openAt(address)
 	if err != nil {
 		t.Fatal(err)
 	}
-	opened := l.(*dynamolimit.Limiter)
+	opened := l.(limiter)
 	t.Cleanup(func() { _ = opened.Close() })
 	return opened
 }

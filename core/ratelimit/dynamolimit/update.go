@@ -12,7 +12,7 @@ type update struct {
 	sets       []string
 }
 
-func (l *Limiter) update(key string) *update {
+func (l *limiter) update(key string) *update {
 	return &update{in: updateItem{
 		TableName:                 l.table,
 		Key:                       map[string]value{idAttribute: {S: id(key)}},

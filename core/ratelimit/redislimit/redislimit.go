@@ -30,24 +30,18 @@ const (
 	idleTimeout = time.Minute
 )
 
-// Limiter counts in Redis. It is safe for concurrent use; create one with [New].
-type Limiter struct {
+type limiter struct {
 	options *redis.Options
 	batcher atomic.Pointer[batcher]
 }
 
-var _ ratelimit.Limiter = (*Limiter)(nil)
-
-// Open is the [ratelimit.Driver] for redis: and rediss:.
-func Open(url string) (ratelimit.Limiter, error) { return New(url) }
-
-// New returns a Limiter for a URL, redis://[user:password@]host[:port][/database]; rediss:// uses TLS 1.2 or later. It does
-// not connect yet. Its error does not repeat the URL, which may contain a password.
+// Open is the [ratelimit.Driver] for redis://[user:password@]host[:port][/database]; rediss:// uses TLS 1.2 or later. It does
+// not connect yet. Its error does not repeat the setting, which may contain a password.
 //
-// New turns off go-redis's own log for the whole process, because it writes to standard error without slog. Allow's errors
-// have the same information.
-func New(rawURL string) (*Limiter, error) {
-	u, err := url.Parse(rawURL)
+// Open turns off go-redis's own log for the whole process, because it writes to standard error without slog. The errors of
+// the limiter have the same information.
+func Open(setting string) (ratelimit.Limiter, error) {
+	u, err := url.Parse(setting)
 	switch {
 	case err != nil:
 		return nil, errors.New("want redis://[user:password@]host[:port][/database]; characters of a password other than letters and digits are written as %XX")
@@ -60,7 +54,7 @@ func New(rawURL string) (*Limiter, error) {
 	case u.RawQuery != "" || u.Fragment != "":
 		return nil, errors.New("want a URL without options; there are none to set")
 	}
-	options, err := redis.ParseURL(rawURL)
+	options, err := redis.ParseURL(setting)
 	if err != nil {
 		return nil, errors.New("want nothing after the host but the number of a database, as in redis://host:6379/0")
 	}
@@ -76,7 +70,7 @@ func New(rawURL string) (*Limiter, error) {
 	options.PipelinePoolSize = -1 // the whole pool is for pipelines
 	options.MaintNotificationsConfig = &maintnotifications.Config{Mode: maintnotifications.ModeDisabled}
 	redis.SetLogger(silence{})
-	l := &Limiter{options: options}
+	l := &limiter{options: options}
 	l.batcher.Store(l.connect())
 	return l, nil
 }
@@ -87,14 +81,14 @@ func isPort(s string) bool {
 	return s == "" || err == nil && n > 0
 }
 
-func (l *Limiter) connect() *batcher {
+func (l *limiter) connect() *batcher {
 	options := *l.options // the client modifies it
 	return &batcher{client: redis.NewClient(&options)}
 }
 
 // Allow implements [ratelimit.Limiter]. It returns within 100 ms. Its errors say what failed, but repeat only the word of a
 // server's refusal.
-func (l *Limiter) Allow(ctx context.Context, buckets []ratelimit.Bucket) ([]ratelimit.Decision, error) {
+func (l *limiter) Allow(ctx context.Context, buckets []ratelimit.Bucket) ([]ratelimit.Decision, error) {
 	ctx, cancel := context.WithTimeout(ctx, budget)
 	defer cancel()
 	b := l.batcher.Load()
@@ -106,7 +100,7 @@ func (l *Limiter) Allow(ctx context.Context, buckets []ratelimit.Bucket) ([]rate
 }
 
 // Ping reports whether the store answers, and opens a connection for the first request.
-func (l *Limiter) Ping(ctx context.Context) error {
+func (l *limiter) Ping(ctx context.Context) error {
 	b := l.batcher.Load()
 	if err := b.client.Ping(ctx).Err(); err != nil {
 		return l.describe(b, err)
@@ -115,12 +109,12 @@ func (l *Limiter) Ping(ctx context.Context) error {
 }
 
 // Close closes all connections.
-func (l *Limiter) Close() error { return l.batcher.Load().client.Close() }
+func (l *limiter) Close() error { return l.batcher.Load().client.Close() }
 
 // describe returns the safe part of an error: the word of a server's refusal (NOAUTH, WRONGPASS, OOM), nothing of an
 // unreadable answer, and all of any other error. If a replica answered, it drops b's connections, because the name of a
 // primary that has moved now resolves elsewhere.
-func (l *Limiter) describe(b *batcher, err error) error {
+func (l *limiter) describe(b *batcher, err error) error {
 	refusal, ok := errors.AsType[redis.Error](err)
 	switch {
 	case !ok && isUnreadable(err), errors.Is(err, redis.Nil):

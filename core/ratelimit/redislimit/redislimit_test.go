@@ -33,13 +33,27 @@ func TestConformance(t *testing.T) {
 	})
 }
 
-// open returns a limiter with an open connection.
-func open(t *testing.T, url string) *redislimit.Limiter {
+// limiter is what a driver opens.
+type limiter interface {
+	ratelimit.Limiter
+	io.Closer
+	Ping(context.Context) error
+}
+
+// unconnected returns a limiter.
+func unconnected(t *testing.T, url string) limiter {
 	t.Helper()
-	l, err := redislimit.New(url)
+	l, err := redislimit.Open(url)
 	if err != nil {
 		t.Fatal(err)
 	}
+	return l.(limiter)
+}
+
+// open returns a limiter with an open connection.
+func open(t *testing.T, url string) limiter {
+	t.Helper()
+	l := unconnected(t, url)
 	t.Cleanup(func() { _ = l.Close() })
 	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
 	defer cancel()
@@ -226,10 +240,7 @@ func TestPasswords(t *testing.T) {
 		{"wrong", ":wrong-" + canary + "@", "WRONGPASS"},
 		{"missing", "", "NOAUTH"},
 	} {
-		l, err := redislimit.New("redis://" + tt.user + s.Addr)
-		if err != nil {
-			t.Fatal(err)
-		}
+		l := unconnected(t, "redis://"+tt.user+s.Addr)
 		defer l.Close()
 		_, decision := one(l, "acme:ada", minute)
 		for _, err := range []error{l.Ping(ctx), decision} {
@@ -307,10 +318,7 @@ func TestUnexpectedAnswers(t *testing.T) {
 		{"+" + canary + "\r\n", ""},
 		{"HTTP/1.1 400 " + canary + "\r\n\r\n", ""},
 	} {
-		l, err := redislimit.New("redis://" + answering(t, tt.hello, tt.answer))
-		if err != nil {
-			t.Fatal(err)
-		}
+		l := unconnected(t, "redis://"+answering(t, tt.hello, tt.answer))
 		defer l.Close()
 		if _, err := one(l, "ada", ratelimit.Quota{N: 1, Per: time.Second}); err == nil || strings.Contains(err.Error(), canary) {
 			t.Errorf("%q: %v", tt, err)
@@ -321,10 +329,7 @@ func TestUnexpectedAnswers(t *testing.T) {
 // Fault 17: some servers quote the command in their error, and with it the password.
 func TestServersThatRepeatThePassword(t *testing.T) {
 	const refusal = "-ERR unknown command, with args beginning with: `" + canary + "`\r\n"
-	l, err := redislimit.New("redis://:" + canary + "@" + answering(t, refusal, refusal))
-	if err != nil {
-		t.Fatal(err)
-	}
+	l := unconnected(t, "redis://:"+canary+"@"+answering(t, refusal, refusal))
 	defer l.Close()
 	_, allowErr := one(l, "ada", ratelimit.Quota{N: 1, Per: time.Second})
 	for _, err := range []error{allowErr, l.Ping(t.Context())} {
@@ -340,28 +345,20 @@ func TestNewFaults(t *testing.T) {
 		"redis://:" + canary + "%zz@localhost", "redis://:" + canary + "@localhost:port", "redis://localhost/" + canary, "redis://localhost/0/1",
 		"rediss://localhost?skip_verify=true", "redis://localhost?" + canary, "redis://localhost#" + canary, "redis://a b", "redis://:::", "redis://localhost:", "redis://localhost:0", "redis://localhost:99999", "redis://:6379",
 	} {
-		if _, err := redislimit.New(url); err == nil || strings.Contains(err.Error(), canary) {
+		if _, err := redislimit.Open(url); err == nil || strings.Contains(err.Error(), canary) {
 			t.Errorf("%s: %v", url, err)
 		}
 	}
 	for _, url := range []string{"redis://localhost", "rediss://user:" + canary + "@store.example:6380/2", "redis://[::1]:6379"} {
-		l, err := redislimit.New(url)
-		if err != nil {
-			t.Errorf("%s: %v", url, err)
-			continue
-		}
-		_ = l.Close()
+		_ = unconnected(t, url).Close()
 	}
 }
 
 func TestServerDown(t *testing.T) {
-	l, err := redislimit.New("redis://:" + canary + "@127.0.0.1:1")
-	if err != nil {
-		t.Fatal(err)
-	}
+	l := unconnected(t, "redis://:"+canary+"@127.0.0.1:1")
 	defer l.Close()
 	start := time.Now()
-	_, err = one(l, "ada", ratelimit.Quota{N: 1, Per: time.Second})
+	_, err := one(l, "ada", ratelimit.Quota{N: 1, Per: time.Second})
 	if took := time.Since(start); err == nil || took > 100*time.Millisecond+scheduling || strings.Contains(err.Error(), canary) {
 		t.Errorf("%v after %v", err, took)
 	}

@@ -23,14 +23,11 @@ import (
 // maxAnswer bounds how much of an answer is read, in bytes.
 const maxAnswer = 16 << 10
 
-// Limiter counts over Upstash's REST API. It is safe for concurrent use; create one with [Open].
-type Limiter struct {
+type limiter struct {
 	address string
 	token   string
 	client  *http.Client
 }
-
-var _ ratelimit.Limiter = (*Limiter)(nil)
 
 // Open returns the [ratelimit.Driver] for https://TOKEN@HOST. In the token, characters other than letters and digits may be
 // written as %XX. Plain http is accepted for a loopback host. client sends the requests; nil uses a default, and a platform
@@ -56,13 +53,13 @@ func Open(client *http.Client) ratelimit.Driver {
 		if token == "" || strings.ContainsAny(token, " \t\r\n") {
 			return nil, errors.New("want a token, as in https://TOKEN@HOST")
 		}
-		return &Limiter{address: u.Scheme + "://" + u.Host + "/", token: token, client: client}, nil
+		return &limiter{address: u.Scheme + "://" + u.Host + "/", token: token, client: client}, nil
 	}
 }
 
 // Allow implements [ratelimit.Limiter]. The endpoint bounds its duration. Its errors repeat only the word of a server's
 // refusal.
-func (l *Limiter) Allow(ctx context.Context, buckets []ratelimit.Bucket) ([]ratelimit.Decision, error) {
+func (l *limiter) Allow(ctx context.Context, buckets []ratelimit.Bucket) ([]ratelimit.Decision, error) {
 	args := redisscript.Args(buckets)
 	var reply []int64
 	err := l.do(ctx, &reply, append([]string{"EVALSHA", redisscript.SHA1}, args...))
@@ -76,7 +73,7 @@ func (l *Limiter) Allow(ctx context.Context, buckets []ratelimit.Bucket) ([]rate
 }
 
 // Ping reports whether the store answers, and opens a connection for the first request.
-func (l *Limiter) Ping(ctx context.Context) error {
+func (l *limiter) Ping(ctx context.Context) error {
 	var pong string
 	if err := l.do(ctx, &pong, []string{"PING"}); err != nil {
 		return fmt.Errorf("redis: %w", err)
@@ -85,7 +82,7 @@ func (l *Limiter) Ping(ctx context.Context) error {
 }
 
 // Close closes idle connections.
-func (l *Limiter) Close() error {
+func (l *limiter) Close() error {
 	l.client.CloseIdleConnections()
 	return nil
 }
@@ -96,7 +93,7 @@ type refusedError string
 func (e refusedError) Error() string { return "the server refused: " + string(e) }
 
 // do runs a command and parses its result.
-func (l *Limiter) do(ctx context.Context, result any, command []string) error {
+func (l *limiter) do(ctx context.Context, result any, command []string) error {
 	body, err := json.Marshal(command)
 	if err != nil {
 		return err
