@@ -1,4 +1,5 @@
-// Package core is the credential endpoint, the same on every platform.
+// Package core is the credential endpoint, the same on every platform: it holds the permanent API key of Orga, and mints a
+// session config for each caller who may have one.
 //
 // [Start] is for programs: it reads the settings from the environment and returns an [Endpoint], an
 // [http.Handler]. [New] does the same with a [Config] made by hand.
@@ -21,15 +22,17 @@
 //
 // Caches and their lifetimes:
 //
-//	secretcache.Cache   a tenant's key           ORGA_API_KEY_TTL ±20 %; stale for 24 h while its store is down
-//	tenants             the tenants' document    the life of the instance
-//	auth.Issuers        an issuer's keys         10 min, longer while it is down; refetched for an unknown key id
-//	                    verified tokens          2 MiB, while the keys and the token last
-//	throttle.Memory     a caller's count         its period
-//	egress.Transport    connections to a host    25 s idle
+//	a tenant's key           ORGA_API_KEY_TTL ±20 %; stale for 24 h while its store is down
+//	the tenants' document    the life of the instance
+//	an issuer's keys         10 min, longer while it is down; refetched for an unknown key ID
+//	verified tokens          2 MiB, while the keys and the token last
+//	a caller's count         its period
+//	connections to a host    25 s idle
 //
 // Tokens and session configs are never cached: each is for one session.
 //
 // The client's address is the request's RemoteAddr. Behind a proxy, that is the proxy's address, so wrap the endpoint in a
 // handler that sets it to the client's (see [platform.ForwardedAddr]).
+//
+// [platform.ForwardedAddr]: https://pkg.go.dev/github.com/orga-session/orga-session/core/platform#ForwardedAddr
 package core

@@ -9,6 +9,9 @@
 //	Anonymous   everybody
 //
 // or a custom [auth.Verifier]. A [TenantClaim] ties callers to their tenant.
+//
+// The verifier of tokens is in package auth, because programs use it in their own verifiers. What only the endpoint needs
+// is here: its other methods, the tenant claim, and the answers.
 package access
 
 import (

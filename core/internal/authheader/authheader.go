@@ -1,5 +1,5 @@
 // Package authheader parses the schemes [Bearer] and [HMAC] of the Authorization header, and computes HMAC signatures.
-// Package auth signs with it, and package access verifies.
+// Package auth reads tokens and signs requests with it, and package access verifies signatures.
 package authheader
 
 import (
