@@ -17,7 +17,7 @@ import (
 )
 
 const (
-	keysTimeout  = 10 * time.Second // for one fetch, discovery included; callers wait less: see shareOf
+	keysTimeout  = 10 * time.Second // for one fetch, discovery included; callers wait less
 	keysMaxAge   = 10 * time.Minute // after this, the next request refetches the keys in the background
 	keysWaitAge  = 20 * time.Minute // after this, requests wait for the refetch: see cached
 	keysOutage   = time.Minute      // after a failed fetch, requests do not wait for the next
@@ -85,9 +85,7 @@ func (s *keySet) cached(ctx context.Context) *keys {
 		return k
 	}
 	if f := s.refresh(ctx, k); f != nil {
-		wait, cancel := shareOf(ctx, 1.0/3)
-		defer cancel()
-		_ = f.Wait(wait) // if the keys do not arrive, the cached ones are still valid
+		_ = f.WaitShare(ctx, 1.0/3) // if the keys do not arrive, the cached ones are still valid
 	}
 	return s.current.Load()
 }
@@ -207,10 +205,8 @@ func (s *keySet) newerThan(ctx context.Context, known *keys) (*keys, error) {
 	}
 	s.mu.Unlock()
 
-	wait, cancel := shareOf(ctx, 0.75) // the rest of the request needs time, too
-	defer cancel()
 	switch {
-	case f.Wait(wait) == nil:
+	case f.WaitShare(ctx, 0.75) == nil: // the rest of the request needs time, too
 	case ctx.Err() != nil:
 		return nil, ctx.Err()
 	default:
@@ -221,15 +217,6 @@ func (s *keySet) newerThan(ctx context.Context, known *keys) (*keys, error) {
 	}
 	// It is too early for another fetch, unless this one was frozen along with the instance.
 	return s.newerThan(ctx, known)
-}
-
-// shareOf bounds ctx to a fraction of its remaining time.
-func shareOf(ctx context.Context, share float64) (context.Context, context.CancelFunc) {
-	deadline, ok := ctx.Deadline()
-	if !ok {
-		return context.WithCancel(ctx)
-	}
-	return context.WithTimeout(ctx, time.Duration(share*float64(time.Until(deadline))))
 }
 
 var errKeysSlow = errors.New("the issuer's keys have not arrived in time")

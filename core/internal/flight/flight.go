@@ -83,5 +83,15 @@ func (f *Flight[T]) Wait(ctx context.Context) error {
 	}
 }
 
+// WaitShare is Wait for at most a share of ctx's remaining time.
+func (f *Flight[T]) WaitShare(ctx context.Context, share float64) error {
+	if deadline, ok := ctx.Deadline(); ok {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, time.Duration(share*float64(time.Until(deadline))))
+		defer cancel()
+	}
+	return f.Wait(ctx)
+}
+
 // Result returns the outcome of f. It must be called only after Wait has returned nil.
 func (f *Flight[T]) Result() (T, error) { return f.value, f.err }

@@ -134,9 +134,7 @@ func (c *Cache) refresh(ctx context.Context) (secret.Secret, error) {
 	c.mu.Unlock()
 
 	if usable {
-		brief, cancel := staleWait(ctx)
-		defer cancel()
-		if f.Wait(brief) != nil {
+		if f.WaitShare(ctx, 1.0/3) != nil { // the caller needs the rest of its time to use the secret
 			if s, ok := c.stale(); ok {
 				return s, nil
 			}
@@ -165,16 +163,6 @@ func (c *Cache) refresh(ctx context.Context) (secret.Secret, error) {
 func (c *Cache) mustWait(now time.Time) bool {
 	down := c.failed != nil && wallclock.WithinAt(now, c.failedAt, 2*maxBackoff)
 	return c.opts.WaitWhenOld && !down && !wallclock.WithinAt(now, c.current.Load().fetchedAt, 2*c.opts.TTL)
-}
-
-// staleWait bounds ctx for a caller that waits for a new value although there is a stale one: to a third of the remaining
-// time, because the caller needs the rest to use the value.
-func staleWait(ctx context.Context) (context.Context, context.CancelFunc) {
-	deadline, ok := ctx.Deadline()
-	if !ok {
-		return context.WithCancel(ctx)
-	}
-	return context.WithTimeout(ctx, time.Until(deadline)/3)
 }
 
 // stale returns the cached secret, and reports whether it may still be served.

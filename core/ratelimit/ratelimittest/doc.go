@@ -1,3 +1,4 @@
-// Package ratelimittest tests limiters: [Test] is a conformance suite for any [ratelimit.Limiter], and [DynamoDB] and
-// [RedisREST] are fakes of the services that the drivers use.
+// Package ratelimittest tests limiters. [Test] is a conformance suite for any [ratelimit.Limiter], and [TestOutage] tests how
+// an endpoint uses it while its store fails. [StartRedis] starts a redis-server for a test; [DynamoDB] and [RedisREST] are
+// fakes of the other stores.
 package ratelimittest
