@@ -227,6 +227,9 @@ func (b *builder) checkTenantSource(source string) error {
 	case "file":
 		own, err := secret.ParseRef(b.cfg.TenantsSource)
 		folder := filepath.Dir(own.Name)
+		if own.Scheme == "file" && filepath.Dir(folder) == folder {
+			return errors.New("the tenants' own file is in the root folder, from where tenants could read every file: set ORGA_TENANTS_SOURCE to a file in a separate folder, such as file:/etc/orga/tenants.json")
+		}
 		if inside, relErr := filepath.Rel(folder, filepath.Clean(ref.Name)); err != nil || own.Scheme != "file" || relErr != nil || !filepath.IsLocal(inside) {
 			return errors.New("want a file in the folder of the tenants' own file, or below it")
 		}

@@ -15,6 +15,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"os"
+	"path"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -735,6 +736,34 @@ func TestTenantSources(t *testing.T) {
 		d := deploy(t, env{"ORGA_TENANTS_SOURCE": "file:" + file, "ORGA_API_KEY_ACME": acmeKey, "AWS_SECRET_ACCESS_KEY": "s3cr3t"}, nil)
 		if want == "" && d.fault != nil || want != "" && (d.fault == nil || !strings.Contains(d.fault.Error(), want)) {
 			t.Errorf("%s: %v, want %q", source, d.fault, want)
+		}
+	}
+}
+
+// Fault 64: a document in the root folder cannot read every file of the machine.
+func TestTenantSourcesBesideTheDocument(t *testing.T) {
+	for _, tt := range []struct {
+		document, source string
+		ok               bool
+	}{
+		{"/etc/orga/tenants.json", "/etc/orga/acme", true},
+		{"/etc/orga/tenants.json", "/etc/orga/keys/acme", true},
+		{"/etc/orga/tenants.json", "/etc/orga-other", false},
+		{"/etc/orga/tenants.json", "/etc/shadow", false},
+		{"/tenants.json", "/etc/shadow", false},
+		{"/tenants.json", "/acme", false},
+		{"/./tenants.json", "/acme", false},
+		{"/etc/../tenants.json", "/etc/shadow", false},
+	} {
+		err := core.CheckTenantSource("file:"+tt.document, "file:"+tt.source)
+		if (err == nil) != tt.ok {
+			t.Errorf("%s of %s: %v", tt.source, tt.document, err)
+		}
+		if root := path.Dir(path.Clean(tt.document)) == "/"; err != nil && strings.Contains(err.Error(), "ORGA_TENANTS_SOURCE") != root {
+			t.Errorf("%s of %s: %v, want the setting to be named: %t", tt.source, tt.document, err, root)
+		}
+		if err := core.CheckTenantSource("file:"+tt.document, "awssm:acme"); err != nil {
+			t.Errorf("a secret store, with %s: %v", tt.document, err)
 		}
 	}
 }
