@@ -25,6 +25,7 @@ import (
 	"github.com/orga-session/orga-session/core/secret"
 	"github.com/orga-session/orga-session/core/secret/awssm"
 	"github.com/orga-session/orga-session/core/secret/gcpsm"
+	"github.com/orga-session/orga-session/internal/googlefront"
 )
 
 func main() {
@@ -83,7 +84,11 @@ func run(ctx context.Context, args []string, env core.Env, out io.Writer) error 
 		fmt.Fprintln(out, "All settings are valid.")
 		return nil
 	}
-	return serve(ctx, listener, endpoint, endpoint.Config().Timeout, out)
+	handler := http.Handler(endpoint)
+	if googlefront.OnCloudRun(env) {
+		handler = googlefront.Handler(endpoint, endpoint.Config())
+	}
+	return serve(ctx, listener, handler, endpoint.Config().Timeout, out)
 }
 
 // listenAddr returns the address to listen on. A platform that sets $PORT sends requests to it from other

@@ -130,6 +130,44 @@ func TestDNSRebinding(t *testing.T) {
 	}
 }
 
+// In a container on Cloud Run, limits count the address that Google's front end appends; anywhere else, that of the connection.
+// Nobody can forge either (fault 30).
+func TestCallersOnCloudRun(t *testing.T) {
+	for _, tt := range []struct {
+		name         string
+		set          core.Env
+		first, again string // X-Forwarded-For of two callers
+		want         int    // the status of the second
+	}{
+		{"two callers", core.Env{"K_SERVICE": "voice"}, "192.0.2.1", "192.0.2.2", 200},
+		{"one caller, forged", core.Env{"K_SERVICE": "voice"}, "192.0.2.1", "9.9.9.9, 192.0.2.1", 429},
+		{"two callers behind the owner's proxy", core.Env{"K_SERVICE": "voice", "ORGA_TRUSTED_HOPS": "1"}, "192.0.2.1, 203.0.113.1", "192.0.2.2, 203.0.113.1", 200},
+		{"elsewhere", nil, "192.0.2.1", "192.0.2.2", 429},
+		{"Knative in a cluster", core.Env{"K_SERVICE": "voice", "KUBERNETES_SERVICE_HOST": "10.0.0.1"}, "192.0.2.1", "192.0.2.2", 429},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			set := core.Env{"ORGA_RATE_LIMIT": "1/1h"}
+			maps.Copy(set, tt.set)
+			address, _ := start(t, set)
+			for i, forwarded := range []string{tt.first, tt.again} {
+				r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, address, nil)
+				if err != nil {
+					t.Fatal(err)
+				}
+				r.Header.Set("X-Forwarded-For", forwarded)
+				resp, err := http.DefaultClient.Do(r)
+				if err != nil {
+					t.Fatal(err)
+				}
+				_ = resp.Body.Close()
+				if want := []int{200, tt.want}[i]; resp.StatusCode != want {
+					t.Errorf("%s: %d, want %d", forwarded, resp.StatusCode, want)
+				}
+			}
+		})
+	}
+}
+
 // A client that sends requests and reads no answer does not keep its connection.
 func TestClientThatReadsNothing(t *testing.T) {
 	address, _ := start(t, core.Env{"ORGA_TIMEOUT": "100ms"})

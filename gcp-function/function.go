@@ -10,18 +10,16 @@ import (
 	"context"
 	"io"
 	"log/slog"
-	"net/http"
-	"net/netip"
 	"os"
 
 	"github.com/GoogleCloudPlatform/functions-framework-go/functions"
 
 	"github.com/orga-session/orga-session/core"
-	"github.com/orga-session/orga-session/core/platform"
 	"github.com/orga-session/orga-session/core/ratelimit"
 	"github.com/orga-session/orga-session/core/ratelimit/redislimit"
 	"github.com/orga-session/orga-session/core/secret"
 	"github.com/orga-session/orga-session/core/secret/gcpsm"
+	"github.com/orga-session/orga-session/internal/googlefront"
 )
 
 // Work in init does not delay a caller.
@@ -34,23 +32,5 @@ func init() {
 		options.ReplaceAttr = cloudLogging(env["GOOGLE_CLOUD_PROJECT"])
 		return slog.NewJSONHandler(w, options)
 	})
-	functions.HTTP("OrgaSession", behindGoogle(e, e.Config()))
-}
-
-// behindGoogle passes h the data of Google's front end: the client's address, whether the client used https, and, if the
-// owner declares that the service requires IAM, that IAM has admitted the caller. The caller's name
-// would be only in a header, and headers are not trusted.
-func behindGoogle(h http.Handler, cfg core.Config) func(http.ResponseWriter, *http.Request) {
-	var caller *platform.Identity
-	if cfg.GoogleIAM {
-		caller = &platform.Identity{Issuer: "https://accounts.google.com"}
-	}
-	return func(w http.ResponseWriter, r *http.Request) {
-		r = r.WithContext(platform.With(r.Context(), platform.Info{HTTPS: platform.ForwardedHTTPS(r.Header), Identity: caller}))
-		r.RemoteAddr = ""
-		if addr := platform.ForwardedAddr(r.Header, cfg.TrustedHops); addr.IsValid() {
-			r.RemoteAddr = netip.AddrPortFrom(addr, 0).String()
-		}
-		h.ServeHTTP(w, r)
-	}
+	functions.HTTP("OrgaSession", googlefront.Handler(e, e.Config()).ServeHTTP)
 }
