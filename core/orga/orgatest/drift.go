@@ -16,42 +16,35 @@ type MintDrift struct {
 
 // MintDrifts are the known forms, the documented one first.
 var MintDrifts = []MintDrift{
-	{"documented", func(token string, at time.Time) string {
-		return fmt.Sprintf(`{"ephemeral_token":%q,"token_type":"bearer","expires_at":%q}`, token, at.UTC().Format(time.RFC3339Nano))
-	}, true},
-	{"ephemeralToken", func(token string, at time.Time) string {
-		return fmt.Sprintf(`{"ephemeralToken":%q,"expires_at":%q}`, token, at.UTC().Format(time.RFC3339))
-	}, true},
-	{"expires_at without a zone", func(token string, at time.Time) string {
-		return fmt.Sprintf(`{"ephemeral_token":%q,"expires_at":%q}`, token, at.UTC().Format("2006-01-02T15:04:05.000000"))
-	}, true},
-	{"expires_at with a space", func(token string, at time.Time) string {
-		return fmt.Sprintf(`{"ephemeral_token":%q,"expires_at":%q}`, token, at.UTC().Format("2006-01-02 15:04:05"))
-	}, true},
-	{"expires_at in another zone", func(token string, at time.Time) string {
-		return fmt.Sprintf(`{"ephemeral_token":%q,"expires_at":%q}`, token, at.In(time.FixedZone("", 2*60*60)).Format(time.RFC3339))
-	}, true},
-	{"expires_at in Unix seconds", func(token string, at time.Time) string {
-		return fmt.Sprintf(`{"ephemeral_token":%q,"token_type":"bearer","expires_at":%d}`, token, at.Unix())
-	}, true},
-	{"ttl", func(token string, at time.Time) string {
-		return fmt.Sprintf(`{"ephemeral_token":%q,"ttl":%d}`, token, int(time.Until(at).Round(time.Second).Seconds()))
-	}, true},
-	{"expiry in the JWT alone", func(token string, _ time.Time) string {
-		return fmt.Sprintf(`{"ephemeral_token":%q,"token_type":"bearer"}`, token)
-	}, true},
-	{"expires_at null", func(token string, _ time.Time) string {
-		return fmt.Sprintf(`{"ephemeral_token":%q,"expires_at":null}`, token)
-	}, true},
-	{"expires_at that does not parse", func(token string, _ time.Time) string {
-		return fmt.Sprintf(`{"ephemeral_token":%q,"expires_at":"in two minutes"}`, token)
-	}, false},
-	{"expires_at of another type", func(token string, _ time.Time) string {
-		return fmt.Sprintf(`{"ephemeral_token":%q,"expires_at":{"seconds":1}}`, token)
-	}, false},
-	{"ttl that does not parse", func(token string, _ time.Time) string {
-		return fmt.Sprintf(`{"ephemeral_token":%q,"ttl":"soon"}`, token)
-	}, false},
+	{"documented", mint(`"ephemeral_token":%q,"token_type":"bearer","expires_at":%q`, layout(time.RFC3339Nano)), true},
+	{"ephemeralToken", mint(`"ephemeralToken":%q,"expires_at":%q`, layout(time.RFC3339)), true},
+	{"expires_at without a zone", mint(`"ephemeral_token":%q,"expires_at":%q`, layout("2006-01-02T15:04:05.000000")), true},
+	{"expires_at with a space", mint(`"ephemeral_token":%q,"expires_at":%q`, layout(time.DateTime)), true},
+	{"expires_at in another zone", mint(`"ephemeral_token":%q,"expires_at":%q`, func(at time.Time) any {
+		return at.In(time.FixedZone("", 2*60*60)).Format(time.RFC3339)
+	}), true},
+	{"expires_at in Unix seconds", mint(`"ephemeral_token":%q,"token_type":"bearer","expires_at":%d`, func(at time.Time) any { return at.Unix() }), true},
+	{"ttl", mint(`"ephemeral_token":%q,"ttl":%d`, func(at time.Time) any { return int(time.Until(at).Round(time.Second).Seconds()) }), true},
+	{"expiry in the JWT alone", mint(`"ephemeral_token":%q,"token_type":"bearer"`, nil), true},
+	{"expires_at null", mint(`"ephemeral_token":%q,"expires_at":null`, nil), true},
+	{"expires_at that does not parse", mint(`"ephemeral_token":%q,"expires_at":"in two minutes"`, nil), false},
+	{"expires_at of another type", mint(`"ephemeral_token":%q,"expires_at":{"seconds":1}`, nil), false},
+	{"ttl that does not parse", mint(`"ephemeral_token":%q,"ttl":"soon"`, nil), false},
+}
+
+// mint returns the Body whose members have the token and, unless expiry is nil, the expiry as its second value.
+func mint(members string, expiry func(time.Time) any) func(string, time.Time) string {
+	return func(token string, at time.Time) string {
+		values := []any{token}
+		if expiry != nil {
+			values = append(values, expiry(at))
+		}
+		return fmt.Sprintf("{"+members+"}", values...)
+	}
+}
+
+func layout(layout string) func(time.Time) any {
+	return func(at time.Time) any { return at.UTC().Format(layout) }
 }
 
 // ICEServer is one server of the API's list.
