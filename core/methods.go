@@ -10,6 +10,7 @@ import (
 
 	"github.com/orga-session/orga-session/core/auth"
 	"github.com/orga-session/orga-session/core/internal/access"
+	"github.com/orga-session/orga-session/core/internal/problem"
 	"github.com/orga-session/orga-session/core/internal/secretcache"
 	"github.com/orga-session/orga-session/core/internal/session"
 	"github.com/orga-session/orga-session/core/secret"
@@ -66,12 +67,12 @@ func (b *builder) hmac(s scope, t Tenant) (access.Method, *secretcache.Cache) {
 		keys = secretcache.New(src, secretcache.Options{Name: t.HMACKeySource, TTL: b.cfg.APIKeyTTL, Log: b.log, WaitWhenOld: true})
 		b.hmacKeys[t.HMACKeySource] = keys
 	}
-	return access.HMAC(func(ctx context.Context) (string, error) {
+	return access.HMAC(func(ctx context.Context) (string, *problem.Problem) {
 		key, err := keys.Get(ctx)
-		if fetchErr, ok := errors.AsType[*secretcache.FetchError](err); ok {
-			return "", session.SecretProblem(fetchErr)
+		if err != nil {
+			return "", session.SecretProblem(err)
 		}
-		return key.Value.Reveal(), err
+		return key.Value.Reveal(), nil
 	}), keys
 }
 

@@ -220,19 +220,9 @@ func (r *router) unready(ctx context.Context) *problem.Problem {
 		return r.directory.ready(ctx)
 	}
 	for _, key := range r.keys() {
-		if refusal := notReady(key.Ready(ctx)); refusal != nil {
-			return refusal
+		if err := key.Ready(ctx); err != nil {
+			return session.SecretProblem(err)
 		}
-	}
-	return nil
-}
-
-func notReady(err error) *problem.Problem {
-	if fetchErr, ok := errors.AsType[*secretcache.FetchError](err); ok {
-		return session.SecretProblem(fetchErr)
-	}
-	if err != nil {
-		return problem.New(problem.SecretUnavailable, err) // the client disconnected
 	}
 	return nil
 }

@@ -41,7 +41,7 @@ func (b *builder) directory() *directory {
 	}
 }
 
-// tenants returns the chains of all tenants by name. Its error is a [*problem.Problem], or ctx's.
+// tenants returns the chains of all tenants by name. Its error is a [*problem.Problem].
 func (d *directory) tenants(ctx context.Context) (map[string]*chain, error) {
 	d.mu.Lock()
 	known, fault := d.known, d.fault
@@ -53,11 +53,8 @@ func (d *directory) tenants(ctx context.Context) (map[string]*chain, error) {
 		return known, nil
 	}
 	document, err := d.src.Get(ctx)
-	if fetchErr, ok := errors.AsType[*secretcache.FetchError](err); ok {
-		return nil, session.SecretProblem(fetchErr)
-	}
 	if err != nil {
-		return nil, problem.New(problem.Timeout, err)
+		return nil, session.SecretProblem(err)
 	}
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -82,8 +79,8 @@ func (d *directory) faulty() bool {
 // ready returns why the tenants are not available, nil if they are. It reads their source no more often than a readiness
 // check reads a key.
 func (d *directory) ready(ctx context.Context) *problem.Problem {
-	if refusal := notReady(d.src.Ready(ctx)); refusal != nil {
-		return refusal
+	if err := d.src.Ready(ctx); err != nil {
+		return session.SecretProblem(err)
 	}
 	_, err := d.tenants(ctx)
 	if refusal, ok := errors.AsType[*problem.Problem](err); ok {

@@ -15,6 +15,7 @@ import (
 
 	"github.com/orga-session/orga-session/core/auth"
 	"github.com/orga-session/orga-session/core/internal/access"
+	"github.com/orga-session/orga-session/core/internal/problem"
 )
 
 // recipes returns the fenced blocks of docs/policy.md in a language.
@@ -74,7 +75,7 @@ func TestRecipesInGo(t *testing.T) {
 // The endpoint accepts the signatures of the page's shell and Node code.
 func TestRecipesForHMAC(t *testing.T) {
 	const key = "0123456789abcdef-of-a-test-0123456789"
-	method := access.HMAC(func(context.Context) (string, error) { return strings.Repeat("old-", 8) + "\n" + key, nil })
+	method := access.HMAC(func(context.Context) (string, *problem.Problem) { return strings.Repeat("old-", 8) + "\n" + key, nil })
 	endpoint := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		caller, err := method.Verify(r)
 		fmt.Fprint(w, "minted at ", r.URL.Path, " for ", caller.Subject, err)

@@ -14,7 +14,7 @@ import (
 // FuzzAuthorization sends headers without a valid credential.
 func FuzzAuthorization(f *testing.F) {
 	const key = "key-of-a-test-0123456789abcdef0123"
-	h, m := whole(hmacOf(keysOf(key)), oidc(f), access.Gateway())
+	h, m := whole(access.HMAC(keysOf(key)), oidc(f), access.Gateway())
 	for _, seed := range []string{
 		"", "Bearer", "Bearer ..", "Bearer a.b.c", "Bearer a.b.c.d.e", "Bearer {\"payload\":\"\"}", "Bearer eyJhbGciOiJub25lIn0.e30.", "bearer  eyJhbGciOiJSUzI1NiJ9.e30.AA",
 		"Orga-HMAC ts=1,sig=", "Orga-HMAC ts=1,sub=,sig=", sign("another", "GET", mintPath, time.Now()), "Basic YTpi", "Orga-HMAC ts=" + strings.Repeat("9", 40) + ",sig=" + strings.Repeat("0", 64),
@@ -37,7 +37,7 @@ func FuzzHMAC(f *testing.F) {
 	f.Add(-301, "a,sig=b", 9, "\n")
 	f.Add(0, "ada", 20, ",")
 	isSubject := regexp.MustCompile(`^[A-Za-z0-9._~:@|+-]{1,128}$`)
-	verifier := hmacOf(keysOf(strings.Repeat("other", 8) + "\n" + key))
+	verifier := access.HMAC(keysOf(strings.Repeat("other", 8) + "\n" + key))
 	f.Fuzz(func(t *testing.T, offset int, subject string, at int, more string) {
 		ts := time.Now().Add(time.Duration(offset%1000) * time.Second)
 		header := signSubject(key, subject, ts, func(ts int64, sig string) string {

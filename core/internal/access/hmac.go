@@ -37,9 +37,8 @@ var (
 // address.
 //
 // keysText returns the key, or during a rotation two keys on separate lines: see [CheckHMACKeys]. It is called for each
-// well-formed, timely request, so it should cache. An error that is not a [*problem.Problem] is answered as
-// SecretUnavailable.
-func HMAC(keysText func(context.Context) (string, error)) Method {
+// well-formed, timely request, so it should cache.
+func HMAC(keysText func(context.Context) (string, *problem.Problem)) Method {
 	return Method{Name: "hmac", Scheme: authheader.HMAC, Verifier: auth.VerifierFunc(func(r *http.Request) (auth.Principal, error) {
 		signed, err := parseHMAC(r.Header)
 		if err != nil {
@@ -49,12 +48,9 @@ func HMAC(keysText func(context.Context) (string, error)) Method {
 		if away := time.Now().Truncate(time.Second).Sub(signed.at).Abs(); away > hmacWindow {
 			return auth.Principal{}, errHMACStale
 		}
-		text, err := keysText(r.Context())
-		if err != nil {
-			if _, ok := errors.AsType[*problem.Problem](err); !ok {
-				err = &problem.Problem{Code: problem.SecretUnavailable, RetryAfter: time.Second, Cause: err}
-			}
-			return auth.Principal{}, err
+		text, refusal := keysText(r.Context())
+		if refusal != nil {
+			return auth.Principal{}, refusal
 		}
 		keys, err := hmacKeys(text)
 		if err != nil {

@@ -156,7 +156,7 @@ func claim(name string) *access.TenantClaim {
 
 // The challenge names the accepted schemes.
 func TestChallenge(t *testing.T) {
-	bearer, signed := oidc(t), hmacOf(keysOf(""))
+	bearer, signed := oidc(t), access.HMAC(keysOf(""))
 	for _, tt := range []struct {
 		methods []access.Method
 		want    string
@@ -181,7 +181,7 @@ func TestMethodsAreLogged(t *testing.T) {
 	var log bytes.Buffer
 	ada := accepts(auth.Principal{Subject: "ada"})
 	ada.Name = "ticket"
-	h := request.Handler(access.Require(access.Options{Methods: []access.Method{hmacOf(keysOf("")), ada}})(new(requesttest.Minted)),
+	h := request.Handler(access.Require(access.Options{Methods: []access.Method{access.HMAC(keysOf("")), ada}})(new(requesttest.Minted)),
 		slog.New(slog.NewTextHandler(&log, &slog.HandlerOptions{Level: slog.LevelDebug})))
 	h.ServeHTTP(httptest.NewRecorder(), requesttest.New())
 	for _, want := range []string{`auth=hmac outcome="no accepted credential`, `auth=ticket outcome=accepted`, `msg=request `, ` auth=ticket user.hash=`} {

@@ -15,8 +15,8 @@ import (
 
 // refusal maps an error of a mint to its Problem.
 func refusal(ctx context.Context, err error) *problem.Problem {
-	if out, ok := errors.AsType[*secretcache.FetchError](err); ok {
-		return SecretProblem(out)
+	if _, ok := errors.AsType[*secretcache.FetchError](err); ok {
+		return SecretProblem(err)
 	}
 	e, ok := errors.AsType[*orga.Error](err)
 	if ok {
@@ -42,14 +42,18 @@ func refusal(ctx context.Context, err error) *problem.Problem {
 	return problem.New(problem.UpstreamError, err)
 }
 
-// SecretProblem returns the refusal for an unavailable secret: Misconfigured if only the owner can fix it, else
-// SecretUnavailable with the time until the next fetch.
-func SecretProblem(out *secretcache.FetchError) *problem.Problem {
-	if errors.Is(out, secret.ErrMisconfigured) {
-		return problem.New(problem.Misconfigured, out)
+// SecretProblem returns the refusal for the error of a [secretcache.Cache]: Misconfigured if only the owner can fix it,
+// SecretUnavailable with the time until the next fetch, or Timeout if it is the context's.
+func SecretProblem(err error) *problem.Problem {
+	out, ok := errors.AsType[*secretcache.FetchError](err)
+	switch {
+	case !ok:
+		return problem.New(problem.Timeout, err)
+	case errors.Is(err, secret.ErrMisconfigured):
+		return problem.New(problem.Misconfigured, err)
 	}
 	return &problem.Problem{
-		Code: problem.SecretUnavailable, RetryAfter: capped(out.RetryAfter), Permanent: !out.Retryable(), Cause: out,
+		Code: problem.SecretUnavailable, RetryAfter: capped(out.RetryAfter), Permanent: !out.Retryable(), Cause: err,
 	}
 }
 

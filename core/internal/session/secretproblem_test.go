@@ -1,6 +1,7 @@
 package session_test
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"testing"
@@ -31,5 +32,8 @@ func TestSecretProblem(t *testing.T) {
 		if tt.code == problem.SecretUnavailable && p.RetryAfter != 7*time.Second {
 			t.Errorf("%s: Retry-After %v", tt.name, p.RetryAfter)
 		}
+	}
+	if p := session.SecretProblem(context.DeadlineExceeded); p.Code != problem.Timeout || !errors.Is(p, context.DeadlineExceeded) {
+		t.Errorf("out of time: %v", p)
 	}
 }
