@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"debug/elf"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -12,9 +11,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
-	"regexp"
 	"runtime"
-	"slices"
 	"strings"
 
 	"github.com/orga-session/orga-session/tools/lambdaevent"
@@ -47,7 +44,7 @@ func (s *site) aws(ctx context.Context) []*endpoint {
 	d := s.deployment(aws)
 	arns, err := s.fillStore(ctx, d)
 	if err == nil {
-		err = s.templateHolds(ctx, arns)
+		err = s.checkTemplate(ctx, arns)
 	}
 	s.table.check(aws, holds, "least privilege, no CORS at the gateway, one architecture", func() error { return err })
 
@@ -115,81 +112,6 @@ func (s *site) fillStore(ctx context.Context, d *deployment) (arns, error) {
 	return a, errors.Join(faults[:]...)
 }
 
-// transformed is the template after SAM's transform.
-func (s *site) transformed(ctx context.Context, parameters map[string]string) (*template, error) {
-	given, err := json.Marshal(parameters)
-	if err != nil {
-		return nil, err
-	}
-	text, err := s.run(ctx, s.source, nil, s.python, filepath.Join(s.source, "tools", "verify", "transform.py"), "template.yaml", string(given))
-	if err != nil {
-		return nil, err
-	}
-	return parseTemplate(text, parameters)
-}
-
-var goarch = regexp.MustCompile(`GOARCH=(\S+)`)
-
-func (s *site) templateHolds(ctx context.Context, a arns) error {
-	t, err := s.transformed(ctx, map[string]string{"ApiKeySecretArn": a.key})
-	if err != nil {
-		return err
-	}
-	var faults []error
-	fault := func(format string, args ...any) { faults = append(faults, fmt.Errorf(format, args...)) }
-
-	grants, err := t.grants()
-	if err != nil {
-		faults = append(faults, err)
-	}
-	want := []grant{
-		{"dynamodb:UpdateItem", "<[RateLimitTable Arn]>"},
-		{"logs:CreateLogStream", "<[LogGroup Arn]>"},
-		{"logs:PutLogEvents", "<[LogGroup Arn]>"},
-		{"secretsmanager:GetSecretValue", a.key},
-	}
-	if !slices.Equal(grants, want) {
-		fault("the function may do %v, not just %v", grants, want)
-	}
-	if t, err = s.transformed(ctx, map[string]string{"ApiKeySecretArn": a.key, "RateLimitStore": "memory"}); err != nil {
-		return err
-	}
-	if grants, err := t.grants(); err != nil || len(grants) != len(want)-1 || t.exists(t.Resources["RateLimitTable"]) {
-		fault("with RateLimitStore=memory there is a table, or the function may do %v, %w", grants, err)
-	}
-	if name := "CanaryFunction"; t.exists(t.Resources[name]) || t.Resources[name].Condition == "" {
-		fault("without CanaryMinutes there is a %s", name)
-	}
-	if t, err = s.transformed(ctx, map[string]string{"ApiKeySecretArn": a.key, "RateLimitStore": "memory", "CanaryMinutes": "5", "CanaryHmacSecretArn": a.hmac}); err != nil {
-		return err
-	}
-	canary := append(slices.Clone(want[1:]), grant{"secretsmanager:GetSecretValue", a.hmac}) // both roles use the log's policy
-	slices.SortFunc(canary, compareGrants)
-	if grants, err := t.grants(); err != nil || !slices.Equal(grants, canary) {
-		fault("with a canary, the functions may do %v, %w", grants, err)
-	}
-	for _, name := range sorted(t.Resources) {
-		r := t.Resources[name]
-		all, err := json.Marshal(r.Properties)
-		if err != nil {
-			return err
-		}
-		if strings.HasPrefix(r.Type, "AWS::ApiGateway") && strings.Contains(strings.ToLower(string(all)), "cors") {
-			fault("%s configures CORS itself", name)
-		}
-	}
-	makefile, err := os.ReadFile(filepath.Join(s.source, "Makefile"))
-	if err != nil {
-		return err
-	}
-	_, recipe, _ := strings.Cut(string(makefile), "\nbuild-OrgaSessionFunction:")
-	builds := goarch.FindStringSubmatch(recipe)
-	if runs := fmt.Sprint(t.Resources["OrgaSessionFunction"].Properties["Architectures"]); builds == nil || runs != "["+builds[1]+"]" {
-		fault("the template runs %s, the Makefile builds %v", runs, builds)
-	}
-	return errors.Join(faults...)
-}
-
 // startLambda builds the function for this machine, starts it under the emulator with the template's environment, and
 // returns how to invoke it.
 func (s *site) startLambda(ctx context.Context, d *deployment, a arns) (func(context.Context, []byte) ([]byte, error), error) {
@@ -206,7 +128,7 @@ func (s *site) startLambda(ctx context.Context, d *deployment, a arns) (func(con
 	if err := makeTable(ctx, s.back.moto.URL, limits); err != nil {
 		return nil, err
 	}
-	t, err := s.transformed(ctx, map[string]string{
+	stacks, err := s.stacks(ctx, map[string]string{
 		"ApiKeySecretArn": a.key, "TenantsSecretArn": a.tenants, "TenantKeySecretArns": a.tenantKey, "AuthHmacSecretArn": a.hmac,
 		"Auth": d.env["ORGA_AUTH"], "AuthIssuer": d.env["ORGA_AUTH_ISSUER"], "AuthAudience": d.env["ORGA_AUTH_AUDIENCE"],
 		"BaseUrl": d.env["ORGA_BASE_URL"], "CorsOrigins": d.env["ORGA_CORS_ORIGINS"], "Timeout": d.env["ORGA_TIMEOUT"],
@@ -216,20 +138,21 @@ func (s *site) startLambda(ctx context.Context, d *deployment, a arns) (func(con
 	if err != nil {
 		return nil, err
 	}
-	env, err := t.environment()
+	function, err := stacks[0]["OrgaSessionFunction"].properties()
 	if err != nil {
 		return nil, err
 	}
-	maps.Copy(env, map[string]string{ // Lambda's own variables, and moto's address
-		"AWS_REGION": region, "AWS_ACCESS_KEY_ID": "verify", "AWS_SECRET_ACCESS_KEY": "none", "AWS_SESSION_TOKEN": "none",
-		"AWS_LAMBDA_FUNCTION_TIMEOUT":      fmt.Sprint(t.Resources["OrgaSessionFunction"].Properties["Timeout"]),
-		"AWS_LAMBDA_FUNCTION_MEMORY_SIZE":  "256",
-		"AWS_ENDPOINT_URL_SECRETS_MANAGER": s.back.moto.URL, "AWS_ENDPOINT_URL_DYNAMODB": s.back.moto.URL,
-	})
-	if store := env["ORGA_RATE_LIMIT_STORE"]; store != "dynamodb:<RateLimitTable>" {
+	env := function.Environment.Variables
+	if store := env["ORGA_RATE_LIMIT_STORE"]; store != "dynamodb:verify-RateLimitTable" {
 		return nil, fmt.Errorf("without a parameter, the function counts in %s, not in the table of its stack", store)
 	}
-	env["ORGA_RATE_LIMIT_STORE"] = "dynamodb:" + limits
+	maps.Copy(env, map[string]string{ // Lambda's own variables, and moto's address
+		"AWS_REGION": region, "AWS_ACCESS_KEY_ID": "verify", "AWS_SECRET_ACCESS_KEY": "none", "AWS_SESSION_TOKEN": "none",
+		"AWS_LAMBDA_FUNCTION_TIMEOUT":      fmt.Sprint(function.Timeout),
+		"AWS_LAMBDA_FUNCTION_MEMORY_SIZE":  "256",
+		"AWS_ENDPOINT_URL_SECRETS_MANAGER": s.back.moto.URL, "AWS_ENDPOINT_URL_DYNAMODB": s.back.moto.URL,
+		"ORGA_RATE_LIMIT_STORE": "dynamodb:" + limits,
+	})
 	port, err := freePort()
 	if err != nil {
 		return nil, err

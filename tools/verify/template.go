@@ -1,214 +1,168 @@
 package main
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"os"
+	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
 )
 
-// template is a CloudFormation template, resolved for one set of parameters.
-type template struct {
-	Parameters map[string]struct {
-		Type    string
-		Default any
-	}
-	Conditions map[string]any
-	Resources  map[string]resource
-
-	given map[string]string
-}
-
+// resource is what a stack of template.yaml has under a logical ID.
 type resource struct {
 	Type       string
-	Condition  string
-	Properties map[string]any
+	Properties json.RawMessage
 }
 
-func parseTemplate(text string, parameters map[string]string) (*template, error) {
-	t := &template{given: parameters}
-	if err := json.Unmarshal([]byte(text), t); err != nil {
+// properties are those of functions, roles and policies that are checked.
+type properties struct {
+	Architectures []string
+	Timeout       int
+	Environment   struct{ Variables map[string]string }
+
+	ManagedPolicyArns []string
+	Policies          []policy // of a role
+	policy                     // of a policy
+}
+
+func (r resource) properties() (p properties, err error) {
+	err = json.Unmarshal(r.Properties, &p)
+	return p, err
+}
+
+type policy struct {
+	PolicyDocument struct{ Statement list[statement] }
+}
+
+type statement struct {
+	Effect                 string
+	Action, Resource       list[string]
+	NotAction, NotResource any
+}
+
+// list is a list in a policy, where a single element may stand alone.
+type list[T any] []T
+
+func (l *list[T]) UnmarshalJSON(text []byte) error {
+	if text[0] == '[' {
+		return json.Unmarshal(text, (*[]T)(l))
+	}
+	*l = make([]T, 1)
+	return json.Unmarshal(text, &(*l)[0])
+}
+
+// randomSuffix ends the names that moto chooses.
+var randomSuffix = regexp.MustCompile(`-[0-9A-Z]{12}\b`)
+
+// stacks returns the resources of template.yaml by logical ID, for each set of parameters. Names have no random suffixes.
+func (s *site) stacks(ctx context.Context, parameters ...map[string]string) ([]map[string]resource, error) {
+	args := []string{filepath.Join(s.source, "tools", "verify", "template.py")}
+	for _, set := range parameters {
+		text, err := json.Marshal(set)
+		if err != nil {
+			return nil, err
+		}
+		args = append(args, string(text))
+	}
+	text, err := s.run(ctx, s.source, nil, s.python, args...)
+	if err != nil {
 		return nil, err
 	}
-	for name := range parameters {
-		if _, ok := t.Parameters[name]; !ok {
-			return nil, fmt.Errorf("template.yaml has no parameter %s", name)
-		}
-	}
-	return t, nil
-}
-
-// exists reports whether a resource is created with these parameters.
-func (t *template) exists(r resource) bool { return r.Condition == "" || t.condition(r.Condition) }
-
-func (t *template) condition(name string) bool { return t.truth(t.Conditions[name]) }
-
-func (t *template) truth(v any) bool {
-	function, args := intrinsic(v)
-	list, _ := args.([]any)
-	switch function {
-	case "Fn::Equals":
-		return fmt.Sprint(t.resolve(list[0])) == fmt.Sprint(t.resolve(list[1]))
-	case "Fn::Not":
-		return !t.truth(list[0])
-	case "Fn::And":
-		return !slices.ContainsFunc(list, func(v any) bool { return !t.truth(v) })
-	case "Fn::Or":
-		return slices.ContainsFunc(list, t.truth)
-	case "Condition":
-		return t.condition(args.(string))
-	}
-	panic(fmt.Sprintf("a condition of another kind: %v", v))
-}
-
-// noValue is the resolved AWS::NoValue: the property is omitted.
-type noValue struct{}
-
-var placeholder = regexp.MustCompile(`\$\{([A-Za-z:0-9]+)\}`)
-
-// resolve returns the value that CloudFormation would set. A reference to another resource is "<name>".
-func (t *template) resolve(v any) any {
-	switch v := v.(type) {
-	case []any:
-		list := make([]any, 0, len(v))
-		for _, e := range v {
-			if r := t.resolve(e); r != (any)(noValue{}) {
-				list = append(list, r)
-			}
-		}
-		return list
-	case map[string]any:
-		function, args := intrinsic(v)
-		switch function {
-		case "Ref":
-			return t.ref(args.(string))
-		case "Fn::If":
-			list := args.([]any)
-			if t.condition(list[0].(string)) {
-				return t.resolve(list[1])
-			}
-			return t.resolve(list[2])
-		case "Fn::Sub":
-			return placeholder.ReplaceAllStringFunc(args.(string), func(m string) string {
-				return fmt.Sprint(t.ref(strings.Trim(m, "${}")))
-			})
-		case "Fn::GetAtt":
-			return fmt.Sprintf("<%v>", args)
-		case "Fn::Join":
-			list := args.([]any)
-			var parts []string
-			for _, e := range t.resolve(list[1]).([]any) {
-				parts = append(parts, fmt.Sprint(e))
-			}
-			return strings.Join(parts, fmt.Sprint(list[0]))
-		}
-		m := make(map[string]any, len(v))
-		for name, e := range v {
-			if r := t.resolve(e); r != (any)(noValue{}) {
-				m[name] = r
-			}
-		}
-		return m
-	}
-	return v
-}
-
-func (t *template) ref(name string) any {
-	if name == "AWS::NoValue" {
-		return noValue{}
-	}
-	p, ok := t.Parameters[name]
-	if !ok {
-		return "<" + name + ">"
-	}
-	value, ok := t.given[name]
-	if !ok {
-		value = fmt.Sprint(p.Default)
-	}
-	if p.Type == "CommaDelimitedList" {
-		var list []any
-		for e := range strings.SplitSeq(value, ",") {
-			list = append(list, e)
-		}
-		return list
-	}
-	return value
-}
-
-// intrinsic returns the name of the function that v calls, "" if it calls none.
-func intrinsic(v any) (name string, args any) {
-	m, ok := v.(map[string]any)
-	if !ok || len(m) != 1 {
-		return "", nil
-	}
-	for name, args = range m {
-		if name == "Ref" || name == "Condition" || strings.HasPrefix(name, "Fn::") {
-			return name, args
-		}
-	}
-	return "", nil
-}
-
-// environment returns the function's environment variables.
-func (t *template) environment() (map[string]string, error) {
-	function, ok := t.Resources["OrgaSessionFunction"]
-	if !ok {
-		return nil, errors.New("no OrgaSessionFunction")
-	}
-	outer, _ := t.resolve(function.Properties["Environment"]).(map[string]any)
-	variables, _ := outer["Variables"].(map[string]any)
-	env := make(map[string]string, len(variables))
-	for name, value := range variables {
-		env[name] = fmt.Sprint(value)
-	}
-	return env, nil
+	var stacks []map[string]resource
+	err = json.Unmarshal([]byte(randomSuffix.ReplaceAllString(text, "")), &stacks)
+	return stacks, err
 }
 
 // grant allows one action on one resource.
 type grant struct{ action, resource string }
 
-// grants are all grants of the deployment's roles.
-func (t *template) grants() ([]grant, error) {
-	var list []grant
-	for name, r := range t.Resources {
-		if !t.exists(r) || !strings.HasPrefix(r.Type, "AWS::IAM::") {
+// grants returns all grants of a stack's roles, sorted.
+func grants(stack map[string]resource) ([]grant, error) {
+	var all []grant
+	for name, r := range stack {
+		if !strings.HasPrefix(r.Type, "AWS::IAM::") {
 			continue
 		}
-		properties, _ := t.resolve(r.Properties).(map[string]any)
-		if managed, _ := properties["ManagedPolicyArns"].([]any); len(managed) > 0 {
-			return nil, fmt.Errorf("%s has managed policies, which grant more than is needed: %v", name, managed)
+		p, err := r.properties()
+		if err != nil {
+			return nil, err
 		}
-		policies, _ := properties["Policies"].([]any)
-		if r.Type != "AWS::IAM::Role" {
-			policies = []any{properties}
+		if len(p.ManagedPolicyArns) > 0 {
+			return nil, fmt.Errorf("%s has managed policies, which grant more than is needed: %v", name, p.ManagedPolicyArns)
 		}
-		for _, p := range policies {
-			policy, _ := p.(map[string]any)
-			document, _ := policy["PolicyDocument"].(map[string]any)
-			for _, s := range many(document["Statement"]) {
-				statement, ok := s.(map[string]any)
-				if !ok || statement["Effect"] != "Allow" || statement["NotAction"] != nil || statement["NotResource"] != nil {
+		for _, policy := range append(p.Policies, p.policy) {
+			for _, s := range policy.PolicyDocument.Statement {
+				if s.Effect != "Allow" || s.NotAction != nil || s.NotResource != nil {
 					return nil, fmt.Errorf("%s has a statement of another kind", name)
 				}
-				for _, action := range many(statement["Action"]) {
-					for _, on := range many(statement["Resource"]) {
-						list = append(list, grant{fmt.Sprint(action), fmt.Sprint(on)})
+				for _, action := range s.Action {
+					for _, on := range s.Resource {
+						all = append(all, grant{action, on})
 					}
 				}
 			}
 		}
 	}
-	slices.SortFunc(list, compareGrants)
-	return list, nil
+	slices.SortFunc(all, compareGrants)
+	return all, nil
 }
 
 func compareGrants(a, b grant) int { return strings.Compare(a.action+a.resource, b.action+b.resource) }
 
-func many(v any) []any {
-	if list, ok := v.([]any); ok {
-		return list
+var goarch = regexp.MustCompile(`GOARCH=(\S+)`)
+
+// checkTemplate checks permissions, the gateway's CORS and the architecture of template.yaml.
+func (s *site) checkTemplate(ctx context.Context, a arns) error {
+	stacks, err := s.stacks(ctx,
+		map[string]string{"ApiKeySecretArn": a.key},
+		map[string]string{"ApiKeySecretArn": a.key, "RateLimitStore": "memory"},
+		map[string]string{"ApiKeySecretArn": a.key, "RateLimitStore": "memory", "CanaryMinutes": "5", "CanaryHmacSecretArn": a.hmac},
+	)
+	if err != nil {
+		return err
 	}
-	return []any{v}
+	const account = "eu-central-1:123456789012:"
+	const logGroup = "arn:aws:logs:" + account + "log-group:/aws/lambda/verify"
+	minimal := []grant{{"logs:CreateLogStream", logGroup}, {"logs:PutLogEvents", logGroup}, {"secretsmanager:GetSecretValue", a.key}}
+	var faults []error
+	fault := func(format string, args ...any) { faults = append(faults, fmt.Errorf(format, args...)) }
+	for i, want := range [][]grant{
+		append(slices.Clone(minimal), grant{"dynamodb:UpdateItem", "arn:aws:dynamodb:" + account + "table/verify-RateLimitTable"}),
+		minimal,
+		append(slices.Clone(minimal), grant{"secretsmanager:GetSecretValue", a.hmac}), // both roles use the log's policy
+	} {
+		slices.SortFunc(want, compareGrants)
+		if got, err := grants(stacks[i]); err != nil || !slices.Equal(got, want) {
+			fault("stack %d: the functions may do %v, not just %v (%v)", i, got, want, err)
+		}
+	}
+	if _, ok := stacks[1]["RateLimitTable"]; ok {
+		fault("with RateLimitStore=memory there is a table")
+	}
+	if _, ok := stacks[0]["CanaryFunction"]; ok {
+		fault("without CanaryMinutes there is a canary")
+	}
+	if _, ok := stacks[2]["CanaryFunction"]; !ok {
+		fault("with CanaryMinutes there is no canary")
+	}
+	for name, r := range stacks[0] {
+		if strings.HasPrefix(r.Type, "AWS::ApiGateway") && strings.Contains(strings.ToLower(string(r.Properties)), "cors") {
+			fault("%s configures CORS itself", name)
+		}
+	}
+	makefile, err := os.ReadFile(filepath.Join(s.source, "Makefile"))
+	if err != nil {
+		return err
+	}
+	_, recipe, _ := strings.Cut(string(makefile), "\nbuild-OrgaSessionFunction:")
+	builds := goarch.FindStringSubmatch(recipe)
+	function, err := stacks[0]["OrgaSessionFunction"].properties()
+	if err != nil || builds == nil || !slices.Equal(function.Architectures, builds[1:]) {
+		fault("the template runs %s, the Makefile builds %v (%v)", function.Architectures, builds, err)
+	}
+	return errors.Join(faults...)
 }

@@ -24,47 +24,28 @@ func TestCommands(t *testing.T) {
 	}
 }
 
-// role is a template with one role that has the given statement.
-func role(statement string) string {
-	return `{"Parameters":{"Arn":{"Type":"String"},"More":{"Type":"CommaDelimitedList","Default":""},"On":{"Type":"String","Default":""}},
-		"Conditions":{"IsOn":{"Fn::Not":[{"Fn::Equals":[{"Ref":"On"},""]}]}},
-		"Resources":{
-			"OrgaSessionFunction":{"Type":"AWS::Lambda::Function","Properties":{"Environment":{"Variables":{
-				"A":{"Fn::If":["IsOn",{"Fn::Sub":"awssm:${Arn}#${On}"},"off"]},"B":{"Ref":"On"}}}}},
-			"Role":{"Type":"AWS::IAM::Role","Properties":{"Policies":[{"PolicyDocument":{"Statement":[` + statement + `]}}]}},
-			"Extra":{"Type":"AWS::IAM::Policy","Condition":"IsOn","Properties":{"PolicyDocument":{"Statement":{"Effect":"Allow","Action":"kms:Decrypt","Resource":"*"}}}}}}`
-}
-
-func TestTemplate(t *testing.T) {
-	const get = `{"Effect":"Allow","Action":"secretsmanager:GetSecretValue","Resource":{"Ref":"Arn"}}`
+func TestGrants(t *testing.T) {
 	for _, tt := range []struct {
 		name, statement string
-		on              string
-		grants          []grant
-		a               string
+		want            []grant // nil for an error
 	}{
-		{"one action, one ARN", get, "", []grant{{"secretsmanager:GetSecretValue", "arn:x"}}, "off"},
-		{"a condition adds another", get, "f", []grant{{"kms:Decrypt", "*"}, {"secretsmanager:GetSecretValue", "arn:x"}}, "awssm:arn:x#f"},
-		{"a wildcard is seen", `{"Effect":"Allow","Action":["s:Get*"],"Resource":["*"]}`, "", []grant{{"s:Get*", "*"}}, "off"},
-		{"what can not be listed is refused", `{"Effect":"Allow","NotAction":"s:Put","Resource":"*"}`, "", nil, "off"},
+		{"one action, one ARN", `{"Effect":"Allow","Action":"s:Get","Resource":"arn:x"}`, []grant{{"kms:Decrypt", "*"}, {"s:Get", "arn:x"}}},
+		{"a wildcard is seen", `[{"Effect":"Allow","Action":["s:Get*"],"Resource":["*"]}]`, []grant{{"kms:Decrypt", "*"}, {"s:Get*", "*"}}},
+		{"what cannot be listed is refused", `{"Effect":"Allow","NotAction":"s:Put","Resource":"*"}`, nil},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			tmpl, err := parseTemplate(role(tt.statement), map[string]string{"Arn": "arn:x", "On": tt.on})
-			if err != nil {
-				t.Fatal(err)
-			}
-			got, err := tmpl.grants()
-			if (err != nil) != (tt.grants == nil) || !slices.Equal(got, tt.grants) {
-				t.Errorf("grants are %v (%v), not %v", got, err, tt.grants)
-			}
-			env, err := tmpl.environment()
-			if err != nil || env["A"] != tt.a || env["B"] != tt.on {
-				t.Errorf("the environment is %v (%v)", env, err)
+			got, err := grants(map[string]resource{
+				"Role":   {"AWS::IAM::Role", []byte(`{"Policies":[{"PolicyDocument":{"Statement":` + tt.statement + `}}]}`)},
+				"Policy": {"AWS::IAM::Policy", []byte(`{"PolicyDocument":{"Statement":{"Effect":"Allow","Action":"kms:Decrypt","Resource":"*"}}}`)},
+			})
+			if (err != nil) != (tt.want == nil) || !slices.Equal(got, tt.want) {
+				t.Errorf("grants are %v (%v), not %v", got, err, tt.want)
 			}
 		})
 	}
-	if _, err := parseTemplate(role(get), map[string]string{"Misspelled": "x"}); err == nil {
-		t.Error("a parameter that the template does not have passes")
+	managed := map[string]resource{"Role": {"AWS::IAM::Role", []byte(`{"ManagedPolicyArns":["arn:aws:iam::aws:policy/AdministratorAccess"]}`)}}
+	if _, err := grants(managed); err == nil {
+		t.Error("a managed policy is accepted")
 	}
 }
 
