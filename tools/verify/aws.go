@@ -18,35 +18,35 @@ import (
 )
 
 // aws checks the SAM bundle, and runs its function under Lambda's own emulator, with moto as AWS.
-func (s *site) aws(ctx context.Context) []*endpoint {
-	if s.sam == "" {
+func (s *suite) aws(ctx context.Context) []*endpoint {
+	if s.awsBin == "" {
 		return nil
 	}
 	s.table.check(aws, accepted, "sam validate --lint", func() error {
-		_, err := s.run(ctx, s.source, nil, s.sam, "validate", "--lint", "--region", region)
+		_, err := s.run(ctx, s.source, nil, filepath.Join(s.awsBin, "sam"), "validate", "--lint", "--region", region)
 		return err
 	})
 	for _, where := range []string{"--build-in-source", "--no-build-in-source"} { // samconfig.toml's setting, and SAM's default
 		s.table.check(aws, built, "sam build "+where, func() error {
-			if _, err := s.run(ctx, s.source, nil, s.sam, "build", where); err != nil {
+			if _, err := s.run(ctx, s.source, nil, filepath.Join(s.awsBin, "sam"), "build", where); err != nil {
 				return err
 			}
-			path := filepath.Join(s.source, ".aws-sam", "build", "OrgaSessionFunction", "bootstrap")
-			if err := isStatic(path, elf.EM_AARCH64); err != nil {
+			path := filepath.Join(s.source, bootstrap)
+			if err := checkStatic(path, elf.EM_AARCH64); err != nil {
 				return err
 			}
-			return onlyFile(filepath.Dir(path))
+			return checkOnlyFile(filepath.Dir(path))
 		})
 	}
 
-	s.table.check(aws, followed, "docs/deploy-aws.md, line by line, moto being AWS", func() error { return s.followAWS(ctx) })
+	s.table.check(aws, deployPage, "docs/deploy-aws.md, line by line, moto being AWS", func() error { return s.followDeployPage(ctx) })
 
 	d := s.deployment(aws)
-	arns, err := s.fillStore(ctx, d)
+	arns, err := s.putSecrets(ctx, d)
 	if err == nil {
 		err = s.checkTemplate(ctx, arns)
 	}
-	s.table.check(aws, holds, "least privilege, no CORS at the gateway, one architecture", func() error { return err })
+	s.table.check(aws, deployed, "least privilege, no CORS at the gateway, one architecture", func() error { return err })
 
 	var invoke func(context.Context, []byte) ([]byte, error)
 	if !s.table.check(aws, store, "the emulator starts the function, with its settings from the template", func() error {
@@ -56,16 +56,16 @@ func (s *site) aws(ctx context.Context) []*endpoint {
 		return nil
 	}
 	s.table.check(aws, store, "awssm and dynamolimit pass their conformance suites against moto", func() error {
-		_, err := s.run(ctx, filepath.Join(s.source, "tools"), []string{"VERIFY_MOTO=" + s.back.moto.URL}, "go", "test", "-count=1", "-run", "TestMoto", "./verify")
+		_, err := s.run(ctx, filepath.Join(s.source, "tools"), []string{"VERIFY_MOTO=" + s.fixtures.moto.URL}, "go", "test", "-count=1", "-run", "TestMoto", "./verify")
 		return err
 	})
 	front := func(name string, event func(lambdaevent.Request) lambdaevent.Event, addr, host string) *endpoint {
-		return &endpoint{name: name, orga: d.orga, way: trigger{event: event, addr: addr, host: host, invoke: invoke}}
+		return &endpoint{name: name, orga: d.orga, transport: overLambda{event: event, addr: addr, host: host, invoke: invoke}}
 	}
-	overHTTP := front(httpAPI, lambdaevent.HTTPAPI, addrHTTP, "verify.execute-api."+region+".amazonaws.com")
-	s.table.check(aws, store, "20 mints: Secrets Manager was asked once for each secret", func() error { return s.askedOnce(ctx, overHTTP) })
+	first := front(httpAPI, lambdaevent.HTTPAPI, addrHTTP, "verify.execute-api."+region+".amazonaws.com")
+	s.table.check(aws, store, "20 mints: Secrets Manager was asked once for each secret", func() error { return s.checkFetchedOnce(ctx, first) })
 	return []*endpoint{
-		overHTTP,
+		first,
 		front(restAPI, lambdaevent.RESTAPI, addrREST, "verify.example"),
 		front(functionURL, lambdaevent.HTTPAPI, addrURL, "verify.lambda-url."+region+".on.aws"),
 		front(alb, lambdaevent.ALB, addrALB, "verify.example"),
@@ -73,8 +73,8 @@ func (s *site) aws(ctx context.Context) []*endpoint {
 	}
 }
 
-// isStatic requires a static binary: Lambda provides no libraries.
-func isStatic(path string, machine elf.Machine) error {
+// checkStatic requires a static binary: Lambda provides no libraries.
+func checkStatic(path string, machine elf.Machine) error {
 	f, err := elf.Open(path)
 	if err != nil {
 		return err
@@ -91,7 +91,7 @@ func isStatic(path string, machine elf.Machine) error {
 	return nil
 }
 
-func onlyFile(dir string) error {
+func checkOnlyFile(dir string) error {
 	entries, err := os.ReadDir(dir)
 	if err == nil && len(entries) != 1 {
 		err = fmt.Errorf("%d files would be deployed, not one", len(entries))
@@ -102,7 +102,7 @@ func onlyFile(dir string) error {
 // arns are the ARNs of the deployment's secrets in moto.
 type arns struct{ key, tenantKey, tenants, hmac string }
 
-func (s *site) fillStore(ctx context.Context, d *deployment) (arns, error) {
+func (s *suite) putSecrets(ctx context.Context, d *deployment) (arns, error) {
 	var a arns
 	var faults [4]error
 	a.key, faults[0] = s.putSecret(ctx, "orga/api-key", d.key)
@@ -114,7 +114,7 @@ func (s *site) fillStore(ctx context.Context, d *deployment) (arns, error) {
 
 // startLambda builds the function for this machine, starts it under the emulator with the template's environment, and
 // returns how to invoke it.
-func (s *site) startLambda(ctx context.Context, d *deployment, a arns) (func(context.Context, []byte) ([]byte, error), error) {
+func (s *suite) startLambda(ctx context.Context, d *deployment, a arns) (func(context.Context, []byte) ([]byte, error), error) {
 	dir := filepath.Join(s.scratch, "lambda")
 	recipe, err := s.run(ctx, s.source, nil, "make", "-n", "build-OrgaSessionFunction", "ARTIFACTS_DIR="+dir)
 	if err != nil {
@@ -125,7 +125,7 @@ func (s *site) startLambda(ctx context.Context, d *deployment, a arns) (func(con
 		return nil, err
 	}
 	const limits = "verify-limits"
-	if err := makeTable(ctx, s.back.moto.URL, limits); err != nil {
+	if err := createTable(ctx, s.fixtures.moto.URL, limits); err != nil {
 		return nil, err
 	}
 	stacks, err := s.stacks(ctx, map[string]string{
@@ -150,7 +150,7 @@ func (s *site) startLambda(ctx context.Context, d *deployment, a arns) (func(con
 		"AWS_REGION": region, "AWS_ACCESS_KEY_ID": "verify", "AWS_SECRET_ACCESS_KEY": "none", "AWS_SESSION_TOKEN": "none",
 		"AWS_LAMBDA_FUNCTION_TIMEOUT":      fmt.Sprint(function.Timeout),
 		"AWS_LAMBDA_FUNCTION_MEMORY_SIZE":  "256",
-		"AWS_ENDPOINT_URL_SECRETS_MANAGER": s.back.moto.URL, "AWS_ENDPOINT_URL_DYNAMODB": s.back.moto.URL,
+		"AWS_ENDPOINT_URL_SECRETS_MANAGER": s.fixtures.moto.URL, "AWS_ENDPOINT_URL_DYNAMODB": s.fixtures.moto.URL,
 		"ORGA_RATE_LIMIT_STORE": "dynamodb:" + limits,
 	})
 	port, err := freePort()
@@ -193,21 +193,21 @@ func (s *site) startLambda(ctx context.Context, d *deployment, a arns) (func(con
 	}, nil
 }
 
-// askedOnce mints on a fresh function, and requires one call for each secret.
-func (s *site) askedOnce(ctx context.Context, e *endpoint) error {
+// checkFetchedOnce mints on a fresh function, and requires one call for each secret.
+func (s *suite) checkFetchedOnce(ctx context.Context, e *endpoint) error {
 	for _, path := range []string{mintPath, mintPath + "/acme"} {
 		for range 10 {
-			if _, err := s.put(ctx, e, row{method: http.MethodGet, path: path, status: http.StatusOK}); err != nil {
+			if _, err := s.send(ctx, e, row{method: http.MethodGet, path: path, status: http.StatusOK}); err != nil {
 				return err
 			}
 		}
 	}
-	s.back.mu.Lock()
-	defer s.back.mu.Unlock()
+	s.fixtures.mu.Lock()
+	defer s.fixtures.mu.Unlock()
 	var faults []error
 	for _, name := range []string{"orga/api-key", "orga/tenant-key", "orga/tenants", "orga/hmac"} {
 		calls := 0
-		for id, n := range s.back.asked {
+		for id, n := range s.fixtures.secretCalls {
 			if strings.Contains(id, ":secret:"+name+"-") {
 				calls += n
 			}

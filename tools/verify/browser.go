@@ -24,9 +24,9 @@ var page string
 // mintsOfPage is how many tokens the page gets from an endpoint; its other attempts must mint nothing.
 const mintsOfPage = 3
 
-// browse opens a page in Chromium that calls every endpoint across origins, as Orga's clients do, and makes requests that
+// checkInBrowser opens a page in Chromium that calls every endpoint across origins, as Orga's clients do, and makes requests that
 // must be refused.
-func (s *site) browse(ctx context.Context, list []*endpoint) {
+func (s *suite) checkInBrowser(ctx context.Context, list []*endpoint) {
 	if s.chromium == "" {
 		return
 	}
@@ -34,7 +34,7 @@ func (s *site) browse(ctx context.Context, list []*endpoint) {
 	before := make(map[*orgatest.API]int)
 	expected := make(map[*orgatest.API]int)
 	for _, e := range list {
-		proxy := &httputil.ReverseProxy{Transport: e.way, Rewrite: func(*httputil.ProxyRequest) {}, ErrorLog: log.New(io.Discard, "", 0)}
+		proxy := &httputil.ReverseProxy{Transport: e.transport, Rewrite: func(*httputil.ProxyRequest) {}, ErrorLog: log.New(io.Discard, "", 0)}
 		server := httptest.NewServer(proxy)
 		defer server.Close()
 		addresses[e.name] = server.URL
@@ -58,7 +58,7 @@ func (s *site) browse(ctx context.Context, list []*endpoint) {
 		}
 	})
 	server := &http.Server{Handler: mux}
-	go func() { _ = server.Serve(s.back.page) }() // returns after Close
+	go func() { _ = server.Serve(s.fixtures.page) }() // returns after Close
 	defer server.Close()
 
 	var faults map[string][]string
@@ -73,7 +73,7 @@ func (s *site) browse(ctx context.Context, list []*endpoint) {
 		default:
 			return false
 		}
-	}, s.scratch, nil, s.chromium, append(args, s.back.origin+"/")...)
+	}, s.scratch, nil, s.chromium, append(args, s.fixtures.origin+"/")...)
 	if err == nil {
 		p.stop()
 	}

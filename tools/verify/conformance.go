@@ -2,29 +2,26 @@ package main
 
 import (
 	"context"
-	"crypto/hmac"
-	"crypto/sha256"
 	"encoding/base64"
-	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"net/http"
 	"regexp"
-	"strconv"
 	"strings"
 	"time"
 
+	"github.com/orga-session/orga-session/core/auth"
 	"github.com/orga-session/orga-session/core/orga"
 	"github.com/orga-session/orga-session/core/orga/orgatest"
 )
 
 // endpoint is the bundle, running as on one platform.
 type endpoint struct {
-	name string
-	way  http.RoundTripper // the request's own host is ignored
-	orga *orgatest.API     // the endpoint's Orga API
+	name      string
+	transport http.RoundTripper // the request's own host is ignored
+	orga      *orgatest.API     // the endpoint's Orga API
 }
 
 // row is one request of the conformance table, with the expected answer.
@@ -47,11 +44,11 @@ const (
 	aliasPath = "/api/orga-session"
 )
 
-// closedIssuer is an unreachable issuer: nothing listens on port 1.
-const closedIssuer = "http://127.0.0.1:1"
+// unreachableIssuer is an unreachable issuer: nothing listens on port 1.
+const unreachableIssuer = "http://127.0.0.1:1"
 
-// wellFormed is a token of closedIssuer.
-var wellFormed = "Bearer " + segment(`{"alg":"RS256","kid":"1","typ":"JWT"}`) + "." + segment(`{"iss":"`+closedIssuer+`","exp":4102444800}`) + "." + segment("none")
+// wellFormedToken is a token of unreachableIssuer.
+var wellFormedToken = "Bearer " + segment(`{"alg":"RS256","kid":"1","typ":"JWT"}`) + "." + segment(`{"iss":"`+unreachableIssuer+`","exp":4102444800}`) + "." + segment("none")
 
 func segment(s string) string { return base64.RawURLEncoding.EncodeToString([]byte(s)) }
 
@@ -123,7 +120,7 @@ var rows = []row{
 	{name: "hmac", method: "GET", path: mintPath + "/signed?query=does+not+count", sign: true, status: 200},
 	{name: "hmac, POST", method: "POST", path: aliasPath + "/signed", sign: true, status: 200},
 	{name: "oidc, none", method: "GET", path: mintPath + "/issued", status: 401, code: "unauthenticated"},
-	{name: "oidc, the issuer is out", method: "GET", path: mintPath + "/issued", header: []string{"Authorization", wellFormed}, status: 503, code: "auth_unavailable"},
+	{name: "oidc, the issuer is down", method: "GET", path: mintPath + "/issued", header: []string{"Authorization", wellFormedToken}, status: 503, code: "auth_unavailable"},
 	{name: "within the limit", method: "GET", path: mintPath + "/limited", status: 200},
 	{name: "over the limit", method: "GET", path: mintPath + "/limited", header: []string{"Origin", "PAGE"}, status: 429, code: "rate_limited"},
 
@@ -137,9 +134,9 @@ var rows = []row{
 	{name: "Orga is back", method: "GET", path: mintPath, status: 200},
 }
 
-// strict is the row for a limiter store that is down. It runs last, for all endpoints at once. Its tenant has not refused
+// storeDown is the row for a limiter store that is down. It runs last, for all endpoints at once. Its tenant has not refused
 // anyone yet, because refusals are remembered without the store.
-var strict = row{name: "the limiter's store is out", method: "GET", path: mintPath + "/counted", status: 503, code: "limiter_unavailable",
+var storeDown = row{name: "the limiter's store is down", method: "GET", path: mintPath + "/counted", status: 503, code: "limiter_unavailable",
 	not: map[string]string{cloudflare: "a Worker has no connection to Redis; it counts in memory"}}
 
 // answer is a response without the parts that differ between requests.
@@ -149,8 +146,8 @@ type answer struct {
 	body   string
 }
 
-// ask sends all rows to an endpoint, and compares the answers with want unless the endpoint is the reference.
-func (s *site) ask(ctx context.Context, e *endpoint, want map[string]answer) map[string]answer {
+// conform sends all rows to an endpoint, and compares the answers with want unless the endpoint is the reference.
+func (s *suite) conform(ctx context.Context, e *endpoint, want map[string]answer) map[string]answer {
 	got := make(map[string]answer)
 	s.table.check(e.name, conformance, fmt.Sprintf("%d requests, all alike", len(rows)), func() error {
 		var faults []error
@@ -159,9 +156,9 @@ func (s *site) ask(ctx context.Context, e *endpoint, want map[string]answer) map
 				s.table.note("%s: %s: %s", e.name, r.name, why)
 				continue
 			}
-			a, err := s.put(ctx, e, r)
+			a, err := s.send(ctx, e, r)
 			if err == nil && want != nil {
-				err = differs(want[r.name], a)
+				err = diff(want[r.name], a)
 			}
 			if err != nil {
 				faults = append(faults, fmt.Errorf("%s: %w", r.name, err))
@@ -173,23 +170,23 @@ func (s *site) ask(ctx context.Context, e *endpoint, want map[string]answer) map
 	return got
 }
 
-func (s *site) limiterOut(ctx context.Context, list []*endpoint) {
-	s.back.redis.stop()
-	s.back.dynamoOut.Store(true)
+func (s *suite) checkStoreDown(ctx context.Context, list []*endpoint) {
+	s.fixtures.redis.stop()
+	s.fixtures.dynamoDown.Store(true)
 	for _, e := range list {
-		if why, ok := strict.not[e.name]; ok {
-			s.table.note("%s: %s: %s", e.name, strict.name, why)
+		if why, ok := storeDown.not[e.name]; ok {
+			s.table.note("%s: %s: %s", e.name, storeDown.name, why)
 			continue
 		}
-		s.table.check(e.name, conformance, strict.name, func() error {
-			_, err := s.put(ctx, e, strict)
+		s.table.check(e.name, conformance, storeDown.name, func() error {
+			_, err := s.send(ctx, e, storeDown)
 			return err
 		})
 	}
 }
 
-// put sends one row to an endpoint and checks the answer against the row.
-func (s *site) put(ctx context.Context, e *endpoint, r row) (answer, error) {
+// send sends one row to an endpoint and checks the answer against the row.
+func (s *suite) send(ctx context.Context, e *endpoint, r row) (answer, error) {
 	ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
 	defer cancel()
 	req, err := http.NewRequestWithContext(ctx, r.method, "http://endpoint.example"+r.path, strings.NewReader(r.body))
@@ -197,18 +194,17 @@ func (s *site) put(ctx context.Context, e *endpoint, r row) (answer, error) {
 		return answer{}, err
 	}
 	for i := 0; i < len(r.header); i += 2 {
-		req.Header.Add(r.header[i], strings.ReplaceAll(r.header[i+1], "PAGE", s.back.origin))
+		req.Header.Add(r.header[i], strings.ReplaceAll(r.header[i+1], "PAGE", s.fixtures.origin))
 	}
 	if r.sign {
-		ts := strconv.FormatInt(time.Now().Unix(), 10)
-		mac := hmac.New(sha256.New, []byte(hmacKey))
-		fmt.Fprintf(mac, "%s\n%s\n%s", r.method, req.URL.EscapedPath(), ts)
-		req.Header.Set("Authorization", "Orga-HMAC ts="+ts+",sig="+hex.EncodeToString(mac.Sum(nil)))
+		if err := auth.SignRequest(req, hmacKey, ""); err != nil {
+			return answer{}, err
+		}
 	}
 	e.orga.FailAll(orga.CallMint, r.mint)
 	defer e.orga.FailAll(orga.CallMint, nil)
 	minted := len(e.orga.Tokens())
-	resp, err := e.way.RoundTrip(req)
+	resp, err := e.transport.RoundTrip(req)
 	if err != nil {
 		return answer{}, err
 	}
@@ -217,8 +213,8 @@ func (s *site) put(ctx context.Context, e *endpoint, r row) (answer, error) {
 	if err != nil {
 		return answer{}, err
 	}
-	a := answer{status: resp.StatusCode, body: alike(string(body)), header: make(map[string]string)}
-	for _, name := range promised {
+	a := answer{status: resp.StatusCode, body: normalize(string(body)), header: make(map[string]string)}
+	for _, name := range contractHeaders {
 		if values := resp.Header.Values(name); len(values) > 0 {
 			a.header[name] = strings.Join(values, " | ")
 		}
@@ -228,7 +224,7 @@ func (s *site) put(ctx context.Context, e *endpoint, r row) (answer, error) {
 			a.header[name] = digits.ReplaceAllString(a.header[name], "0")
 		}
 	}
-	faults := []error{r.holds(req, a, body)}
+	faults := []error{r.check(req, a, body)}
 	if more := len(e.orga.Tokens()) - minted; resp.StatusCode != http.StatusOK && more > 0 {
 		faults = append(faults, fmt.Errorf("%d tokens were minted for an error", more))
 	}
@@ -241,8 +237,8 @@ func (s *site) put(ctx context.Context, e *endpoint, r row) (answer, error) {
 	return a, errors.Join(faults...)
 }
 
-// holds returns how an answer violates the contract.
-func (r row) holds(req *http.Request, a answer, body []byte) error {
+// check returns how an answer violates the contract.
+func (r row) check(req *http.Request, a answer, body []byte) error {
 	var faults []error
 	fault := func(format string, args ...any) { faults = append(faults, fmt.Errorf(format, args...)) }
 	if a.status != r.status {
@@ -274,13 +270,13 @@ func (r row) holds(req *http.Request, a answer, body []byte) error {
 	return errors.Join(faults...)
 }
 
-// differs returns where two answers differ.
-func differs(want, got answer) error {
+// diff returns where two answers differ.
+func diff(want, got answer) error {
 	var faults []error
 	if want.status != got.status {
 		faults = append(faults, fmt.Errorf("status %d, not %d", got.status, want.status))
 	}
-	for _, name := range promised {
+	for _, name := range contractHeaders {
 		if want.header[name] != got.header[name] {
 			faults = append(faults, fmt.Errorf("%s is %q, not %q", name, got.header[name], want.header[name]))
 		}
@@ -291,8 +287,8 @@ func differs(want, got answer) error {
 	return errors.Join(faults...)
 }
 
-// promised are the headers that the contract specifies.
-var promised = []string{
+// contractHeaders are the headers that the contract specifies.
+var contractHeaders = []string{
 	"Cache-Control", "CDN-Cache-Control", "Pragma", "X-Content-Type-Options", "Vary", "X-Request-Id",
 	"Content-Type", "Allow", "WWW-Authenticate", "Retry-After", "RateLimit", "RateLimit-Policy", "Server-Timing",
 	"Access-Control-Allow-Origin", "Access-Control-Allow-Credentials", "Access-Control-Allow-Methods",
@@ -300,15 +296,15 @@ var promised = []string{
 }
 
 var (
-	digits   = regexp.MustCompile(`\d+(\.\d+)?`)
-	own      = regexp.MustCompile(`"(ephemeralToken|expiresAt|requestId|username|credential)":"[^"]*"`)
-	ownTime  = regexp.MustCompile(`"expiresIn":\d+`)
-	ownDelay = regexp.MustCompile(`Retry in \d+ seconds?`)
+	digits          = regexp.MustCompile(`\d+(\.\d+)?`)
+	ownMembers      = regexp.MustCompile(`"(ephemeralToken|expiresAt|requestId|username|credential)":"[^"]*"`)
+	expiresInNumber = regexp.MustCompile(`"expiresIn":\d+`)
+	retryDelay      = regexp.MustCompile(`Retry in \d+ seconds?`)
 )
 
-// alike removes the parts of a body that differ between any two answers.
-func alike(body string) string {
-	body = own.ReplaceAllString(body, `"$1":"…"`)
-	body = ownTime.ReplaceAllString(body, `"expiresIn":0`)
-	return ownDelay.ReplaceAllString(body, "Retry in 0 seconds")
+// normalize removes the parts of a body that differ between any two answers.
+func normalize(body string) string {
+	body = ownMembers.ReplaceAllString(body, `"$1":"…"`)
+	body = expiresInNumber.ReplaceAllString(body, `"expiresIn":0`)
+	return retryDelay.ReplaceAllString(body, "Retry in 0 seconds")
 }

@@ -12,7 +12,7 @@ import (
 
 // fuzz lets schemathesis send requests that docs/openapi.yaml allows and forbids to a running endpoint, and check each
 // answer against the document. It takes at most a minute, and sends the same requests each time.
-func (s *site) fuzz(ctx context.Context) {
+func (s *suite) fuzz(ctx context.Context) {
 	s.table.check(plain, fuzzed, "schemathesis finds no answer that docs/openapi.yaml does not have", func() error {
 		upstream := httptest.NewServer(new(orgatest.API))
 		defer upstream.Close()
@@ -28,7 +28,7 @@ func (s *site) fuzz(ctx context.Context) {
 		}
 		endpoint := httptest.NewServer(h)
 		defer endpoint.Close()
-		_, err := s.run(ctx, s.scratch, nil, s.schemathesis, "run", filepath.Join(s.root, "docs", "openapi.yaml"),
+		_, err := s.run(ctx, s.scratch, nil, filepath.Join(s.schemathesisBin, "schemathesis"), "run", filepath.Join(s.root, "docs", "openapi.yaml"),
 			"--url", endpoint.URL, "--max-examples", "40", "--generation-deterministic", "--max-time", "60", "--no-color")
 		return err
 	})

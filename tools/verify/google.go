@@ -27,7 +27,7 @@ func main() { log.Fatal(funcframework.Start(os.Getenv("PORT"))) }
 `
 
 // google stages and builds the function as Google does, and runs it under the functions framework.
-func (s *site) google(ctx context.Context) []*endpoint {
+func (s *suite) google(ctx context.Context) []*endpoint {
 	staged := filepath.Join(s.source, "dist", "gcp")
 	program := filepath.Join(s.scratch, "google-function")
 	if !s.table.check(google, built, "the staged source builds from its vendor folder alone", func() error {
@@ -50,15 +50,15 @@ func (s *site) google(ctx context.Context) []*endpoint {
 		return nil
 	}
 	if s.gcloud != "" {
-		s.table.check(google, holds, "gcloud uploads the function, and no tests, settings or keys", func() error { return s.uploads(ctx, staged) })
-		s.table.check(google, accepted, "gcloud accepts each of its commands in README, docs, Makefile and make deploy-gcp", func() error { return s.lintGcloud(ctx) })
+		s.table.check(google, deployed, "gcloud uploads the function, and no tests, settings or keys", func() error { return s.checkUpload(ctx, staged) })
+		s.table.check(google, accepted, "gcloud accepts each of its commands in README, docs, Makefile and make deploy-gcp", func() error { return s.checkGcloudCommands(ctx) })
 	}
 
 	d := s.deployment(google)
 	const secrets = "projects/verify/secrets/"
-	s.back.google.Put(secrets+"tenant-key", []byte(d.tenantKey))
-	s.back.google.Put(secrets+"hmac", []byte(hmacKey))
-	s.back.google.Put(secrets+"tenants", []byte(s.tenants("gcpsm:"+secrets+"tenant-key", "gcpsm:"+secrets+"nowhere")))
+	s.fixtures.google.Put(secrets+"tenant-key", []byte(d.tenantKey))
+	s.fixtures.google.Put(secrets+"hmac", []byte(hmacKey))
+	s.fixtures.google.Put(secrets+"tenants", []byte(s.tenants("gcpsm:"+secrets+"tenant-key", "gcpsm:"+secrets+"nowhere")))
 	mounted := filepath.Join(s.scratch, "api-key")
 	if err := os.WriteFile(mounted, []byte(d.key+"\n"), 0o600); err != nil {
 		s.table.check(google, store, "a mounted secret", func() error { return err })
@@ -71,7 +71,7 @@ func (s *site) google(ctx context.Context) []*endpoint {
 	env := maps.Clone(d.env)
 	maps.Copy(env, map[string]string{
 		"PORT": fmt.Sprint(port), "FUNCTION_TARGET": "OrgaSession",
-		"ORGA_API_KEY_SOURCE": "file:" + mounted, "ORGA_GCPSM_ENDPOINT": s.back.googleAt.URL,
+		"ORGA_API_KEY_SOURCE": "file:" + mounted, "ORGA_GCPSM_ENDPOINT": s.fixtures.googleServer.URL,
 		"ORGA_AUTH_HMAC_KEY_SOURCE": "gcpsm:" + secrets + "hmac", "ORGA_TENANTS_SOURCE": "gcpsm:" + secrets + "tenants",
 	})
 	base := fmt.Sprintf("http://127.0.0.1:%d", port)
@@ -81,12 +81,12 @@ func (s *site) google(ctx context.Context) []*endpoint {
 	}) {
 		return nil
 	}
-	front := func(h http.Header) { h.Add("X-Forwarded-For", "203.0.113.7") } // Google's front end appends the caller
-	return []*endpoint{{name: google, orga: d.orga, way: direct{base: base, front: front}}}
+	fromGoogle := func(h http.Header) { h.Add("X-Forwarded-For", "203.0.113.7") } // Google's front end appends the caller
+	return []*endpoint{{name: google, orga: d.orga, transport: overHTTP{base: base, addHeaders: fromGoogle}}}
 }
 
-// uploads checks the files that gcloud would upload. Files that must not be uploaded are added first.
-func (s *site) uploads(ctx context.Context, staged string) error {
+// checkUpload checks the files that gcloud would upload. Files that must not be uploaded are added first.
+func (s *suite) checkUpload(ctx context.Context, staged string) error {
 	dir := filepath.Join(s.scratch, "google-upload")
 	if err := os.CopyFS(dir, os.DirFS(staged)); err != nil {
 		return err
@@ -117,9 +117,9 @@ func (s *site) uploads(ctx context.Context, staged string) error {
 	return errors.Join(faults...)
 }
 
-// lintGcloud lets gcloud parse every gcloud command that the docs or the deploy tool contain.
-func (s *site) lintGcloud(ctx context.Context) error {
-	lines, err := s.told(ctx, "gcloud ", "gcp",
+// checkGcloudCommands lets gcloud parse every gcloud command that the docs or the deploy tool contain.
+func (s *suite) checkGcloudCommands(ctx context.Context) error {
+	lines, err := s.documentedCommands(ctx, "gcloud ", "gcp",
 		"PROJECT=verify-project", "REGION=europe-west1", "ORGA_AUTH=oidc", "ORGA_CORS_ORIGINS=https://a.example,https://b.example")
 	if err != nil {
 		return err

@@ -12,6 +12,7 @@ import (
 	"os/signal"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"sync"
 	"syscall"
 	"time"
@@ -33,19 +34,19 @@ const (
 
 // The checks (rows of the table).
 const (
-	toolsThere  = "tools"
-	accepted    = "accepted by its tool"
-	built       = "built by its tool"
-	followed    = "deploy page"
-	holds       = "what would be deployed"
-	store       = "secret store"
-	routes      = "routes"
-	conformance = "conformance"
-	client      = "client contract"
-	isolated    = "isolate"
-	sessions    = "sessions"
-	fuzzed      = "OpenAPI"
-	reproduced  = "reproducible"
+	toolsInstalled = "tools"
+	accepted       = "accepted by its tool"
+	built          = "built by its tool"
+	deployPage     = "deploy page"
+	deployed       = "deployed artifact"
+	store          = "secret store"
+	routes         = "routes"
+	conformance    = "conformance"
+	client         = "client contract"
+	isolated       = "isolate"
+	sessions       = "sessions"
+	fuzzed         = "OpenAPI"
+	reproduced     = "reproducible"
 )
 
 func main() {
@@ -81,14 +82,14 @@ func verify(ctx context.Context, isolateOnly bool, mints int) (ok bool, err erro
 		return false, err
 	}
 	defer os.RemoveAll(scratch)
-	s := &site{
+	s := &suite{
 		root: root, cache: filepath.Join(root, ".cache"), scratch: scratch, source: filepath.Join(scratch, "source"),
 		table: newTable(
 			[]string{plain, aws, restAPI, httpAPI, functionURL, alb, albMulti, google, netlify, cloudflare},
-			[]string{toolsThere, accepted, built, followed, holds, store, routes, conformance, client, isolated, sessions, fuzzed, reproduced}),
+			[]string{toolsInstalled, accepted, built, deployPage, deployed, store, routes, conformance, client, isolated, sessions, fuzzed, reproduced}),
 	}
 	defer s.stopAll()
-	for _, to := range []string{s.source, s.again()} {
+	for _, to := range []string{s.source, s.secondCopy()} {
 		if err := copyTree(ctx, root, to); err != nil {
 			return false, fmt.Errorf("copy the checkout: %w", err)
 		}
@@ -102,34 +103,35 @@ func verify(ctx context.Context, isolateOnly bool, mints int) (ok bool, err erro
 		return false, err
 	}
 	s.table.check(plain, accepted, "kubernetes-validate --strict accepts docs/kubernetes", func() error {
-		_, err := s.run(ctx, s.source, nil, s.kubernetesValidate, "--strict", "--quiet", filepath.Join("docs", "kubernetes", "orga-session.yaml"))
+		_, err := s.run(ctx, s.source, nil, filepath.Join(s.kubernetesBin, "kubernetes-validate"), "--strict", "--quiet", filepath.Join("docs", "kubernetes", "orga-session.yaml"))
 		return err
 	})
-	if err := s.shared(ctx); err != nil {
+	if err := s.startFixtures(ctx); err != nil {
 		return false, err
 	}
 
-	var reference *endpoint
-	if reference, err = s.startPlain(ctx); err != nil {
+	reference, err := s.startReference(ctx)
+	if err != nil {
 		return false, err
 	}
-	want := s.ask(ctx, reference, nil)
+	want := s.conform(ctx, reference, nil)
 
+	platforms := []func(context.Context) []*endpoint{s.aws, s.google, s.netlify, s.cloudflare}
+	running := make([][]*endpoint, len(platforms))
 	var wg sync.WaitGroup
-	var running endpoints
-	for _, platform := range []func(context.Context) []*endpoint{s.aws, s.google, s.netlify, s.cloudflare} {
+	for i, start := range platforms {
 		wg.Go(func() {
-			for _, e := range platform(ctx) {
-				s.ask(ctx, e, want)
-				running.add(e)
+			running[i] = start(ctx)
+			for _, e := range running[i] {
+				s.conform(ctx, e, want)
 			}
 		})
 	}
 	wg.Wait()
-	running.add(reference)
-	s.browse(ctx, running.list)
-	s.signs(ctx, reference)
-	s.limiterOut(ctx, running.list)
+	all := append(slices.Concat(running...), reference)
+	s.checkInBrowser(ctx, all)
+	s.checkWebCrypto(ctx, reference)
+	s.checkStoreDown(ctx, all)
 	s.stopAll()
 	s.isolate(ctx, mints) // alone, because some of it measures time
 	s.sessions(ctx)
@@ -139,15 +141,4 @@ func verify(ctx context.Context, isolateOnly bool, mints int) (ok bool, err erro
 	s.table.print(os.Stdout)
 	fmt.Printf("\n%s in all.\n", time.Since(began).Round(time.Second))
 	return s.table.passed(), ctx.Err()
-}
-
-type endpoints struct {
-	mu   sync.Mutex
-	list []*endpoint
-}
-
-func (e *endpoints) add(one *endpoint) {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	e.list = append(e.list, one)
 }

@@ -77,7 +77,7 @@ func TestMotoLimits(t *testing.T) {
 	if !ok {
 		t.Skip("make verify runs this, with moto")
 	}
-	if err := makeTable(t.Context(), url, limitsTable); err != nil {
+	if err := createTable(t.Context(), url, limitsTable); err != nil {
 		t.Fatal(err)
 	}
 	l, err := openLimits(url)

@@ -3,8 +3,8 @@ package main
 import (
 	"bytes"
 	"context"
-	"errors"
 	"fmt"
+	"io"
 	"net"
 	"net/http"
 	"os"
@@ -18,7 +18,7 @@ import (
 )
 
 // command prepares a tool in dir with env added to the clean environment of a verification.
-func (s *site) command(ctx context.Context, dir string, env []string, name string, args ...string) *exec.Cmd {
+func (s *suite) command(ctx context.Context, dir string, env []string, name string, args ...string) *exec.Cmd {
 	cmd := exec.CommandContext(ctx, name, args...)
 	cmd.Dir = dir
 	cmd.Env = append(s.environment(), env...)
@@ -29,24 +29,15 @@ func (s *site) command(ctx context.Context, dir string, env []string, name strin
 }
 
 // run runs a tool and returns its standard output; an error has the last lines of its output.
-func (s *site) run(ctx context.Context, dir string, env []string, name string, args ...string) (string, error) {
+func (s *suite) run(ctx context.Context, dir string, env []string, name string, args ...string) (string, error) {
 	cmd := s.command(ctx, dir, env, name, args...)
-	var out, all bytes.Buffer
-	cmd.Stdout = &both{&out, &all}
-	cmd.Stderr = &all
+	var out bytes.Buffer
+	all := new(logBuffer)
+	cmd.Stdout, cmd.Stderr = io.MultiWriter(&out, all), all
 	if err := cmd.Run(); err != nil {
 		return out.String(), fmt.Errorf("%s: %w\n%s", cmd, err, tail(all.String()))
 	}
 	return out.String(), nil
-}
-
-// both writes to two buffers, the second of which another writer shares: os/exec copies stdout and stderr in separate
-// goroutines only if the writers differ.
-type both struct{ one, two *bytes.Buffer }
-
-func (b *both) Write(p []byte) (int, error) {
-	b.one.Write(p)
-	return b.two.Write(p)
 }
 
 func tail(s string) string {
@@ -61,7 +52,7 @@ type process struct {
 	log  *logBuffer
 }
 
-// logBuffer keeps a server's output for error messages.
+// logBuffer keeps output for error messages. It is safe for concurrent use.
 type logBuffer struct {
 	mu  sync.Mutex
 	buf bytes.Buffer
@@ -80,7 +71,7 @@ func (l *logBuffer) String() string {
 }
 
 // start starts a server and waits until ready succeeds. stopAll stops it.
-func (s *site) start(ctx context.Context, ready func(context.Context) bool, dir string, env []string, name string, args ...string) (*process, error) {
+func (s *suite) start(ctx context.Context, ready func(context.Context) bool, dir string, env []string, name string, args ...string) (*process, error) {
 	p := &process{cmd: s.command(ctx, dir, env, name, args...), done: make(chan struct{}), log: new(logBuffer)}
 	p.cmd.Stdout, p.cmd.Stderr = p.log, p.log
 	if err := p.cmd.Start(); err != nil {
@@ -121,7 +112,7 @@ func (p *process) stop() {
 	<-p.done
 }
 
-func (s *site) stopAll() {
+func (s *suite) stopAll() {
 	s.mu.Lock()
 	list, isolates := s.processes, s.isolates
 	s.processes, s.isolates = nil, nil
@@ -168,12 +159,12 @@ func answers(url string) func(context.Context) bool {
 		if err != nil {
 			return false
 		}
-		return errors.Join(resp.Body.Close()) == nil && resp.StatusCode == http.StatusOK
+		return resp.Body.Close() == nil && resp.StatusCode == http.StatusOK
 	}
 }
 
 // environment is the environment of tools: paths, caches and proxies, but no credentials or settings of an account.
-func (s *site) environment() []string {
+func (s *suite) environment() []string {
 	env := []string{
 		"HOME=" + s.scratch, "CI=true", "NO_COLOR=1", "LANG=C.UTF-8",
 		"GOMODCACHE=" + s.goEnv["GOMODCACHE"], "GOCACHE=" + s.goEnv["GOCACHE"], "GOPROXY=" + s.goEnv["GOPROXY"],

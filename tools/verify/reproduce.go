@@ -15,86 +15,68 @@ import (
 )
 
 // reproduce builds everything again from another copy with an empty build cache, and compares.
-func (s *site) reproduce(ctx context.Context) {
-	again := s.again()
+func (s *suite) reproduce(ctx context.Context) {
+	s.recordSizes()
+	second := s.secondCopy()
 	clean := []string{"GOCACHE=" + filepath.Join(s.scratch, "gocache")}
-	if s.sam != "" {
-		s.table.check(aws, reproduced, "two clean builds of the Lambda binary are byte-equal", func() error {
-			if _, err := s.run(ctx, again, clean, "make", "build-aws"); err != nil {
+	for _, build := range []struct{ platform, what, target, first, second string }{
+		{aws, "two clean builds of the Lambda binary", "build-aws", filepath.Dir(bootstrap), "dist/aws"},
+		{google, "two stagings of the source", "build-gcp", "dist/gcp", "dist/gcp"},
+		{cloudflare, "two clean builds of the Worker", "build-cloudflare", "dist/cloudflare", "dist/cloudflare"},
+	} {
+		s.table.check(build.platform, reproduced, build.what+" are byte-equal", func() error {
+			if _, err := s.run(ctx, second, clean, "make", build.target); err != nil {
 				return err
 			}
-			first := filepath.Join(s.source, ".aws-sam", "build", "OrgaSessionFunction", "bootstrap")
-			if info, err := os.Stat(first); err == nil {
-				s.table.size("AWS: bootstrap (arm64)", info.Size())
-			}
-			packed, err := zipped(first)
-			if err != nil {
-				return err
-			}
-			s.table.size("AWS: zipped, as uploaded", packed)
-			return same(first, filepath.Join(again, "dist", "aws", "bootstrap"))
+			return checkSame(filepath.Join(s.source, build.first), filepath.Join(second, build.second))
 		})
 	}
-	s.table.check(google, reproduced, "two stagings of the source are byte-equal", func() error {
-		if _, err := s.run(ctx, again, nil, "make", "build-gcp"); err != nil {
-			return err
-		}
-		first, size, err := treeSum(filepath.Join(s.source, "dist", "gcp"))
-		if err != nil {
-			return err
-		}
-		second, _, err := treeSum(filepath.Join(again, "dist", "gcp"))
-		if err != nil {
-			return err
-		}
-		s.table.size("Google: source, as uploaded, uncompressed", size)
-		if info, err := os.Stat(filepath.Join(s.scratch, "google-function")); err == nil {
-			s.table.size("Google: the binary that Google builds from it", info.Size())
-		}
-		if first != second {
-			return fmt.Errorf("%s and %s", first, second)
-		}
-		return nil
-	})
-	if s.wrangler != "" {
-		s.table.check(cloudflare, reproduced, "two clean builds of the Worker are byte-equal", func() error {
-			if _, err := s.run(ctx, again, clean, "make", "build-cloudflare"); err != nil {
-				return err
-			}
-			first, _, err := treeSum(filepath.Join(s.source, "dist", "cloudflare"))
-			if err != nil {
-				return err
-			}
-			second, _, err := treeSum(filepath.Join(again, "dist", "cloudflare"))
-			if err == nil && first != second {
-				err = fmt.Errorf("%s and %s", first, second)
-			}
-			return err
-		})
-	}
-	if s.netlifyCLI != "" {
+	if s.netlifyBin != "" {
 		s.table.check(netlify, reproduced, "two clean builds of the Netlify function are byte-equal", func() error {
-			return s.reproduceNetlify(ctx, again, clean)
+			return s.reproduceNetlify(ctx, second, clean)
 		})
 	}
-	s.table.check(plain, holds, "docs/platforms.md has the sizes", func() error {
+	s.table.check(plain, deployed, "docs/platforms.md has the sizes", func() error {
 		text, err := os.ReadFile(filepath.Join(s.root, "docs", "platforms.md"))
 		return errors.Join(err, s.table.documented(string(text)))
 	})
 }
 
+// Artifacts in the source folder.
+const (
+	bootstrap      = ".aws-sam/build/OrgaSessionFunction/bootstrap"
+	netlifyArchive = ".netlify/functions/orga-session.zip"
+)
+
+// recordSizes records the sizes of the artifacts that were built.
+func (s *suite) recordSizes() {
+	for _, artifact := range []struct{ name, path string }{
+		{"AWS: bootstrap (arm64)", bootstrap},
+		{"Google: source, as uploaded, uncompressed", "dist/gcp"},
+		{"Google: the binary that Google builds from it", "../google-function"},
+		{"Netlify: zipped, as uploaded", netlifyArchive},
+	} {
+		if _, size, err := treeSum(filepath.Join(s.source, artifact.path)); err == nil {
+			s.table.size(artifact.name, size)
+		}
+	}
+	if size, err := zipped(filepath.Join(s.source, bootstrap)); err == nil {
+		s.table.size("AWS: zipped, as uploaded", size)
+	}
+}
+
 // reproduceNetlify builds again in the first folder: Netlify's build writes its path into the binary, and in production
 // the path is always the same.
-func (s *site) reproduceNetlify(ctx context.Context, again string, clean []string) error {
-	archive := filepath.Join(s.source, ".netlify", "functions", "orga-session.zip")
+func (s *suite) reproduceNetlify(ctx context.Context, second string, clean []string) error {
+	archive := filepath.Join(s.source, netlifyArchive)
 	var binaries [2]string
 	for i := range binaries {
 		binaries[i] = filepath.Join(s.scratch, fmt.Sprint("netlify-", i))
 		if i == 1 {
-			if err := errors.Join(os.RemoveAll(s.source), os.Rename(again, s.source)); err != nil {
+			if err := errors.Join(os.RemoveAll(s.source), os.Rename(second, s.source)); err != nil {
 				return err
 			}
-			if _, err := s.run(ctx, s.source, clean, s.netlifyCLI, "build", "--offline"); err != nil {
+			if _, err := s.run(ctx, s.source, clean, filepath.Join(s.netlifyBin, "netlify"), "build", "--offline"); err != nil {
 				return err
 			}
 		}
@@ -102,31 +84,23 @@ func (s *site) reproduceNetlify(ctx context.Context, again string, clean []strin
 			return err
 		}
 	}
-	if info, err := os.Stat(archive); err == nil {
-		s.table.size("Netlify: zipped, as uploaded", info.Size())
-	}
-	return same(binaries[0], binaries[1])
+	return checkSame(binaries[0], binaries[1])
 }
 
-func same(one, other string) error {
-	a, err := fileSum(one)
+// checkSame returns an error unless two files or folders have the same content.
+func checkSame(one, other string) error {
+	a, _, err := treeSum(one)
 	if err != nil {
 		return err
 	}
-	b, err := fileSum(other)
+	b, _, err := treeSum(other)
 	if err == nil && a != b {
 		err = fmt.Errorf("%s and %s", a, b)
 	}
 	return err
 }
 
-func fileSum(path string) (string, error) {
-	data, err := os.ReadFile(path)
-	sum := sha256.Sum256(data)
-	return hex.EncodeToString(sum[:]), err
-}
-
-// treeSum returns a checksum over names and contents, and the total size in bytes.
+// treeSum returns a checksum over the names and contents in a folder, or of one file, and the size in bytes.
 func treeSum(dir string) (sum string, size int64, err error) {
 	h := sha256.New()
 	err = filepath.WalkDir(dir, func(path string, entry fs.DirEntry, err error) error {

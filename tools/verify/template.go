@@ -59,7 +59,7 @@ func (l *list[T]) UnmarshalJSON(text []byte) error {
 var randomSuffix = regexp.MustCompile(`-[0-9A-Z]{12}\b`)
 
 // stacks returns the resources of template.yaml by logical ID, for each set of parameters. Names have no random suffixes.
-func (s *site) stacks(ctx context.Context, parameters ...map[string]string) ([]map[string]resource, error) {
+func (s *suite) stacks(ctx context.Context, parameters ...map[string]string) ([]map[string]resource, error) {
 	args := []string{filepath.Join(s.source, "tools", "verify", "template.py")}
 	for _, set := range parameters {
 		text, err := json.Marshal(set)
@@ -68,7 +68,7 @@ func (s *site) stacks(ctx context.Context, parameters ...map[string]string) ([]m
 		}
 		args = append(args, string(text))
 	}
-	text, err := s.run(ctx, s.source, nil, s.python, args...)
+	text, err := s.run(ctx, s.source, nil, filepath.Join(s.awsBin, "python"), args...)
 	if err != nil {
 		return nil, err
 	}
@@ -116,7 +116,7 @@ func compareGrants(a, b grant) int { return strings.Compare(a.action+a.resource,
 var goarch = regexp.MustCompile(`GOARCH=(\S+)`)
 
 // checkTemplate checks permissions, the gateway's CORS and the architecture of template.yaml.
-func (s *site) checkTemplate(ctx context.Context, a arns) error {
+func (s *suite) checkTemplate(ctx context.Context, a arns) error {
 	stacks, err := s.stacks(ctx,
 		map[string]string{"ApiKeySecretArn": a.key},
 		map[string]string{"ApiKeySecretArn": a.key, "RateLimitStore": "memory"},

@@ -71,7 +71,7 @@ func TestAnswersAreHeld(t *testing.T) {
 		row  row
 		ok   bool
 	}{
-		{"as promised", good, body, row{status: 200}, true},
+		{"as contractHeaders", good, body, row{status: 200}, true},
 		{"another status", good, body, row{status: 201}, false},
 		{"no code", good, body, row{status: 200, code: "timeout"}, false},
 		{"no session config", good, `{"ephemeralToken":"x"}`, row{status: 200}, false},
@@ -79,7 +79,7 @@ func TestAnswersAreHeld(t *testing.T) {
 		{"Vary doubled", with("Vary", "Origin | Origin"), body, row{status: 200}, false},
 		{"no request id", with("X-Request-Id", ""), body, row{status: 200}, false},
 	} {
-		if err := tt.row.holds(req, tt.got, []byte(tt.body)); (err == nil) != tt.ok {
+		if err := tt.row.check(req, tt.got, []byte(tt.body)); (err == nil) != tt.ok {
 			t.Errorf("%s: %v", tt.name, err)
 		}
 	}
@@ -89,14 +89,14 @@ func TestAnswersAreHeld(t *testing.T) {
 		"another status": {status: 201, header: good.header, body: good.body},
 		"another body":   {status: 200, header: good.header, body: "{}"},
 	} {
-		if differs(good, other) == nil {
+		if diff(good, other) == nil {
 			t.Errorf("%s is not seen", name)
 		}
 	}
-	if differs(good, with("Pragma", "no-cache")) != nil {
+	if diff(good, with("Pragma", "no-cache")) != nil {
 		t.Error("two that are alike differ")
 	}
-	if a, b := alike(`{"ephemeralToken":"a","expiresIn":119,"detail":"Retry in 1 second."}`), alike(`{"ephemeralToken":"b","expiresIn":120,"detail":"Retry in 7 seconds."}`); a != b {
+	if a, b := normalize(`{"ephemeralToken":"a","expiresIn":119,"detail":"Retry in 1 second."}`), normalize(`{"ephemeralToken":"b","expiresIn":120,"detail":"Retry in 7 seconds."}`); a != b {
 		t.Errorf("%s and %s differ", a, b)
 	}
 }

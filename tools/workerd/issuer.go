@@ -1,23 +1,22 @@
 package workerd
 
 import (
-	"crypto"
 	"crypto/rand"
 	"crypto/rsa"
-	"crypto/sha256"
-	"encoding/base64"
 	"encoding/json"
-	"math/big"
 	"net/http"
 	"net/http/httptest"
 	"sync/atomic"
 	"time"
+
+	"github.com/go-jose/go-jose/v4"
+	"github.com/go-jose/go-jose/v4/jwt"
 )
 
 // issuer is an identity provider with one key. It counts fetches.
 type issuer struct {
 	server          *httptest.Server
-	key             *rsa.PrivateKey
+	signer          jose.Signer
 	delay           time.Duration // before each answer
 	discovery, keys atomic.Int64  // fetches
 }
@@ -25,11 +24,15 @@ type issuer struct {
 const audience = "orga-session"
 
 func newIssuer() (*issuer, error) {
-	key, err := rsa.GenerateKey(rand.Reader, 2048)
+	private, err := rsa.GenerateKey(rand.Reader, 2048)
 	if err != nil {
 		return nil, err
 	}
-	i := &issuer{key: key}
+	key := jose.JSONWebKey{Key: private, KeyID: "1", Algorithm: string(jose.RS256), Use: "sig"}
+	i := new(issuer)
+	if i.signer, err = jose.NewSigner(jose.SigningKey{Algorithm: jose.RS256, Key: key}, nil); err != nil {
+		return nil, err
+	}
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /.well-known/openid-configuration", func(w http.ResponseWriter, r *http.Request) {
 		i.discovery.Add(1)
@@ -37,10 +40,7 @@ func newIssuer() (*issuer, error) {
 	})
 	mux.HandleFunc("GET /keys", func(w http.ResponseWriter, r *http.Request) {
 		i.keys.Add(1)
-		i.answer(w, r, map[string]any{"keys": []any{map[string]any{
-			"kty": "RSA", "kid": "1", "alg": "RS256", "use": "sig",
-			"n": encode(key.N.Bytes()), "e": encode(big.NewInt(int64(key.E)).Bytes()),
-		}}})
+		i.answer(w, r, jose.JSONWebKeySet{Keys: []jose.JSONWebKey{key.Public()}})
 	})
 	i.server = httptest.NewServer(mux)
 	return i, nil
@@ -59,19 +59,8 @@ func (i *issuer) answer(w http.ResponseWriter, r *http.Request, document any) {
 // token returns a token for subject.
 func (i *issuer) token(subject string) (string, error) {
 	now := time.Now()
-	claims, err := json.Marshal(map[string]any{
-		"iss": i.server.URL, "aud": audience, "sub": subject, "iat": now.Unix(), "exp": now.Add(time.Hour).Unix(),
-	})
-	if err != nil {
-		return "", err
-	}
-	signed := encode([]byte(`{"alg":"RS256","kid":"1","typ":"JWT"}`)) + "." + encode(claims)
-	sum := sha256.Sum256([]byte(signed))
-	signature, err := rsa.SignPKCS1v15(rand.Reader, i.key, crypto.SHA256, sum[:])
-	if err != nil {
-		return "", err
-	}
-	return signed + "." + encode(signature), nil
+	return jwt.Signed(i.signer).Claims(jwt.Claims{
+		Issuer: i.server.URL, Audience: jwt.Audience{audience}, Subject: subject,
+		IssuedAt: jwt.NewNumericDate(now), Expiry: jwt.NewNumericDate(now.Add(time.Hour)),
+	}).Serialize()
 }
-
-func encode(b []byte) string { return base64.RawURLEncoding.EncodeToString(b) }

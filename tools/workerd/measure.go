@@ -27,7 +27,7 @@ func Measure(ctx context.Context, o Options, starts, mints int) (f Figures, err 
 	o.Vars["ORGA_AUTH"] = "anonymous"
 	var cold, first []time.Duration
 	for range starts {
-		t := Trial{timeout: 30 * time.Second, run: func(ctx context.Context, s *site) (string, error) {
+		t := Trial{timeout: 30 * time.Second, run: func(ctx context.Context, s *testbed) (string, error) {
 			before, began := s.cpu(), time.Now()
 			if err := s.mintAll(ctx, 1, 1, http.StatusOK); err != nil {
 				return "", err
@@ -40,7 +40,7 @@ func Measure(ctx context.Context, o Options, starts, mints int) (f Figures, err 
 		}
 	}
 	f.Cold, f.FirstAnswer = median(cold), median(first)
-	t := Trial{timeout: 30 * time.Second, run: func(ctx context.Context, s *site) (string, error) {
+	t := Trial{timeout: 30 * time.Second, run: func(ctx context.Context, s *testbed) (string, error) {
 		if err := s.mintAll(ctx, mints/2, 100, http.StatusOK); err != nil { // V8 optimizes the code meanwhile
 			return "", err
 		}

@@ -29,7 +29,7 @@ type Trial struct {
 	Name string
 
 	timeout time.Duration // ORGA_TIMEOUT
-	run     func(context.Context, *site) (figures string, err error)
+	run     func(context.Context, *testbed) (figures string, err error)
 }
 
 // The trials. Those that measure no time have a budget that even a busy machine can keep.
@@ -118,8 +118,8 @@ func AddCrash(ctx context.Context, root, dir string) error {
 // maxMemory bounds the Go program's memory after Burst, in bytes.
 const maxMemory = 32 << 20
 
-// site is the environment of a running trial: a fresh isolate, and its upstreams.
-type site struct {
+// testbed is the environment of a running trial: a fresh isolate, and its upstreams.
+type testbed struct {
 	*Isolate
 	timeout  time.Duration
 	orga     *orgatest.API
@@ -144,7 +144,7 @@ func (t Trial) Run(ctx context.Context, c Conditions) (figures string, err error
 		return "", err
 	}
 	defer provider.server.Close()
-	s := &site{
+	s := &testbed{
 		timeout: t.timeout, orga: new(orgatest.API), issuer: provider, mints: c.Mints,
 		client: &http.Client{Timeout: t.timeout + 5*time.Second, Transport: &http.Transport{MaxIdleConnsPerHost: 200}},
 	}
@@ -184,7 +184,7 @@ func tail(log string) string {
 }
 
 // mint requests a session config as a new caller. An answer that violates the contract is an error.
-func (s *site) mint(ctx context.Context, caller string) (status int, token string, err error) {
+func (s *testbed) mint(ctx context.Context, caller string) (status int, token string, err error) {
 	credential, err := s.issuer.token(caller)
 	if err != nil {
 		return 0, "", err
@@ -212,7 +212,7 @@ func (s *site) mint(ctx context.Context, caller string) (status int, token strin
 	return resp.StatusCode, said.EphemeralToken, err
 }
 
-func (s *site) get(ctx context.Context, path, credential string) (*http.Response, error) {
+func (s *testbed) get(ctx context.Context, path, credential string) (*http.Response, error) {
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, s.Base+path, nil)
 	if err != nil {
 		return nil, err
@@ -224,7 +224,7 @@ func (s *site) get(ctx context.Context, path, credential string) (*http.Response
 }
 
 // mintAll makes n callers mint, some at a time. All answers must have the status, and no token may repeat.
-func (s *site) mintAll(ctx context.Context, n, atOnce, want int) error {
+func (s *testbed) mintAll(ctx context.Context, n, atOnce, want int) error {
 	var (
 		mu       sync.Mutex
 		wg       sync.WaitGroup
@@ -258,14 +258,14 @@ func (s *site) mintAll(ctx context.Context, n, atOnce, want int) error {
 }
 
 // fetchedOnce requires that all callers together cause one discovery and one fetch of the keys.
-func (s *site) fetchedOnce() error {
+func (s *testbed) fetchedOnce() error {
 	if d, k := s.issuer.discovery.Load(), s.issuer.keys.Load(); d != 1 || k != 1 {
 		return fmt.Errorf("%d discoveries and %d fetches of the keys", d, k)
 	}
 	return nil
 }
 
-func cold(ctx context.Context, s *site) (string, error) {
+func cold(ctx context.Context, s *testbed) (string, error) {
 	s.issuer.delay = 200 * time.Millisecond // the others wait for the one fetching, without their own I/O
 	before := s.cpu()
 	if err := s.mintAll(ctx, 100, 100, http.StatusOK); err != nil {
@@ -274,7 +274,7 @@ func cold(ctx context.Context, s *site) (string, error) {
 	return milliseconds(s.cpu()-before) + " of CPU", s.fetchedOnce()
 }
 
-func hang(ctx context.Context, s *site) (string, error) {
+func hang(ctx context.Context, s *testbed) (string, error) {
 	if err := s.mintAll(ctx, 1, 1, http.StatusOK); err != nil {
 		return "", err
 	}
@@ -312,7 +312,7 @@ func hang(ctx context.Context, s *site) (string, error) {
 var totalMS = regexp.MustCompile(`"total_ms":([0-9.]+)`)
 
 // slowest returns the longest request duration in the log.
-func (s *site) slowest() (most time.Duration) {
+func (s *testbed) slowest() (most time.Duration) {
 	for _, m := range totalMS.FindAllStringSubmatch(s.Log(), -1) {
 		took, _ := time.ParseDuration(m[1] + "ms")
 		most = max(most, took)
@@ -320,7 +320,7 @@ func (s *site) slowest() (most time.Duration) {
 	return most
 }
 
-func reset(ctx context.Context, s *site) (string, error) {
+func reset(ctx context.Context, s *testbed) (string, error) {
 	s.issuer.delay = 500 * time.Millisecond
 	credential, err := s.issuer.token("the one that leaves")
 	if err != nil {
@@ -332,7 +332,7 @@ func reset(ctx context.Context, s *site) (string, error) {
 	}
 	defer conn.Close()
 	fmt.Fprintf(conn, "GET /api/orga-client-secrets HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer %s\r\n\r\n", credential)
-	if err := until(ctx, func() bool { return s.issuer.discovery.Load() > 0 }); err != nil {
+	if err := waitFor(ctx, func() bool { return s.issuer.discovery.Load() > 0 }); err != nil {
 		return "", err
 	}
 	others := make(chan error, 1)
@@ -343,7 +343,7 @@ func reset(ctx context.Context, s *site) (string, error) {
 	return "", errors.Join(<-others, s.fetchedOnce())
 }
 
-func burst(ctx context.Context, s *site) (string, error) {
+func burst(ctx context.Context, s *testbed) (string, error) {
 	if err := s.mintAll(ctx, 100, 100, http.StatusOK); err != nil {
 		return "", fmt.Errorf("the first 100: %w", err)
 	}
@@ -364,7 +364,7 @@ func burst(ctx context.Context, s *site) (string, error) {
 }
 
 // memory returns the Go program's memory in bytes.
-func (s *site) memory(ctx context.Context) (n int, err error) {
+func (s *testbed) memory(ctx context.Context) (n int, err error) {
 	resp, err := s.get(ctx, "/harness/memory", "")
 	if err != nil {
 		return 0, err
@@ -374,7 +374,7 @@ func (s *site) memory(ctx context.Context) (n int, err error) {
 }
 
 // compressed compresses every answer. The runtime decompresses it, but keeps the Content-Encoding header.
-func compressed(ctx context.Context, s *site) (string, error) {
+func compressed(ctx context.Context, s *testbed) (string, error) {
 	for _, server := range []*http.Server{s.upstream.Config, s.issuer.server.Config} {
 		h := server.Handler
 		server.Handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -391,7 +391,7 @@ func compressed(ctx context.Context, s *site) (string, error) {
 	return "", s.mintAll(ctx, 20, 20, http.StatusOK)
 }
 
-func crash(ctx context.Context, s *site) (string, error) {
+func crash(ctx context.Context, s *testbed) (string, error) {
 	for _, how := range []string{"exit", "panic"} {
 		if err := s.mintAll(ctx, 1, 1, http.StatusOK); err != nil {
 			return "", fmt.Errorf("before the %s: %w", how, err)
@@ -400,7 +400,7 @@ func crash(ctx context.Context, s *site) (string, error) {
 		before := s.orga.Calls(orga.CallMint)
 		waiters := make(chan error, 1)
 		go func() { waiters <- s.mintAll(ctx, 20, 20, http.StatusInternalServerError) }()
-		if err := until(ctx, func() bool { return s.orga.Calls(orga.CallMint) >= before+20 }); err != nil {
+		if err := waitFor(ctx, func() bool { return s.orga.Calls(orga.CallMint) >= before+20 }); err != nil {
 			return "", err
 		}
 		resp, err := s.get(ctx, "/harness/crash?how="+how, "")
@@ -419,8 +419,9 @@ func crash(ctx context.Context, s *site) (string, error) {
 	return "", nil
 }
 
-func until(ctx context.Context, true func() bool) error {
-	for !true() {
+// waitFor polls until met returns true.
+func waitFor(ctx context.Context, met func() bool) error {
+	for !met() {
 		select {
 		case <-ctx.Done():
 			return ctx.Err()

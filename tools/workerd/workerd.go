@@ -16,8 +16,15 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/orga-session/orga-session/tools/npm"
 	"github.com/orga-session/orga-session/tools/procgroup"
 )
+
+// Install installs wrangler, miniflare and workerd into .cache. It returns the folder, for [Options].NPM.
+func Install(ctx context.Context, root string) (folder string, err error) {
+	folder = filepath.Join(root, ".cache", "workerd")
+	return folder, npm.Install(ctx, filepath.Join(root, "tools", "workerd"), folder, "wrangler and workerd take about half a minute")
+}
 
 // Options describe a Worker.
 type Options struct {

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -9,9 +10,40 @@ import (
 	"strings"
 )
 
-// told returns the commands of one tool that appear in README, docs and Makefile, or that the deploy tool prints for a
-// platform with these variables. Each appears once.
-func (s *site) told(ctx context.Context, start, platform string, variables ...string) ([]string, error) {
+// checkCommands checks every documented command of a program against the program's own help: the command, of up to depth
+// words, and its flags exist. Most commands would need an account to run.
+func (s *suite) checkCommands(ctx context.Context, program string, depth int, platform string, variables ...string) error {
+	name := filepath.Base(program)
+	lines, err := s.documentedCommands(ctx, name+" ", platform, variables...)
+	if err != nil {
+		return err
+	}
+	var faults []error
+	for _, line := range lines {
+		words := strings.Fields(line)[1:]
+		n := 1
+		for n < min(depth, len(words)) && strings.Trim(words[n], "abcdefghijklmnopqrstuvwxyz") == "" {
+			n++
+		}
+		command, arguments := words[:n:n], words[n:]
+		help, err := s.run(ctx, s.scratch, nil, program, append(command, "--help")...)
+		if general := strings.Contains(help, name+" [COMMAND]"); err != nil || general || !strings.Contains(help, name+" "+strings.Join(command, " ")) {
+			faults = append(faults, fmt.Errorf("%s: there is no such command", line))
+			continue
+		}
+		for _, argument := range arguments {
+			if flag, _, _ := strings.Cut(argument, "="); strings.HasPrefix(flag, "--") && !strings.Contains(help, flag) {
+				faults = append(faults, fmt.Errorf("%s: there is no flag %s", line, flag))
+			}
+		}
+	}
+	fmt.Fprintf(os.Stderr, "       %s knows %d commands\n", name, len(lines))
+	return errors.Join(faults...)
+}
+
+// documentedCommands returns the commands in README, docs and Makefile that begin with start, and those that the deploy
+// tool prints for a platform with these variables. Each appears once.
+func (s *suite) documentedCommands(ctx context.Context, start, platform string, variables ...string) ([]string, error) {
 	pages, err := filepath.Glob(filepath.Join(s.source, "docs", "*.md"))
 	if err != nil {
 		return nil, err

@@ -10,32 +10,32 @@ import (
 	"strings"
 )
 
-// managed is the stack that SAM creates at an account's first deploy, for its uploads. SAM creates it by a change set,
+// managedStack is the stack that SAM creates at an account's first deploy, for its uploads. SAM creates it by a change set,
 // whose tags and outputs moto loses.
-const managed = `{"Resources":{"SamCliSourceBucket":{"Type":"AWS::S3::Bucket"}},"Outputs":{"SourceBucket":{"Value":{"Ref":"SamCliSourceBucket"}}}}`
+const managedStack = `{"Resources":{"SamCliSourceBucket":{"Type":"AWS::S3::Bucket"}},"Outputs":{"SourceBucket":{"Value":{"Ref":"SamCliSourceBucket"}}}}`
 
-// followAWS runs docs/deploy-aws.md line by line, from creating the secret to removing everything, with AWS's own tools
+// followDeployPage runs docs/deploy-aws.md line by line, from creating the secret to removing everything, with AWS's own tools
 // and moto as AWS. Commands that would call the endpoint are skipped: moto runs no functions.
-func (s *site) followAWS(ctx context.Context) error {
-	lines, err := s.pageAWS()
+func (s *suite) followDeployPage(ctx context.Context) error {
+	lines, err := s.deployPageCommands()
 	if err != nil {
 		return err
 	}
 	env := []string{
-		"PATH=" + filepath.Dir(s.sam) + string(os.PathListSeparator) + os.Getenv("PATH"),
+		"PATH=" + s.awsBin + string(os.PathListSeparator) + os.Getenv("PATH"),
 		"AWS_ACCESS_KEY_ID=verify", "AWS_SECRET_ACCESS_KEY=none",
 		// moto finds a template uploaded by SAM only under this name.
-		"AWS_ENDPOINT_URL=" + strings.Replace(s.back.moto.URL, "127.0.0.1", "localhost", 1),
+		"AWS_ENDPOINT_URL=" + strings.Replace(s.fixtures.moto.URL, "127.0.0.1", "localhost", 1),
 	}
 	cloudformation := func(args ...string) (string, error) {
-		return s.run(ctx, s.source, env, filepath.Join(filepath.Dir(s.sam), "aws"), append([]string{"cloudformation"}, args...)...)
+		return s.run(ctx, s.source, env, filepath.Join(s.awsBin, "aws"), append([]string{"cloudformation"}, args...)...)
 	}
 	if _, err := cloudformation("create-stack", "--stack-name", "aws-sam-cli-managed-default",
-		"--tags", "Key=ManagedStackSource,Value=AwsSamCli", "--template-body", managed); err != nil {
+		"--tags", "Key=ManagedStackSource,Value=AwsSamCli", "--template-body", managedStack); err != nil {
 		return err
 	}
 	tables := func() (string, error) {
-		out, err := s.run(ctx, s.source, env, filepath.Join(filepath.Dir(s.sam), "aws"), "dynamodb", "list-tables", "--query", "TableNames", "--output", "text")
+		out, err := s.run(ctx, s.source, env, filepath.Join(s.awsBin, "aws"), "dynamodb", "list-tables", "--query", "TableNames", "--output", "text")
 		return strings.TrimSpace(out), err
 	}
 	var auth, table string // of the stack, once it exists
@@ -70,9 +70,9 @@ func (s *site) followAWS(ctx context.Context) error {
 	return nil
 }
 
-// pageAWS returns the commands of docs/deploy-aws.md. After the command that creates the secret it inserts those of
+// deployPageCommands returns the commands of docs/deploy-aws.md. After the command that creates the secret it inserts those of
 // docs/secrets.md that rotate it, and after the deployment those of docs/operate.md that read the log.
-func (s *site) pageAWS() ([]string, error) {
+func (s *suite) deployPageCommands() ([]string, error) {
 	pages := make(map[string][]string)
 	for _, name := range []string{"deploy-aws.md", "secrets.md", "operate.md"} {
 		text, err := os.ReadFile(filepath.Join(s.source, "docs", name))

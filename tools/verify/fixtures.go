@@ -34,79 +34,75 @@ const (
 	hmacKey = "a-key-that-only-this-verification-has"
 )
 
-// backstage is shared by all endpoints: the page whose origin they list, the limiter store and the secret stores. Each
+// fixtures is shared by all endpoints: the page whose origin they list, the limiter store and the secret stores. Each
 // deployment has its own Orga API.
-type backstage struct {
-	page      net.Listener
-	origin    string // of the page; the only listed one
-	redis     *process
-	redisAddr string
-	moto      *httptest.Server // a proxy in front of moto that counts calls
-	google    secrettest.Google
-	googleAt  *httptest.Server
-	databases int
+type fixtures struct {
+	page         net.Listener
+	origin       string // of the page; the only listed one
+	redis        *process
+	redisAddr    string
+	moto         *httptest.Server // a proxy in front of moto that counts calls
+	google       secrettest.Google
+	googleServer *httptest.Server
+	databases    int
 
-	mu    sync.Mutex
-	asked map[string]int // secret → GetSecretValue calls that moto received
+	mu          sync.Mutex
+	secretCalls map[string]int // secret → GetSecretValue calls that moto received
 
-	dynamo    sync.Mutex   // serializes calls to DynamoDB: moto is not atomic across threads
-	dynamoOut atomic.Bool  // DynamoDB answers every call with an error
-	counted   atomic.Int32 // UpdateItem calls that moto received
+	dynamo     sync.Mutex  // serializes calls to DynamoDB: moto is not atomic across threads
+	dynamoDown atomic.Bool // DynamoDB answers every call with an error
 }
 
-func (s *site) shared(ctx context.Context) error {
+func (s *suite) startFixtures(ctx context.Context) error {
 	var err error
-	if s.back.page, err = net.Listen("tcp", "127.0.0.1:0"); err != nil {
+	if s.fixtures.page, err = net.Listen("tcp", "127.0.0.1:0"); err != nil {
 		return err
 	}
-	s.back.origin = fmt.Sprintf("http://localhost:%d", s.back.page.Addr().(*net.TCPAddr).Port)
+	s.fixtures.origin = fmt.Sprintf("http://localhost:%d", s.fixtures.page.Addr().(*net.TCPAddr).Port)
 	port, err := freePort()
 	if err != nil {
 		return err
 	}
-	s.back.redisAddr = fmt.Sprintf("127.0.0.1:%d", port)
-	s.back.redis, err = s.start(ctx, listens(s.back.redisAddr), s.scratch, nil, "redis-server",
+	s.fixtures.redisAddr = fmt.Sprintf("127.0.0.1:%d", port)
+	s.fixtures.redis, err = s.start(ctx, listens(s.fixtures.redisAddr), s.scratch, nil, "redis-server",
 		"--bind", "127.0.0.1", "--port", fmt.Sprint(port), "--save", "", "--appendonly", "no")
 	if err != nil {
 		return err
 	}
-	s.back.googleAt = httptest.NewServer(&s.back.google)
+	s.fixtures.googleServer = httptest.NewServer(&s.fixtures.google)
 	return s.startMoto(ctx)
 }
 
-func (s *site) startMoto(ctx context.Context) error {
-	s.back.asked = make(map[string]int)
+func (s *suite) startMoto(ctx context.Context) error {
+	s.fixtures.secretCalls = make(map[string]int)
 	port, err := freePort()
 	if err != nil {
 		return err
 	}
 	base := &url.URL{Scheme: "http", Host: fmt.Sprintf("127.0.0.1:%d", port)}
-	if _, err := s.start(ctx, listens(base.Host), s.scratch, nil, filepath.Join(filepath.Dir(s.python), "moto_server"),
+	if _, err := s.start(ctx, listens(base.Host), s.scratch, nil, filepath.Join(s.awsBin, "moto_server"),
 		"-H", "127.0.0.1", "-p", fmt.Sprint(port)); err != nil {
 		return err
 	}
 	proxy := httputil.NewSingleHostReverseProxy(base)
-	s.back.moto = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	s.fixtures.moto = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		body, _ := io.ReadAll(r.Body) // moto rejects a truncated body
 		if target := r.Header.Get("X-Amz-Target"); strings.HasPrefix(target, "DynamoDB_") {
-			if s.back.dynamoOut.Load() {
+			if s.fixtures.dynamoDown.Load() {
 				http.Error(w, "out", http.StatusInternalServerError)
 				return
 			}
-			s.back.dynamo.Lock()
-			defer s.back.dynamo.Unlock()
-			if strings.HasSuffix(target, ".UpdateItem") {
-				s.back.counted.Add(1)
-			}
+			s.fixtures.dynamo.Lock()
+			defer s.fixtures.dynamo.Unlock()
 		}
 		if strings.HasSuffix(r.Header.Get("X-Amz-Target"), ".GetSecretValue") {
 			var call struct {
 				SecretID string `json:"SecretId"`
 			}
 			_ = json.Unmarshal(body, &call)
-			s.back.mu.Lock()
-			s.back.asked[call.SecretID]++
-			s.back.mu.Unlock()
+			s.fixtures.mu.Lock()
+			s.fixtures.secretCalls[call.SecretID]++
+			s.fixtures.mu.Unlock()
 		}
 		r.Body = io.NopCloser(bytes.NewReader(body))
 		proxy.ServeHTTP(w, r)
@@ -115,17 +111,17 @@ func (s *site) startMoto(ctx context.Context) error {
 }
 
 // putSecret creates a secret in moto and returns its ARN.
-func (s *site) putSecret(ctx context.Context, name, value string) (arn string, err error) {
+func (s *suite) putSecret(ctx context.Context, name, value string) (arn string, err error) {
 	var made struct{ ARN string }
-	err = callAWS(ctx, s.back.moto.URL, "secretsmanager.CreateSecret", map[string]string{"Name": name, "SecretString": value}, &made)
+	err = callAWS(ctx, s.fixtures.moto.URL, "secretsmanager.CreateSecret", map[string]string{"Name": name, "SecretString": value}, &made)
 	if err != nil || made.ARN == "" {
 		return "", fmt.Errorf("moto made no secret %s: %w", name, err)
 	}
 	return made.ARN, nil
 }
 
-// makeTable creates a limits table in moto, like template.yaml's.
-func makeTable(ctx context.Context, moto, name string) error {
+// createTable creates a limits table in moto, like template.yaml's.
+func createTable(ctx context.Context, moto, name string) error {
 	return callAWS(ctx, moto, "DynamoDB_20120810.CreateTable", map[string]any{
 		"TableName": name, "BillingMode": "PAY_PER_REQUEST",
 		"AttributeDefinitions": []map[string]string{{"AttributeName": "id", "AttributeType": "S"}},
@@ -166,31 +162,31 @@ type deployment struct {
 	env            map[string]string // settings that all platforms share
 }
 
-func (s *site) deployment(name string) *deployment {
+func (s *suite) deployment(name string) *deployment {
 	word := strings.ToLower(strings.ReplaceAll(name, "/", "-"))
 	d := &deployment{orga: new(orgatest.API), key: orga.KeyPrefix + "test_" + word, tenantKey: orga.KeyPrefix + "test_tenant_" + word}
 	d.orga.AcceptKeys(d.key, d.tenantKey)
-	s.back.databases++
+	s.fixtures.databases++
 	d.env = map[string]string{
 		"ORGA_BASE_URL":          httptest.NewServer(d.orga).URL,
 		"ORGA_AUTH":              "anonymous",
-		"ORGA_CORS_ORIGINS":      s.back.origin,
+		"ORGA_CORS_ORIGINS":      s.fixtures.origin,
 		"ORGA_RATE_LIMIT":        "off",
-		"ORGA_RATE_LIMIT_STORE":  fmt.Sprintf("redis://%s/%d", s.back.redisAddr, s.back.databases),
+		"ORGA_RATE_LIMIT_STORE":  fmt.Sprintf("redis://%s/%d", s.fixtures.redisAddr, s.fixtures.databases),
 		"ORGA_RATE_LIMIT_STRICT": "true",
 		"ORGA_TIMEOUT":           "2s",
 		"ORGA_AUTH_AUDIENCE":     "verify",
-		"ORGA_AUTH_ISSUER":       closedIssuer,
+		"ORGA_AUTH_ISSUER":       unreachableIssuer,
 		"ORGA_LOG_LEVEL":         "warn",
 	}
 	return d
 }
 
-// tenants returns the tenants of the conformance rows. own is the source of this platform's tenant key, nowhere a source
+// tenants returns the tenants of the conformance rows. ownKey is the source of this platform's tenant key, missing a source
 // without a secret.
-func (s *site) tenants(own, nowhere string) string {
+func (s *suite) tenants(ownKey, missing string) string {
 	tenant := func(members ...string) map[string]string {
-		t := map[string]string{"apiKeySource": own}
+		t := map[string]string{"apiKeySource": ownKey}
 		for i := 0; i < len(members); i += 2 {
 			t[members[i]] = members[i+1]
 		}
@@ -202,7 +198,7 @@ func (s *site) tenants(own, nowhere string) string {
 		"counted": tenant("rateLimit", "1000/1h"),
 		"signed":  tenant("auth", "hmac"),
 		"issued":  tenant("auth", "oidc"),
-		"nostore": tenant("apiKeySource", nowhere),
+		"nostore": tenant("apiKeySource", missing),
 	}})
 	if err != nil {
 		panic(err) // strings always marshal
@@ -210,18 +206,18 @@ func (s *site) tenants(own, nowhere string) string {
 	return string(document)
 }
 
-// ownAWS returns the settings for awssm: outside AWS, with moto as AWS.
-func (s *site) ownAWS() map[string]string {
+// awsSettings returns the settings for awssm: outside AWS, with moto as AWS.
+func (s *suite) awsSettings() map[string]string {
 	return map[string]string{
 		"ORGA_AWS_REGION": region, "ORGA_AWS_ACCESS_KEY_ID": "verify", "ORGA_AWS_SECRET_ACCESS_KEY": "none",
-		"AWS_ENDPOINT_URL_SECRETS_MANAGER": s.back.moto.URL,
+		"AWS_ENDPOINT_URL_SECRETS_MANAGER": s.fixtures.moto.URL,
 	}
 }
 
-// withEnvironment returns all settings of a platform that keeps tenants and keys in its environment.
-func (s *site) withEnvironment(d *deployment) map[string]string {
+// settingsInEnvironment returns all settings of a platform that keeps tenants and keys in its environment.
+func (s *suite) settingsInEnvironment(d *deployment) map[string]string {
 	env := maps.Clone(d.env)
-	maps.Copy(env, s.ownAWS())
+	maps.Copy(env, s.awsSettings())
 	maps.Copy(env, map[string]string{
 		"ORGA_API_KEY": d.key, "ORGA_API_KEY_TENANT": d.tenantKey, "VERIFY_HMAC_KEY": hmacKey,
 		"ORGA_AUTH_HMAC_KEY_SOURCE": "env:VERIFY_HMAC_KEY",
@@ -231,10 +227,10 @@ func (s *site) withEnvironment(d *deployment) map[string]string {
 	return env
 }
 
-// startPlain starts the reference in this process: the core behind net/http.
-func (s *site) startPlain(ctx context.Context) (*endpoint, error) {
+// startReference starts the reference in this process: the core behind net/http.
+func (s *suite) startReference(ctx context.Context) (*endpoint, error) {
 	d := s.deployment(plain)
-	env := core.Env(s.withEnvironment(d))
+	env := core.Env(s.settingsInEnvironment(d))
 	cfg := core.ConfigFromEnv(env)
 	cfg.Log = slog.New(slog.DiscardHandler)
 	h := core.New(ctx, cfg, core.Drivers{
@@ -244,7 +240,7 @@ func (s *site) startPlain(ctx context.Context) (*endpoint, error) {
 	if err := h.Faults(); err != nil {
 		return nil, err
 	}
-	return &endpoint{name: plain, orga: d.orga, way: direct{base: httptest.NewServer(h).URL}}, nil
+	return &endpoint{name: plain, orga: d.orga, transport: overHTTP{base: httptest.NewServer(h).URL}}, nil
 }
 
 // environ returns env as NAME=value entries.

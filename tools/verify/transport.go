@@ -10,50 +10,48 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"maps"
 	"net/http"
 	"net/url"
-	"slices"
 	"strings"
 	"unicode/utf8"
 
 	"github.com/orga-session/orga-session/tools/lambdaevent"
 )
 
-// direct is the transport to an endpoint that speaks HTTP.
-type direct struct {
-	base  string
-	front func(http.Header) // adds the headers of the platform's front end; may be nil
-	fresh bool              // a new connection for each request
+// overHTTP is the transport to an endpoint that speaks HTTP.
+type overHTTP struct {
+	base          string
+	addHeaders    func(http.Header) // adds the headers of the platform's front end; may be nil
+	newConnection bool              // a new connection for each request
 }
 
 // plainTransport adds no headers to a request.
 var plainTransport = &http.Transport{DisableCompression: true, MaxIdleConnsPerHost: 4}
 
-func (d direct) RoundTrip(r *http.Request) (*http.Response, error) {
-	base, err := url.Parse(d.base)
+func (t overHTTP) RoundTrip(r *http.Request) (*http.Response, error) {
+	base, err := url.Parse(t.base)
 	if err != nil {
 		return nil, err
 	}
 	r = r.Clone(r.Context())
 	r.URL.Scheme, r.URL.Host, r.Host = base.Scheme, base.Host, base.Host
-	r.Close = d.fresh
-	if d.front != nil {
-		d.front(r.Header)
+	r.Close = t.newConnection
+	if t.addHeaders != nil {
+		t.addHeaders(r.Header)
 	}
 	return plainTransport.RoundTrip(r)
 }
 
-// trigger is the transport to a Lambda function through one of its front ends: it converts requests to events and the
+// overLambda is the transport to a Lambda function through one of its front ends: it converts requests to events and the
 // function's results to responses.
-type trigger struct {
+type overLambda struct {
 	event  func(lambdaevent.Request) lambdaevent.Event
 	addr   string // the client's address
 	host   string
 	invoke func(ctx context.Context, event []byte) ([]byte, error)
 }
 
-func (t trigger) RoundTrip(r *http.Request) (*http.Response, error) {
+func (t overLambda) RoundTrip(r *http.Request) (*http.Response, error) {
 	var raw []byte
 	if r.Body != nil {
 		var err error
@@ -144,6 +142,3 @@ const (
 	addrALB  = "198.51.100.4"
 	addrALB2 = "198.51.100.5"
 )
-
-// sorted returns a map's keys in order.
-func sorted[V any](m map[string]V) []string { return slices.Sorted(maps.Keys(m)) }
