@@ -77,7 +77,7 @@ async function setKnobs(knobs) {
   must(response.ok, `the knobs were refused: ${await response.text()}`);
 }
 
-const stats = async () => (await (await fetch(new URL("playground/stats", home))).json()).stats;
+const stats = async () => (await fetch(new URL("playground/stats", home))).json();
 
 // withPage opens the page in a new browser profile. It fails if a script throws, a policy is violated, or the page
 // sends a request to a third party.

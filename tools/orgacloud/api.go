@@ -31,7 +31,7 @@ func (c *Cloud) intercept(call orga.Call, r *http.Request) http.Handler {
 		return c.fault(r, func(k *Knobs) *Fault { return &k.ICE })
 	}
 	if r.URL.Query().Has("email") {
-		c.tally.mail(r.URL.Query().Get("email"))
+		c.counts.mail(r.URL.Query().Get("email"))
 	}
 	return c.fault(r, func(k *Knobs) *Fault { return &k.Mint })
 }
@@ -39,7 +39,7 @@ func (c *Cloud) intercept(call orga.Call, r *http.Request) http.Handler {
 // fault waits for the latency set for a call, then returns its fault, nil if there is none. A call with a fault
 // is not validated.
 func (c *Cloud) fault(r *http.Request, which func(*Knobs) *Fault) http.Handler {
-	fault := c.panel.meet(which)
+	fault := c.knobs.next(which)
 	if fault.LatencyMs > 0 {
 		timer := time.NewTimer(time.Duration(fault.LatencyMs) * time.Millisecond)
 		defer timer.Stop()
@@ -53,7 +53,7 @@ func (c *Cloud) fault(r *http.Request, which func(*Knobs) *Fault) http.Handler {
 	if h == nil {
 		return nil
 	}
-	c.tally.refuse("fault: " + fault.Fault)
+	c.counts.refuse("fault: " + fault.Fault)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		h.ServeHTTP(w, r)
 		if r.Context().Err() != nil {
@@ -76,14 +76,14 @@ func (c *Cloud) call(w http.ResponseWriter, r *http.Request) {
 		c.api.Refuse(w, http.StatusBadRequest, "invalid_offer", "The body is not a JSON object with an offer.")
 		return
 	}
-	out, err := c.board.answer(r.Context(), in, c.panel.get().Silent)
+	out, err := c.calls.answer(r.Context(), in, c.knobs.get().Silent)
 	switch {
 	case errors.Is(err, errOffer):
 		c.api.Refuse(w, http.StatusUnprocessableEntity, "invalid_offer", err.Error())
 	case err != nil:
 		c.api.Refuse(w, http.StatusServiceUnavailable, "unavailable", err.Error())
 	default:
-		c.tally.call(token.ID)
+		c.counts.call(token.ID)
 		writeJSON(w, out)
 	}
 }

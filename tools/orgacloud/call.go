@@ -23,8 +23,8 @@ const (
 	maxCall = 30 * time.Minute
 	// setupTime bounds the time to answer an offer. pion allows the same time again until the call is connected.
 	setupTime = 30 * time.Second
-	// heard is how many packets (20 ms each) the client sends before it gets a transcript.
-	heard = 50
+	// transcriptAfter is how many packets (20 ms each) the client sends before it gets a transcript.
+	transcriptAfter = 50
 )
 
 // offer is the body of a call request.
@@ -52,8 +52,8 @@ var (
 	errShutDown = errors.New("the cloud is closing")
 )
 
-// switchboard answers calls. They all share one UDP port.
-type switchboard struct {
+// callServer answers calls. They all share one UDP port.
+type callServer struct {
 	api     *webrtc.API
 	socket  net.PacketConn
 	closeMu func() error
@@ -67,7 +67,7 @@ type switchboard struct {
 
 // call is an answered call.
 type call struct {
-	board      *switchboard
+	server     *callServer
 	pc         *webrtc.PeerConnection
 	track      *webrtc.TrackLocalStaticSample
 	id         string
@@ -76,13 +76,13 @@ type call struct {
 	ctx        context.Context
 	hangUp     context.CancelFunc
 	over       chan struct{} // closed once it is cleaned up
-	speaking   sync.Once
+	playing    sync.Once
 
 	mu     sync.Mutex
 	events *webrtc.DataChannel // nil until it is open
 }
 
-func openSwitchboard() (*switchboard, error) {
+func startCallServer() (*callServer, error) {
 	tone, err := tonePackets()
 	if err != nil {
 		return nil, err
@@ -95,12 +95,12 @@ func openSwitchboard() (*switchboard, error) {
 	if err != nil {
 		return nil, err
 	}
-	mux := webrtc.NewICEUDPMux(silent.NewLogger("ice"), socket)
-	settings := webrtc.SettingEngine{LoggerFactory: silent}
+	mux := webrtc.NewICEUDPMux(noLog.NewLogger("ice"), socket)
+	settings := webrtc.SettingEngine{LoggerFactory: noLog}
 	settings.SetICEUDPMux(mux)
 	settings.SetIncludeLoopbackCandidate(true)
 	settings.SetNetworkTypes([]webrtc.NetworkType{webrtc.NetworkTypeUDP4})
-	return &switchboard{
+	return &callServer{
 		api:     webrtc.NewAPI(webrtc.WithMediaEngine(codecs), webrtc.WithSettingEngine(settings)),
 		socket:  socket,
 		closeMu: mux.Close,
@@ -110,7 +110,7 @@ func openSwitchboard() (*switchboard, error) {
 }
 
 // Close ends all calls and waits for their goroutines.
-func (s *switchboard) Close() error {
+func (s *callServer) Close() error {
 	s.mu.Lock()
 	s.closed = true
 	for c := range s.calls {
@@ -128,7 +128,7 @@ func ignoreClosed(err error) error {
 	return err
 }
 
-func (s *switchboard) count() int {
+func (s *callServer) count() int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return len(s.calls)
@@ -136,7 +136,7 @@ func (s *switchboard) count() int {
 
 // answer opens a call. Its SDP contains all candidates, because nothing trickles. A silent call connects, but sends
 // neither audio nor events.
-func (s *switchboard) answer(ctx context.Context, in offer, silent bool) (answer, error) {
+func (s *callServer) answer(ctx context.Context, in offer, silent bool) (answer, error) {
 	c, err := s.open(in.Params.ReturnTranscription, silent)
 	if err != nil {
 		return answer{}, err
@@ -153,7 +153,7 @@ func (s *switchboard) answer(ctx context.Context, in offer, silent bool) (answer
 }
 
 // open registers a call, and cleans it up when it is over.
-func (s *switchboard) open(transcribe, silent bool) (*call, error) {
+func (s *callServer) open(transcribe, silent bool) (*call, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	switch {
@@ -166,7 +166,7 @@ func (s *switchboard) open(transcribe, silent bool) (*call, error) {
 	if err != nil {
 		return nil, err
 	}
-	c := &call{board: s, pc: pc, id: "conv_" + rand.Text()[:16], transcribe: transcribe, silent: silent, over: make(chan struct{})}
+	c := &call{server: s, pc: pc, id: "conv_" + rand.Text()[:16], transcribe: transcribe, silent: silent, over: make(chan struct{})}
 	c.ctx, c.hangUp = context.WithTimeout(context.Background(), maxCall)
 	s.calls[c] = struct{}{}
 	s.wg.Go(func() {
@@ -229,7 +229,7 @@ func (c *call) onState(state webrtc.PeerConnectionState) {
 	switch state {
 	case webrtc.PeerConnectionStateConnected:
 		if !c.silent {
-			c.speaking.Do(func() { c.board.wg.Go(func() { speak(c.ctx, c.track, c.board.tone) }) })
+			c.playing.Do(func() { c.server.wg.Go(func() { playTone(c.ctx, c.track, c.server.tone) }) })
 		}
 	case webrtc.PeerConnectionStateFailed, webrtc.PeerConnectionStateClosed:
 		c.hangUp()
@@ -277,14 +277,14 @@ func (c *call) onEvent(message []byte) {
 // listen reads the client's audio and, after enough packets, sends a transcript that says so. It returns when the
 // track ends.
 func (c *call) listen(track *webrtc.TrackRemote) {
-	told := !c.transcribe || c.silent || track.Kind() != webrtc.RTPCodecTypeAudio
+	transcribed := !c.transcribe || c.silent || track.Kind() != webrtc.RTPCodecTypeAudio
 	for n := 1; ; n++ {
 		if _, _, err := track.ReadRTP(); err != nil {
 			return
 		}
-		if !told && n >= heard {
-			told = c.send("conversation.item.input_audio_transcription.completed", map[string]any{
-				"transcript": fmt.Sprintf("(%.1f s of your audio reached the cloud)", (heard * packet).Seconds()),
+		if !transcribed && n >= transcriptAfter {
+			transcribed = c.send("conversation.item.input_audio_transcription.completed", map[string]any{
+				"transcript": fmt.Sprintf("(%.1f s of your audio reached the cloud)", (transcriptAfter * packetTime).Seconds()),
 			}) && c.send("response.output_item.done", map[string]any{"text": "I can hear you."})
 		}
 	}

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net"
 	"net/http"
+	"net/http/httptest"
 	"slices"
 	"time"
 
@@ -19,7 +20,7 @@ type Config struct {
 	APIKey string
 	// Addr is the address of the API; "" uses any free port of 127.0.0.1.
 	Addr string
-	// TURNOverTLS adds a TURN server over TLS, with a self-signed certificate (see RootCAs).
+	// TURNOverTLS adds a TURN server over TLS, with the certificate of package httptest (see RootCAs).
 	TURNOverTLS bool
 	// Knobs are the faults from the start.
 	Knobs Knobs
@@ -29,10 +30,10 @@ type Config struct {
 type Cloud struct {
 	api     *orgatest.API
 	started time.Time
-	panel   panel
-	tally   tally
+	knobs   knobState
+	counts  counters
 	relay   *relay
-	board   *switchboard
+	calls   *callServer
 	roots   *x509.CertPool
 
 	url    string
@@ -54,10 +55,10 @@ func Start(config Config) (*Cloud, error) {
 	}
 	var certificate *tls.Certificate
 	if config.TURNOverTLS {
-		var err error
-		if certificate, c.roots, err = selfSigned(); err != nil {
-			return nil, fmt.Errorf("orgacloud: %w", err)
-		}
+		server := httptest.NewTLSServer(nil) // for its certificate
+		server.Close()
+		certificate = &server.TLS.Certificates[0]
+		c.roots = server.Client().Transport.(*http.Transport).TLSClientConfig.RootCAs
 	}
 	addr := config.Addr
 	if addr == "" {
@@ -71,7 +72,7 @@ func Start(config Config) (*Cloud, error) {
 	if c.relay, err = startRelay(certificate); err != nil {
 		return nil, fmt.Errorf("orgacloud: TURN: %w", errors.Join(err, listener.Close()))
 	}
-	if c.board, err = openSwitchboard(); err != nil {
+	if c.calls, err = startCallServer(); err != nil {
 		return nil, fmt.Errorf("orgacloud: WebRTC: %w", errors.Join(err, c.relay.Close(), listener.Close()))
 	}
 	c.http = &http.Server{Handler: c.routes(), ReadHeaderTimeout: 10 * time.Second, IdleTimeout: time.Minute}
@@ -85,12 +86,15 @@ func Start(config Config) (*Cloud, error) {
 // URL returns the base URL for a client, without a trailing slash.
 func (c *Cloud) URL() string { return c.url }
 
+// ServeHTTP serves the cloud's paths for a server of the caller.
+func (c *Cloud) ServeHTTP(w http.ResponseWriter, r *http.Request) { c.http.Handler.ServeHTTP(w, r) }
+
 // Knobs returns the current knobs. A fault that was set for a number of requests is removed after these.
-func (c *Cloud) Knobs() Knobs { return c.panel.get() }
+func (c *Cloud) Knobs() Knobs { return c.knobs.get() }
 
 // Set replaces the knobs, or returns why the new ones are invalid.
 func (c *Cloud) Set(k Knobs) error {
-	if err := c.panel.set(k); err != nil {
+	if err := c.knobs.set(k); err != nil {
 		return err
 	}
 	choices := AllChoices() // they list the documented form first
@@ -112,5 +116,5 @@ func (c *Cloud) RootCAs() *x509.CertPool { return c.roots }
 func (c *Cloud) Close() error {
 	err := c.http.Close() // hanging requests end with their connections
 	<-c.served
-	return errors.Join(err, c.board.Close(), c.relay.Close())
+	return errors.Join(err, c.calls.Close(), c.relay.Close())
 }

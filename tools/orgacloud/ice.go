@@ -15,59 +15,45 @@ var iceShapes = append(slices.Clone(orgatest.ICEDrifts),
 		return `{"iceServers":[{"urls":"stun:127.0.0.1"},{"username":"nobody"}]}`, ""
 	}})
 
-// relayAddresses are where the cloud's STUN and TURN servers listen, as host:port.
-type relayAddresses struct {
-	udp, tcp string
-	tls      string // "" without TLS
-	nowhere  string // a UDP port that never answers
+// offered is what the list offers to a client. Addresses are host:port, "" if there is none.
+type offered struct {
+	stun, udp, tcp, tls string
+	expires             time.Time // of the credential
+	wrong               bool      // the credential is
 }
 
-// relayFaults are faults of the STUN and TURN servers. Each changes the addresses or the credential's expiry, and
-// returns whether to make the credential wrong.
+// relayFaults are faults of the STUN and TURN servers. unanswered is the address of a UDP port that never answers.
 var relayFaults = []struct {
 	name  string
-	apply func(stun *string, turn *relayAddresses, expires *time.Time) (wrong bool)
+	apply func(o *offered, unanswered string)
 }{
-	{"STUN does not answer", func(stun *string, turn *relayAddresses, _ *time.Time) bool {
-		*stun = turn.nowhere
-		return false
-	}},
-	{"TURN does not answer over UDP", func(_ *string, turn *relayAddresses, _ *time.Time) bool {
-		turn.udp = turn.nowhere
-		return false
-	}},
-	{"nothing answers", func(stun *string, turn *relayAddresses, _ *time.Time) bool {
-		*stun, turn.udp, turn.tcp, turn.tls = turn.nowhere, turn.nowhere, "", ""
-		return false
-	}},
-	{"wrong credential", func(_ *string, _ *relayAddresses, _ *time.Time) bool { return true }},
-	{"expired credential", func(_ *string, _ *relayAddresses, expires *time.Time) bool {
-		*expires = time.Now().Add(-time.Minute)
-		return false
-	}},
+	{"STUN does not answer", func(o *offered, unanswered string) { o.stun = unanswered }},
+	{"TURN does not answer over UDP", func(o *offered, unanswered string) { o.udp = unanswered }},
+	{"nothing answers", func(o *offered, unanswered string) { o.stun, o.udp, o.tcp, o.tls = unanswered, unanswered, "", "" }},
+	{"wrong credential", func(o *offered, _ string) { o.wrong = true }},
+	{"expired credential", func(o *offered, _ string) { o.expires = time.Now().Add(-time.Minute) }},
 }
 
 // servers returns the list for one token: a STUN server, and a TURN server with the token's own credential.
 func (r *relay) servers(t orgatest.Token, fault string) []orgatest.ICEServer {
-	turn := r.addresses
-	stun, expires := turn.udp, t.Expires.Add(credentialTTL)
-	wrong := false
+	o := r.offer
+	o.expires = t.Expires.Add(credentialTTL)
 	for _, f := range relayFaults {
 		if f.name == fault {
-			wrong = f.apply(&stun, &turn, &expires)
+			f.apply(&o, r.unanswered.LocalAddr().String())
 		}
 	}
-	username := fmt.Sprintf("%d:%s", expires.Unix(), t.ID)
+	username := fmt.Sprintf("%d:%s", o.expires.Unix(), t.ID)
 	credential := r.credential(username)
-	if wrong {
+	if o.wrong {
 		credential = r.credential("somebody else")
 	}
-	urls := []string{"turn:" + turn.udp + "?transport=udp"}
-	if turn.tcp != "" {
-		urls = append(urls, "turn:"+turn.tcp+"?transport=tcp")
+	urls := []string{"turn:" + o.udp + "?transport=udp"}
+	if o.tcp != "" {
+		urls = append(urls, "turn:"+o.tcp+"?transport=tcp")
 	}
-	if turn.tls != "" {
-		urls = append(urls, "turns:"+turn.tls+"?transport=tcp")
+	if o.tls != "" {
+		urls = append(urls, "turns:"+o.tls+"?transport=tcp")
 	}
-	return []orgatest.ICEServer{{URLs: []string{"stun:" + stun}}, {URLs: urls, Username: username, Credential: credential}}
+	return []orgatest.ICEServer{{URLs: []string{"stun:" + o.stun}}, {URLs: urls, Username: username, Credential: credential}}
 }

@@ -150,38 +150,38 @@ func (f Fault) answer() http.Handler {
 	return nil
 }
 
-// panel holds the current knobs, and counts down faults with a number of requests.
-type panel struct {
+// knobState holds the current knobs, and counts down faults with a number of requests.
+type knobState struct {
 	mu    sync.Mutex
 	knobs Knobs
 }
 
-func (p *panel) get() Knobs {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	return p.knobs
+func (s *knobState) get() Knobs {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.knobs
 }
 
-func (p *panel) set(k Knobs) error {
+func (s *knobState) set(k Knobs) error {
 	if err := k.check(); err != nil {
 		return err
 	}
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	p.knobs = k
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.knobs = k
 	return nil
 }
 
-// meet returns the fault of the next request, of the call that which selects.
-func (p *panel) meet(which func(*Knobs) *Fault) Fault {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	f := which(&p.knobs)
-	met := *f
+// next returns the fault of the next request, of the call that which selects.
+func (s *knobState) next(which func(*Knobs) *Fault) Fault {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	f := which(&s.knobs)
+	now := *f
 	if f.Times > 0 {
 		if f.Times--; f.Times == 0 {
 			f.Fault = ""
 		}
 	}
-	return met
+	return now
 }

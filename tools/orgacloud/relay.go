@@ -1,13 +1,13 @@
 package orgacloud
 
 import (
+	"context"
 	"crypto/hmac"
 	"crypto/rand"
 	"crypto/sha1"
 	"crypto/tls"
 	"encoding/base64"
 	"errors"
-	"fmt"
 	"io"
 	"maps"
 	"net"
@@ -27,23 +27,20 @@ const (
 	// credentialTTL is how long a TURN credential outlives its token. Allocations are refreshed with it throughout the
 	// call.
 	credentialTTL = time.Hour
-	// A browser allocates once for each TURN URL, network interface and kind of media.
-	maxAllocations       = 512
-	maxAllocationsAToken = 64
-	maxRelayConns        = 64
 )
 
-// silent drops pion's own log, which has usernames and addresses.
-var silent = &logging.DefaultLoggerFactory{Writer: io.Discard, DefaultLogLevel: logging.LogLevelDisabled, ScopeLevels: map[string]logging.LogLevel{}}
+// noLog drops pion's own log, which has usernames and addresses.
+var noLog = &logging.DefaultLoggerFactory{Writer: io.Discard, DefaultLogLevel: logging.LogLevelDisabled, ScopeLevels: map[string]logging.LogLevel{}}
 
 // relay is a STUN and TURN server on the loopback interface, over UDP, TCP and optionally TLS. It relays only to
 // loopback addresses, so that it gives no access to the machine's network.
 type relay struct {
-	addresses relayAddresses
-	secret    []byte
-	server    *turn.Server
-	nowhere   net.PacketConn
-	tcp       []*conns
+	offer      offered
+	unanswered net.PacketConn // nothing reads from it
+	secret     []byte
+	server     *turn.Server
+	clients    context.Context // ends the connections over TCP
+	hangUp     context.CancelFunc
 
 	in, out atomic.Uint64 // bytes relayed from and to peers
 	refused atomic.Uint64 // requests with a wrong or expired credential
@@ -64,33 +61,38 @@ type Allocation struct {
 // startRelay starts a relay; certificate enables TURN over TLS, nil disables it.
 func startRelay(certificate *tls.Certificate) (*relay, error) {
 	r := &relay{secret: []byte(rand.Text()), active: map[string]Allocation{}}
-	packets, stream, err := listenBoth()
+	r.clients, r.hangUp = context.WithCancel(context.Background())
+	packets, err := net.ListenPacket("udp4", loopback)
 	if err != nil {
 		return nil, err
 	}
-	opened := []io.Closer{packets, stream}
+	opened := []io.Closer{packets}
 	fail := func(err error) (*relay, error) {
 		for _, c := range opened {
 			_ = c.Close() // report the first error
 		}
 		return nil, err
 	}
-	if r.nowhere, err = net.ListenPacket("udp4", loopback); err != nil {
+	if r.unanswered, err = net.ListenPacket("udp4", loopback); err != nil {
 		return fail(err)
 	}
-	opened = append(opened, r.nowhere)
-	r.tcp = []*conns{newConns(stream)}
-	r.addresses = relayAddresses{udp: packets.LocalAddr().String(), tcp: stream.Addr().String(), nowhere: r.nowhere.LocalAddr().String()}
-	listeners := []net.Listener{r.tcp[0]}
+	opened = append(opened, r.unanswered)
+	stream, err := net.Listen("tcp4", loopback)
+	if err != nil {
+		return fail(err)
+	}
+	opened = append(opened, stream)
+	address := packets.LocalAddr().String()
+	r.offer = offered{stun: address, udp: address, tcp: stream.Addr().String()}
+	listeners := []net.Listener{connections{stream, r.clients}}
 	if certificate != nil {
 		secure, err := net.Listen("tcp4", loopback)
 		if err != nil {
 			return fail(err)
 		}
 		opened = append(opened, secure)
-		r.addresses.tls = secure.Addr().String()
-		r.tcp = append(r.tcp, newConns(secure))
-		listeners = append(listeners, tls.NewListener(r.tcp[1], &tls.Config{
+		r.offer.tls = secure.Addr().String()
+		listeners = append(listeners, tls.NewListener(connections{secure, r.clients}, &tls.Config{
 			Certificates: []tls.Certificate{*certificate}, MinVersion: tls.VersionTLS12,
 		}))
 	}
@@ -99,9 +101,8 @@ func startRelay(certificate *tls.Certificate) (*relay, error) {
 	permission := func(_ net.Addr, peer net.IP) bool { return peer.IsLoopback() }
 	config := turn.ServerConfig{
 		Realm:         realm,
-		LoggerFactory: silent,
+		LoggerFactory: noLog,
 		AuthHandler:   r.authenticate,
-		QuotaHandler:  r.quota,
 		EventHandler: turn.EventHandler{
 			OnAuth:              r.onAuth,
 			OnAllocationCreated: r.onCreated,
@@ -122,30 +123,34 @@ func startRelay(certificate *tls.Certificate) (*relay, error) {
 // loopback is any free port on loopback.
 const loopback = "127.0.0.1:0"
 
-// listenBoth finds a port that is free for both UDP and TCP, as TURN servers use it.
-func listenBoth() (net.PacketConn, net.Listener, error) {
-	var err error
-	for range 8 {
-		var packets net.PacketConn
-		if packets, err = net.ListenPacket("udp4", loopback); err != nil {
-			return nil, nil, err
-		}
-		var stream net.Listener
-		if stream, err = net.Listen("tcp4", packets.LocalAddr().String()); err == nil {
-			return packets, stream, nil
-		}
-		_ = packets.Close() // unused
-	}
-	return nil, nil, fmt.Errorf("no port is free for both UDP and TCP: %w", err)
-}
-
 // Close stops the relay and closes every connection to it.
 func (r *relay) Close() error {
-	err := errors.Join(r.server.Close(), r.nowhere.Close())
-	for _, l := range r.tcp {
-		l.closeAll()
+	r.hangUp()
+	return errors.Join(r.server.Close(), r.unanswered.Close())
+}
+
+// connections is a listener whose connections end with a context: turn.Server does not close them.
+type connections struct {
+	net.Listener
+	ctx context.Context
+}
+
+func (l connections) Accept() (net.Conn, error) {
+	conn, err := l.Listener.Accept()
+	if err != nil {
+		return nil, err
 	}
-	return err
+	return connection{conn, context.AfterFunc(l.ctx, func() { _ = conn.Close() })}, nil
+}
+
+type connection struct {
+	net.Conn
+	forget func() bool
+}
+
+func (c connection) Close() error {
+	c.forget()
+	return c.Conn.Close()
 }
 
 // credential returns the password of a username. Usernames are "EXPIRY:TOKEN-ID" with the expiry in Unix seconds,
@@ -164,18 +169,6 @@ func (r *relay) authenticate(a *turn.RequestAttributes) (user string, key []byte
 		return "", nil, false
 	}
 	return a.Username, turn.GenerateAuthKey(a.Username, a.Realm, r.credential(a.Username)), true
-}
-
-func (r *relay) quota(username, _ string, _ net.Addr) bool {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	own := 0
-	for _, a := range r.active {
-		if a.Username == username {
-			own++
-		}
-	}
-	return len(r.active) < maxAllocations && own < maxAllocationsAToken
 }
 
 func (r *relay) onAuth(_, _ net.Addr, _, _, _, _ string, verdict bool) {

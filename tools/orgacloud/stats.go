@@ -6,7 +6,6 @@ import (
 	"html/template"
 	"maps"
 	"net/http"
-	"slices"
 	"sync"
 	"time"
 
@@ -28,10 +27,11 @@ type Stats struct {
 	Relay         RelayStats     `json:"relay"`
 	Emails        []string       `json:"emails"`   // the latest that came with mints
 	LastUsed      []string       `json:"lastUsed"` // IDs of the tokens of the latest calls
+	Knobs         Knobs          `json:"knobs"`    // now
 }
 
-// tally collects the counters.
-type tally struct {
+// counters collects the counters.
+type counters struct {
 	mu           sync.Mutex
 	calls        int
 	faults       map[string]int
@@ -39,7 +39,7 @@ type tally struct {
 }
 
 // refuse counts a refused request.
-func (t *tally) refuse(reason string) {
+func (t *counters) refuse(reason string) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if t.faults == nil {
@@ -48,14 +48,14 @@ func (t *tally) refuse(reason string) {
 	t.faults[reason]++
 }
 
-func (t *tally) call(id string) {
+func (t *counters) call(id string) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.calls++
 	t.used = last(t.used, id)
 }
 
-func (t *tally) mail(address string) {
+func (t *counters) mail(address string) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.emails = last(t.emails, address[:min(len(address), 256)])
@@ -67,22 +67,23 @@ func last(list []string, s string) []string {
 
 // Stats returns the counters.
 func (c *Cloud) Stats() Stats {
-	c.tally.mu.Lock()
-	defer c.tally.mu.Unlock()
+	c.counts.mu.Lock()
+	defer c.counts.mu.Unlock()
 	s := Stats{
 		UptimeSeconds: int(time.Since(c.started).Seconds()),
 		Minted:        c.api.Served(orga.CallMint),
 		ICEServed:     c.api.Served(orga.CallICE),
-		Calls:         c.tally.calls,
+		Calls:         c.counts.calls,
 		Refused:       map[string]int{},
-		Emails:        append([]string{}, c.tally.emails...),
-		LastUsed:      append([]string{}, c.tally.used...),
+		Emails:        append([]string{}, c.counts.emails...),
+		LastUsed:      append([]string{}, c.counts.used...),
 		Alive:         c.api.Alive(),
-		CallsOpen:     c.board.count(),
+		CallsOpen:     c.calls.count(),
 		Relay:         c.relay.stats(),
+		Knobs:         c.Knobs(),
 	}
 	maps.Copy(s.Refused, c.api.Refused())
-	maps.Copy(s.Refused, c.tally.faults)
+	maps.Copy(s.Refused, c.counts.faults)
 	return s
 }
 
@@ -93,14 +94,11 @@ var statePage = template.Must(template.New("state").Parse(stateHTML))
 
 // page serves the state as HTML, without scripts.
 func (c *Cloud) page(w http.ResponseWriter, _ *http.Request) {
-	stats := c.Stats()
 	var b bytes.Buffer
 	err := statePage.Execute(&b, struct {
-		Stats   Stats
-		Reasons []string
-		Knobs   Knobs
-		URL     string
-	}{stats, slices.Sorted(maps.Keys(stats.Refused)), c.Knobs(), c.url})
+		Stats
+		URL string
+	}{c.Stats(), c.url})
 	if err != nil {
 		http.Error(w, "the state page is broken", http.StatusInternalServerError)
 		return

@@ -21,8 +21,8 @@ const Tone = 440
 //go:embed tone.ogg
 var toneFile []byte
 
-// packet is the duration of one of its packets.
-const packet = 20 * time.Millisecond
+// packetTime is the duration of one of its packets.
+const packetTime = 20 * time.Millisecond
 
 // tonePackets returns the Opus packets of the file, which has one per page.
 func tonePackets() ([][]byte, error) {
@@ -44,16 +44,16 @@ func tonePackets() ([][]byte, error) {
 	}
 }
 
-// speak plays the packets in a loop until ctx ends.
-func speak(ctx context.Context, track *webrtc.TrackLocalStaticSample, packets [][]byte) {
-	ticker := time.NewTicker(packet)
+// playTone plays the packets in a loop until ctx ends.
+func playTone(ctx context.Context, track *webrtc.TrackLocalStaticSample, packets [][]byte) {
+	ticker := time.NewTicker(packetTime)
 	defer ticker.Stop()
 	for i := 0; ; i++ {
 		select {
 		case <-ctx.Done():
 			return
 		case <-ticker.C:
-			if track.WriteSample(media.Sample{Data: packets[i%len(packets)], Duration: packet}) != nil {
+			if track.WriteSample(media.Sample{Data: packets[i%len(packets)], Duration: packetTime}) != nil {
 				return
 			}
 		}

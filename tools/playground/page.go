@@ -41,8 +41,9 @@ func (p *playground) handler(addr string) (http.Handler, error) {
 	})
 	own.HandleFunc("GET /playground/settings", p.settings)
 	if p.cloud != nil {
-		own.HandleFunc("GET /playground/stats", p.stats)
-		own.HandleFunc("POST /playground/knobs", p.knobs)
+		cloud := http.StripPrefix("/playground", p.cloud)
+		own.Handle("GET /playground/stats", cloud)
+		own.Handle("POST /playground/knobs", cloud)
 	}
 	page := p.pageHeaders(http.NewCrossOriginProtection().Handler(own))
 
@@ -107,32 +108,6 @@ func (p *playground) settings(w http.ResponseWriter, _ *http.Request) {
 	if p.cloud != nil {
 		s.Choices, s.Knobs = new(orgacloud.AllChoices()), new(p.cloud.Knobs())
 	}
-	writeJSON(w, http.StatusOK, s)
-}
-
-func (p *playground) stats(w http.ResponseWriter, _ *http.Request) {
-	writeJSON(w, http.StatusOK, struct {
-		Stats orgacloud.Stats `json:"stats"`
-		Knobs orgacloud.Knobs `json:"knobs"`
-	}{p.cloud.Stats(), p.cloud.Knobs()})
-}
-
-// knobs sets the cloud's knobs from the body.
-func (p *playground) knobs(w http.ResponseWriter, r *http.Request) {
-	var k orgacloud.Knobs
-	err := json.NewDecoder(http.MaxBytesReader(w, r.Body, 16<<10)).Decode(&k)
-	if err == nil {
-		err = p.cloud.Set(k)
-	}
-	if err != nil {
-		writeJSON(w, http.StatusBadRequest, map[string]string{"error": err.Error()})
-		return
-	}
-	writeJSON(w, http.StatusOK, map[string]any{"knobs": p.cloud.Knobs()})
-}
-
-func writeJSON(w http.ResponseWriter, status int, v any) {
 	w.Header().Set("Content-Type", "application/json")
-	w.WriteHeader(status)
-	_ = json.NewEncoder(w).Encode(v) // the client may be gone
+	_ = json.NewEncoder(w).Encode(s) // the client may be gone
 }

@@ -162,7 +162,7 @@ func TestLocal(t *testing.T) {
 		if resp, body := get(t, home+endpoint); resp.StatusCode != 200 {
 			t.Errorf("not retried after a single 503: %d %s", resp.StatusCode, body)
 		}
-		if resp, _ := send(t, "POST", home+"/playground/knobs", `{"mint":{"fault":"sulks"}}`); resp.StatusCode != 400 {
+		if resp, _ := send(t, "POST", home+"/playground/knobs", `{"mint":{"fault":"sulks"}}`, "Content-Type", "application/json"); resp.StatusCode != 400 {
 			t.Errorf("no such fault: %d", resp.StatusCode)
 		}
 		if resp, body := get(t, home+"/playground/stats"); resp.StatusCode != 200 || !bytes.Contains(body, []byte(`"minted"`)) {

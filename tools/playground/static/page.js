@@ -363,16 +363,15 @@ async function send(knobs) {
   }).catch(() => null);
   const answer = await response?.json().catch(() => null);
   if (response?.ok) show(answer.knobs);
-  $("knobs-said").textContent = response?.ok ? "Set for the next session." : answer?.error ?? "The playground does not answer.";
+  $("knobs-said").textContent = response?.ok ? "Set for the next session." : answer?.error.message ?? "The playground does not answer.";
 }
 
 // refresh shows the cloud's counters, and its knobs: one that was set for a number of requests resets itself.
 async function refresh() {
   if (!settings.local || document.hidden) return;
-  const answer = await fetch("playground/stats").then((response) => response.json()).catch(() => null);
-  if (!answer) return;
-  const { stats, knobs } = answer;
-  if (!$("knobs-form").contains(document.activeElement)) show(knobs);
+  const stats = await fetch("playground/stats").then((response) => response.json()).catch(() => null);
+  if (!stats) return;
+  if (!$("knobs-form").contains(document.activeElement)) show(stats.knobs);
   const refused = Object.values(stats.refused).reduce((sum, n) => sum + n, 0);
   const rows = {
     "Tokens minted": stats.minted, "Calls opened": stats.calls, "Requests refused": refused,
