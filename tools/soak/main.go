@@ -16,14 +16,13 @@ import (
 	"log"
 	"log/slog"
 	"math/rand/v2"
-	"net"
 	"net/http"
+	"net/http/httptest"
 	"os"
 	"os/signal"
 	"runtime"
 	"slices"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/orga-session/orga-session/core"
@@ -48,8 +47,8 @@ func run(long time.Duration, clients int, cutEvery, pause time.Duration) error {
 	defer stop()
 	ctx, cancel := context.WithTimeout(ctx, long)
 	defer cancel()
-	ledgers := newLedgers(clients)
-	orga, err := fakeorga.Start(fakeorga.Options{Fault: ledgers.fault})
+	logs := newFaultLogs(clients)
+	orga, err := fakeorga.Start(fakeorga.Options{Fault: logs.fault})
 	if err != nil {
 		return err
 	}
@@ -58,31 +57,30 @@ func run(long time.Duration, clients int, cutEvery, pause time.Duration) error {
 
 	errorLog := new(errorLines)
 	cfg := core.ConfigFromEnv(settings(orga.URL, clients))
-	cfg.Log = slog.New(errorLog)
+	cfg.Log = slog.New(slog.NewTextHandler(errorLog, &slog.HandlerOptions{Level: slog.LevelError}))
 	handler := core.New(ctx, cfg, core.Drivers{})
 	if err := handler.Faults(); err != nil {
 		return err
 	}
-	endpoint, err := serve(handler)
-	if err != nil {
-		return err
-	}
+	endpoint := httptest.NewUnstartedServer(handler)
+	endpoint.Config.ErrorLog = log.New(io.Discard, "", 0)
+	endpoint.Start()
 	defer endpoint.Close()
 
 	before := runtime.NumGoroutine()
 	transport := &http.Transport{MaxIdleConnsPerHost: clients}
-	tally := newTally()
+	results := &results{statuses: map[int]int{}}
 	var wg sync.WaitGroup
-	wg.Go(func() { cut(ctx, orga, ledgers, cutEvery) })
+	wg.Go(func() { cutConnections(ctx, orga, logs, cutEvery) })
 	for i := range clients {
 		c := client{
 			http:   &http.Client{Transport: transport, Timeout: 10 * time.Second}, // as long as Orga's widget waits
-			url:    "http://" + endpoint.Addr + "/api/orga-client-secrets/" + tenant(i),
-			ledger: ledgers[key(i)],
+			url:    endpoint.URL + "/api/orga-client-secrets/" + tenant(i),
+			faults: logs[key(i)],
 		}
 		wg.Go(func() {
 			for ctx.Err() == nil {
-				tally.add(c.ask())
+				results.add(c.get())
 				select {
 				case <-time.After(rand.N(pause)):
 				case <-ctx.Done():
@@ -92,27 +90,27 @@ func run(long time.Duration, clients int, cutEvery, pause time.Duration) error {
 	}
 	wg.Wait()
 	transport.CloseIdleConnections()
-	after := settle(before)
+	after := waitForGoroutines(before)
 
-	tally.print(os.Stdout)
+	results.print(os.Stdout)
 	fmt.Printf("Orga: %d calls, %d connections; goroutines: %d before, %d after; error lines: %d\n",
-		orga.Calls(), orga.Opened(), before, after, errorLog.n.Load())
+		orga.Calls(), orga.Opened(), before, after, errorLog.n)
 	var failed []error
-	if n := len(tally.lost); n > 0 {
+	if n := len(results.lost); n > 0 {
 		failed = append(failed, fmt.Errorf("%d requests were lost that could have been answered", n))
 	}
 	if after > before {
 		stacks := make([]byte, 1<<20)
 		failed = append(failed, fmt.Errorf("%d goroutines leaked:\n%s", after-before, stacks[:runtime.Stack(stacks, true)]))
 	}
-	if n := errorLog.n.Load(); n > 0 {
-		failed = append(failed, fmt.Errorf("%d error lines, the first: %s", n, *errorLog.first.Load()))
+	if errorLog.n > 0 {
+		failed = append(failed, fmt.Errorf("%d error lines, the first: %s", errorLog.n, errorLog.first))
 	}
 	return errors.Join(failed...)
 }
 
-// cut repeatedly closes all connections to Orga, alternating between closing and resetting them.
-func cut(ctx context.Context, orga *fakeorga.API, clients ledgers, every time.Duration) {
+// cutConnections repeatedly closes all connections to Orga, alternating between closing and resetting them.
+func cutConnections(ctx context.Context, orga *fakeorga.API, logs faultLogs, every time.Duration) {
 	tick := time.NewTicker(every)
 	defer tick.Stop()
 	for reset := false; ; reset = !reset {
@@ -121,16 +119,16 @@ func cut(ctx context.Context, orga *fakeorga.API, clients ledgers, every time.Du
 			return
 		case <-tick.C:
 		}
-		for _, l := range clients {
+		for _, l := range logs {
 			l.add("cut")
 		}
 		orga.CloseConnections(reset)
 	}
 }
 
-// settle waits until there are no more goroutines than before, at most until the endpoint must have closed its
+// waitForGoroutines waits until there are no more goroutines than before, at most until the endpoint must have closed its
 // idle connections (25 s).
-func settle(before int) int {
+func waitForGoroutines(before int) int {
 	for range 80 {
 		if runtime.NumGoroutine() <= before {
 			break
@@ -144,104 +142,79 @@ func settle(before int) int {
 type client struct {
 	http   *http.Client
 	url    string
-	ledger *ledger
+	faults *faultLog
 }
 
 // outcome is the outcome of a request.
 type outcome struct {
 	status int // 0: no response
 	took   time.Duration
-	met    faults
-	lost   bool // although an endpoint could have answered
+	faults faults // of its calls
+	lost   bool   // although an endpoint could have answered
 }
 
-func (c client) ask() outcome {
-	c.ledger.open()
+func (c client) get() (o outcome) {
+	c.faults.reset()
 	start := time.Now()
-	o := outcome{}
 	resp, err := c.http.Get(c.url)
 	if err == nil {
 		_, err = io.Copy(io.Discard, resp.Body)
 		_ = resp.Body.Close()
+	}
+	if err == nil {
 		o.status = resp.StatusCode
 	}
-	if err != nil {
-		o.status = 0
-	}
-	o.took = time.Since(start)
-	o.met = c.ledger.close()
-	o.lost = o.status != http.StatusOK && !o.met.hopeless()
+	o.took, o.faults = time.Since(start), c.faults.list()
+	o.lost = o.status != http.StatusOK && !o.faults.unanswerable()
 	return o
 }
 
-// tally counts outcomes.
-type tally struct {
-	mu       sync.Mutex
-	statuses map[int]int
-	took     []time.Duration
-	won      int // answered although a call failed
-	hopeless int
-	lost     []outcome
+// results counts outcomes.
+type results struct {
+	mu                      sync.Mutex
+	statuses                map[int]int
+	took                    []time.Duration
+	recovered, unanswerable int // of the requests with a failed call
+	lost                    []outcome
 }
 
-func newTally() *tally { return &tally{statuses: map[int]int{}} }
-
-func (t *tally) add(o outcome) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	t.statuses[o.status]++
-	t.took = append(t.took, o.took)
+func (r *results) add(o outcome) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.statuses[o.status]++
+	r.took = append(r.took, o.took)
 	switch {
 	case o.lost:
-		t.lost = append(t.lost, o)
+		r.lost = append(r.lost, o)
 	case o.status != http.StatusOK:
-		t.hopeless++
-	case len(o.met) > 0:
-		t.won++
+		r.unanswerable++
+	case len(o.faults) > 0:
+		r.recovered++
 	}
 }
 
-func (t *tally) print(w io.Writer) {
-	slices.Sort(t.took)
-	at := func(q float64) time.Duration { return time.Duration(stats.Quantile(t.took, q)).Round(time.Millisecond) }
-	_, _ = fmt.Fprintf(w, "requests: %d, by status %v; p50 %v, p99 %v, longest %v\n", len(t.took), t.statuses, at(0.5), at(0.99), at(1))
-	_, _ = fmt.Fprintf(w, "after a failed call: %d answered, %d could not be answered, %d lost\n", t.won, t.hopeless, len(t.lost))
-	for _, o := range t.lost[:min(10, len(t.lost))] {
-		_, _ = fmt.Fprintf(w, "  lost: %d after %v; met %v\n", o.status, o.took, o.met)
+func (r *results) print(w io.Writer) {
+	slices.Sort(r.took)
+	at := func(q float64) time.Duration { return time.Duration(stats.Quantile(r.took, q)).Round(time.Millisecond) }
+	_, _ = fmt.Fprintf(w, "requests: %d, by status %v; p50 %v, p99 %v, longest %v\n", len(r.took), r.statuses, at(0.5), at(0.99), at(1))
+	_, _ = fmt.Fprintf(w, "after a failed call: %d answered, %d could not be answered, %d lost\n", r.recovered, r.unanswerable, len(r.lost))
+	for _, o := range r.lost[:min(10, len(r.lost))] {
+		_, _ = fmt.Fprintf(w, "  lost: %d after %v; faults %v\n", o.status, o.took, o.faults)
 	}
 }
 
-// errorLines is a slog.Handler that counts error lines and drops the others.
+// errorLines counts the lines that a logger writes.
 type errorLines struct {
-	n     atomic.Int64
-	first atomic.Pointer[string]
+	mu    sync.Mutex
+	n     int
+	first string
 }
 
-func (e *errorLines) Enabled(_ context.Context, level slog.Level) bool {
-	return level >= slog.LevelError
-}
-
-func (e *errorLines) Handle(_ context.Context, r slog.Record) error {
-	text := r.Message
-	r.Attrs(func(a slog.Attr) bool {
-		text += " " + a.String()
-		return true
-	})
-	e.first.CompareAndSwap(nil, &text)
-	e.n.Add(1)
-	return nil
-}
-
-func (e *errorLines) WithAttrs([]slog.Attr) slog.Handler { return e }
-func (e *errorLines) WithGroup(string) slog.Handler      { return e }
-
-// serve listens on a free port, which is in the server's Addr.
-func serve(h http.Handler) (*http.Server, error) {
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		return nil, err
+func (e *errorLines) Write(line []byte) (int, error) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.n++; e.n == 1 {
+		e.first = string(line)
 	}
-	s := &http.Server{Addr: listener.Addr().String(), Handler: h, ErrorLog: log.New(io.Discard, "", 0), ReadHeaderTimeout: 10 * time.Second}
-	go func() { _ = s.Serve(listener) }()
-	return s, nil
+	return len(line), nil
 }

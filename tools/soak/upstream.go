@@ -36,19 +36,19 @@ func settings(base string, clients int) core.Env {
 	return vars
 }
 
-// ledgers record the faults of each client's calls, by its key.
-type ledgers map[string]*ledger
+// faultLogs record the faults of each client's calls, by its key.
+type faultLogs map[string]*faultLog
 
-func newLedgers(clients int) ledgers {
-	all := make(ledgers)
+func newFaultLogs(clients int) faultLogs {
+	all := make(faultLogs)
 	for i := range clients {
-		all[key(i)] = new(ledger)
+		all[key(i)] = new(faultLog)
 	}
 	return all
 }
 
 // fault fails 12 % of the calls at random.
-func (l ledgers) fault(call fakeorga.Call) fakeorga.Fault {
+func (l faultLogs) fault(call fakeorga.Call) fakeorga.Fault {
 	name, fault := "", fakeorga.None
 	switch n := rand.N(100); {
 	case n < 5:
@@ -64,36 +64,36 @@ func (l ledgers) fault(call fakeorga.Call) fakeorga.Fault {
 	return fault
 }
 
-// ledger records the faults of a client's current request.
-type ledger struct {
-	mu  sync.Mutex
-	met faults
+// faultLog records the faults of a client's current request.
+type faultLog struct {
+	mu     sync.Mutex
+	faults faults
 }
 
-func (l *ledger) open() {
+func (l *faultLog) reset() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.met = nil
+	l.faults = nil
 }
 
-func (l *ledger) add(fault string) {
+func (l *faultLog) add(fault string) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.met = append(l.met, fault)
+	l.faults = append(l.faults, fault)
 }
 
-func (l *ledger) close() faults {
+func (l *faultLog) list() faults {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return l.met
+	return l.faults
 }
 
 // faults lists the faults of one request's calls, such as "mint 503", "ice hang" or "cut".
 type faults []string
 
-// hopeless reports whether no endpoint could have answered: every attempt of a call failed, or hung calls used up the
+// unanswerable reports whether no endpoint could have answered: every attempt of a call failed, or hung calls used up the
 // time. A cut of all connections may have failed either call.
-func (f faults) hopeless() bool {
+func (f faults) unanswerable() bool {
 	count := make(map[string]int)
 	for _, fault := range f {
 		call, kind, _ := strings.Cut(fault, " ")

@@ -6,7 +6,7 @@ import (
 )
 
 // A failed request is excused only if no endpoint could have answered it.
-func TestHopeless(t *testing.T) {
+func TestUnanswerable(t *testing.T) {
 	for list, want := range map[string]bool{
 		"":                                false,
 		"mint 503":                        false,
@@ -25,7 +25,7 @@ func TestHopeless(t *testing.T) {
 				m = append(m, fault)
 			}
 		}
-		if got := m.hopeless(); got != want {
+		if got := m.unanswerable(); got != want {
 			t.Errorf("%q: %v", list, got)
 		}
 	}
