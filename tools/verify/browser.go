@@ -75,7 +75,7 @@ func (s *suite) checkInBrowser(ctx context.Context, list []*endpoint) {
 		}
 	}, s.scratch, nil, s.chromium, append(args, s.fixtures.origin+"/")...)
 	if err == nil {
-		p.stop()
+		p.Stop()
 	}
 	for _, e := range list {
 		s.table.check(e.name, client, "a page in Chromium: plain, with and without preflight, from an unlisted origin", func() error {

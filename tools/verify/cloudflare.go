@@ -62,9 +62,7 @@ func (s *suite) cloudflare(ctx context.Context) []*endpoint {
 		if err != nil {
 			return err
 		}
-		s.mu.Lock()
-		s.isolates = append(s.isolates, worker)
-		s.mu.Unlock()
+		s.stopLater(worker)
 		return s.ready(ctx, worker)
 	}) {
 		return nil
@@ -81,7 +79,7 @@ func (s *suite) ready(ctx context.Context, worker *workerd.Isolate) error {
 		}
 		time.Sleep(250 * time.Millisecond)
 	}
-	return fmt.Errorf("it is not ready:\n%s", tail(worker.Log()))
+	return fmt.Errorf("it is not ready:\n%s", worker.Log.Tail())
 }
 
 // webCrypto is the module in docs/use.md that signs requests with WebCrypto.
@@ -127,7 +125,7 @@ func (s *suite) checkWebCrypto(ctx context.Context, e *endpoint) {
 		var said struct{ EphemeralToken string }
 		body, err := io.ReadAll(resp.Body)
 		if err != nil || json.Unmarshal(body, &said) != nil || !slices.Contains(e.orga.Tokens(), said.EphemeralToken) {
-			return fmt.Errorf("answered %d: %.200s\n%s", resp.StatusCode, body, tail(worker.Log()))
+			return fmt.Errorf("answered %d: %.200s\n%s", resp.StatusCode, body, worker.Log.Tail())
 		}
 		return nil
 	})

@@ -171,7 +171,7 @@ func (s *suite) conform(ctx context.Context, e *endpoint, want map[string]answer
 }
 
 func (s *suite) checkStoreDown(ctx context.Context, list []*endpoint) {
-	s.fixtures.redis.stop()
+	s.fixtures.redis.Stop()
 	s.fixtures.dynamoDown.Store(true)
 	for _, e := range list {
 		if why, ok := storeDown.not[e.name]; ok {

@@ -27,6 +27,7 @@ import (
 	"github.com/orga-session/orga-session/core/secret"
 	"github.com/orga-session/orga-session/core/secret/awssm"
 	"github.com/orga-session/orga-session/core/secret/secrettest"
+	"github.com/orga-session/orga-session/tools/procgroup"
 )
 
 const (
@@ -39,7 +40,7 @@ const (
 type fixtures struct {
 	page         net.Listener
 	origin       string // of the page; the only listed one
-	redis        *process
+	redis        *procgroup.Process
 	redisAddr    string
 	moto         *httptest.Server // a proxy in front of moto that counts calls
 	google       secrettest.Google

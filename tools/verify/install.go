@@ -33,9 +33,8 @@ type suite struct {
 
 	fixtures fixtures // what all endpoints share
 
-	mu        sync.Mutex
-	processes []*process
-	isolates  []*workerd.Isolate
+	mu      sync.Mutex
+	servers []interface{ Stop() } // that are running
 }
 
 // secondCopy is a second copy at another path, for the reproducibility check.

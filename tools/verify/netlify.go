@@ -58,7 +58,7 @@ func (s *suite) netlify(ctx context.Context) []*endpoint {
 		if err != nil {
 			return err
 		}
-		defer p.stop()
+		defer p.Stop()
 		return s.checkMethods(ctx, &endpoint{name: netlify, orga: d.orga, transport: overHTTP{base: serve}},
 			prefix+"/orga-client-secrets", prefix+"/orga-session", prefix+"/orga-client-secrets/acme")
 	})

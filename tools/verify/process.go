@@ -10,7 +10,6 @@ import (
 	"os"
 	"os/exec"
 	"strings"
-	"sync"
 	"syscall"
 	"time"
 
@@ -32,96 +31,38 @@ func (s *suite) command(ctx context.Context, dir string, env []string, name stri
 func (s *suite) run(ctx context.Context, dir string, env []string, name string, args ...string) (string, error) {
 	cmd := s.command(ctx, dir, env, name, args...)
 	var out bytes.Buffer
-	all := new(logBuffer)
+	all := new(procgroup.Log)
 	cmd.Stdout, cmd.Stderr = io.MultiWriter(&out, all), all
 	if err := cmd.Run(); err != nil {
-		return out.String(), fmt.Errorf("%s: %w\n%s", cmd, err, tail(all.String()))
+		return out.String(), fmt.Errorf("%s: %w\n%s", cmd, err, all.Tail())
 	}
 	return out.String(), nil
 }
 
-func tail(s string) string {
-	lines := strings.Split(strings.TrimSpace(s), "\n")
-	return "      | " + strings.Join(lines[max(0, len(lines)-12):], "\n      | ")
-}
-
-// process is a started server.
-type process struct {
-	cmd  *exec.Cmd
-	done chan struct{}
-	log  *logBuffer
-}
-
-// logBuffer keeps output for error messages. It is safe for concurrent use.
-type logBuffer struct {
-	mu  sync.Mutex
-	buf bytes.Buffer
-}
-
-func (l *logBuffer) Write(p []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.buf.Write(p)
-}
-
-func (l *logBuffer) String() string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.buf.String()
-}
-
 // start starts a server and waits until ready succeeds. stopAll stops it.
-func (s *suite) start(ctx context.Context, ready func(context.Context) bool, dir string, env []string, name string, args ...string) (*process, error) {
-	p := &process{cmd: s.command(ctx, dir, env, name, args...), done: make(chan struct{}), log: new(logBuffer)}
-	p.cmd.Stdout, p.cmd.Stderr = p.log, p.log
-	if err := p.cmd.Start(); err != nil {
+func (s *suite) start(ctx context.Context, ready func(context.Context) bool, dir string, env []string, name string, args ...string) (*procgroup.Process, error) {
+	p, err := procgroup.Start(s.command(ctx, dir, env, name, args...))
+	if err != nil {
 		return nil, err
 	}
-	go func() {
-		_ = p.cmd.Wait() // its log shows how it ended
-		close(p.done)
-	}()
-	s.mu.Lock()
-	s.processes = append(s.processes, p)
-	s.mu.Unlock()
-	ctx, cancel := context.WithTimeout(ctx, 2*time.Minute)
-	defer cancel()
-	tick := time.NewTicker(100 * time.Millisecond)
-	defer tick.Stop()
-	for !ready(ctx) {
-		select {
-		case <-tick.C:
-		case <-p.done:
-			return nil, fmt.Errorf("%s ended:\n%s", name, tail(p.log.String()))
-		case <-ctx.Done():
-			p.stop()
-			return nil, fmt.Errorf("%s did not come up:\n%s", name, tail(p.log.String()))
-		}
-	}
-	return p, nil
+	s.stopLater(p)
+	return p, p.Await(ctx, ready)
 }
 
-// stop stops a server and everything that it started.
-func (p *process) stop() {
-	_ = procgroup.Signal(p.cmd, syscall.SIGTERM) // it may have ended already
-	select {
-	case <-p.done:
-	case <-time.After(3 * time.Second):
-	}
-	_ = procgroup.Signal(p.cmd, syscall.SIGKILL)
-	<-p.done
+// stopLater lets stopAll stop a server.
+func (s *suite) stopLater(server interface{ Stop() }) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.servers = append(s.servers, server)
 }
 
 func (s *suite) stopAll() {
 	s.mu.Lock()
-	list, isolates := s.processes, s.isolates
-	s.processes, s.isolates = nil, nil
+	servers := s.servers
+	s.servers = nil
 	s.mu.Unlock()
-	for _, p := range list {
-		p.stop()
-	}
-	for _, i := range isolates {
-		i.Stop()
+	for _, server := range servers {
+		server.Stop()
 	}
 }
 

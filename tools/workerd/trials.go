@@ -173,14 +173,9 @@ func (t Trial) Run(ctx context.Context, c Conditions) (figures string, err error
 	defer s.Stop()
 	figures, err = t.run(ctx, s)
 	if err != nil && ctx.Err() == nil {
-		err = &Failure{fmt.Errorf("%w\n%s", err, tail(s.Log()))}
+		err = &Failure{fmt.Errorf("%w\n%s", err, s.Log.Tail())}
 	}
 	return figures, err
-}
-
-func tail(log string) string {
-	lines := strings.Split(strings.TrimSpace(log), "\n")
-	return strings.Join(lines[max(0, len(lines)-12):], "\n")
 }
 
 // mint requests a session config as a new caller. An answer that violates the contract is an error.
@@ -313,7 +308,7 @@ var totalMS = regexp.MustCompile(`"total_ms":([0-9.]+)`)
 
 // slowest returns the longest request duration in the log.
 func (s *testbed) slowest() (most time.Duration) {
-	for _, m := range totalMS.FindAllStringSubmatch(s.Log(), -1) {
+	for _, m := range totalMS.FindAllStringSubmatch(s.Log.String(), -1) {
 		took, _ := time.ParseDuration(m[1] + "ms")
 		most = max(most, took)
 	}

@@ -15,7 +15,7 @@ func (i *Isolate) process() (dir string) {
 	for _, name := range stats {
 		text, _ := os.ReadFile(name) // it may have ended
 		program, after, _ := strings.Cut(string(text), ") ")
-		if fields := strings.Fields(after); strings.HasSuffix(program, "(workerd") && len(fields) > 1 && fields[1] == strconv.Itoa(i.cmd.Process.Pid) {
+		if fields := strings.Fields(after); strings.HasSuffix(program, "(workerd") && len(fields) > 1 && fields[1] == strconv.Itoa(i.Cmd.Process.Pid) {
 			dir = filepath.Dir(name)
 		}
 	}

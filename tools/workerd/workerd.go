@@ -3,17 +3,14 @@
 package workerd
 
 import (
-	"bufio"
 	"context"
 	"encoding/json"
-	"fmt"
 	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"strings"
-	"sync"
-	"syscall"
 	"time"
 
 	"github.com/orga-session/orga-session/tools/npm"
@@ -37,16 +34,16 @@ type Options struct {
 	Secrets map[string]string // Secrets Store bindings with their values; "" for a missing secret
 }
 
-// Isolate is a running Worker in its own process.
+// Isolate is a running Worker in its own process, whose log has the output of the Worker and the runtime.
 type Isolate struct {
+	*procgroup.Process
 	Base string // its base URL
 
-	cmd   *exec.Cmd
 	stdin io.Closer
-	done  chan struct{}
-	mu    sync.Mutex
-	log   strings.Builder
 }
+
+// listening matches miniflare's line when it listens.
+var listening = regexp.MustCompile(`(?m)^(http://\S+?)/?$`)
 
 // Start starts a Worker with the configuration of wrangler.jsonc. It returns when workerd listens; the isolate starts with
 // the first request. Stop it with [Isolate.Stop].
@@ -62,79 +59,37 @@ func Start(ctx context.Context, o Options) (*Isolate, error) {
 	if err != nil {
 		return nil, err
 	}
-	i := &Isolate{done: make(chan struct{})}
-	i.cmd = exec.CommandContext(ctx, "node", filepath.Join(o.Root, "tools", "workerd", "serve.mjs"))
-	procgroup.Set(i.cmd)
-	i.cmd.Cancel = func() error { return procgroup.Signal(i.cmd, syscall.SIGKILL) }
-	i.cmd.Env = append(os.Environ(), "NO_COLOR=1")
-	stdin, err := i.cmd.StdinPipe()
+	cmd := exec.CommandContext(ctx, "node", filepath.Join(o.Root, "tools", "workerd", "serve.mjs"))
+	cmd.Env = append(os.Environ(), "NO_COLOR=1")
+	stdin, err := cmd.StdinPipe()
 	if err != nil {
 		return nil, err
 	}
-	i.stdin = stdin
-	stdout, err := i.cmd.StdoutPipe()
-	if err != nil {
+	i := &Isolate{stdin: stdin}
+	if i.Process, err = procgroup.Start(cmd); err != nil {
 		return nil, err
 	}
-	i.cmd.Stderr = i.cmd.Stdout
-	if err := i.cmd.Start(); err != nil {
-		return nil, err
-	}
-	address := make(chan string, 1)
-	go func() {
-		i.read(stdout, address)
-		_ = i.cmd.Wait() // its log shows how it ended
-		close(i.done)
-	}()
 	if _, err := stdin.Write(append(options, '\n')); err != nil {
 		i.Stop()
 		return nil, err
 	}
-	select {
-	case i.Base = <-address:
-		return i, nil
-	case <-i.done:
-		return nil, fmt.Errorf("miniflare ended:\n%s", i.Log())
-	case <-time.After(time.Minute):
-		i.Stop()
-		return nil, fmt.Errorf("miniflare did not come up:\n%s", i.Log())
-	}
+	return i, i.Await(ctx, func(context.Context) bool {
+		address := listening.FindStringSubmatch(i.Log.String())
+		if address != nil {
+			i.Base = address[1]
+		}
+		return address != nil
+	})
 }
 
-// read collects the process's output, except the address.
-func (i *Isolate) read(output io.Reader, address chan<- string) {
-	lines := bufio.NewReader(output)
-	for {
-		line, err := lines.ReadString('\n')
-		if base, ok := strings.CutPrefix(line, "http://"); ok && i.Base == "" && len(address) == 0 {
-			address <- "http://" + strings.TrimRight(base, "/\n")
-		} else {
-			i.mu.Lock()
-			i.log.WriteString(line)
-			i.mu.Unlock()
-		}
-		if err != nil {
-			return
-		}
-	}
-}
-
-// Stop ends the process.
+// Stop ends the process. Without an input, miniflare removes its files and ends.
 func (i *Isolate) Stop() {
 	i.stdin.Close()
 	select {
-	case <-i.done:
+	case <-i.Done:
 	case <-time.After(5 * time.Second):
-		_ = procgroup.Signal(i.cmd, syscall.SIGKILL)
-		<-i.done
 	}
-}
-
-// Log returns the output of the Worker and the runtime.
-func (i *Isolate) Log() string {
-	i.mu.Lock()
-	defer i.mu.Unlock()
-	return i.log.String()
+	i.Process.Stop()
 }
 
 // config has the settings of wrangler.jsonc that affect the Worker's behavior.
