@@ -28,7 +28,7 @@ func (d *deploy) aws(ctx context.Context) (plan, error) {
 	parameters, err := d.awsParameters()
 	faults := []error{err, need(awsTools)}
 
-	region := d.value("REGION", d.value("AWS_REGION", d.value("AWS_DEFAULT_REGION", "")))
+	region := d.value("REGION", d.value("AWS_REGION", d.env["AWS_DEFAULT_REGION"]))
 	if region == "" {
 		region, _ = d.query(ctx, "aws", "configure", "get", "region")
 	}
@@ -105,7 +105,7 @@ func (d *deploy) awsParameters() (list []setting, err error) {
 		list = append(list, setting{parameterName(s.name), s.value, s.secret})
 	}
 	for _, name := range known {
-		if value, ok := d.lookup(name); ok && variableOf(name) == "" {
+		if value, ok := d.env.Lookup(name); ok && variableOf(name) == "" {
 			list = append(list, setting{name: name, value: value})
 		}
 	}

@@ -13,7 +13,6 @@ import (
 	"strings"
 
 	"github.com/orga-session/orga-session/core"
-	"github.com/orga-session/orga-session/core/auth"
 	"github.com/orga-session/orga-session/core/ratelimit"
 	"github.com/orga-session/orga-session/core/ratelimit/dynamolimit"
 	"github.com/orga-session/orga-session/core/ratelimit/redislimit"
@@ -39,14 +38,13 @@ func (d *deploy) checkNames() error {
 	parameters, err := d.parameters()
 	known = append(known, parameters...)
 	given := make(map[string]bool)
-	for _, entry := range d.environ {
-		if name, _, _ := strings.Cut(entry, "="); strings.HasPrefix(name, "ORGA_") {
+	for name := range d.env {
+		if strings.HasPrefix(name, "ORGA_") {
 			given[name] = true
 		}
 	}
 	// make passes the variables of its command line after " -- ", with blanks in their values escaped.
-	flags, _ := d.lookup("MAKEFLAGS")
-	if _, overrides, ok := strings.Cut(" "+flags, " -- "); ok {
+	if _, overrides, ok := strings.Cut(" "+d.env["MAKEFLAGS"], " -- "); ok {
 		for _, m := range regexp.MustCompile(`(?:^| )([A-Za-z_]\w*)=`).FindAllStringSubmatch(overrides, -1) {
 			given[m[1]] = true
 		}
@@ -87,7 +85,7 @@ func (d *deploy) parameters() ([]string, error) {
 // checkValues validates the settings with the code that reads them at run time. It assumes that values only the
 // platform has (the key, ORGA_AUTH of an earlier deployment) are valid.
 func (d *deploy) checkValues() error {
-	env := core.Environ(d.environ)
+	env := maps.Clone(d.env)
 	for name := range env {
 		if strings.HasPrefix(name, "ORGA_AWS_") {
 			continue
@@ -103,24 +101,20 @@ func (d *deploy) checkValues() error {
 	cfg := core.ConfigFromEnv(env)
 	cfg.APIKey = placeholder
 	cfg.NoWarmUp, cfg.Log = true, slog.New(slog.DiscardHandler)
+	if env["ORGA_AUTH_ISSUER"] == "" && env["ORGA_AUTH_AUDIENCE"] == "" { // the issuer may be deployed already
+		cfg.Auth = slices.DeleteFunc(cfg.Auth, func(method string) bool { return method == "oidc" })
+	}
 	if len(cfg.Auth) == 0 {
 		cfg.Auth = []string{"anonymous"}
 	}
 	if slices.Contains(cfg.Auth, "hmac") {
 		cfg.HMACKeySource = "file:" + filepath.Join(string(filepath.Separator), "the", "platform", "has", "it")
 	}
-	if slices.Contains(cfg.Auth, "oidc") && env["ORGA_AUTH_ISSUER"] == "" && env["ORGA_AUTH_AUDIENCE"] == "" {
-		cfg.Auth = slices.DeleteFunc(slices.Clone(cfg.Auth), func(m string) bool { return m == "oidc" }) // its issuer may be deployed already
-		if len(cfg.Auth) == 0 {
-			cfg.Auth = []string{"anonymous"}
-		}
-	}
 	endpoint := core.New(context.Background(), cfg, core.Drivers{
 		Secrets: map[string]secret.Driver{"awssm": awssm.Open(env.Lookup, false), "gcpsm": gcpsm.Open(env.Lookup)},
 		Limiters: map[string]ratelimit.Driver{
 			"dynamodb": dynamolimit.Open(env.Lookup, false), "https": redisrest.Open(nil), "redis": redislimit.Open, "rediss": redislimit.Open,
 		},
-		Verifiers: map[string]auth.Verifier{},
 	})
 	defer endpoint.Close()
 	return endpoint.Faults()
@@ -133,7 +127,7 @@ var placeholder = secret.SourceFunc(func(context.Context) (secret.Secret, error)
 
 // chooseAuth asks for ORGA_AUTH before a first deployment: without it, the endpoint refuses every mint.
 func (d *deploy) chooseAuth(ctx context.Context) error {
-	if v, _ := d.lookup("ORGA_AUTH"); v != "" {
+	if d.env["ORGA_AUTH"] != "" {
 		return nil
 	}
 	const remedy = "make deploy-… ORGA_AUTH=anonymous    for a trial; oidc, hmac or gateway for production (docs/policy.md)"
@@ -152,9 +146,9 @@ func (d *deploy) chooseAuth(ctx context.Context) error {
 	if answer == "" {
 		return errDeclined
 	}
-	d.environ = append(d.environ, "ORGA_AUTH="+answer)
+	d.env["ORGA_AUTH"] = answer
 	d.chosen = true
-	if strings.Contains(answer, "oidc") && (d.value("ORGA_AUTH_ISSUER", "") == "" || d.value("ORGA_AUTH_AUDIENCE", "") == "") {
+	if strings.Contains(answer, "oidc") && (d.env["ORGA_AUTH_ISSUER"] == "" || d.env["ORGA_AUTH_AUDIENCE"] == "") {
 		return missing{"oidc needs ORGA_AUTH_ISSUER and ORGA_AUTH_AUDIENCE.", "make deploy-… ORGA_AUTH=oidc ORGA_AUTH_ISSUER=https://… ORGA_AUTH_AUDIENCE=…"}
 	}
 	return d.checkValues()

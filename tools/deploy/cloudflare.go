@@ -31,7 +31,7 @@ func (d *deploy) cloudflare(ctx context.Context) (plan, error) {
 		}
 	}
 	settings, err := d.settings(refused)
-	if d.value("TAGS", "") != "" {
+	if d.env["TAGS"] != "" {
 		err = errors.Join(err, errors.New("TAGS is not deployed: the Worker is built without tags, and OpenTelemetry does not run in it"))
 	}
 	faults := []error{err, need(cloudflareTools)}

@@ -128,7 +128,7 @@ func runIn(t *testing.T, root, platform string, tools map[string]string, answer 
 	if err := os.WriteFile(filepath.Join(root, "template.yaml"), template, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	d := &deploy{environ: env, root: root, dry: dry, yes: slices.Contains(env, "YES=1"), in: strings.NewReader(answer), out: &printed}
+	d := &deploy{env: core.Environ(env), root: root, dry: dry, yes: slices.Contains(env, "YES=1"), in: strings.NewReader(answer), out: &printed}
 	err = d.to(t.Context(), platform)
 	return printed.String(), err
 }
@@ -488,7 +488,7 @@ func TestCtrlC(t *testing.T) {
 			in, typed := io.Pipe()
 			defer typed.Close()
 			ctx, interrupt := context.WithCancel(t.Context())
-			d := &deploy{environ: []string{"REGION=eu-central-1", "ORGA_AUTH=hmac"}, root: root, in: in, out: asked}
+			d := &deploy{env: core.Env{"REGION": "eu-central-1", "ORGA_AUTH": "hmac"}, root: root, in: in, out: asked}
 			ended := make(chan error, 1)
 			go func() { ended <- d.to(ctx, "aws") }()
 			<-asked.seen

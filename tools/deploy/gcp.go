@@ -37,7 +37,7 @@ func (d *deploy) gcp(ctx context.Context) (plan, error) {
 	name, secret := d.value("FUNCTION", "orga-session"), d.value("SECRET", "orga-api-key")
 	variables, err := d.gcpVariables()
 	faults := []error{err, need(gcpTools)}
-	region, project, builder := d.value("REGION", ""), d.value("PROJECT", ""), d.value("BUILD_ACCOUNT", "")
+	region, project, builder := d.env["REGION"], d.env["PROJECT"], d.env["BUILD_ACCOUNT"]
 	who := ""
 	if faults[1] == nil {
 		if region == "" {
@@ -83,7 +83,7 @@ func (d *deploy) gcp(ctx context.Context) (plan, error) {
 	}
 
 	in := "--project=" + project
-	required, named := d.lookup("ORGA_GCP_IAM_REQUIRED")
+	required, named := d.env.Lookup("ORGA_GCP_IAM_REQUIRED")
 	closed, _ := strconv.ParseBool(strings.TrimSpace(required)) // the value has been checked
 	var invokers []string
 	access := "Who can call it remains as it is."
@@ -117,7 +117,7 @@ func (d *deploy) gcp(ctx context.Context) (plan, error) {
 				"gcloud", "secrets", "add-iam-policy-binding", secret, "--member=serviceAccount:" + account,
 				"--role=roles/secretmanager.secretAccessor", "--condition=None", in, "--quiet",
 			},
-			[]string{"make", "build-gcp", "TAGS=" + d.value("TAGS", "")},
+			[]string{"make", "build-gcp", "TAGS=" + d.env["TAGS"]},
 			release,
 			[]string{"gcloud", "functions", "describe", name, "--gen2", "--region=" + region, "--format=value(serviceConfig.uri)", in},
 		),

@@ -13,6 +13,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -27,6 +28,8 @@ import (
 	"strings"
 	"syscall"
 	"time"
+
+	"github.com/orga-session/orga-session/core"
 )
 
 func main() {
@@ -43,7 +46,7 @@ func main() {
 			stop(errTerminated)
 		}
 	}()
-	d := &deploy{environ: os.Environ(), root: "..", dry: *dry, yes: *yes, in: os.Stdin, out: os.Stdout}
+	d := &deploy{env: core.Environ(os.Environ()), root: "..", dry: *dry, yes: *yes, in: os.Stdin, out: os.Stdout}
 	err := d.to(ctx, flag.Arg(0))
 	switch cause := context.Cause(ctx); {
 	case errors.Is(cause, errTerminated):
@@ -69,8 +72,8 @@ var (
 )
 
 type deploy struct {
-	environ  []string // NAME=value
-	root     string   // of the repository
+	env      core.Env
+	root     string // of the repository
 	dry, yes bool
 	in       io.Reader
 	out      io.Writer
@@ -200,28 +203,21 @@ func (d *deploy) ask(ctx context.Context, question string) (string, error) {
 	}
 }
 
-// lookup returns the value of an environment variable.
-func (d *deploy) lookup(name string) (value string, ok bool) {
-	for _, entry := range d.environ {
-		if value, ok := strings.CutPrefix(entry, name+"="); ok {
-			return value, true
-		}
-	}
-	return "", false
-}
-
 // value returns the value of an environment variable, or def if it is unset or empty.
-func (d *deploy) value(name, def string) string {
-	if v, _ := d.lookup(name); v != "" {
-		return v
+func (d *deploy) value(name, def string) string { return cmp.Or(d.env[name], def) }
+
+// environ returns the environment as NAME=value.
+func (d *deploy) environ() (list []string) {
+	for name, value := range d.env {
+		list = append(list, name+"="+value)
 	}
-	return def
+	return list
 }
 
 // query runs a read-only command, and returns its standard output. The error is what the command printed.
 func (d *deploy) query(ctx context.Context, args ...string) (output string, err error) {
 	cmd := exec.CommandContext(ctx, args[0], args[1:]...)
-	cmd.Dir, cmd.Env = d.root, d.environ
+	cmd.Dir, cmd.Env = d.root, d.environ()
 	out, err := cmd.Output()
 	if failed, ok := errors.AsType[*exec.ExitError](err); ok {
 		if text := strings.TrimSpace(color.ReplaceAllString(string(failed.Stderr), "")); text != "" {
@@ -279,12 +275,13 @@ func need(tools map[string]string) error {
 
 // tags describes the build tags, or warns that OTEL_* variables are not deployed because the build ignores them.
 func (d *deploy) tags() string {
-	tags := d.value("TAGS", "")
-	switch {
-	case tags != "":
+	if tags := d.env["TAGS"]; tags != "" {
 		return "The build uses TAGS=" + tags + ", which the commands take from the environment."
-	case slices.ContainsFunc(d.environ, func(entry string) bool { return strings.HasPrefix(entry, "OTEL_EXPORTER_OTLP_") }):
-		return "OTEL_* variables are set but not deployed, because this build ignores them. Add TAGS=otel to build with OpenTelemetry (docs/operate.md)."
+	}
+	for name := range d.env {
+		if strings.HasPrefix(name, "OTEL_EXPORTER_OTLP_") {
+			return "OTEL_* variables are set but not deployed, because this build ignores them. Add TAGS=otel to build with OpenTelemetry (docs/operate.md)."
+		}
 	}
 	return ""
 }

@@ -19,11 +19,11 @@ var netlifyCLI = cli{login: "netlify login    (or NETLIFY_AUTH_TOKEN)"}
 
 func (d *deploy) netlify(ctx context.Context) (plan, error) {
 	settings, err := d.settings(map[string]string{"ORGA_API_KEY": "store it on the site, once: " + netlifyKey})
-	if d.value("TAGS", "") != "" {
+	if d.env["TAGS"] != "" {
 		err = errors.Join(err, errors.New("TAGS is not deployed: Netlify's build takes no tags, so it cannot include OpenTelemetry"))
 	}
 	faults, exists := []error{err, need(netlifyTools)}, false
-	site := d.value("NETLIFY_SITE_ID", "")
+	site := d.env["NETLIFY_SITE_ID"]
 	if site == "" {
 		state, _ := os.ReadFile(filepath.Join(d.root, ".netlify", "state.json")) // missing if no site is linked
 		var linked struct {

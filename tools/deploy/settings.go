@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -25,22 +26,20 @@ type setting struct {
 func (d *deploy) settings(refused map[string]string) ([]setting, error) {
 	var list []setting
 	var faults []error
-	for _, entry := range d.environ {
-		name, value, _ := strings.Cut(entry, "=")
+	for _, name := range slices.Sorted(maps.Keys(d.env)) {
 		why, no := refused[name]
 		switch {
 		case no:
 			faults = append(faults, fmt.Errorf("%s is not deployed: %s", name, why))
 		case strings.HasPrefix(name, "ORGA_"), strings.HasPrefix(name, "OTEL_") && d.hasTag("otel"):
-			list = append(list, setting{name, value, slices.Contains(private, name)})
+			list = append(list, setting{name, d.env[name], slices.Contains(private, name)})
 		}
 	}
-	slices.SortFunc(list, func(a, b setting) int { return strings.Compare(a.name, b.name) })
 	return list, errors.Join(faults...)
 }
 
 func (d *deploy) hasTag(tag string) bool {
-	return slices.Contains(strings.Split(d.value("TAGS", ""), ","), tag)
+	return slices.Contains(strings.Split(d.env["TAGS"], ","), tag)
 }
 
 // private lists the settings that may hold a credential. Sources are
@@ -78,7 +77,7 @@ func argument(s setting) string {
 // withNodeOptions returns the environment of the commands.
 func (d *deploy) withNodeOptions() []string {
 	const resolve = `--import=data:text/javascript,process.argv=process.argv.map(a=>a.replace(/\$(ORGA_\w+)/g,(all,name)=>process.env[name]||all))`
-	return append(slices.Clone(d.environ), "NODE_OPTIONS="+strings.TrimSpace(d.value("NODE_OPTIONS", "")+" "+resolve))
+	return append(d.environ(), "NODE_OPTIONS="+strings.TrimSpace(d.env["NODE_OPTIONS"]+" "+resolve))
 }
 
 var reference = regexp.MustCompile(`^[\w:]*\$ORGA_\w+$`)
