@@ -23,7 +23,6 @@ const DefaultTimeout = 10 * time.Second
 // Options describe an invocation. The zero value has the defaults.
 type Options struct {
 	RequestID     string        // "" generates one
-	TraceID       string        // X-Ray's "Root=…;Parent=…;Sampled=…"; "" sends none
 	Timeout       time.Duration // of the invocation; 0 is DefaultTimeout
 	ClientContext []byte        // JSON; nil for none
 }
@@ -162,9 +161,6 @@ func (a *API) next(w http.ResponseWriter, r *http.Request) {
 		h.Set("Lambda-Runtime-Aws-Request-Id", inv.options.RequestID)
 		h.Set("Lambda-Runtime-Deadline-Ms", strconv.FormatInt(time.Now().Add(inv.options.Timeout).UnixMilli(), 10))
 		h.Set("Lambda-Runtime-Invoked-Function-Arn", "arn:aws:lambda:eu-central-1:000000000000:function:local")
-		if inv.options.TraceID != "" {
-			h.Set("Lambda-Runtime-Trace-Id", inv.options.TraceID)
-		}
 		if inv.options.ClientContext != nil {
 			h.Set("Lambda-Runtime-Client-Context", string(inv.options.ClientContext))
 		}

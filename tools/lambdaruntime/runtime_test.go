@@ -39,7 +39,6 @@ func function(ctx context.Context, event json.RawMessage) (any, error) {
 	return map[string]any{
 		"event":   event,
 		"id":      lc.AwsRequestID,
-		"trace":   ctx.Value("x-amzn-trace-id"),
 		"custom":  lc.ClientContext.Custom["k"],
 		"seconds": int(time.Until(deadline).Round(time.Second).Seconds()),
 	}, nil
@@ -77,12 +76,12 @@ func TestInvoke(t *testing.T) {
 		want        string // of the response, or of the error
 	}{
 		{"what Lambda says arrives", `{"a":1}`,
-			lambdaruntime.Options{RequestID: "id-1", TraceID: "Root=1-2-3", Timeout: 3 * time.Second, ClientContext: []byte(`{"custom":{"k":"v"}}`)},
-			`{"custom":"v","event":{"a":1},"id":"id-1","seconds":3,"trace":"Root=1-2-3"}`},
+			lambdaruntime.Options{RequestID: "id-1", Timeout: 3 * time.Second, ClientContext: []byte(`{"custom":{"k":"v"}}`)},
+			`{"custom":"v","event":{"a":1},"id":"id-1","seconds":3}`},
 		{"an error is reported, and the function lives on", `"fail"`, lambdaruntime.Options{}, "errorString: told to fail"},
-		{"defaults", `null`, lambdaruntime.Options{RequestID: "id-2"}, `{"custom":"","event":null,"id":"id-2","seconds":10,"trace":""}`},
+		{"defaults", `null`, lambdaruntime.Options{RequestID: "id-2"}, `{"custom":"","event":null,"id":"id-2","seconds":10}`},
 		{"time runs out", `"hang"`, lambdaruntime.Options{Timeout: 30 * time.Millisecond}, lambdaruntime.ErrTimedOut.Error()},
-		{"a late response is nobody's", `1`, lambdaruntime.Options{RequestID: "id-3"}, `{"custom":"","event":1,"id":"id-3","seconds":10,"trace":""}`},
+		{"a late response is nobody's", `1`, lambdaruntime.Options{RequestID: "id-3"}, `{"custom":"","event":1,"id":"id-3","seconds":10}`},
 	}
 	for _, tt := range tests { // in order: all run on one instance
 		response, err := api.Invoke(t.Context(), []byte(tt.event), tt.options)
@@ -140,5 +139,5 @@ func Example() {
 	defer function.Process.Kill()
 	response, err := api.Invoke(context.Background(), []byte(`{"hello":"world"}`), lambdaruntime.Options{RequestID: "one"})
 	fmt.Println(string(response), err)
-	// Output: {"custom":"","event":{"hello":"world"},"id":"one","seconds":10,"trace":""} <nil>
+	// Output: {"custom":"","event":{"hello":"world"},"id":"one","seconds":10} <nil>
 }
