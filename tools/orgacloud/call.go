@@ -200,8 +200,8 @@ func (c *call) accept(ctx context.Context, in offer) (description webrtc.Session
 		return description, err
 	}
 	for _, candidate := range in.Offer.Candidates {
-		// Candidates that are already in the SDP are harmless. A .local name does not resolve here, but its owner can still
-		// reach us.
+		// Candidates that are already in the SDP are harmless. A .local name does not resolve here, but its owner can
+		// still reach us.
 		if candidate.Candidate == "" || strings.Contains(candidate.Candidate, ".local ") {
 			continue
 		}

@@ -126,8 +126,8 @@ func cutConnections(ctx context.Context, orga *fakeorga.API, logs faultLogs, eve
 	}
 }
 
-// waitForGoroutines waits until there are no more goroutines than before, at most until the endpoint must have closed its
-// idle connections (25 s).
+// waitForGoroutines waits until there are no more goroutines than before, at most until the endpoint must have closed
+// its idle connections (25 s).
 func waitForGoroutines(before int) int {
 	for range 80 {
 		if runtime.NumGoroutine() <= before {

@@ -91,8 +91,8 @@ func (l *faultLog) list() faults {
 // faults lists the faults of one request's calls, such as "mint 503", "ice hang" or "cut".
 type faults []string
 
-// unanswerable reports whether no endpoint could have answered: every attempt of a call failed, or hung calls used up the
-// time. A cut of all connections may have failed either call.
+// unanswerable reports whether no endpoint could have answered: every attempt of a call failed, or hung calls used up
+// the time. A cut of all connections may have failed either call.
 func (f faults) unanswerable() bool {
 	count := make(map[string]int)
 	for _, fault := range f {

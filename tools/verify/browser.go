@@ -24,8 +24,8 @@ var page string
 // mintsOfPage is how many tokens the page gets from an endpoint; its other attempts must mint nothing.
 const mintsOfPage = 3
 
-// checkInBrowser opens a page in Chromium that calls every endpoint across origins, as Orga's clients do, and makes requests that
-// must be refused.
+// checkInBrowser opens a page in Chromium that calls every endpoint across origins, as Orga's clients do, and makes
+// requests that must be refused.
 func (s *suite) checkInBrowser(ctx context.Context, list []*endpoint) {
 	if s.chromium == "" {
 		return

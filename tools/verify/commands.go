@@ -10,8 +10,8 @@ import (
 	"strings"
 )
 
-// checkCommands checks every documented command of a program against the program's own help: the command, of up to depth
-// words, and its flags exist. Most commands would need an account to run.
+// checkCommands checks every documented command of a program against the program's own help: the command, of up to
+// depth words, and its flags exist. Most commands would need an account to run.
 func (s *suite) checkCommands(ctx context.Context, program string, depth int, platform string, variables ...string) error {
 	name := filepath.Base(program)
 	lines, err := s.documentedCommands(ctx, name+" ", platform, variables...)
@@ -69,8 +69,8 @@ func (s *suite) documentedCommands(ctx context.Context, start, platform string, 
 	return slices.Compact(lines), nil
 }
 
-// commands returns the commands in a text that begin with start: in indented or fenced lines, or printed after a plus. It
-// joins continuation lines, and drops what precedes or follows the command in a shell line.
+// commands returns the commands in a text that begin with start: in indented or fenced lines, or printed after a plus.
+// It joins continuation lines, and drops what precedes or follows the command in a shell line.
 func commands(text, start string) []string {
 	var found []string
 	fenced := false

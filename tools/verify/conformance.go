@@ -134,8 +134,8 @@ var rows = []row{
 	{name: "Orga is back", method: "GET", path: mintPath, status: 200},
 }
 
-// storeDown is the row for a limiter store that is down. It runs last, for all endpoints at once. Its tenant has not refused
-// anyone yet, because refusals are remembered without the store.
+// storeDown is the row for a limiter store that is down. It runs last, for all endpoints at once. Its tenant has not
+// refused anyone yet, because refusals are remembered without the store.
 var storeDown = row{name: "the limiter's store is down", method: "GET", path: mintPath + "/counted", status: 503, code: "limiter_unavailable",
 	not: map[string]string{cloudflare: "a Worker has no connection to Redis; it counts in memory"}}
 

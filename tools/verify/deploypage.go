@@ -10,12 +10,12 @@ import (
 	"strings"
 )
 
-// managedStack is the stack that SAM creates at an account's first deploy, for its uploads. SAM creates it by a change set,
-// whose tags and outputs moto loses.
+// managedStack is the stack that SAM creates at an account's first deploy, for its uploads. SAM creates it by a change
+// set, whose tags and outputs moto loses.
 const managedStack = `{"Resources":{"SamCliSourceBucket":{"Type":"AWS::S3::Bucket"}},"Outputs":{"SourceBucket":{"Value":{"Ref":"SamCliSourceBucket"}}}}`
 
-// followDeployPage runs docs/deploy-aws.md line by line, from creating the secret to removing everything, with AWS's own tools
-// and moto as AWS. Commands that would call the endpoint are skipped: moto runs no functions.
+// followDeployPage runs docs/deploy-aws.md line by line, from creating the secret to removing everything, with AWS's
+// own tools and moto as AWS. Commands that would call the endpoint are skipped: moto runs no functions.
 func (s *suite) followDeployPage(ctx context.Context) error {
 	lines, err := s.deployPageCommands()
 	if err != nil {
@@ -70,8 +70,8 @@ func (s *suite) followDeployPage(ctx context.Context) error {
 	return nil
 }
 
-// deployPageCommands returns the commands of docs/deploy-aws.md. After the command that creates the secret it inserts those of
-// docs/secrets.md that rotate it, and after the deployment those of docs/operate.md that read the log.
+// deployPageCommands returns the commands of docs/deploy-aws.md. After the command that creates the secret it inserts
+// those of docs/secrets.md that rotate it, and after the deployment those of docs/operate.md that read the log.
 func (s *suite) deployPageCommands() ([]string, error) {
 	pages := make(map[string][]string)
 	for _, name := range []string{"deploy-aws.md", "secrets.md", "operate.md"} {

@@ -183,8 +183,8 @@ func (s *suite) deployment(name string) *deployment {
 	return d
 }
 
-// tenants returns the tenants of the conformance rows. ownKey is the source of this platform's tenant key, missing a source
-// without a secret.
+// tenants returns the tenants of the conformance rows. ownKey is the source of this platform's tenant key, missing a
+// source without a secret.
 func (s *suite) tenants(ownKey, missing string) string {
 	tenant := func(members ...string) map[string]string {
 		t := map[string]string{"apiKeySource": ownKey}

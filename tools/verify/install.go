@@ -74,7 +74,8 @@ func copyTree(ctx context.Context, root, to string) error {
 	return nil
 }
 
-// install installs the tools. A tool that cannot be installed fails its platform's check, but does not prevent the others.
+// install installs the tools. A tool that cannot be installed fails its platform's check, but does not prevent the
+// others.
 func (s *suite) install(ctx context.Context) error {
 	if err := s.readGoEnv(ctx); err != nil {
 		return err

@@ -58,7 +58,8 @@ func (l *list[T]) UnmarshalJSON(text []byte) error {
 // randomSuffix ends the names that moto chooses.
 var randomSuffix = regexp.MustCompile(`-[0-9A-Z]{12}\b`)
 
-// stacks returns the resources of template.yaml by logical ID, for each set of parameters. Names have no random suffixes.
+// stacks returns the resources of template.yaml by logical ID, for each set of parameters. Names have no random
+// suffixes.
 func (s *suite) stacks(ctx context.Context, parameters ...map[string]string) ([]map[string]resource, error) {
 	args := []string{filepath.Join(s.source, "tools", "verify", "template.py")}
 	for _, set := range parameters {

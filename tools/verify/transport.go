@@ -42,8 +42,8 @@ func (t overHTTP) RoundTrip(r *http.Request) (*http.Response, error) {
 	return plainTransport.RoundTrip(r)
 }
 
-// overLambda is the transport to a Lambda function through one of its front ends: it converts requests to events and the
-// function's results to responses.
+// overLambda is the transport to a Lambda function through one of its front ends: it converts requests to events and
+// the function's results to responses.
 type overLambda struct {
 	event  func(lambdaevent.Request) lambdaevent.Event
 	addr   string // the client's address

@@ -1,5 +1,6 @@
-// Package workerd runs the Cloudflare Worker in workerd, Cloudflare's own runtime, through miniflare. Both are installed
-// from npm with wrangler, in the versions of package-lock.json. [Trials] tests behavior that other platforms cannot show.
+// Package workerd runs the Cloudflare Worker in workerd, Cloudflare's own runtime, through miniflare. Both are
+// installed from npm with wrangler, in the versions of package-lock.json. [Trials] tests behavior that other platforms
+// cannot show.
 package workerd
 
 import (
@@ -45,8 +46,8 @@ type Isolate struct {
 // listening matches miniflare's line when it listens.
 var listening = regexp.MustCompile(`(?m)^(http://\S+?)/?$`)
 
-// Start starts a Worker with the configuration of wrangler.jsonc. It returns when workerd listens; the isolate starts with
-// the first request. Stop it with [Isolate.Stop].
+// Start starts a Worker with the configuration of wrangler.jsonc. It returns when workerd listens; the isolate starts
+// with the first request. Stop it with [Isolate.Stop].
 func Start(ctx context.Context, o Options) (*Isolate, error) {
 	config, err := readConfig(o.Root)
 	if err != nil {

@@ -100,17 +100,17 @@ func (b *browser) send(ctx context.Context, method string, h http.Header) (a ans
 	start := time.Now()
 	deadline, _ := ctx.Deadline()
 	a.limit = deadline.Sub(start)
-	var way phases
+	var trace phases
 	defer func() {
-		a.timing, a.remote = way.seen()
+		a.timing, a.remote = trace.seen()
 		a.timing.Total = millis(time.Since(start))
 		a.timing.Server = serverTiming(a.header)
 	}()
 	req := (&http.Request{Method: method, URL: b.target, Header: h}).
-		WithContext(httptrace.WithClientTrace(ctx, way.trace()))
+		WithContext(httptrace.WithClientTrace(ctx, trace.clientTrace()))
 	res, err := b.client.Do(req)
 	if err != nil {
-		a.err = cause(err)
+		a.err = withoutURL(err)
 		return a
 	}
 	defer func() { _ = res.Body.Close() }() // the body has been read
@@ -123,8 +123,8 @@ func (b *browser) send(ctx context.Context, method string, h http.Header) (a ans
 	return a
 }
 
-// cause returns err without the address that net/http adds, which may contain a secret.
-func cause(err error) error {
+// withoutURL returns err without the address that net/http adds, which may contain a secret.
+func withoutURL(err error) error {
 	if wrapped, ok := errors.AsType[*url.Error](err); ok {
 		return wrapped.Err
 	}

@@ -16,9 +16,9 @@ type sessionConfig struct {
 	expiresAt time.Time
 }
 
-// config checks the JSON as Orga's clients do: the token and the ICE servers must be truthy. It checks the ICE servers
-// as RTCPeerConnection does, which throws at one bad entry.
-func (p *prober) config(a answer) (sessionConfig, bool) {
+// checkConfig checks the JSON as Orga's clients do: the token and the ICE servers must be truthy. It checks the ICE
+// servers as RTCPeerConnection does, which throws at one bad entry.
+func (p *prober) checkConfig(a answer) (sessionConfig, bool) {
 	const fix = "The endpoint returns {\"ephemeralToken\":\"…\",\"iceServers\":[…]}. Check what lies between the endpoint and this machine."
 	var body struct {
 		Token     json.RawMessage `json:"ephemeralToken"`
@@ -45,7 +45,7 @@ func (p *prober) config(a answer) (sessionConfig, bool) {
 	p.report.ok("config", "token "+abbreviate(c.token))
 	_ = json.Unmarshal(body.ExpiresIn, &c.expiresIn) // ignored if it is not a number
 	_ = json.Unmarshal(body.ExpiresAt, &c.expiresAt) // ignored if it is not RFC 3339
-	return c, p.ice(body.ICE, &c)
+	return c, p.checkEntries(body.ICE, &c)
 }
 
 // abbreviate shows enough of a token to tell it from others, but too little to use it.
@@ -57,8 +57,8 @@ func abbreviate(token string) string {
 	return fmt.Sprintf("%.*s… (%d characters)", shown, strings.ToValidUTF8(token, "?"), len(token))
 }
 
-// permanentKey checks that no response contains a permanent key.
-func (p *prober) permanentKey(answers ...answer) {
+// checkPermanentKey checks that no response contains a permanent key.
+func (p *prober) checkPermanentKey(answers ...answer) {
 	const prefix = "sk_orga_ai_"
 	for _, a := range answers {
 		leaks := bytes.Contains(a.body, []byte(prefix))

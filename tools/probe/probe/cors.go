@@ -2,7 +2,6 @@ package probe
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"maps"
 	"net/http"
@@ -11,16 +10,16 @@ import (
 )
 
 const (
-	allowOrigin = "Access-Control-Allow-Origin"
-	listOrigin  = "Add the page's origin to ORGA_CORS_ORIGINS, exactly as browsers send it: scheme, host, port."
-	notAsked    = "not checked: CORS does not apply to the endpoint's own origin; set --origin to check a page elsewhere"
+	allowOrigin    = "Access-Control-Allow-Origin"
+	originRemedy   = "Add the page's origin to ORGA_CORS_ORIGINS, exactly as browsers send it: scheme, host, port."
+	corsNotChecked = "not checked: CORS does not apply to the endpoint's own origin; set --origin to check a page elsewhere"
 )
 
-// preflight checks the preflight of a request with the caller's headers, or else with those of an app that sends a
+// checkPreflight checks the preflight of a request with the caller's headers, or else with those of an app that sends a
 // user's token.
-func (p *prober) preflight(ctx context.Context, mint answer) {
+func (p *prober) checkPreflight(ctx context.Context, mint answer) {
 	if p.origin == "" {
-		p.report.skip("cors.preflight", notAsked)
+		p.report.skip("cors.preflight", corsNotChecked)
 		return
 	}
 	asked := []string{"authorization", "content-type"}
@@ -33,7 +32,7 @@ func (p *prober) preflight(ctx context.Context, mint answer) {
 	const id = "cors.preflight"
 	a := p.browser.preflight(ctx, p.origin, asked)
 	if a.err != nil {
-		p.report.fail(id, "OPTIONS gets no complete response within "+patient(a.limit), "Route OPTIONS to the function, too.")
+		p.report.fail(id, "OPTIONS gets no complete response within "+formatTimeout(a.limit), "Route OPTIONS to the function, too.")
 		return
 	}
 	switch origins := a.header.Values(allowOrigin); {
@@ -42,14 +41,14 @@ func (p *prober) preflight(ctx context.Context, mint answer) {
 		return
 	case a.status/100 != 2 && len(origins) == 0:
 		p.report.fail(id, fmt.Sprintf("OPTIONS is answered with %d, without CORS headers", a.status),
-			"Let OPTIONS reach the function without a credential. "+listOrigin)
+			"Let OPTIONS reach the function without a credential. "+originRemedy)
 		return
 	case a.status/100 != 2:
 		p.report.fail(id, fmt.Sprintf("OPTIONS is answered with %d; browsers require 2xx", a.status),
 			"Let OPTIONS reach the function without a credential, because browsers never send one with it.")
 		return
 	default:
-		if fault, fix := originFault(origins, p.origin); fault != "" {
+		if fault, fix := corsFault(origins, p.origin); fault != "" {
 			p.report.fail(id, fault, fix)
 			return
 		}
@@ -64,49 +63,46 @@ func (p *prober) preflight(ctx context.Context, mint answer) {
 	p.report.ok(id, "GET with "+strings.Join(asked, ", ")+" is allowed")
 }
 
-// readable checks that the page may read the response to its request, even an error: otherwise it cannot distinguish a
-// 401 from a network failure.
-func (p *prober) readable(asked, mint answer) {
+// checkResponseCORS checks that the page may read the response to its request, even an error: otherwise it cannot
+// distinguish a 401 from a network failure.
+func (p *prober) checkResponseCORS(asked, mint answer) {
 	const id = "cors.request"
 	if p.origin == "" {
-		p.report.skip(id, notAsked)
+		p.report.skip(id, corsNotChecked)
 		return
 	}
 	origins := asked.header.Values(allowOrigin)
 	if asked.status == http.StatusForbidden && mint.status != http.StatusForbidden && len(origins) == 0 {
-		p.report.fail(id, "the origin "+p.origin+" is refused: it is not listed", listOrigin)
+		p.report.fail(id, "the origin "+p.origin+" is refused: it is not listed", originRemedy)
 		return
 	}
-	if fault, fix := originFault(origins, p.origin); fault != "" {
+	if fault, fix := corsFault(origins, p.origin); fault != "" {
 		p.report.fail(id, fault, fix)
 		return
 	}
 	p.report.ok(id, p.origin+" may read the response")
 }
 
-// originFault returns why a page of the origin may not read a response with these allowed origins; "" if it may.
-func originFault(origins []string, origin string) (fault, fix string) {
+// corsFault returns why a page of the origin may not read a response with these allowed origins; "" if it may.
+func corsFault(origins []string, origin string) (fault, fix string) {
 	switch {
 	case len(origins) == 0:
-		return "no " + allowOrigin + ": the page may not read the response", listOrigin
+		return "no " + allowOrigin + ": the page may not read the response", originRemedy
 	case len(origins) > 1:
 		return fmt.Sprintf("%d %s headers: browsers reject more than one", len(origins), allowOrigin),
 			"Turn off the CORS settings of the gateway or host: the endpoint handles CORS itself."
 	case origins[0] != origin && origins[0] != "*":
-		return "another origin is allowed, not " + origin, listOrigin
+		return "another origin is allowed, not " + origin, originRemedy
 	default:
 		return "", ""
 	}
 }
 
-// foreign checks that a page of an unlisted origin gets neither a CORS header nor a token.
-func (p *prober) foreign(ctx context.Context) {
+// checkForeignOrigin checks that a page of an unlisted origin gets neither a CORS header nor a token.
+func (p *prober) checkForeignOrigin(ctx context.Context) {
 	const id = "cors.foreign"
 	a := p.browser.get(ctx, foreignOrigin)
-	var body struct {
-		Token string `json:"ephemeralToken"`
-	}
-	minted := a.status/100 == 2 && json.Unmarshal(a.body, &body) == nil && body.Token != ""
+	minted := mintedToken(a) != ""
 	if minted {
 		p.report.Mints++
 	}

@@ -12,10 +12,10 @@ import (
 )
 
 const (
-	// needed is the time that a client may need: up to 5 s to gather candidates and 10 s for the call.
-	needed = 15 * time.Second
+	// minLifetime is the time that a client may need: up to 5 s to gather candidates and 10 s for the call.
+	minLifetime = 15 * time.Second
 	// Allow for the travel time of a response, and for the usual leeway of 60 s in checks of token times.
-	clockNoise, clockBroken = 5 * time.Second, time.Minute
+	clockTolerance, maxClockSkew = 5 * time.Second, time.Minute
 )
 
 // skew returns how far the endpoint's clock is ahead of this machine's; false without a Date. A Date is truncated to
@@ -25,24 +25,24 @@ func skew(a answer) (time.Duration, bool) {
 	return date.Add(time.Second / 2).Sub(a.received).Round(time.Second), err == nil
 }
 
-func (p *prober) clock(a answer, c sessionConfig) {
+func (p *prober) checkClock(a answer, c sessionConfig) {
 	ahead, known := skew(a)
 	if !known {
 		p.report.skip("clock", "the response has no Date")
 		return
 	}
 	switch away := ahead.Abs(); {
-	case away > clockBroken:
-		p.report.fail("clock", "the endpoint's Date is "+spellSkew(ahead)+" of this machine's clock",
+	case away > maxClockSkew:
+		p.report.fail("clock", "the endpoint's Date is "+formatSkew(ahead)+" of this machine's clock",
 			"Set this machine's clock, or look for a cache that serves old responses.")
 		return
-	case away > clockNoise:
-		p.report.warn("clock", "the endpoint's Date is "+spellSkew(ahead)+" of this machine's clock", "Set the clock that is wrong.")
+	case away > clockTolerance:
+		p.report.warn("clock", "the endpoint's Date is "+formatSkew(ahead)+" of this machine's clock", "Set the clock that is wrong.")
 		return
 	}
 	if c.expiresIn != nil && !c.expiresAt.IsZero() {
 		expected := seconds(*c.expiresIn)
-		if apart := c.expiresAt.Sub(a.received.Add(ahead)) - expected; apart.Abs() > clockNoise {
+		if apart := c.expiresAt.Sub(a.received.Add(ahead)) - expected; apart.Abs() > clockTolerance {
 			p.report.fail("clock", "expiresAt and expiresIn differ by "+apart.Abs().Round(time.Second).String(),
 				"Look for a cache that serves old responses.")
 			return
@@ -51,19 +51,19 @@ func (p *prober) clock(a answer, c sessionConfig) {
 	p.report.ok("clock", "agrees with this machine's clock")
 }
 
-func spellSkew(ahead time.Duration) string {
+func formatSkew(ahead time.Duration) string {
 	if ahead < 0 {
 		return ahead.Abs().String() + " behind"
 	}
 	return ahead.String() + " ahead"
 }
 
-// expiry checks the token's remaining life: the shortest that the response and the token state. If the clocks disagree,
-// it takes the longest instead, because the check clock already reports that fault.
-func (p *prober) expiry(a answer, c sessionConfig) {
+// checkExpiry checks the token's remaining life: the shortest that the response and the token state. If the clocks
+// disagree, it takes the longest instead, because the check clock already reports that fault.
+func (p *prober) checkExpiry(a answer, c sessionConfig) {
 	var lives []time.Duration
 	ahead, known := skew(a)
-	skewed := known && ahead.Abs() > clockNoise
+	skewed := known && ahead.Abs() > clockTolerance
 	until := func(t time.Time) {
 		lives = append(lives, t.Sub(a.received))
 		if skewed {
@@ -91,8 +91,8 @@ func (p *prober) expiry(a answer, c sessionConfig) {
 	switch left = left.Round(time.Second); {
 	case left <= 0:
 		p.report.fail("expiry", fmt.Sprintf("the token expired %s ago", left.Abs()), fix)
-	case left < needed:
-		p.report.fail("expiry", fmt.Sprintf("the token expires in %s; a client may need %s", left, needed), fix)
+	case left < minLifetime:
+		p.report.fail("expiry", fmt.Sprintf("the token expires in %s; a client may need %s", left, minLifetime), fix)
 	default:
 		p.report.ok("expiry", fmt.Sprintf("the token expires in %s", left))
 	}

@@ -5,9 +5,9 @@ import (
 	"strings"
 )
 
-// headers checks the headers of every response. Only a missing no-store is a failure: a cache could give one caller's
-// token to another.
-func (p *prober) headers(a answer) {
+// checkHeaders checks the headers of every response. Only a missing no-store is a failure: a cache could give one
+// caller's token to another.
+func (p *prober) checkHeaders(a answer) {
 	if !lists(a.header, "Cache-Control", "no-store") {
 		p.report.fail("headers", "no Cache-Control: no-store, so a cache may give one caller's token to another",
 			"Make sure that nothing in front of the endpoint changes Cache-Control.")

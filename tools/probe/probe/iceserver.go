@@ -23,8 +23,8 @@ func (s iceServer) relays() bool {
 
 const iceRemedy = "Pass on what Orga sent, without members that are null or empty: new RTCPeerConnection throws at such an entry."
 
-// ice checks each entry, without printing its content.
-func (p *prober) ice(list json.RawMessage, c *sessionConfig) bool {
+// checkEntries checks each entry, without printing its content.
+func (p *prober) checkEntries(list json.RawMessage, c *sessionConfig) bool {
 	var entries []json.RawMessage
 	if json.Unmarshal(list, &entries) != nil {
 		p.report.fail("ice", "iceServers is not a list", iceRemedy)

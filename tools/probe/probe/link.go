@@ -16,8 +16,8 @@ import (
 // errNotRelayed means that a packet sent through a TURN server did not arrive.
 var errNotRelayed = errors.New("the packet did not come through the relay")
 
-// binding asks a STUN server for this machine's address.
-func (p *prober) binding(ctx context.Context, s iceServer) (string, error) {
+// requestBinding asks a STUN server for this machine's address.
+func (p *prober) requestBinding(ctx context.Context, s iceServer) (string, error) {
 	l, err := p.link(ctx, s)
 	if err != nil {
 		return "", err
@@ -38,9 +38,9 @@ func (p *prober) binding(ctx context.Context, s iceServer) (string, error) {
 	return "sees this machine as " + seen.String(), nil
 }
 
-// relaying allocates two relays on a TURN server and sends a packet from one to the other, as two relay-only clients
+// relayPacket allocates two relays on a TURN server and sends a packet from one to the other, as two relay-only clients
 // do.
-func (p *prober) relaying(ctx context.Context, s iceServer) (string, error) {
+func (p *prober) relayPacket(ctx context.Context, s iceServer) (string, error) {
 	from, err := p.relay(ctx, s)
 	if err != nil {
 		return "", err
@@ -57,7 +57,7 @@ func (p *prober) relaying(ctx context.Context, s iceServer) (string, error) {
 	if err := send(from, to); err != nil {
 		return "", err
 	}
-	return "relays over " + via(s.uri), nil
+	return "relays over " + transportName(s.uri), nil
 }
 
 // send repeats a packet, because UDP may lose it, until it arrives or the time is up.

@@ -27,14 +27,14 @@ func (p *phases) seen() (Timing, string) {
 	return p.timing, p.remote
 }
 
-func (p *phases) trace() *httptrace.ClientTrace {
-	note := func(f func()) {
+func (p *phases) clientTrace() *httptrace.ClientTrace {
+	locked := func(f func()) {
 		p.mu.Lock()
 		defer p.mu.Unlock()
 		f()
 	}
-	begin := func(t *time.Time) { note(func() { *t = time.Now() }) }
-	end := func(ms *float64, t *time.Time) { note(func() { *ms = millis(time.Since(*t)) }) }
+	begin := func(t *time.Time) { locked(func() { *t = time.Now() }) }
+	end := func(ms *float64, t *time.Time) { locked(func() { *ms = millis(time.Since(*t)) }) }
 	return &httptrace.ClientTrace{
 		DNSStart:             func(httptrace.DNSStartInfo) { begin(&p.dns) },
 		DNSDone:              func(httptrace.DNSDoneInfo) { end(&p.timing.DNS, &p.dns) },
@@ -42,7 +42,7 @@ func (p *phases) trace() *httptrace.ClientTrace {
 		ConnectDone:          func(string, string, error) { end(&p.timing.Connect, &p.connect) },
 		TLSHandshakeStart:    func() { begin(&p.handshake) },
 		TLSHandshakeDone:     func(tls.ConnectionState, error) { end(&p.timing.TLS, &p.handshake) },
-		GotConn:              func(i httptrace.GotConnInfo) { note(func() { p.remote = i.Conn.RemoteAddr().String() }) },
+		GotConn:              func(i httptrace.GotConnInfo) { locked(func() { p.remote = i.Conn.RemoteAddr().String() }) },
 		WroteRequest:         func(httptrace.WroteRequestInfo) { begin(&p.written) },
 		GotFirstResponseByte: func() { end(&p.timing.FirstByte, &p.written) },
 	}

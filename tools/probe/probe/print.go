@@ -33,10 +33,10 @@ func (r Report) Print(w io.Writer, colour bool) error {
 	for _, id := range IDs() {
 		width = max(width, len(id))
 	}
-	fmt.Fprintf(&out, "%s%s\n\n", printable(r.URL), asPage(r.Origin))
+	fmt.Fprintf(&out, "%s%s\n\n", printable(r.URL), fromPage(r.Origin))
 	var unchecked []string
 	for i, c := range r.Checks {
-		if c.Detail == unreached {
+		if c.Detail == notReached {
 			unchecked = append(unchecked, c.ID)
 			continue
 		}
@@ -56,12 +56,12 @@ func (r Report) Print(w io.Writer, colour bool) error {
 		fmt.Fprintf(&out, "%s not checked because a check above failed: %s\n",
 			paint(signs[Skip].colour, signs[Skip].sign), strings.Join(unchecked, ", "))
 	}
-	fmt.Fprintf(&out, "\n%s\n", r.sum())
+	fmt.Fprintf(&out, "\n%s\n", r.summary())
 	_, err := io.WriteString(w, out.String())
 	return err
 }
 
-func (r Report) sum() string {
+func (r Report) summary() string {
 	verdict := "It works."
 	if r.Outcome != Works {
 		verdict = "It does not work."
@@ -69,7 +69,7 @@ func (r Report) sum() string {
 	return fmt.Sprintf("%s Failed: %d, warnings: %d, tokens minted: %d.", verdict, r.Count(Fail), r.Count(Warn), r.Mints)
 }
 
-func asPage(origin string) string {
+func fromPage(origin string) string {
 	if origin == "" {
 		return ""
 	}

@@ -1,6 +1,6 @@
 // Package probe calls a session endpoint as a browser would, and then uses the token and the ICE servers that it
-// returns, to distinguish an endpoint that answers from one that works. Each check reports one observation and, if it is
-// a fault, a remedy.
+// returns, to distinguish an endpoint that answers from one that works. Each check reports one observation and, if it
+// is a fault, a remedy.
 //
 // A report contains at most six characters of a token, and no credentials or request headers. Of a server's text, it
 // repeats only codes, request IDs and addresses.
@@ -44,16 +44,16 @@ const (
 	foreignOrigin = "https://foreign-origin.invalid"
 )
 
-// Run makes every possible check within the timeout. It mints two tokens, to check that they differ, and a third only if
-// the endpoint mints for a foreign origin. It releases its TURN allocations.
+// Run makes every possible check within the timeout. It mints two tokens, to check that they differ, and a third only
+// if the endpoint mints for a foreign origin. It releases its TURN allocations.
 func Run(ctx context.Context, o Options) Report {
 	target, origin, err := o.addresses()
 	if err != nil {
-		return unasked(err)
+		return couldNotRun(err)
 	}
 	browser, err := newBrowser(target, o)
 	if err != nil {
-		return unasked(err)
+		return couldNotRun(err)
 	}
 	if o.Timeout <= 0 {
 		o.Timeout = DefaultTimeout
@@ -64,7 +64,7 @@ func Run(ctx context.Context, o Options) Report {
 	p := &prober{browser: browser, origin: origin, roots: o.RootCAs}
 	defer p.browser.client.CloseIdleConnections()
 	p.report.URL, p.report.Origin = display(target), origin
-	if err := p.all(ctx); err != nil {
+	if err := p.runChecks(ctx); err != nil {
 		p.report.Reason = err.Error()
 	}
 	if errors.Is(ctx.Err(), context.Canceled) {
@@ -74,7 +74,7 @@ func Run(ctx context.Context, o Options) Report {
 	return p.report
 }
 
-func unasked(why error) Report {
+func couldNotRun(why error) Report {
 	r := Report{Reason: why.Error()}
 	r.finish()
 	return r
@@ -88,45 +88,45 @@ type prober struct {
 	report  Report
 }
 
-// all makes the checks; each depends on earlier ones. An error means that the probe could not run: the fault is on this
-// machine, not at the endpoint.
-func (p *prober) all(ctx context.Context) error {
+// runChecks makes the checks; each depends on earlier ones. An error means that the probe could not run: the fault is
+// on this machine, not at the endpoint.
+func (p *prober) runChecks(ctx context.Context) error {
 	first := p.browser.get(ctx, p.origin)
 	if err := p.browser.notRun(first.err); err != nil {
 		return err
 	}
 	p.report.Timing = first.timing
-	if !p.reached(first) {
+	if !p.checkConnection(first) {
 		return nil
 	}
-	mint, page := p.despiteOrigin(ctx, first)
-	if !p.answered(mint) {
+	mint, page := p.retryFromOwnOrigin(ctx, first)
+	if !p.checkStatus(mint) {
 		return nil
 	}
-	p.headers(mint)
-	p.permanentKey(first, mint)
-	p.preflight(ctx, mint)
-	p.readable(first, mint)
+	p.checkHeaders(mint)
+	p.checkPermanentKey(first, mint)
+	p.checkPreflight(ctx, mint)
+	p.checkResponseCORS(first, mint)
 	if mint.status/100 != 2 {
 		return nil
 	}
-	config, ok := p.config(mint)
+	config, ok := p.checkConfig(mint)
 	if !ok {
 		return nil
 	}
-	p.clock(mint, config)
-	p.expiry(mint, config)
-	p.fresh(ctx, page, mint, config)
-	p.foreign(ctx)
-	p.iceServers(ctx, config)
-	p.slow()
+	p.checkClock(mint, config)
+	p.checkExpiry(mint, config)
+	p.checkSecondMint(ctx, page, mint, config)
+	p.checkForeignOrigin(ctx)
+	p.checkServers(ctx, config)
+	p.checkTime()
 	return nil
 }
 
-// despiteOrigin repeats a request answered with 403 from the endpoint's own origin. If only the origin was refused, the
-// other checks can still run. A 403 mints nothing, so there are still two mints. It returns the answer to check, and its
-// origin.
-func (p *prober) despiteOrigin(ctx context.Context, first answer) (answer, string) {
+// retryFromOwnOrigin repeats a request answered with 403 from the endpoint's own origin. If only the origin was
+// refused, the other checks can still run. A 403 mints nothing, so there are still two mints. It returns the answer to
+// check, and its origin.
+func (p *prober) retryFromOwnOrigin(ctx context.Context, first answer) (answer, string) {
 	if p.origin == "" || first.status != http.StatusForbidden {
 		return first, p.origin
 	}

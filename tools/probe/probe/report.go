@@ -79,15 +79,15 @@ func (r *Report) judge(s Status, id, detail, remedy string) {
 	r.add(Check{ID: id, Status: s, Detail: detail, Remedy: remedy})
 }
 
-// unreached is the detail of a check that an earlier failure made impossible.
-const unreached = "needs a check that failed"
+// notReached is the detail of a check that an earlier failure made impossible.
+const notReached = "needs a check that failed"
 
 // finish sorts the checks, adds those that were not reached, and sets the outcome.
 func (r *Report) finish() {
 	ids := IDs()
 	for _, id := range ids {
 		if !slices.ContainsFunc(r.Checks, func(c Check) bool { return c.ID == id }) {
-			r.skip(id, unreached)
+			r.skip(id, notReached)
 		}
 	}
 	slices.SortStableFunc(r.Checks, func(a, b Check) int {

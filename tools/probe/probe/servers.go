@@ -11,10 +11,10 @@ import (
 )
 
 const (
-	// gathering is how long a browser waits for a STUN or TURN server.
-	gathering = 5 * time.Second
-	// tried bounds the number of addresses; more than a handful also slow down browsers.
-	tried = 16
+	// gatherTime is how long a browser waits for a STUN or TURN server.
+	gatherTime = 5 * time.Second
+	// maxServers bounds the number of addresses; more than a handful also slow down browsers.
+	maxServers = 16
 )
 
 // outcome is the result for one STUN or TURN server.
@@ -23,15 +23,15 @@ type outcome struct {
 	unreachable bool // there was no reply at all
 }
 
-// iceServers checks all servers of the list concurrently.
-func (p *prober) iceServers(ctx context.Context, c sessionConfig) {
-	ctx, cancel := context.WithTimeout(ctx, gathering)
+// checkServers checks all servers of the list concurrently.
+func (p *prober) checkServers(ctx context.Context, c sessionConfig) {
+	ctx, cancel := context.WithTimeout(ctx, gatherTime)
 	defer cancel()
-	servers := c.servers[:min(len(c.servers), tried)]
+	servers := c.servers[:min(len(c.servers), maxServers)]
 	outcomes := make([]outcome, len(servers))
 	var wg sync.WaitGroup
 	for i, s := range servers {
-		wg.Go(func() { outcomes[i] = p.iceServer(ctx, s) })
+		wg.Go(func() { outcomes[i] = p.checkServer(ctx, s) })
 	}
 	wg.Wait()
 
@@ -52,8 +52,8 @@ func (p *prober) iceServers(ctx context.Context, c sessionConfig) {
 			p.report.skip(id, "the list has none")
 		}
 	}
-	if len(c.servers) > tried {
-		p.report.skip("turn", fmt.Sprintf("%d more addresses were not checked", len(c.servers)-tried))
+	if len(c.servers) > maxServers {
+		p.report.skip("turn", fmt.Sprintf("%d more addresses were not checked", len(c.servers)-maxServers))
 	}
 }
 
@@ -69,12 +69,12 @@ func onlyTCP(servers []iceServer, outcomes []outcome, failed iceServer) bool {
 	return failed.uri.Proto == stun.ProtoTypeUDP && reached[stun.ProtoTypeTCP] && !reached[stun.ProtoTypeUDP]
 }
 
-// iceServer checks one server: it requests a binding, or relays a packet if it is a TURN server.
-func (p *prober) iceServer(ctx context.Context, s iceServer) outcome {
+// checkServer checks one server: it requests a binding, or relays a packet if it is a TURN server.
+func (p *prober) checkServer(ctx context.Context, s iceServer) outcome {
 	check := Check{ID: "stun", Target: s.target(), Status: OK}
-	ask := p.binding
+	ask := p.requestBinding
 	if s.relays() {
-		check.ID, ask = "turn", p.relaying
+		check.ID, ask = "turn", p.relayPacket
 	}
 	if s.uri.IsSecure() && s.uri.Proto == stun.ProtoTypeUDP {
 		check.Status, check.Detail = Skip, "browsers do not use TLS over UDP"
@@ -83,19 +83,19 @@ func (p *prober) iceServer(ctx context.Context, s iceServer) outcome {
 	start := time.Now()
 	detail, err := ask(ctx, s)
 	if err == nil {
-		check.Detail = fmt.Sprintf("%s, in %s", detail, spell(millis(time.Since(start))))
+		check.Detail = fmt.Sprintf("%s, in %s", detail, formatMillis(millis(time.Since(start))))
 		return outcome{check: check}
 	}
 	var silent bool
-	check.Status, check.Detail, check.Remedy, silent = describe(err, s, time.Since(start))
+	check.Status, check.Detail, check.Remedy, silent = describeFailure(err, s, time.Since(start))
 	return outcome{check: check, unreachable: silent}
 }
 
-// describe explains a failure; silent means that there was no reply at all.
-func describe(err error, s iceServer, waited time.Duration) (status Status, detail, remedy string, silent bool) {
+// describeFailure explains a failure; silent means that there was no reply at all.
+func describeFailure(err error, s iceServer, waited time.Duration) (status Status, detail, remedy string, silent bool) {
 	const reach = "Check that the server runs, and that no firewall blocks its port."
 	if refusal, ok := errors.AsType[*stun.TurnError](err); ok {
-		status, detail, remedy = refused(refusal.ErrorCodeAttr.Code)
+		status, detail, remedy = describeRefusal(refusal.ErrorCodeAttr.Code)
 		return status, detail, remedy, false
 	}
 	if untrusted, why := certificateFault(err); untrusted {
@@ -106,20 +106,20 @@ func describe(err error, s iceServer, waited time.Duration) (status Status, deta
 		return Fail, "it allocates a relay, but a packet sent through it does not arrive",
 			"Check that its relay ports (usually 49152-65535/udp) are open, and that its external address is correct.", false
 	case timedOut(err):
-		return Fail, "no answer over " + via(s.uri) + " within " + patient(waited), reach, true
+		return Fail, "no answer over " + transportName(s.uri) + " within " + formatTimeout(waited), reach, true
 	case portClosed(err):
-		return Fail, "nothing listens on its port over " + via(s.uri), reach, true
+		return Fail, "nothing listens on its port over " + transportName(s.uri), reach, true
 	case errors.Is(err, errNoTLS):
 		return Fail, "it does not speak TLS on this port", "Use turn: instead of turns:, or install a certificate on the server.", false
 	case notRun(err) != nil:
 		return Fail, notRun(err).Error(), "Check the address in Orga's list.", true
 	default:
-		return Fail, "its reply over " + via(s.uri) + " is not that of a STUN or TURN server", reach, false
+		return Fail, "its reply over " + transportName(s.uri) + " is not that of a STUN or TURN server", reach, false
 	}
 }
 
-// refused explains a TURN server's error code.
-func refused(code stun.ErrorCode) (status Status, detail, remedy string) {
+// describeRefusal explains a TURN server's error code.
+func describeRefusal(code stun.ErrorCode) (status Status, detail, remedy string) {
 	switch code {
 	case stun.CodeUnauthorized, stun.CodeWrongCredentials:
 		return Fail, "it refuses the credential", "Pass on the username and credential exactly as Orga sent them, never from a cache. " +
@@ -133,8 +133,8 @@ func refused(code stun.ErrorCode) (status Status, detail, remedy string) {
 	}
 }
 
-// via names the transport to a server.
-func via(u stun.URI) string {
+// transportName names the transport to a server.
+func transportName(u stun.URI) string {
 	switch {
 	case u.IsSecure():
 		return "TLS"

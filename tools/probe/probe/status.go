@@ -23,12 +23,12 @@ var (
 	requestIDs = regexp.MustCompile(`^[A-Za-z0-9._-]{1,128}$`)
 )
 
-// answered checks the status, and whether something else answered instead of the endpoint. It returns false if so,
+// checkStatus checks the status, and whether something else answered instead of the endpoint. It returns false if so,
 // because the other checks would then say nothing about the endpoint.
-func (p *prober) answered(a answer) bool {
+func (p *prober) checkStatus(a answer) bool {
 	switch pr, own := problemOf(a); {
 	case timedOut(a.err):
-		p.report.fail("status", fmt.Sprintf("it hangs: no complete response within %s", patient(a.limit)),
+		p.report.fail("status", fmt.Sprintf("it hangs: no complete response within %s", formatTimeout(a.limit)),
 			"Check the function's log, and ORGA_TIMEOUT. Clients give up after 10 s.")
 		return false
 	case a.err != nil:

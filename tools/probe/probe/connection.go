@@ -10,8 +10,8 @@ import (
 	"time"
 )
 
-// reached checks the connection. It returns false if there is none that a browser would accept.
-func (p *prober) reached(a answer) bool {
+// checkConnection checks the connection. It returns false if there is none that a browser would accept.
+func (p *prober) checkConnection(a answer) bool {
 	host := p.browser.target.Hostname()
 	if untrusted, why := certificateFault(a.err); untrusted {
 		p.report.ok("reach", "a connection opens")
@@ -30,7 +30,7 @@ func (p *prober) reached(a answer) bool {
 			"Check the address, the deployment, and any firewall in between.")
 		return false
 	}
-	p.report.ok("reach", fmt.Sprintf("%s in %s", cmp.Or(through, a.remote), spell(a.timing.DNS+a.timing.Connect)))
+	p.report.ok("reach", fmt.Sprintf("%s in %s", cmp.Or(through, a.remote), formatMillis(a.timing.DNS+a.timing.Connect)))
 	switch {
 	case p.browser.target.Scheme == "http" && isLoopback(host):
 		p.report.ok("tls", "none; not needed on this machine")
@@ -38,14 +38,14 @@ func (p *prober) reached(a answer) bool {
 		p.report.fail("tls", "none: an https page may not call it, and an http page cannot use the microphone",
 			"Serve the endpoint over https.")
 	case a.tls != nil:
-		p.certificate(a.tls)
+		p.checkCertificate(a.tls)
 	default:
 		p.report.skip("tls", "there was no response")
 	}
 	return true
 }
 
-func (p *prober) certificate(s *tls.ConnectionState) {
+func (p *prober) checkCertificate(s *tls.ConnectionState) {
 	const soon = 14 * 24 * time.Hour
 	leaf := s.PeerCertificates[0]
 	left := time.Until(leaf.NotAfter)
@@ -80,7 +80,7 @@ func certificateFault(err error) (untrusted bool, why string) {
 // unreachable describes why a connection failed.
 func unreachable(a answer) string {
 	if timedOut(a.err) {
-		return "no answer within " + patient(a.limit)
+		return "no answer within " + formatTimeout(a.limit)
 	}
 	if op, ok := errors.AsType[*net.OpError](a.err); ok && op.Op == "dial" {
 		return op.Err.Error()
@@ -91,11 +91,11 @@ func unreachable(a answer) string {
 	return "the connection was closed before the request was sent"
 }
 
-// patient formats a timeout.
-func patient(d time.Duration) string { return d.Round(10 * time.Millisecond).String() }
+// formatTimeout formats a timeout.
+func formatTimeout(d time.Duration) string { return d.Round(10 * time.Millisecond).String() }
 
-// spell formats milliseconds.
-func spell(ms float64) string {
+// formatMillis formats milliseconds.
+func formatMillis(ms float64) string {
 	if ms >= 1000 {
 		return fmt.Sprintf("%.1f s", ms/1000)
 	}

@@ -7,8 +7,8 @@ import (
 	"net/http"
 )
 
-// fresh mints again immediately, as a retrying client does.
-func (p *prober) fresh(ctx context.Context, page string, first answer, c sessionConfig) {
+// checkSecondMint mints again immediately, as a retrying client does.
+func (p *prober) checkSecondMint(ctx context.Context, page string, first answer, c sessionConfig) {
 	second := p.browser.get(ctx, page)
 	if pr, own := problemOf(second); own || second.status == http.StatusTooManyRequests {
 		p.report.add(Check{
@@ -18,20 +18,29 @@ func (p *prober) fresh(ctx context.Context, page string, first answer, c session
 		})
 		return
 	}
-	var body struct {
-		Token string `json:"ephemeralToken"`
-	}
-	if second.err != nil || second.status/100 != 2 || json.Unmarshal(second.body, &body) != nil || body.Token == "" {
+	token := mintedToken(second)
+	if token == "" {
 		p.report.fail("fresh", "a second mint right after the first returns no token", "Check the endpoint's log.")
 		return
 	}
-	if body.Token == c.token {
+	if token == c.token {
 		p.report.fail("fresh", "a second mint returns the same token: it is cached"+age(first, second),
 			"A token is for one session. Make sure that no cache, CDN or pool stores responses.")
 		return
 	}
 	p.report.Mints++
 	p.report.ok("fresh", "a second mint returns another token")
+}
+
+// mintedToken returns the token of a session config; "" if the answer is none.
+func mintedToken(a answer) string {
+	var body struct {
+		Token string `json:"ephemeralToken"`
+	}
+	if a.err != nil || a.status/100 != 2 || json.Unmarshal(a.body, &body) != nil {
+		return ""
+	}
+	return body.Token
 }
 
 // age names a header that a cache has added; "" if there is none.
