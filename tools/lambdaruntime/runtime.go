@@ -47,7 +47,6 @@ type API struct {
 	pending chan *invocation
 	ready   chan struct{} // closed at the first request for an event
 	once    sync.Once
-	failed  chan *FunctionError // an error reported by init
 
 	mu      sync.Mutex
 	running map[string]*invocation
@@ -75,14 +74,12 @@ func Start(addr string) (*API, error) {
 		addr:    listener.Addr().String(),
 		pending: make(chan *invocation),
 		ready:   make(chan struct{}),
-		failed:  make(chan *FunctionError, 1),
 		running: make(map[string]*invocation),
 	}
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /2018-06-01/runtime/invocation/next", a.next)
 	mux.HandleFunc("POST /2018-06-01/runtime/invocation/{id}/response", a.response)
 	mux.HandleFunc("POST /2018-06-01/runtime/invocation/{id}/error", a.failure)
-	mux.HandleFunc("POST /2018-06-01/runtime/init/error", a.initError)
 	a.server.Handler = mux
 	go func() { _ = a.server.Serve(listener) }() // ends with Close
 	return a, nil
@@ -120,9 +117,6 @@ func (a *API) Invoke(ctx context.Context, event []byte, options Options) ([]byte
 	inv := &invocation{event, options, make(chan struct{}), make(chan result, 1)}
 	select {
 	case a.pending <- inv:
-	case err := <-a.failed:
-		a.failed <- err // for the next caller: a failed init stays failed
-		return nil, err
 	case <-ctx.Done():
 		return nil, ctx.Err()
 	}
@@ -176,7 +170,11 @@ func (a *API) response(w http.ResponseWriter, r *http.Request) {
 }
 
 func (a *API) failure(w http.ResponseWriter, r *http.Request) {
-	a.finish(w, r, result{nil, readError(r)})
+	e := new(FunctionError)
+	if err := json.NewDecoder(r.Body).Decode(e); err != nil {
+		e.Type, e.Message = "Runtime.Unknown", fmt.Sprintf("the error report is not JSON: %v", err)
+	}
+	a.finish(w, r, result{nil, e})
 }
 
 func (a *API) finish(w http.ResponseWriter, r *http.Request, res result) {
@@ -184,20 +182,4 @@ func (a *API) finish(w http.ResponseWriter, r *http.Request, res result) {
 		inv.done <- res
 	}
 	w.WriteHeader(http.StatusAccepted)
-}
-
-func (a *API) initError(w http.ResponseWriter, r *http.Request) {
-	select {
-	case a.failed <- readError(r):
-	default: // the first report counts
-	}
-	w.WriteHeader(http.StatusAccepted)
-}
-
-func readError(r *http.Request) *FunctionError {
-	e := new(FunctionError)
-	if err := json.NewDecoder(r.Body).Decode(e); err != nil {
-		e.Type, e.Message = "Runtime.Unknown", fmt.Sprintf("the error report is not JSON: %v", err)
-	}
-	return e
 }

@@ -7,8 +7,6 @@ import (
 	"net"
 	"net/http"
 	"net/url"
-	"path"
-	"strings"
 
 	"github.com/orga-session/orga-session/tools/orgacloud"
 	"github.com/orga-session/orga-session/tools/remedy"
@@ -34,7 +32,7 @@ func (p *playground) handler(addr string) (http.Handler, error) {
 	}
 	own := http.NewServeMux()
 	own.HandleFunc("GET /{$}", func(w http.ResponseWriter, r *http.Request) { http.ServeFileFS(w, r, files, "index.html") })
-	own.Handle("GET /static/", http.StripPrefix("/static/", noListing(http.FileServerFS(files))))
+	own.HandleFunc("GET /static/{file}", func(w http.ResponseWriter, r *http.Request) { http.ServeFileFS(w, r, files, r.PathValue("file")) })
 	own.HandleFunc("GET /static/remedies.js", func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Content-Type", "text/javascript; charset=utf-8")
 		_, _ = w.Write(remedy.Module)
@@ -69,16 +67,6 @@ func (p *playground) pageHeaders(next http.Handler) http.Handler {
 		h.Set("X-Content-Type-Options", "nosniff")
 		h.Set("Referrer-Policy", "no-referrer")
 		h.Set("Cache-Control", "no-cache")
-		next.ServeHTTP(w, r)
-	})
-}
-
-func noListing(next http.Handler) http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if r.URL.Path == "" || strings.HasSuffix(r.URL.Path, "/") || path.Ext(r.URL.Path) == "" {
-			http.NotFound(w, r)
-			return
-		}
 		next.ServeHTTP(w, r)
 	})
 }

@@ -33,16 +33,19 @@ import (
 func main() {
 	long := flag.Duration("for", 10*time.Minute, "how long")
 	clients := flag.Int("clients", 64, "how many clients send requests")
-	cutEvery := flag.Duration("cut", 20*time.Second, "how often all connections to Orga end")
-	pause := flag.Duration("pause", 100*time.Millisecond, "the longest pause of a client between two requests")
 	flag.Parse()
-	if err := run(*long, *clients, *cutEvery, *pause); err != nil {
+	if err := run(*long, *clients); err != nil {
 		fmt.Fprintln(os.Stderr, "soak:", err)
 		os.Exit(1)
 	}
 }
 
-func run(long time.Duration, clients int, cutEvery, pause time.Duration) error {
+const (
+	maxPause = 100 * time.Millisecond // of a client between two requests
+	cutEvery = 20 * time.Second       // between cuts of all connections to Orga
+)
+
+func run(long time.Duration, clients int) error {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()
 	ctx, cancel := context.WithTimeout(ctx, long)
@@ -71,7 +74,7 @@ func run(long time.Duration, clients int, cutEvery, pause time.Duration) error {
 	transport := &http.Transport{MaxIdleConnsPerHost: clients}
 	results := &results{statuses: map[int]int{}}
 	var wg sync.WaitGroup
-	wg.Go(func() { cutConnections(ctx, orga, logs, cutEvery) })
+	wg.Go(func() { cutConnections(ctx, orga, logs) })
 	for i := range clients {
 		c := client{
 			http:   &http.Client{Transport: transport, Timeout: 10 * time.Second}, // as long as Orga's widget waits
@@ -82,7 +85,7 @@ func run(long time.Duration, clients int, cutEvery, pause time.Duration) error {
 			for ctx.Err() == nil {
 				results.add(c.get())
 				select {
-				case <-time.After(rand.N(pause)):
+				case <-time.After(rand.N(maxPause)):
 				case <-ctx.Done():
 				}
 			}
@@ -110,8 +113,8 @@ func run(long time.Duration, clients int, cutEvery, pause time.Duration) error {
 }
 
 // cutConnections repeatedly closes all connections to Orga, alternating between closing and resetting them.
-func cutConnections(ctx context.Context, orga *fakeorga.API, logs faultLogs, every time.Duration) {
-	tick := time.NewTicker(every)
+func cutConnections(ctx context.Context, orga *fakeorga.API, logs faultLogs) {
+	tick := time.NewTicker(cutEvery)
 	defer tick.Stop()
 	for reset := false; ; reset = !reset {
 		select {

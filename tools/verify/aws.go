@@ -153,11 +153,7 @@ func (s *suite) startLambda(ctx context.Context, d *deployment, a arns) (func(co
 		"AWS_ENDPOINT_URL_SECRETS_MANAGER": s.fixtures.moto.URL, "AWS_ENDPOINT_URL_DYNAMODB": s.fixtures.moto.URL,
 		"ORGA_RATE_LIMIT_STORE": "dynamodb:" + limits,
 	})
-	port, err := freePort()
-	if err != nil {
-		return nil, err
-	}
-	runtimePort, err := freePort()
+	ports, err := freePorts(2)
 	if err != nil {
 		return nil, err
 	}
@@ -174,9 +170,9 @@ func (s *suite) startLambda(ctx context.Context, d *deployment, a arns) (func(co
 	if err := os.WriteFile(emulator, program, 0o755); err != nil {
 		return nil, err
 	}
-	addr := fmt.Sprintf("127.0.0.1:%d", port)
+	addr := fmt.Sprintf("127.0.0.1:%d", ports[0])
 	if _, err := s.start(ctx, listens(addr), dir, environ(env), emulator,
-		"--runtime-interface-emulator-address", addr, "--runtime-api-address", fmt.Sprintf("127.0.0.1:%d", runtimePort), "./bootstrap"); err != nil {
+		"--runtime-interface-emulator-address", addr, "--runtime-api-address", fmt.Sprintf("127.0.0.1:%d", ports[1]), "./bootstrap"); err != nil {
 		return nil, err
 	}
 	return func(ctx context.Context, event []byte) ([]byte, error) {

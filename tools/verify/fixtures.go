@@ -60,26 +60,22 @@ func (s *suite) startFixtures(ctx context.Context) error {
 		return err
 	}
 	s.fixtures.origin = fmt.Sprintf("http://localhost:%d", s.fixtures.page.Addr().(*net.TCPAddr).Port)
-	port, err := freePort()
+	ports, err := freePorts(2)
 	if err != nil {
 		return err
 	}
-	s.fixtures.redisAddr = fmt.Sprintf("127.0.0.1:%d", port)
+	s.fixtures.redisAddr = fmt.Sprintf("127.0.0.1:%d", ports[0])
 	s.fixtures.redis, err = s.start(ctx, listens(s.fixtures.redisAddr), s.scratch, nil, "redis-server",
-		"--bind", "127.0.0.1", "--port", fmt.Sprint(port), "--save", "", "--appendonly", "no")
+		"--bind", "127.0.0.1", "--port", fmt.Sprint(ports[0]), "--save", "", "--appendonly", "no")
 	if err != nil {
 		return err
 	}
 	s.fixtures.googleServer = httptest.NewServer(&s.fixtures.google)
-	return s.startMoto(ctx)
+	return s.startMoto(ctx, ports[1])
 }
 
-func (s *suite) startMoto(ctx context.Context) error {
+func (s *suite) startMoto(ctx context.Context, port int) error {
 	s.fixtures.secretCalls = make(map[string]int)
-	port, err := freePort()
-	if err != nil {
-		return err
-	}
 	base := &url.URL{Scheme: "http", Host: fmt.Sprintf("127.0.0.1:%d", port)}
 	if _, err := s.start(ctx, listens(base.Host), s.scratch, nil, filepath.Join(s.awsBin, "moto_server"),
 		"-H", "127.0.0.1", "-p", fmt.Sprint(port)); err != nil {

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -11,20 +12,6 @@ import (
 	"path/filepath"
 	"strings"
 )
-
-// frameworkMain is the main package that Google's build adds to a function.
-const frameworkMain = `package main
-
-import (
-	"log"
-	"os"
-
-	"github.com/GoogleCloudPlatform/functions-framework-go/funcframework"
-	_ "github.com/orga-session/orga-session"
-)
-
-func main() { log.Fatal(funcframework.Start(os.Getenv("PORT"))) }
-`
 
 // google stages and builds the function as Google does, and runs it under the functions framework.
 func (s *suite) google(ctx context.Context) []*endpoint {
@@ -38,13 +25,19 @@ func (s *suite) google(ctx context.Context) []*endpoint {
 		if err := os.CopyFS(copied, os.DirFS(staged)); err != nil {
 			return err
 		}
+		// Google's build adds such a main package, with the function at the root.
+		main, err := os.ReadFile(filepath.Join(s.source, "tools", "entrypoints", "gcp", "main.go"))
+		if err != nil {
+			return err
+		}
+		main = bytes.Replace(main, []byte(`/gcp-function"`), []byte(`"`), 1)
 		if err := os.MkdirAll(filepath.Join(copied, "main"), 0o755); err != nil {
 			return err
 		}
-		if err := os.WriteFile(filepath.Join(copied, "main", "main.go"), []byte(frameworkMain), 0o644); err != nil {
+		if err := os.WriteFile(filepath.Join(copied, "main", "main.go"), main, 0o644); err != nil {
 			return err
 		}
-		_, err := s.run(ctx, copied, []string{"GOFLAGS=-mod=vendor", "GOPROXY=off", "CGO_ENABLED=0"}, "go", "build", "-o", program, "./main")
+		_, err = s.run(ctx, copied, []string{"GOFLAGS=-mod=vendor", "GOPROXY=off", "CGO_ENABLED=0"}, "go", "build", "-o", program, "./main")
 		return err
 	}) {
 		return nil
@@ -64,17 +57,17 @@ func (s *suite) google(ctx context.Context) []*endpoint {
 		s.table.check(google, store, "a mounted secret", func() error { return err })
 		return nil
 	}
-	port, err := freePort()
+	ports, err := freePorts(1)
 	if err != nil {
 		return nil
 	}
 	env := maps.Clone(d.env)
 	maps.Copy(env, map[string]string{
-		"PORT": fmt.Sprint(port), "FUNCTION_TARGET": "OrgaSession",
+		"PORT": fmt.Sprint(ports[0]),
 		"ORGA_API_KEY_SOURCE": "file:" + mounted, "ORGA_GCPSM_ENDPOINT": s.fixtures.googleServer.URL,
 		"ORGA_AUTH_HMAC_KEY_SOURCE": "gcpsm:" + secrets + "hmac", "ORGA_TENANTS_SOURCE": "gcpsm:" + secrets + "tenants",
 	})
-	base := fmt.Sprintf("http://127.0.0.1:%d", port)
+	base := fmt.Sprintf("http://127.0.0.1:%d", ports[0])
 	if !s.table.check(google, store, "the function is ready, with its key from a mounted secret", func() error {
 		_, err := s.start(ctx, answers(base+"/readyz"), s.scratch, environ(env), program)
 		return err

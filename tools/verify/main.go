@@ -50,7 +50,6 @@ const (
 )
 
 func main() {
-	limit := flag.Duration("timeout", 40*time.Minute, "give up after this long")
 	isolateOnly := flag.Bool("isolate", false, "only what the Worker does in an isolate")
 	mints := flag.Int("mints", 2000, "mints of the burst on an isolate")
 	flag.Parse()
@@ -59,7 +58,7 @@ func main() {
 		os.Exit(1)
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	ctx, cancel := context.WithTimeout(ctx, *limit)
+	ctx, cancel := context.WithTimeout(ctx, 40*time.Minute)
 	ok, err := verify(ctx, *isolateOnly, *mints)
 	cancel()
 	stop()
@@ -131,11 +130,11 @@ func verify(ctx context.Context, isolateOnly bool, mints int) (ok bool, err erro
 	all := append(slices.Concat(running...), reference)
 	s.checkInBrowser(ctx, all)
 	s.checkWebCrypto(ctx, reference)
+	s.fuzz(ctx, reference)
 	s.checkStoreDown(ctx, all)
 	s.stopAll()
 	s.isolate(ctx, mints) // alone, because some of it measures time
 	s.sessions(ctx)
-	s.fuzz(ctx)
 	s.reproduce(ctx)
 
 	s.table.print(os.Stdout)

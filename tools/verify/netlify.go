@@ -38,18 +38,11 @@ func (s *suite) netlify(ctx context.Context) []*endpoint {
 
 	d := s.deployment(netlify)
 	env := s.settingsInEnvironment(d)
-	servePort, err := freePort()
+	ports, err := freePorts(3)
 	if err != nil {
 		return nil
 	}
-	devPort, err := freePort()
-	if err != nil {
-		return nil
-	}
-	functionsPort, err := freePort()
-	if err != nil {
-		return nil
-	}
+	servePort, devPort, functionsPort := ports[0], ports[1], ports[2]
 	const prefix = "/.netlify/functions/orga-session"
 	serve := fmt.Sprintf("http://127.0.0.1:%d", servePort)
 	s.table.check(netlify, routes, "netlify functions:serve", func() error {
