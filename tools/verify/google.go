@@ -63,7 +63,7 @@ func (s *suite) google(ctx context.Context) []*endpoint {
 	}
 	env := maps.Clone(d.env)
 	maps.Copy(env, map[string]string{
-		"PORT": fmt.Sprint(ports[0]),
+		"PORT":                fmt.Sprint(ports[0]),
 		"ORGA_API_KEY_SOURCE": "file:" + mounted, "ORGA_GCPSM_ENDPOINT": s.fixtures.googleServer.URL,
 		"ORGA_AUTH_HMAC_KEY_SOURCE": "gcpsm:" + secrets + "hmac", "ORGA_TENANTS_SOURCE": "gcpsm:" + secrets + "tenants",
 	})
