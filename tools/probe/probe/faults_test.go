@@ -175,7 +175,7 @@ func TestFaults(t *testing.T) {
 			}},
 		{name: "expiresAt and expiresIn apart", fails: []string{"clock"}, detail: "expiresAt and expiresIn differ",
 			fault: func(_ *testing.T, e *endpoint) { e.config = func(c map[string]any, _ int) { c["expiresIn"] = 60 } }},
-		{name: "hanging", fails: []string{"status"}, detail: "hangs: no complete response within 200ms", o: Options{Timeout: 200 * time.Millisecond},
+		{name: "hanging", fails: []string{"status"}, detail: "hangs: no complete response within 2s", o: Options{Timeout: 2 * time.Second},
 			fault: func(_ *testing.T, e *endpoint) {
 				e.before = func(_ http.ResponseWriter, r *http.Request) bool { <-r.Context().Done(); return true }
 			}},
