@@ -18,6 +18,7 @@ import (
 	"time"
 
 	"github.com/orga-session/orga-session/core"
+	"github.com/orga-session/orga-session/core/platform"
 	"github.com/orga-session/orga-session/core/ratelimit"
 	"github.com/orga-session/orga-session/core/ratelimit/dynamolimit"
 	"github.com/orga-session/orga-session/core/ratelimit/redislimit"
@@ -57,12 +58,6 @@ func run(ctx context.Context, args []string, env core.Env, out io.Writer) error 
 	if flags.NArg() > 0 {
 		return fmt.Errorf("unexpected argument %q; settings come from the environment, see --help", flags.Arg(0))
 	}
-	drivers := core.Drivers{
-		Secrets: map[string]secret.Driver{"awssm": awssm.Open(env.Lookup, true), "gcpsm": gcpsm.Open(env.Lookup)},
-		Limiters: map[string]ratelimit.Driver{
-			"dynamodb": dynamolimit.Open(env.Lookup, true), "https": redisrest.Open(nil), "redis": redislimit.Open, "rediss": redislimit.Open,
-		},
-	}
 	var listener net.Listener
 	if !*check {
 		var err error
@@ -70,9 +65,13 @@ func run(ctx context.Context, args []string, env core.Env, out io.Writer) error 
 			return fmt.Errorf("%w; choose another address with -addr or PORT", err)
 		}
 		defer func() { _ = listener.Close() }() // the server has closed it, unless Start panicked
-		drivers.Listening = listener.Addr()
 	}
-	endpoint := core.Start(ctx, env, drivers, nil)
+	endpoint := core.Start(ctx, env, core.Drivers{
+		Secrets: map[string]secret.Driver{"awssm": awssm.Open(env.Lookup, true), "gcpsm": gcpsm.Open(env.Lookup)},
+		Limiters: map[string]ratelimit.Driver{
+			"dynamodb": dynamolimit.Open(env.Lookup, true), "https": redisrest.Open(nil), "redis": redislimit.Open, "rediss": redislimit.Open,
+		},
+	}, nil)
 	defer func() { _ = endpoint.Close() }() // the process exits anyway
 	if *check {
 		if endpoint.Faults() != nil {
@@ -85,8 +84,13 @@ func run(ctx context.Context, args []string, env core.Env, out io.Writer) error 
 		return nil
 	}
 	handler := http.Handler(endpoint)
-	if googlefront.OnCloudRun(env) {
+	switch addr, _ := listener.Addr().(*net.TCPAddr); {
+	case googlefront.OnCloudRun(env):
 		handler = googlefront.Handler(endpoint, endpoint.Config())
+	case addr != nil && addr.IP.IsLoopback():
+		handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			endpoint.ServeHTTP(w, r.WithContext(platform.With(r.Context(), platform.Info{LocalOnly: true})))
+		})
 	}
 	return serve(ctx, listener, handler, endpoint.Config().Timeout, out)
 }

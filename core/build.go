@@ -4,10 +4,8 @@ import (
 	"context"
 	"errors"
 	"log/slog"
-	"net"
 	"net/http"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
 
@@ -36,7 +34,6 @@ type builder struct {
 	transport       http.RoundTripper // for addresses named by the owner
 	tenantTransport http.RoundTripper // for addresses named by tenants: public ones only
 	allowHosts      func(http.Handler) http.Handler
-	allowLocalHosts func(http.Handler) http.Handler // for anonymous callers; allowHosts unless the server listens on loopback
 	limiter         *throttle.Store
 	issuers         auth.Issuers                  // named by the owner
 	tenantIssuers   auth.Issuers                  // named by tenants: public addresses only
@@ -102,10 +99,6 @@ func newBuilder(ctx context.Context, cfg Config, drivers Drivers) *builder {
 	if b.allowHosts, err = cors.AllowHosts(cfg.AllowedHosts); err != nil {
 		b.allowHosts, _ = cors.AllowHosts(nil) // the setting's check reports the fault, and nothing is minted
 	}
-	b.allowLocalHosts = b.allowHosts
-	if hosts := localHosts(drivers.Listening); len(cfg.AllowedHosts) == 0 && hosts != nil {
-		b.allowLocalHosts, _ = cors.AllowHosts(hosts) // each is an IP address or localhost
-	}
 	limits := throttle.StoreOptions{Strict: cfg.RateLimitStrict, Log: b.log}
 	if b.limiter, err = throttle.Open(drivers.Limiters, cfg.RateLimitStore.Reveal(), limits); err != nil {
 		b.addFault("ORGA_RATE_LIMIT_STORE", err)
@@ -167,22 +160,10 @@ func (b *builder) chain(s scope, name string, t Tenant) *chain {
 
 // hosts returns the guard of a tenant's hosts.
 func (b *builder) hosts(t Tenant) func(http.Handler) http.Handler {
-	if slices.Contains(t.Auth, "anonymous") {
-		return b.allowLocalHosts
+	if len(b.cfg.AllowedHosts) == 0 && slices.Contains(t.Auth, "anonymous") {
+		return cors.LocalHosts
 	}
 	return b.allowHosts
-}
-
-// localHosts returns the hosts by which programs on this machine reach a server; nil if it does not listen on loopback.
-func localHosts(listening net.Addr) (hosts []string) {
-	addr, ok := listening.(*net.TCPAddr)
-	if !ok || !addr.IP.IsLoopback() {
-		return nil
-	}
-	for _, host := range []string{"localhost", "127.0.0.1", "::1", addr.IP.String()} {
-		hosts = append(hosts, net.JoinHostPort(host, strconv.Itoa(addr.Port)))
-	}
-	return hosts
 }
 
 // pages returns the policy for a tenant's origins; the setting's check reports faults.

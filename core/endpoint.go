@@ -5,7 +5,6 @@ import (
 	"errors"
 	"io"
 	"log/slog"
-	"net"
 	"net/http"
 
 	"github.com/orga-session/orga-session/core/auth"
@@ -26,11 +25,6 @@ type Drivers struct {
 	// Transport makes all calls to Orga and to issuers. nil uses the endpoint's own transport, which restricts addresses
 	// named by tenants to public ones. Any other transport must do the same.
 	Transport http.RoundTripper
-	// Listening is the address at which the program's server listens; nil for platforms' adapters. On a loopback address, tenants
-	// that accept anonymous callers answer to loopback names only, unless [Config].AllowedHosts is set. Otherwise a web page could
-	// mint in the browser of this machine's user: its owner points its domain at 127.0.0.1 (DNS rebinding), and a same-origin GET
-	// has no Origin header.
-	Listening net.Addr
 }
 
 // Endpoint is the credential endpoint: an [http.Handler] for the mint routes and the health checks. It matches the whole

@@ -12,6 +12,7 @@ type Info struct {
 	TraceID   string    // may be chosen by the client; if "", the endpoint reads the platforms' trace headers
 	SpanID    string    // the span in that trace, 16 hex digits; "" if unknown
 	HTTPS     bool      // the client reached the platform over TLS
+	LocalOnly bool      // the server listens on a loopback address, so only programs on this machine can connect
 	Identity  *Identity // nil if the platform verified no caller
 }
 

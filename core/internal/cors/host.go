@@ -4,10 +4,13 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"net/url"
 	"strings"
 
+	"github.com/orga-session/orga-session/core/internal/loopback"
 	"github.com/orga-session/orga-session/core/internal/problem"
 	"github.com/orga-session/orga-session/core/internal/request"
+	"github.com/orga-session/orga-session/core/platform"
 )
 
 var errHost = errors.New("the host is not allowed")
@@ -44,6 +47,19 @@ func AllowHosts(hosts []string) (func(http.Handler) http.Handler, error) {
 			next.ServeHTTP(w, r)
 		})
 	}, nil
+}
+
+// LocalHosts is a middleware for tenants that accept anonymous callers. On a server to which only this machine can connect
+// ([platform.Info]), it refuses (403) a request whose Host is not a loopback name. Otherwise a web page could mint in the
+// browser of this machine's user: its owner points its domain at 127.0.0.1, and a same-origin GET has no Origin header.
+func LocalHosts(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if name := (&url.URL{Host: r.Host}).Hostname(); platform.From(r.Context()).LocalOnly && !loopback.Is(name) {
+			request.Fail(w, r, problem.New(problem.Forbidden, notAllowed(canonicalHost(r.Host))))
+			return
+		}
+		next.ServeHTTP(w, r)
+	})
 }
 
 // canonicalHost returns a Host as browsers send it. Other clients may include the default port.
