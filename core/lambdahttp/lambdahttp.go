@@ -91,9 +91,12 @@ func (a *adapter) Invoke(ctx context.Context, payload []byte) ([]byte, error) {
 
 // answer converts an event and records the answer. It drops what a handler wrote before it panicked.
 func (a *adapter) answer(ctx context.Context, payload []byte) (answer response) {
-	// For events that cannot be read.
-	r, encode := noRequest(ctx), encodeUnknown
+	var r *http.Request // nil until the event is read
+	encode := encodeUnknown
 	instead := func(h http.HandlerFunc) response {
+		if r == nil {
+			r = noRequest(ctx)
+		}
 		return encode(record(a.instead, r.WithContext(context.WithValue(r.Context(), insteadKey{}, h))))
 	}
 	refuse := func(fault error) response {
