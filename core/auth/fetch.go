@@ -13,7 +13,7 @@ import (
 	"net/url"
 	"strings"
 
-	"github.com/orga-session/orga-session/core/internal/loopback"
+	"github.com/orga-session/orga-session/core/internal/netaddr"
 	"github.com/orga-session/orga-session/core/internal/wallclock"
 )
 
@@ -112,12 +112,8 @@ func checkDiscovered(issuer, at *url.URL) error {
 // [Issuers].PublicTransport.
 func isInternal(host string) bool {
 	addr, err := netip.ParseAddr(host)
-	addr = addr.Unmap()
-	return loopback.Is(host) || err == nil && (!addr.IsGlobalUnicast() || addr.IsPrivate() || carrierNAT.Contains(addr))
+	return netaddr.IsLoopback(host) || err == nil && !netaddr.IsPublic(addr)
 }
-
-// carrierNAT is shared address space (RFC 6598), also used by overlay networks.
-var carrierNAT = netip.MustParsePrefix("100.64.0.0/10")
 
 // get fetches a document. Its errors name the host, but not the path or the query, and do not quote the response.
 func (s *keySet) get(ctx context.Context, at *address) ([]byte, error) {

@@ -187,6 +187,8 @@ func TestDiscoveryThatPointsElsewhere(t *testing.T) {
 		{"https://id.example", "https://10.0.0.1/keys", "private"},
 		{"https://id.example", "https://100.64.0.1/keys", "private"},
 		{"https://id.example", "https://169.254.169.254/latest", "private"},
+		{"https://id.example", "https://[64:ff9b::10.0.0.1]/keys", "private"}, // by NAT64
+		{"https://id.example", "https://192.0.0.192/latest", "private"},
 		{"https://id.example", "https://0.0.0.0/keys", "private"},
 		{"https://id.example", "https://[fd00:ec2::254]/keys", "private"},
 		{"https://id.example", "file:///etc/passwd", "jwks_uri"},

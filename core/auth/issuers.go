@@ -11,7 +11,7 @@ import (
 	"sync"
 	"time"
 
-	"github.com/orga-session/orga-session/core/internal/loopback"
+	"github.com/orga-session/orga-session/core/internal/netaddr"
 )
 
 // Issuers creates verifiers for OpenID Connect tokens, which share issuers' keys and verified tokens. The zero Issuers is
@@ -131,7 +131,7 @@ func parseURL(s string) (*url.URL, error) {
 		return nil, errors.New("must be a URL with a host")
 	case u.User != nil || u.Fragment != "":
 		return nil, errors.New("must be a URL without a user and a fragment")
-	case u.Scheme == "https" || u.Scheme == "http" && loopback.Is(u.Hostname()):
+	case netaddr.IsSecure(u):
 		return u, nil
 	}
 	return nil, errors.New("must be an https URL; http is for loopback hosts only")

@@ -10,7 +10,7 @@ import (
 	"net/url"
 	"strings"
 
-	"github.com/orga-session/orga-session/core/internal/loopback"
+	"github.com/orga-session/orga-session/core/internal/netaddr"
 	"github.com/orga-session/orga-session/core/internal/problem"
 	"github.com/orga-session/orga-session/core/internal/request"
 	"github.com/orga-session/orga-session/core/platform"
@@ -164,7 +164,7 @@ func sameOrigin(origin string, r *http.Request) bool {
 	if !ok || host == "" || host != r.Host {
 		return false
 	}
-	if loopback.Is((&url.URL{Host: host}).Hostname()) {
+	if netaddr.IsLoopback((&url.URL{Host: host}).Hostname()) {
 		return scheme == "http" || scheme == "https"
 	}
 	return scheme == "https" && (r.TLS != nil || platform.From(r.Context()).HTTPS)

@@ -7,7 +7,7 @@ import (
 	"net/url"
 	"strings"
 
-	"github.com/orga-session/orga-session/core/internal/loopback"
+	"github.com/orga-session/orga-session/core/internal/netaddr"
 	"github.com/orga-session/orga-session/core/internal/problem"
 	"github.com/orga-session/orga-session/core/internal/request"
 	"github.com/orga-session/orga-session/core/platform"
@@ -54,7 +54,7 @@ func AllowHosts(hosts []string) (func(http.Handler) http.Handler, error) {
 // browser of this machine's user: its owner points its domain at 127.0.0.1, and a same-origin GET has no Origin header.
 func LocalHosts(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if name := (&url.URL{Host: r.Host}).Hostname(); platform.From(r.Context()).LocalOnly && !loopback.Is(name) {
+		if name := (&url.URL{Host: r.Host}).Hostname(); platform.From(r.Context()).LocalOnly && !netaddr.IsLoopback(name) {
 			request.Fail(w, r, problem.New(problem.Forbidden, notAllowed(canonicalHost(r.Host))))
 			return
 		}

@@ -6,7 +6,7 @@ import (
 	"net/url"
 	"strconv"
 
-	"github.com/orga-session/orga-session/core/internal/loopback"
+	"github.com/orga-session/orga-session/core/internal/netaddr"
 )
 
 // CheckBaseURL reports why base must not receive the key: it must be https, or http to this machine. If public is true,
@@ -19,12 +19,10 @@ func CheckBaseURL(base string, public bool) error {
 		return errors.New("is not of the form https://host or https://host/path")
 	case !isPort(u.Port()):
 		return errors.New("has a port outside of 1 to 65535")
-	case u.Scheme == "https":
-	case u.Scheme == "http" && !public && loopback.Is(u.Hostname()):
-	default:
+	case !netaddr.IsSecure(u), public && u.Scheme != "https":
 		return errors.New("must be https (http is for this machine's own addresses)")
 	}
-	if addr, err := netip.ParseAddr(u.Hostname()); public && (loopback.Is(u.Hostname()) || err == nil && !isPublic(addr)) {
+	if addr, err := netip.ParseAddr(u.Hostname()); public && (netaddr.IsLoopback(u.Hostname()) || err == nil && !netaddr.IsPublic(addr)) {
 		return errNotPublic
 	}
 	return nil

@@ -11,12 +11,12 @@ import (
 	"net/http/httptrace"
 	"net/netip"
 	"net/url"
-	"slices"
 	"sync"
 	"sync/atomic"
 	"syscall"
 	"time"
 
+	"github.com/orga-session/orga-session/core/internal/netaddr"
 	"github.com/orga-session/orga-session/core/internal/wallclock"
 )
 
@@ -225,43 +225,8 @@ var errNotPublic = errors.New("a URL that a tenant or an issuer names must lead 
 // differently between check and connection.
 func PublicOnly(_, address string, _ syscall.RawConn) error {
 	ap, err := netip.ParseAddrPort(address)
-	if err != nil || !isPublic(ap.Addr()) {
+	if err != nil || !netaddr.IsPublic(ap.Addr()) {
 		return errNotPublic
 	}
 	return nil
-}
-
-// reserved are special-purpose blocks (IANA's registries, RFC 6890) for which netip has no predicate. In IPv6, only
-// 2000::/3 is public, so only blocks within it are listed.
-var reserved = []netip.Prefix{
-	netip.MustParsePrefix("0.0.0.0/8"),
-	netip.MustParsePrefix("100.64.0.0/10"),   // carrier-grade NAT
-	netip.MustParsePrefix("192.0.0.0/24"),    // protocol assignments
-	netip.MustParsePrefix("192.0.2.0/24"),    // documentation
-	netip.MustParsePrefix("192.88.99.0/24"),  // 6to4 relays
-	netip.MustParsePrefix("198.18.0.0/15"),   // benchmarks
-	netip.MustParsePrefix("198.51.100.0/24"), // documentation
-	netip.MustParsePrefix("203.0.113.0/24"),  // documentation
-	netip.MustParsePrefix("240.0.0.0/4"),     // reserved, broadcast
-	netip.MustParsePrefix("2001::/23"),       // protocol assignments, including Teredo
-	netip.MustParsePrefix("2001:db8::/32"),   // documentation
-	netip.MustParsePrefix("2002::/16"),       // 6to4: an IPv4 address inside
-	netip.MustParsePrefix("3fff::/20"),       // documentation
-}
-
-var (
-	ipv6Internet = netip.MustParsePrefix("2000::/3")
-	nat64        = netip.MustParsePrefix("64:ff9b::/96") // an IPv4 address in an IPv6-only network
-)
-
-func isPublic(addr netip.Addr) bool {
-	addr = addr.Unmap().WithZone("")
-	if nat64.Contains(addr) {
-		bytes := addr.As16()
-		addr = netip.AddrFrom4([4]byte(bytes[12:]))
-	}
-	if !addr.IsGlobalUnicast() || addr.IsPrivate() || addr.Is6() && !ipv6Internet.Contains(addr) {
-		return false
-	}
-	return !slices.ContainsFunc(reserved, func(block netip.Prefix) bool { return block.Contains(addr) })
 }

@@ -14,7 +14,7 @@ import (
 	"net/url"
 	"strings"
 
-	"github.com/orga-session/orga-session/core/internal/loopback"
+	"github.com/orga-session/orga-session/core/internal/netaddr"
 	"github.com/orga-session/orga-session/core/internal/storehttp"
 	"github.com/orga-session/orga-session/core/ratelimit"
 	"github.com/orga-session/orga-session/core/ratelimit/internal/redisscript"
@@ -41,7 +41,7 @@ func Open(client *http.Client) ratelimit.Driver {
 		switch {
 		case err != nil:
 			return nil, errors.New("want https://TOKEN@HOST; characters of the token other than letters and digits are written as %XX")
-		case u.Hostname() == "" || u.Scheme != "https" && (u.Scheme != "http" || !loopback.Is(u.Hostname())):
+		case u.Hostname() == "" || !netaddr.IsSecure(u):
 			return nil, errors.New("want https://TOKEN@HOST")
 		case strings.Trim(u.Path, "/") != "" || u.RawQuery != "" || u.Fragment != "":
 			return nil, errors.New("want nothing after the host, as in https://TOKEN@HOST")

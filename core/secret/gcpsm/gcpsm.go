@@ -20,7 +20,7 @@ import (
 	"time"
 	"unicode/utf8"
 
-	"github.com/orga-session/orga-session/core/internal/loopback"
+	"github.com/orga-session/orga-session/core/internal/netaddr"
 	"github.com/orga-session/orga-session/core/internal/storehttp"
 	"github.com/orga-session/orga-session/core/secret"
 )
@@ -95,7 +95,7 @@ func isEndpoint(s string) bool {
 	if err != nil || u.Hostname() == "" || u.RawQuery != "" || u.Fragment != "" || u.User != nil {
 		return false
 	}
-	return u.Scheme == "https" || u.Scheme == "http" && loopback.Is(u.Hostname())
+	return netaddr.IsSecure(u)
 }
 
 type source struct {
