@@ -11,7 +11,6 @@ import (
 	"errors"
 	"fmt"
 	"maps"
-	"math"
 	"math/big"
 	"slices"
 	"strings"
@@ -22,7 +21,10 @@ import (
 const (
 	maxKeys   = 1000 // of a key set
 	minRSABit = 2048 // RFC 7518, section 3.3
-	maxRSABit = 8192 // more would make each signature expensive
+
+	// Larger ones would make each check of a signature expensive. Issuers use 2048 to 4096 bits, and an exponent of 65537 or 3.
+	maxRSABit      = 8192
+	maxRSAExponent = 1<<16 + 1
 )
 
 // algorithms are the accepted ones: JWS's asymmetric algorithms. A symmetric key would have to be secret, and an issuer's
@@ -53,13 +55,27 @@ func (k *publicKey) fits(alg jose.SignatureAlgorithm) bool {
 	return alg == jose.EdDSA
 }
 
+// tries returns how many of maxTries a signature check with the key counts as. One try takes at most about 0.5 ms.
+func (k *publicKey) tries() int {
+	switch key := k.key.(type) {
+	case *rsa.PublicKey:
+		if key.N.BitLen() > 4096 {
+			return 4
+		}
+	case *ecdsa.PublicKey:
+		return curves[key.Params().Name].tries
+	}
+	return 1
+}
+
 var curves = map[string]struct {
 	curve elliptic.Curve
 	alg   jose.SignatureAlgorithm
+	tries int
 }{
-	"P-256": {elliptic.P256(), jose.ES256},
-	"P-384": {elliptic.P384(), jose.ES384},
-	"P-521": {elliptic.P521(), jose.ES512},
+	"P-256": {elliptic.P256(), jose.ES256, 1},
+	"P-384": {elliptic.P384(), jose.ES384, 4},
+	"P-521": {elliptic.P521(), jose.ES512, 8},
 }
 
 var (
@@ -71,6 +87,7 @@ var (
 	errKeyAlgorithm = errors.New("for an algorithm that is not accepted")
 	errKeyType      = errors.New("of an unknown type or curve")
 	errKeySize      = fmt.Errorf("RSA, and not of %d to %d bits", minRSABit, maxRSABit)
+	errKeyExponent  = fmt.Errorf("RSA, with an exponent over %d", maxRSAExponent)
 )
 
 // parseKeySet parses a JWK set (RFC 7517). An unusable key does not affect others: unusable says how many there are and
@@ -160,10 +177,12 @@ func isEncryption(alg string) bool {
 func rsaKey(n, e string) (any, error) {
 	modulus, exponent := number(n), number(e)
 	switch {
-	case modulus.Bit(0) == 0 || exponent.Bit(0) == 0 || exponent.Cmp(big.NewInt(1)) <= 0 || exponent.Cmp(big.NewInt(math.MaxInt32)) > 0:
+	case modulus.Bit(0) == 0 || exponent.Bit(0) == 0 || exponent.Cmp(big.NewInt(1)) <= 0:
 		return nil, errKeyForm
 	case modulus.BitLen() < minRSABit || modulus.BitLen() > maxRSABit:
 		return nil, errKeySize
+	case exponent.Cmp(big.NewInt(maxRSAExponent)) > 0:
+		return nil, errKeyExponent
 	}
 	return &rsa.PublicKey{N: modulus, E: int(exponent.Int64())}, nil
 }

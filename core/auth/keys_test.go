@@ -15,6 +15,7 @@ import (
 	"log/slog"
 	"maps"
 	"math/big"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -208,7 +209,8 @@ func TestUnusableKeys(t *testing.T) {
 		{"without e", "malformed", jwk(rsaKey(), object{"e": nil})},
 		{"e is 1", "malformed", jwk(rsaKey(), object{"e": "AQ"})},
 		{"e is even", "malformed", jwk(rsaKey(), object{"e": "Ag"})},
-		{"e is beyond 31 bits", "malformed", jwk(rsaKey(), object{"e": base64URL([]byte{1, 0, 0, 0, 1})})},
+		{"e is over 65537", "RSA, with an exponent over 65537", jwk(rsaKey(), object{"e": base64URL([]byte{1, 0, 3})})},
+		{"e is beyond 31 bits", "RSA, with an exponent over 65537", jwk(rsaKey(), object{"e": base64URL([]byte{1, 0, 0, 0, 1})})},
 		{"1024 bits", "RSA, and not of 2048 to 8192 bits", jwk(rsaKey(), object{"n": base64URL(bytes.Repeat([]byte{0xff}, 128))})},
 		{"16384 bits", "RSA, and not of 2048 to 8192 bits", jwk(rsaKey(), object{"n": base64URL(bytes.Repeat([]byte{0xff}, 2048))})},
 		{"a number", "malformed", 42},
@@ -247,7 +249,7 @@ func TestUnusableKeys(t *testing.T) {
 	large := jwk(rsaKey(), object{"n": base64URL(bytes.Repeat([]byte{0xff}, 1024))})
 	for document, want := range map[string]string{
 		keySet(42, jwk(rsaKey(), nil), jwk(ecKey(), object{"use": "enc"}), 42): `usable=1 unusable="1 for encryption, 2 malformed"`,
-		keySet(jwk(rsaKey(), object{"e": "f////w"}), large, 42):                `usable=2 unusable="1 malformed"`, // 2147483647
+		keySet(jwk(rsaKey(), object{"e": "Aw"}), large, 42):                    `usable=2 unusable="1 malformed"`, // 3
 		keySet(append(make([]any, 999), jwk(rsaKey(), nil))...):                `usable=1 unusable="999 of an unknown type or curve"`,
 	} {
 		var log bytes.Buffer
@@ -334,6 +336,44 @@ func TestManyKeys(t *testing.T) {
 	for _, key := range []crypto.Signer{ecKey(), otherECs()} {
 		if _, err := v.Verify(bearer(token(jose.ES256, kid1, key, twins.claims(nil)))); err != nil {
 			t.Errorf("an id of several keys: %v", err)
+		}
+	}
+}
+
+// fault 50: a key whose signatures are expensive to check counts as several tries.
+func TestTriesOfExpensiveKeys(t *testing.T) {
+	generate := func(curve elliptic.Curve) func() crypto.Signer {
+		return func() crypto.Signer { return must(ecdsa.GenerateKey(curve, rand.Reader)) }
+	}
+	for _, tt := range []struct {
+		name  string
+		alg   jose.SignatureAlgorithm
+		key   func() crypto.Signer
+		tries int
+	}{
+		{"P-256", jose.ES256, generate(elliptic.P256()), 16},
+		{"P-384", jose.ES384, generate(elliptic.P384()), 4},
+		{"P-521", jose.ES512, generate(elliptic.P521()), 2},
+	} {
+		last := tt.key()
+		for n, want := range map[int]bool{tt.tries: true, tt.tries + 1: false} {
+			idp := newIssuer("https://id.example")
+			for range n - 1 {
+				idp.keys = append(idp.keys, public("", tt.key()))
+			}
+			idp.keys = append(idp.keys, public("", last))
+			if _, err := idp.verifier(t).Verify(bearer(token(tt.alg, "", last, idp.claims(nil)))); (err == nil) != want {
+				t.Errorf("%s, key %d: %v", tt.name, n, err)
+			}
+		}
+	}
+	// Generating large RSA keys takes too long, so these moduli have no private key.
+	large := jwk(rsaKey(), object{"kid": nil, "n": base64URL(bytes.Repeat([]byte{0xff}, 1024))})
+	for n, want := range map[int]bool{3: true, 4: false} {
+		idp := newIssuer("https://id.example")
+		idp.document = keySet(append(slices.Repeat([]any{large}, n), jwk(rsaKey(), nil))...)
+		if _, err := idp.verifier(t).Verify(bearer(token(jose.RS256, "", rsaKey(), idp.claims(nil)))); (err == nil) != want {
+			t.Errorf("RSA with 2048 bits after %d keys with 8192: %v", n, err)
 		}
 	}
 }

@@ -24,7 +24,7 @@ const (
 	keysCooldown = 30 * time.Second // between fetches caused by tokens, or after a failed one
 	keysBackoff  = time.Second      // between failed fetches while there are no keys
 	maxHung      = 4                // fetches that hang past their timeout
-	maxTries     = 16               // signature checks for a token without a key ID
+	maxTries     = 16               // signature checks for a token whose key is not known; expensive ones count as several
 )
 
 // keySet is an issuer's published keys.
@@ -163,12 +163,12 @@ func (k *keys) verify(t *token) bool {
 			candidates = k.byID[""]
 		}
 	}
-	tries := 0
+	tries := maxTries
 	for _, key := range candidates {
 		if !key.fits(t.algorithm) {
 			continue
 		}
-		if tries++; tries > maxTries {
+		if tries -= key.tries(); tries < 0 {
 			return false
 		}
 		if _, err := t.jws.Verify(key.key); err == nil {
