@@ -158,7 +158,7 @@ func TestTenantIssuerKeys(t *testing.T) {
 		env{"ORGA_AUTH": "oidc", "ORGA_AUTH_ISSUER": issuer.URL, "ORGA_AUTH_AUDIENCE": "voice", "ORGA_AUTH_JWKS_URL": issuer.URL + "/home-keys"}, nil)
 	part := base64.RawURLEncoding.EncodeToString
 	unsigned := func(iss string) string {
-		return "Bearer " + part([]byte(`{"alg":"ES256"}`)) + "." + part([]byte(`{"iss":"`+iss+`"}`)) + "." + strings.Repeat("A", 86)
+		return "Bearer " + part([]byte(`{"alg":"ES256"}`)) + "." + part([]byte(`{"iss":"`+iss+`","aud":"voice","exp":4e9}`)) + "." + strings.Repeat("A", 86)
 	}
 	if a := d.ask("GET", mintPath+"/acme", "Authorization", unsigned(issuer.URL+"/acme")); a.json.Code != "auth_unavailable" || asked != nil {
 		t.Errorf("a loopback issuer of a tenant's: %s, asked for %q", a.json.Code, asked)

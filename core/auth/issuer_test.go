@@ -166,6 +166,81 @@ func TestSlowIssuer(t *testing.T) {
 	})
 }
 
+// While an issuer hangs, a token holds its request only briefly once a fetch has failed, and not at all if its own claims show
+// that it is not for us.
+func TestHangingIssuer(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		idp := newIssuer("https://id.example", public(kid1, ecKey()))
+		transport := &slow{idp, time.Hour}
+		h := behind(oidc(transport, auth.OIDCConfig{}), http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
+		ask := func(name string, claims map[string]any, want string, atMost time.Duration) {
+			t.Helper()
+			start := time.Now()
+			w := requesttest.Serve(h, within(t, bearer(token(jose.ES256, kid1, ecKey(), idp.claims(claims))), 8*time.Second))
+			if got, took := requesttest.Code(t, w), time.Since(start); got != want || took > atMost {
+				t.Errorf("%s: code %q after %v, want %q within %v", name, got, took, want, atMost)
+			}
+		}
+		refused := map[string]map[string]any{
+			"another issuer":   {"iss": "https://other.example"},
+			"another audience": {"aud": "other"},
+			"a bad subject":    {"sub": []int{}},
+			"expired":          {"exp": 1},
+			"too early":        {"nbf": time.Now().Add(time.Hour).Unix()},
+		}
+		const brief = 450 * time.Millisecond
+		for name, claims := range refused {
+			ask(name+", before any failure", claims, "unauthenticated", brief)
+		}
+		ask("before any failure", nil, "auth_unavailable", 6*time.Second)
+		time.Sleep(5 * time.Second) // the fetch has failed, and the next may start
+		for range 30 {
+			ask("after a failure", nil, "auth_unavailable", brief)
+			for name, claims := range refused {
+				ask(name+", after a failure", claims, "unauthenticated", 0)
+			}
+		}
+		time.Sleep(10 * time.Second)
+
+		transport.after = 1500 * time.Millisecond
+		ask("while a fetch is slow", nil, "auth_unavailable", brief)
+		time.Sleep(2600 * time.Millisecond)
+		ask("the fetch has continued", nil, "", time.Millisecond)
+	})
+	t.Run("a failure of more than a minute ago", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			idp := newIssuer("https://id.example", public(kid1, ecKey()))
+			h, _ := whole(oidc(slow{idp, 1500 * time.Millisecond}, auth.OIDCConfig{}))
+			good := func() *http.Request {
+				return within(t, bearer(token(jose.ES256, kid1, ecKey(), idp.claims(nil))), 8*time.Second)
+			}
+			idp.set("out")
+			requesttest.Serve(h, good())
+			idp.set("")
+			time.Sleep(time.Minute)
+			if got := requesttest.Code(t, requesttest.Serve(h, good())); got != "" {
+				t.Errorf("code %q", got)
+			}
+		})
+	})
+	t.Run("an unknown key ID", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			idp := newIssuer("https://id.example", public(kid1, ecKey()))
+			v := idp.verifier(t)
+			_, _ = v.Verify(bearer(token(jose.ES256, kid1, ecKey(), idp.claims(nil))))
+			idp.set("hangs")
+			for i, want := range []time.Duration{6 * time.Second, 450 * time.Millisecond} {
+				start := time.Now()
+				_, err := v.Verify(within(t, bearer(token(jose.ES256, "kid-2", otherECs(), idp.claims(nil))), 8*time.Second))
+				if refused, _ := errors.AsType[*auth.UnavailableError](err); refused == nil || time.Since(start) != want {
+					t.Errorf("fetch %d: %v after %v, want %v", i+1, err, time.Since(start), want)
+				}
+				time.Sleep(30 * time.Second)
+			}
+		})
+	})
+}
+
 // fault 60: an issuer on the internet cannot direct requests to this machine or its network.
 func TestDiscoveryThatPointsElsewhere(t *testing.T) {
 	for _, tt := range []struct {

@@ -17,14 +17,15 @@ import (
 )
 
 const (
-	keysTimeout  = 10 * time.Second // for one fetch, discovery included; callers wait less
-	keysMaxAge   = 10 * time.Minute // after this, the next request refetches the keys in the background
-	keysWaitAge  = 20 * time.Minute // after this, requests wait for the refetch: see cached
-	keysOutage   = time.Minute      // after a failed fetch, requests do not wait for the next
-	keysCooldown = 30 * time.Second // between fetches caused by tokens, or after a failed one
-	keysBackoff  = time.Second      // between failed fetches while there are no keys
-	maxHung      = 4                // fetches that hang past their timeout
-	maxTries     = 16               // signature checks for a token whose key is not known; expensive ones count as several
+	keysTimeout  = 10 * time.Second       // for one fetch, discovery included; callers wait less
+	keysMaxAge   = 10 * time.Minute       // after this, the next request refetches the keys in the background
+	keysWaitAge  = 20 * time.Minute       // after this, requests wait for the refetch: see cached
+	keysOutage   = time.Minute            // after a failed fetch, requests wait for the next only briefly, or not at all
+	keysBrief    = 600 * time.Millisecond // the remaining time that a request counts with if it is to wait only briefly
+	keysCooldown = 30 * time.Second       // between fetches caused by tokens, or after a failed one
+	keysBackoff  = time.Second            // between failed fetches while there are no keys
+	maxHung      = 4                      // fetches that hang past their timeout
+	maxTries     = 16                     // signature checks for a token whose key is not known; expensive ones count as several
 )
 
 // keySet is an issuer's published keys.
@@ -102,12 +103,14 @@ func (s *keySet) refresh(ctx context.Context, old *keys) *flight.Flight[*keys] {
 	if f == nil && !wallclock.Within(s.cooldownStart, keysCooldown) {
 		f = s.start(ctx)
 	}
-	down := s.failed != nil && wallclock.Within(s.failedAt, keysOutage)
-	if down || wallclock.Within(old.fetchedAt, keysWaitAge) {
+	if s.down() || wallclock.Within(old.fetchedAt, keysWaitAge) {
 		return nil
 	}
 	return f
 }
+
+// down reports whether the last fetch failed, and recently. s.mu is held.
+func (s *keySet) down() bool { return s.failed != nil && wallclock.Within(s.failedAt, keysOutage) }
 
 // inFlight returns the fetch in flight; nil if there is none, or if the instance was frozen during it: its connection is
 // probably dead, and its answer, if it comes, is old. s.mu is held.
@@ -118,21 +121,26 @@ func (s *keySet) inFlight() *flight.Flight[*keys] {
 	return s.flight
 }
 
-// verify returns the keys if one of them made the token's signature. A token whose own claims show that it is not for us
-// causes no fetch while there are keys.
-func (s *keySet) verify(ctx context.Context, t *token, ours bool) (*keys, error) {
+// verify returns the keys if one of them made the token's signature. refusal is why the token's own claims show that it is
+// not for us, nil if they do not; verify returns it unless there are keys that made the signature. Such a token causes no
+// fetch while there are keys.
+func (s *keySet) verify(ctx context.Context, t *token, refusal error) (*keys, error) {
 	known := s.cached(ctx)
 	if known.verify(t) {
 		s.verified.Store(true)
 		return known, nil
 	}
-	if !ours && known != nil {
-		return nil, errTokenIssuer
+	refused := refusal != nil
+	if refused && known != nil {
+		return nil, refusal
 	}
-	newer, err := s.newerThan(ctx, known)
+	if !refused {
+		refusal = t.unverified()
+	}
+	newer, err := s.newerThan(ctx, known, refused)
 	switch {
-	case err != nil && known.has(t.keyID):
-		return nil, t.unverified() // the key with this ID did not make the signature
+	case err != nil && (refused || known.has(t.keyID)): // the key with this ID did not make the signature
+		return nil, refusal
 	case err != nil && known != nil:
 		return nil, fmt.Errorf("no cached key has the token's id %.64q, and fetching failed: %w", t.keyID, err)
 	case err != nil:
@@ -147,7 +155,7 @@ func (s *keySet) verify(ctx context.Context, t *token, ours bool) (*keys, error)
 	if newer != known && !wallclock.Within(s.cooldownStart, keysCooldown) {
 		s.cooldownStart = wallclock.Now() // this token caused the fetch, and is invalid
 	}
-	return nil, t.unverified()
+	return nil, refusal
 }
 
 func (k *keys) has(id string) bool { return k != nil && id != "" && k.byID[id] != nil }
@@ -179,14 +187,19 @@ func (k *keys) verify(t *token) bool {
 }
 
 // newerThan returns newer keys than known (which may be nil), and fetches them if that is allowed. It returns known if there
-// are none and it is too early to fetch. The error is an UnavailableError if the issuer cannot be reached, or ctx's.
-func (s *keySet) newerThan(ctx context.Context, known *keys) (*keys, error) {
+// are none and it is too early to fetch. The error is an UnavailableError if the issuer cannot be reached, or ctx's. A refused
+// token, and one that comes soon after a failed fetch, waits only briefly: otherwise, garbage tokens would keep instances busy
+// while the issuer hangs.
+func (s *keySet) newerThan(ctx context.Context, known *keys, refused bool) (*keys, error) {
 	s.mu.Lock()
-	current, f := s.current.Load(), s.inFlight()
+	current, f, down := s.current.Load(), s.inFlight(), s.down()
 	switch {
 	case current != known:
 		s.mu.Unlock()
 		return current, nil
+	case down && refused:
+		defer s.mu.Unlock()
+		return nil, unavailable(s.failed, keysBackoff)
 	case f != nil:
 	case known == nil && s.failed != nil && wallclock.Within(s.failedAt, keysBackoff):
 		defer s.mu.Unlock()
@@ -205,8 +218,14 @@ func (s *keySet) newerThan(ctx context.Context, known *keys) (*keys, error) {
 	}
 	s.mu.Unlock()
 
+	wait := ctx
+	if down || refused {
+		var cancel context.CancelFunc
+		wait, cancel = context.WithTimeout(ctx, keysBrief)
+		defer cancel()
+	}
 	switch {
-	case f.WaitShare(ctx, 0.75) == nil: // the rest of the request needs time, too
+	case f.WaitShare(wait, 0.75) == nil: // the rest of the request needs time, too
 	case ctx.Err() != nil:
 		return nil, ctx.Err()
 	default:
@@ -216,7 +235,7 @@ func (s *keySet) newerThan(ctx context.Context, known *keys) (*keys, error) {
 		return newer, nil
 	}
 	// It is too early for another fetch, unless this one was frozen along with the instance.
-	return s.newerThan(ctx, known)
+	return s.newerThan(ctx, known, refused)
 }
 
 var errKeysSlow = errors.New("the issuer's keys have not arrived in time")

@@ -30,63 +30,79 @@ func (v *oidcVerifier) Verify(r *http.Request) (Principal, error) {
 	}
 	id, signature := v.split(raw)
 	t := v.verified.get(id, signature)
-	remembered := t != nil && t.keys == v.keys.cached(r.Context()).number // there are keys, because t was verified
-	if !remembered {
+	if t == nil || t.keys != v.keys.cached(r.Context()).number { // there are keys, because t was verified
 		var err error
 		if t, err = v.verify(r.Context(), raw); err != nil {
 			return Principal{}, err
 		}
 		t.signature = signature
-	}
-	switch now := time.Now(); {
-	case now.After(t.expiry.Add(leeway)):
-		v.verified.drop(id)
-		return Principal{}, errTokenExpired
-	case now.Add(leeway).Before(t.notBefore):
-		return Principal{}, errTokenEarly
-	}
-	if !remembered {
 		v.verified.add(id, t)
+		return t.principal, nil
+	}
+	if err := t.checkTimes(); err != nil {
+		v.verified.drop(id)
+		return Principal{}, err
 	}
 	return t.principal, nil
 }
 
-// verify checks everything about a token except its times.
+// verify checks a token that is not cached.
 func (v *oidcVerifier) verify(ctx context.Context, raw string) (*verifiedToken, error) {
 	t, err := parseToken(raw)
 	if err != nil {
 		return nil, err
 	}
-	iss, _ := t.text("iss")
-	keys, err := v.keys.verify(ctx, t, v.isIssuer(iss))
-	if err != nil {
+	checked, claim, refusal := v.check(t)
+	keys, err := v.keys.verify(ctx, t, refusal)
+	switch {
+	case err != nil:
 		return nil, err
+	case refusal != nil && claim != "": // the issuer wrote it, so it may be logged
+		return nil, fmt.Errorf("%w: %s", refusal, claim)
+	case refusal != nil:
+		return nil, refusal
 	}
-	// The claims from here on are the issuer's, so they may be logged.
-	if !v.isIssuer(iss) {
-		return nil, fmt.Errorf("%w: it is %.200q", errTokenIssuer, iss)
+	checked.keys, checked.principal.Claims = keys.number, t.keep(v.cfg.Claims)
+	return checked, nil
+}
+
+// check checks a token's claims. The error is one of errToken…; claim is the quoted claim that it is about, or "".
+func (v *oidcVerifier) check(t *token) (checked *verifiedToken, claim string, err error) {
+	if iss, _ := t.text("iss"); !v.isIssuer(iss) {
+		return nil, fmt.Sprintf("it is %.200q", iss), errTokenIssuer
 	}
-	if err := v.checkAudience(t); err != nil {
-		return nil, err
+	if audiences := audiencesOf(t); !slices.ContainsFunc(audiences, func(s string) bool { return slices.Contains(v.cfg.Audiences, s) }) {
+		return nil, fmt.Sprintf("%.200q", audiences), errTokenAudience
 	}
 	subject, err := t.subject()
 	if err != nil {
-		return nil, err
+		return nil, "", err
 	}
 	expiry, _, ok := t.date("exp")
 	if !ok {
-		return nil, errTokenExpired
+		return nil, "", errTokenExpired
 	}
 	notBefore, present, ok := t.date("nbf")
 	if present && !ok {
-		return nil, errTokenEarly
+		return nil, "", errTokenEarly
 	}
-	return &verifiedToken{
-		keys:      keys.number,
-		principal: Principal{Subject: subject, Issuer: v.cfg.Issuer, Claims: t.keep(v.cfg.Claims)},
+	checked = &verifiedToken{
+		principal: Principal{Subject: subject, Issuer: v.cfg.Issuer},
 		notBefore: notBefore,
 		expiry:    expiry,
-	}, nil
+	}
+	return checked, "", checked.checkTimes()
+}
+
+// checkTimes reports why the token is not valid now.
+func (t *verifiedToken) checkTimes() error {
+	switch now := time.Now(); {
+	case now.After(t.expiry.Add(leeway)):
+		return errTokenExpired
+	case now.Add(leeway).Before(t.notBefore):
+		return errTokenEarly
+	}
+	return nil
 }
 
 // isIssuer reports whether iss is the issuer. Google's tokens may omit the scheme.
@@ -94,9 +110,9 @@ func (v *oidcVerifier) isIssuer(iss string) bool {
 	return iss == v.cfg.Issuer || v.cfg.Issuer == "https://accounts.google.com" && iss == "accounts.google.com"
 }
 
-// checkAudience reports whether the token is for one of our audiences. client_id and azp count only without an aud: next to
-// an aud, they name the token's requester, not its audience.
-func (v *oidcVerifier) checkAudience(t *token) error {
+// audiencesOf returns the audiences of a token. client_id and azp count only without an aud: next to an aud, they name the token's
+// requester, not its audience.
+func audiencesOf(t *token) []string {
 	audiences, ok := t.audiences()
 	if !ok {
 		for _, name := range []string{"client_id", "azp"} {
@@ -105,8 +121,5 @@ func (v *oidcVerifier) checkAudience(t *token) error {
 			}
 		}
 	}
-	if !slices.ContainsFunc(audiences, func(s string) bool { return slices.Contains(v.cfg.Audiences, s) }) {
-		return fmt.Errorf("%w: %.200q", errTokenAudience, audiences)
-	}
-	return nil
+	return audiences
 }

@@ -32,7 +32,7 @@ import (
 const (
 	origin = "https://app.example"
 	// bearer has the form of a JWT: {"alg":"RS256","kid":"k"}.{"iss":"https://127.0.0.1:1/","exp":4102444800}.
-	bearer = "Bearer eyJhbGciOiJSUzI1NiIsImtpZCI6ImsifQ.eyJpc3MiOiJodHRwczovLzEyNy4wLjAuMToxLyIsImV4cCI6NDEwMjQ0NDgwMH0.AAAA"
+	bearer = "Bearer eyJhbGciOiJSUzI1NiIsImtpZCI6ImsifQ.eyJpc3MiOiJodHRwczovLzEyNy4wLjAuMToxLyIsImF1ZCI6ImF1ZCIsImV4cCI6NDEwMjQ0NDgwMH0.AAAA"
 )
 
 // replay reproduces one documented case on every path of its kind.

@@ -48,7 +48,7 @@ const (
 const unreachableIssuer = "http://127.0.0.1:1"
 
 // wellFormedToken is a token of unreachableIssuer.
-var wellFormedToken = "Bearer " + segment(`{"alg":"RS256","kid":"1","typ":"JWT"}`) + "." + segment(`{"iss":"`+unreachableIssuer+`","exp":4102444800}`) + "." + segment("none")
+var wellFormedToken = "Bearer " + segment(`{"alg":"RS256","kid":"1","typ":"JWT"}`) + "." + segment(`{"iss":"`+unreachableIssuer+`","aud":"verify","exp":4102444800}`) + "." + segment("none")
 
 func segment(s string) string { return base64.RawURLEncoding.EncodeToString([]byte(s)) }
 
