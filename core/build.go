@@ -166,11 +166,11 @@ func (b *builder) hosts(t Tenant) func(http.Handler) http.Handler {
 	return b.allowHosts
 }
 
-// pages returns the policy for a tenant's origins; the setting's check reports faults.
+// pages returns the policy for a tenant's origins.
 func (b *builder) pages(t Tenant) *cors.Policy {
 	pages, err := cors.New(t.CORSOrigins)
 	if err != nil {
-		return cors.None()
+		pages, _ = cors.New(nil) // the setting's check reports the fault, and nothing is minted
 	}
 	return pages
 }

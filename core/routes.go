@@ -9,7 +9,6 @@ import (
 	"time"
 
 	"github.com/orga-session/orga-session/core/internal/access"
-	"github.com/orga-session/orga-session/core/internal/cors"
 	"github.com/orga-session/orga-session/core/internal/problem"
 	"github.com/orga-session/orga-session/core/internal/request"
 	"github.com/orga-session/orga-session/core/internal/secretcache"
@@ -55,14 +54,15 @@ func (b *builder) router() *router {
 	if b.cfg.hasDefaultTenant() {
 		r.defaultTenant = b.chain("", "", b.cfg.Tenant)
 	} else {
-		r.defaultTenant = &chain{Handler: b.allowHosts(cors.None().Mint(refuse(errNoDefault))), cors: b.pages(b.cfg.Tenant)}
+		pages := b.pages(b.cfg.Tenant)
+		r.defaultTenant = &chain{Handler: b.allowHosts(pages.Mint(refuse(errNoDefault))), cors: pages}
 		if len(b.cfg.Auth) > 0 {
 			r.defaultTenant.methods, _ = b.methods("", b.cfg.Tenant)
 		}
 	}
-	// 401 without a credential, else 403, as for a tenant that the caller may not use. There are no CORS headers, because no
-	// origin is allowed.
-	r.unknownTenant = b.hosts(b.cfg.Tenant)(cors.None().Mint(access.Require(access.Options{Methods: r.defaultTenant.methods})(refuse(errUnknownTenant))))
+	// 401 without a credential, else 403, as for a tenant that the caller may not use: a caller without a credential cannot tell
+	// it from a tenant that inherits authentication and origins.
+	r.unknownTenant = b.hosts(b.cfg.Tenant)(r.defaultTenant.cors.Mint(access.Require(access.Options{Methods: r.defaultTenant.methods})(refuse(errUnknownTenant))))
 	if b.cfg.TenantsSource != "" {
 		r.directory = b.directory()
 	}

@@ -195,6 +195,45 @@ func TestUnknownTenant(t *testing.T) {
 	}
 }
 
+// Fault 25: to a caller without a credential, an unknown tenant looks like one that inherits authentication and origins.
+func TestUnknownTenantIsNotRevealed(t *testing.T) {
+	const tenants = `{"tenants":{"acme":{"apiKeySource":"env:ORGA_API_KEY_ACME"}}}`
+	oidc := env{"ORGA_AUTH": "oidc", "ORGA_AUTH_ISSUER": "http://127.0.0.1:1", "ORGA_AUTH_AUDIENCE": "voice", "ORGA_AUTH_TENANT_CLAIM": "org"}
+	hmac := env{"ORGA_AUTH": "hmac,gateway", "HMAC": hmacKey, "ORGA_AUTH_HMAC_KEY_SOURCE": "env:HMAC"}
+	with := func(set, more env) env {
+		set = maps.Clone(set)
+		maps.Copy(set, more)
+		return set
+	}
+	for name, set := range map[string]env{
+		"oidc": oidc, "hmac": hmac,
+		"an origin":         with(hmac, env{"ORGA_CORS_ORIGINS": "https://app.example"}),
+		"a host":            with(hmac, env{"ORGA_ALLOWED_HOSTS": "localhost:8080"}),
+		"no default tenant": with(hmac, env{"ORGA_API_KEY": "", "ORGA_CORS_ORIGINS": "https://app.example"}),
+	} {
+		t.Run(name, func(t *testing.T) {
+			d := withTenants(t, tenants, set, nil)
+			for _, host := range []string{"https://voice.example", "http://localhost:8080"} {
+				for _, method := range []string{"GET", "POST", "OPTIONS", "PUT"} {
+					for _, headers := range [][]string{
+						{}, {"Origin", host}, {"Origin", "https://app.example"}, {"Origin", "https://evil.example"}, {"Origin", "null"},
+						{"Sec-Fetch-Site", "cross-site", "Sec-Fetch-Mode", "navigate"},
+						{"Origin", host, "Authorization", "Bearer a.b.c"}, {"Authorization", "Orga-HMAC ts=1,sig=2"},
+					} {
+						see := func(tenant string) string {
+							a := d.ask(method, host+mintPath+"/"+tenant, append([]string{"X-Request-Id", "same", "Access-Control-Request-Method", "GET"}, headers...)...)
+							return fmt.Sprint(a.StatusCode, a.Header, a.body)
+						}
+						if known, unknown := see("acme"), see("nobody"); known != unknown {
+							t.Errorf("%s %s %v:\n  known: %s\nunknown: %s", method, host, headers, known, unknown)
+						}
+					}
+				}
+			}
+		})
+	}
+}
+
 // Tenants with the same issuer and audience, including the default tenant, are distinguished only by a claim.
 func TestTenantsThatShareAnIssuer(t *testing.T) {
 	const oidc = `"auth":"oidc","authIssuer":"https://%s.example","authAudience":"a"`

@@ -34,10 +34,7 @@ var (
 
 // Policy decides which web pages may mint. It is immutable and safe for concurrent use; create one with [New].
 // request.Handler sets the Vary header that its answers need.
-type Policy struct {
-	origins map[string]bool
-	none    bool // never set CORS headers
-}
+type Policy struct{ origins map[string]bool }
 
 // New allows the given origins, written as browsers send them: https://app.example, with a port only if it is not the
 // scheme's default. Pages of the endpoint's own origin are always allowed if the client used https (r.TLS, or
@@ -57,9 +54,6 @@ func New(origins []string) (*Policy, error) {
 	}
 	return c, nil
 }
-
-// None returns a Policy that allows no origin and never sets CORS headers.
-func None() *Policy { return &Policy{none: true} }
 
 // Mint guards a mint. It answers preflights and refuses (403) pages of other origins, and cross-site
 // requests without CORS, such as links, images and forms. Answers to allowed pages, including refusals by
@@ -116,7 +110,7 @@ func (c *Policy) preflight(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	switch origin := r.Header["Origin"]; {
-	case len(origin) == 0, c.none:
+	case len(origin) == 0:
 	case !c.allows(origin, r):
 		// The browser does not send the request after this, and tells the page only that it failed, so the log is the only place
 		// that shows the origin.
@@ -141,9 +135,6 @@ func (c *Policy) decorate(w http.ResponseWriter, r *http.Request) bool {
 	}
 	if !c.allows(origin, r) {
 		return false
-	}
-	if c.none {
-		return true
 	}
 	h := w.Header()
 	h["Access-Control-Allow-Origin"] = origin
