@@ -26,6 +26,7 @@ import (
 	"github.com/orga-session/orga-session/core/secret"
 	"github.com/orga-session/orga-session/core/secret/awssm"
 	"github.com/orga-session/orga-session/core/secret/gcpsm"
+	"github.com/orga-session/orga-session/internal/connlimit"
 	"github.com/orga-session/orga-session/internal/googlefront"
 )
 
@@ -114,14 +115,21 @@ const shutdownTimeout = 10 * time.Second
 // sends requests and reads nothing would keep its connection forever.
 const writeTimeout = 5 * time.Second
 
+// Without a credential, a client can make the server hold maxConnections headers of maxHeaderBytes. With 512 and 24 KiB, the
+// process takes at most 105 MB, of the 128 MiB in docs/kubernetes/orga-session.yaml.
+const (
+	maxConnections = 512
+	maxHeaderBytes = 24 << 10 // tokens have up to 16 KiB; the endpoint bounds the body and its time
+)
+
 func serve(ctx context.Context, listener net.Listener, endpoint http.Handler, budget time.Duration, out io.Writer) error {
 	fmt.Fprintf(out, "Serving http://%s/api/orga-client-secrets\n", listener.Addr())
 	server := &http.Server{
 		Handler:           endpoint,
 		ReadHeaderTimeout: 5 * time.Second,
 		WriteTimeout:      budget + writeTimeout,
-		IdleTimeout:       2 * time.Minute,
-		MaxHeaderBytes:    64 << 10, // tokens have up to 16 KiB; the endpoint bounds the body and its time
+		IdleTimeout:       2 * time.Minute, // longer than load balancers keep idle connections (AWS's: one minute)
+		MaxHeaderBytes:    maxHeaderBytes,
 		ErrorLog:          log.Default(),
 	}
 	ended := make(chan error, 1)
@@ -131,7 +139,7 @@ func serve(ctx context.Context, listener net.Listener, endpoint http.Handler, bu
 		defer cancel()
 		ended <- server.Shutdown(ending)
 	}()
-	if err := server.Serve(listener); !errors.Is(err, http.ErrServerClosed) {
+	if err := server.Serve(connlimit.Apply(server, listener, maxConnections)); !errors.Is(err, http.ErrServerClosed) {
 		return err
 	}
 	return <-ended

@@ -193,6 +193,64 @@ func TestClientThatReadsNothing(t *testing.T) {
 	}
 }
 
+// fault 87: connections and headers without a credential do not add up, and do not keep others out.
+func TestManyConnections(t *testing.T) {
+	address, _ := start(t, nil)
+	u, err := url.Parse(address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var first net.Conn
+	for range maxConnections + 1 {
+		conn, err := net.Dial("tcp", u.Host)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer conn.Close()
+		if _, err := io.WriteString(conn, "GET /healthz HTTP/1.1\r\nHost: "); err != nil {
+			t.Fatal(err)
+		}
+		if first == nil {
+			first = conn
+		}
+	}
+	resp, err := http.Get(address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_ = resp.Body.Close()
+	if resp.StatusCode != http.StatusOK {
+		t.Errorf("a mint: %d", resp.StatusCode)
+	}
+	if err := first.SetReadDeadline(time.Now().Add(2 * time.Second)); err != nil { // a header has five seconds
+		t.Fatal(err)
+	}
+	if _, err := first.Read(make([]byte, 1)); err == nil || errors.Is(err, os.ErrDeadlineExceeded) {
+		t.Errorf("the first connection is open: %v", err)
+	}
+}
+
+// Headers have room for a token of 16 KiB (fault 52) and little more.
+func TestHeaderSize(t *testing.T) {
+	address, _ := start(t, nil)
+	for size, want := range map[int]int{1: 200, 16 << 10: 200, 32 << 10: 431} {
+		r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, address, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		r.Header.Set("Authorization", "Bearer "+strings.Repeat("a", size))
+		r.Header.Set("Cookie", strings.Repeat("a", 4<<10))
+		resp, err := http.DefaultClient.Do(r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_ = resp.Body.Close()
+		if resp.StatusCode != want {
+			t.Errorf("a token of %d bytes: %d, want %d", size, resp.StatusCode, want)
+		}
+	}
+}
+
 func TestCommandLine(t *testing.T) {
 	busy := "127.0.0.1:99999"
 	for _, tt := range []struct {

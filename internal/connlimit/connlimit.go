@@ -1,0 +1,102 @@
+// Package connlimit bounds what the clients of an HTTP server can take of its memory and file descriptors: the number of
+// connections, and of lines in a request's header. A header of many short lines takes 20 times its size.
+package connlimit
+
+import (
+	"bytes"
+	"container/list"
+	"errors"
+	"log/slog"
+	"math"
+	"net"
+	"net/http"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// maxLines is the maximum number of lines in a request's header; up to 4 KiB of further ones may be read with the last.
+const maxLines = 128
+
+var errLines = errors.New("too many lines in a header")
+
+// Apply sets the server's ConnState, and returns the listener for it to serve.
+//
+// Whenever there are more than most connections, it closes the one that has waited longest for a request: an idle one, or one
+// whose request has not arrived completely. If all others are serving requests, that is the new connection, and a line in the
+// log ([slog.Default]) says so, once a minute. At most half of the process's file descriptors are used, because a request may
+// need another one for a connection to Orga.
+func Apply(server *http.Server, l net.Listener, most int) net.Listener {
+	server.ConnState = (&limiter{most: min(most, openFiles()/2), open: make(map[net.Conn]*list.Element)}).track
+	return listener{l}
+}
+
+type limiter struct {
+	most int
+
+	mu      sync.Mutex
+	open    map[net.Conn]*list.Element // nil while the connection serves a request
+	waiting list.List                  // connections without a request, longest first
+	logged  time.Time
+}
+
+func (l *limiter) track(c net.Conn, state http.ConnState) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if e := l.open[c]; e != nil {
+		l.waiting.Remove(e)
+	}
+	counted, _ := c.(*conn)
+	switch state {
+	case http.StateNew, http.StateIdle:
+		counted.lines.Store(maxLines)
+		l.open[c] = l.waiting.PushBack(c)
+	case http.StateActive:
+		counted.lines.Store(math.MaxInt64) // a body may have any number
+		l.open[c] = nil
+	default:
+		delete(l.open, c)
+	}
+	if len(l.open) > l.most && l.waiting.Len() > 0 {
+		longest, _ := l.waiting.Remove(l.waiting.Front()).(net.Conn)
+		delete(l.open, longest)
+		_ = longest.Close() // the server's next read fails, and it forgets the connection
+		if longest == c && state == http.StateNew && time.Since(l.logged) > time.Minute {
+			l.logged = time.Now()
+			slog.Default().Warn("new connections closed", "serving", l.most)
+		}
+	}
+}
+
+type listener struct{ net.Listener }
+
+func (l listener) Accept() (net.Conn, error) {
+	c, err := l.Listener.Accept()
+	if err != nil {
+		return nil, err
+	}
+	return &conn{Conn: c}, nil
+}
+
+// conn counts the lines that the server reads from it.
+type conn struct {
+	net.Conn
+	lines atomic.Int64 // that may still be read
+}
+
+func (c *conn) Read(p []byte) (int, error) {
+	if c.lines.Load() < 0 {
+		return 0, errLines // the server answers 400
+	}
+	n, err := c.Conn.Read(p)
+	c.lines.Add(-int64(bytes.Count(p[:n], []byte("\n"))))
+	return n, err
+}
+
+// CloseWrite lets the server end a connection without losing the answer.
+func (c *conn) CloseWrite() error {
+	if c, ok := c.Conn.(interface{ CloseWrite() error }); ok {
+		return c.CloseWrite()
+	}
+	return nil
+}
