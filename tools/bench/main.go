@@ -33,9 +33,9 @@ type plan struct {
 }
 
 var (
-	full = plan{Rounds: 5, Growth: 3, Turn: 800 * time.Millisecond, SlowTurn: 2 * time.Second,
-		Warm: 200 * time.Millisecond, FirstWarm: 1200 * time.Millisecond,
-		Starts: 9, Invocations: 150, SmallStarts: 3, SmallInvocations: 25, Freezes: 100, WorkerStarts: 5, WorkerMints: 2500}
+	full = plan{Rounds: 5, Growth: 3, Turn: 800 * time.Millisecond, SlowTurn: 1800 * time.Millisecond,
+		Warm: 150 * time.Millisecond, FirstWarm: time.Second,
+		Starts: 9, Invocations: 150, SmallStarts: 3, SmallInvocations: 40, Freezes: 100, WorkerStarts: 5, WorkerMints: 2000}
 	quick = plan{Rounds: 2, Growth: 1, Turn: 300 * time.Millisecond, SlowTurn: 600 * time.Millisecond,
 		Warm: 100 * time.Millisecond, FirstWarm: 500 * time.Millisecond,
 		Starts: 2, Invocations: 50, SmallStarts: 1, SmallInvocations: 10, Freezes: 20, WorkerStarts: 2, WorkerMints: 1000}

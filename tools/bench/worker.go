@@ -16,13 +16,13 @@ func (l *lab) measureWorker(r *results) error {
 	if err != nil {
 		return err
 	}
-	sizes, err := l.command(l.root, nil, "sh", "-c", "make build-cloudflare >&2 && cd dist/cloudflare && cat * | wc -c && cat * | gzip -9 | wc -c")
+	modules, staged := filepath.Join(l.root, "dist", "cloudflare"), filepath.Join(l.scratch, "worker")
+	sizes, err := l.command(modules, nil, "sh", "-c", "cat * | wc -c && cat * | gzip -9 | wc -c")
 	if err != nil {
 		return err
 	}
-	staged := filepath.Join(l.scratch, "worker")
 	_, err = fmt.Sscan(sizes, &r.Modules, &r.ModulesZipped)
-	if err := errors.Join(err, workerd.Stage(l.root, filepath.Join(l.root, "dist", "cloudflare"), staged, nil)); err != nil {
+	if err := errors.Join(err, workerd.Stage(l.root, modules, staged, nil)); err != nil {
 		return err
 	}
 	r.Worker, err = workerd.Measure(l.ctx, workerd.Options{Root: l.root, NPM: npm, Dir: staged}, r.Plan.WorkerStarts, r.Plan.WorkerMints)
