@@ -43,7 +43,7 @@ var cases = []struct {
 	{"a burst, then refusals", func(r *run) {
 		q := quota(3, time.Hour)
 		for i := range 5 {
-			d := r.ask(bucket("ada", q))[0]
+			d := r.ask(r.bucket("ada", q))[0]
 			want := ratelimit.Decision{Allowed: i < 3, Remaining: max(0, 2-i)}
 			if d.Allowed != want.Allowed || d.Remaining != want.Remaining {
 				r.errorf("call %d: %+v, want %+v", i, d, want)
@@ -58,48 +58,48 @@ var cases = []struct {
 	}},
 	{"what comes back when", func(r *run) {
 		q := quota(2, 2*time.Second)
-		r.ask(bucket("ada", q))
-		r.ask(bucket("ada", q))
-		d := r.ask(bucket("ada", q))[0]
+		r.ask(r.bucket("ada", q))
+		r.ask(r.bucket("ada", q))
+		d := r.ask(r.bucket("ada", q))[0]
 		if d.Allowed || d.Retry > time.Second {
 			r.errorf("%+v, want a refusal that ends within a second", d)
 		}
 		r.wait(d.Retry)
-		if d := r.ask(bucket("ada", q))[0]; !d.Allowed || d.Remaining != 0 {
+		if d := r.ask(r.bucket("ada", q))[0]; !d.Allowed || d.Remaining != 0 {
 			r.errorf("after its Retry: %+v", d)
 		}
-		if d := r.ask(bucket("ada", q))[0]; d.Allowed {
+		if d := r.ask(r.bucket("ada", q))[0]; d.Allowed {
 			r.errorf("more than one has come back: %+v", d)
 		}
 		r.wait(2 * time.Second)
-		if d := r.ask(bucket("ada", q))[0]; !d.Allowed || d.Remaining != 1 {
+		if d := r.ask(r.bucket("ada", q))[0]; !d.Allowed || d.Remaining != 1 {
 			r.errorf("after a whole period: %+v", d)
 		}
 	}},
 	{"an idle quota does not grow", func(r *run) {
 		q := quota(2, 20*time.Millisecond)
-		r.ask(bucket("ada", q))
+		r.ask(r.bucket("ada", q))
 		r.wait(200 * time.Millisecond)
-		if d := r.ask(bucket("ada", q))[0]; !d.Allowed || d.Remaining > 1 {
+		if d := r.ask(r.bucket("ada", q))[0]; !d.Allowed || d.Remaining > 1 {
 			r.errorf("%+v, want one remaining", d)
 		}
 	}},
 	{"callers, tenants and quotas count apart", func(r *run) {
 		q := quota(1, time.Hour)
 		for _, b := range []ratelimit.Bucket{
-			bucket("ada", q), bucket("bob", q), {Key: "other:" + r.name("ada"), Quota: q}, {Key: ":" + r.name("ada"), Quota: q},
-			{Key: r.name("budget") + ":", Quota: q}, bucket("ada", quota(1, time.Minute)), bucket("ada", quota(2, time.Hour)),
+			r.bucket("ada", q), r.bucket("bob", q), {Key: "other:" + r.name("ada"), Quota: q}, {Key: ":" + r.name("ada"), Quota: q},
+			{Key: r.name("budget") + ":", Quota: q}, r.bucket("ada", quota(1, time.Minute)), r.bucket("ada", quota(2, time.Hour)),
 		} {
 			if d := r.ask(b)[0]; !d.Allowed {
 				r.errorf("%v: %+v", b, d)
 			}
 		}
-		if d := r.ask(bucket("ada", q))[0]; d.Allowed {
+		if d := r.ask(r.bucket("ada", q))[0]; d.Allowed {
 			r.errorf("a quota is whole again: %+v", d)
 		}
 	}},
 	{"fault 68: each window must have room, and a refused request uses up none", func(r *run) {
-		short, long := bucket("ada", quota(2, time.Minute)), bucket("ada", quota(3, time.Hour))
+		short, long := r.bucket("ada", quota(2, time.Minute)), r.bucket("ada", quota(3, time.Hour))
 		for i, want := range []string{"yy 12", "yy 01", "ny 01", "ny 01"} {
 			if got := outcome(r.ask(short, long)); got != want {
 				r.errorf("call %d: %s, want %s", i, got, want)
@@ -111,11 +111,11 @@ var cases = []struct {
 		if got := outcome(r.ask(short, long)); got != "nn 00" {
 			r.errorf("both used up: %s", got)
 		}
-		other := bucket("bob", quota(2, time.Minute))
-		if got := outcome(r.ask(other, bucket("bob", quota(1, time.Hour)))); got != "yy 10" {
+		other := r.bucket("bob", quota(2, time.Minute))
+		if got := outcome(r.ask(other, r.bucket("bob", quota(1, time.Hour)))); got != "yy 10" {
 			r.errorf("another caller: %s", got)
 		}
-		if got := outcome(r.ask(other, bucket("bob", quota(1, time.Hour)))); got != "yn 10" {
+		if got := outcome(r.ask(other, r.bucket("bob", quota(1, time.Hour)))); got != "yn 10" {
 			r.errorf("the long window refuses: %s, want yn 10", got)
 		}
 		if got := outcome(r.ask(other)); got != "y 0" {
@@ -145,7 +145,7 @@ var cases = []struct {
 		const year = 366 * 24 * time.Hour
 		for _, q := range []ratelimit.Quota{quota(1, year), quota(2, year), quota(1<<31-1, year), quota(1<<20, 2*time.Second), quota(1, time.Millisecond)} {
 			for i := range 3 {
-				d := r.ask(bucket("ada", q))[0]
+				d := r.ask(r.bucket("ada", q))[0]
 				if q.Per > time.Minute && d.Allowed != (i < q.N) || d.Retry < 0 || d.Retry > q.Per || d.Reset < 0 || d.Reset > q.Per || d.Remaining < 0 || d.Remaining >= q.N {
 					r.errorf("%v, call %d: %+v", q, i, d)
 				}
@@ -189,7 +189,7 @@ var cases = []struct {
 			if i%2 == 1 {
 				l = other
 			}
-			if d := r.askOf(l, bucket("ada", q))[0]; d.Allowed != (i < 4) || d.Remaining != max(0, 3-i) {
+			if d := r.askOf(l, r.bucket("ada", q))[0]; d.Allowed != (i < 4) || d.Remaining != max(0, 3-i) {
 				r.errorf("call %d: %+v", i, d)
 			}
 		}
@@ -206,15 +206,15 @@ var cases = []struct {
 }
 
 func (h Harness) setBack(r *run) {
-	short, long := bucket("ada", quota(2, time.Second)), bucket("ada", quota(100, time.Hour))
+	short, long := r.bucket("ada", quota(2, time.Second)), r.bucket("ada", quota(100, time.Hour))
 	r.ask(short, long)
 	r.ask(short, long)
 	if r.undecided {
 		return
 	}
 	const back = 48 * time.Hour
-	h.SetBack(r.t, r.own(short), back)
-	h.SetBack(r.t, r.own(long), back)
+	h.SetBack(r.t, short, back)
+	h.SetBack(r.t, long, back)
 	d := r.ask(short, long)
 	if d[0].Allowed || d[1].Allowed || d[0].Retry > time.Second/2 || d[1].Retry > 36*time.Second || d[1].Reset > time.Hour {
 		r.errorf("at once: %+v, want refusals that end after a share of the period", d)
@@ -225,15 +225,8 @@ func (h Harness) setBack(r *run) {
 	}
 }
 
-// quota and bucket abbreviate literals; a bucket's caller gets a name unique to the run.
+// quota abbreviates a literal.
 func quota(n int, per time.Duration) ratelimit.Quota { return ratelimit.Quota{N: n, Per: per} }
-
-func bucket(caller string, q ratelimit.Quota) ratelimit.Bucket {
-	return ratelimit.Bucket{Key: "acme:" + own + caller, Quota: q}
-}
-
-// own prefixes names that are made unique to a run.
-const own = "\x00"
 
 // run is one attempt at a case. If another program keeps the store from answering in time, the result proves nothing, so the
 // run is repeated with new names.
@@ -276,32 +269,26 @@ func (r *run) errorf(format string, args ...any) {
 // name returns a name unique to this run.
 func (r *run) name(s string) string { return s + r.id }
 
-// own returns b with its caller's name made unique to this run.
-func (r *run) own(b ratelimit.Bucket) ratelimit.Bucket {
-	b.Key = strings.Replace(b.Key, own, r.id, 1)
-	return b
+// bucket returns a bucket of a caller whose name is unique to this run.
+func (r *run) bucket(caller string, q ratelimit.Quota) ratelimit.Bucket {
+	return ratelimit.Bucket{Key: "acme:" + r.name(caller), Quota: q}
 }
 
 func (r *run) ask(buckets ...ratelimit.Bucket) []ratelimit.Decision { return r.askOf(r.l, buckets...) }
 
 func (r *run) askOf(l ratelimit.Limiter, buckets ...ratelimit.Bucket) []ratelimit.Decision {
-	named := make([]ratelimit.Bucket, len(buckets))
-	for i, b := range buckets {
-		named[i] = r.own(b)
-	}
-	decisions, err := l.Allow(r.t.Context(), named)
-	if err == nil && len(decisions) != len(buckets) {
-		r.errorf("%d decisions for %d buckets", len(decisions), len(buckets))
-	}
-	if err != nil {
+	decisions, err := l.Allow(r.t.Context(), buckets)
+	switch {
+	case err != nil:
 		r.mu.Lock()
 		r.undecided = true
 		r.mu.Unlock()
+	case len(decisions) != len(buckets):
+		r.errorf("%d decisions for %d buckets", len(decisions), len(buckets))
+	default:
+		return decisions
 	}
-	if err != nil || len(decisions) != len(buckets) {
-		return make([]ratelimit.Decision, len(buckets))
-	}
-	return decisions
+	return make([]ratelimit.Decision, len(buckets))
 }
 
 // wait waits in real time, because the store has its own clock.
