@@ -1,6 +1,25 @@
 package auth
 
-import "time"
+import (
+	"net/http"
+	"time"
+
+	"github.com/orga-session/orga-session/core/internal/authheader"
+)
+
+// Remembers reports whether v has verified the token of r with the keys that it has now.
+func Remembers(v Verifier, r *http.Request) bool {
+	o := v.(*oidcVerifier)
+	raw, _ := authheader.Credential(r.Header, authheader.Bearer)
+	id, signature := o.split(raw)
+	o.verified.mu.Lock()
+	defer o.verified.mu.Unlock()
+	t := o.verified.young[id]
+	if t == nil {
+		t = o.verified.old[id]
+	}
+	return t != nil && t.signature == signature && t.keys == o.keys.current.Load().number
+}
 
 // Freeze makes everything that the key sets remember d older, as if the instance had been frozen for d.
 func (i *Issuers) Freeze(d time.Duration) {
