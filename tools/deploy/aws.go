@@ -26,7 +26,7 @@ const awsFile = "dist/deploy-aws.toml" // a settings file
 func (d *deploy) aws(ctx context.Context) (plan, error) {
 	stack, secret := d.value("STACK", "orga-session"), d.value("SECRET", "orga-api-key")
 	parameters, err := d.awsParameters()
-	faults := []error{err, need(awsTools)}
+	faults := []error{err, checkInstalled(awsTools)}
 
 	region := d.value("REGION", d.value("AWS_REGION", d.env["AWS_DEFAULT_REGION"]))
 	if region == "" {
@@ -65,7 +65,7 @@ func (d *deploy) aws(ctx context.Context) (plan, error) {
 	}
 	return plan{
 		summary: compact(
-			fmt.Sprintf("AWS: build the function and deploy it as stack %s in %s%s.", stack, region, as(who)),
+			fmt.Sprintf("AWS: build the function and deploy it as stack %s in %s%s.", stack, region, asAccount(who)),
 			"The stack has an HTTP API and a Lambda function with its role and log group. The function reads the secret "+secret+".",
 			d.tags()),
 		steps: [][]string{
@@ -149,8 +149,8 @@ func parameterName(setting string) string {
 	return b.String()
 }
 
-// as returns the account that deploys, for the plan; "" if it is unknown.
-func as(who string) string {
+// asAccount returns the account that deploys, for the plan; "" if it is unknown.
+func asAccount(who string) string {
 	if who == "" {
 		return ""
 	}

@@ -34,7 +34,7 @@ func (d *deploy) cloudflare(ctx context.Context) (plan, error) {
 	if d.env["TAGS"] != "" {
 		err = errors.Join(err, errors.New("TAGS is not deployed: the Worker is built without tags, and OpenTelemetry does not run in it"))
 	}
-	faults := []error{err, need(cloudflareTools)}
+	faults := []error{err, checkInstalled(cloudflareTools)}
 	config := d.wranglerVars()
 	exists := slices.Contains(config, "ORGA_AUTH")
 	if faults[1] == nil {

@@ -27,8 +27,8 @@ var gcpServices = []string{
 	"artifactregistry.googleapis.com", "secretmanager.googleapis.com",
 }
 
-// mounted is the file with the API key in the function. Google updates it when the secret is rotated.
-const mounted = "/etc/orga/api-key"
+// mountedKey is the file with the API key in the function. Google updates it when the secret is rotated.
+const mountedKey = "/etc/orga/api-key"
 
 // gcpFile is a settings file. gcloud does not upload it: the source is dist/gcp.
 const gcpFile = "dist/deploy-gcp.json"
@@ -36,7 +36,7 @@ const gcpFile = "dist/deploy-gcp.json"
 func (d *deploy) gcp(ctx context.Context) (plan, error) {
 	name, secret := d.value("FUNCTION", "orga-session"), d.value("SECRET", "orga-api-key")
 	variables, err := d.gcpVariables()
-	faults := []error{err, need(gcpTools)}
+	faults := []error{err, checkInstalled(gcpTools)}
 	region, project, builder := d.env["REGION"], d.env["PROJECT"], d.env["BUILD_ACCOUNT"]
 	who := ""
 	if faults[1] == nil {
@@ -84,11 +84,11 @@ func (d *deploy) gcp(ctx context.Context) (plan, error) {
 
 	in := "--project=" + project
 	required, named := d.env.Lookup("ORGA_GCP_IAM_REQUIRED")
-	closed, _ := strconv.ParseBool(strings.TrimSpace(required)) // the value has been checked
+	iamRequired, _ := strconv.ParseBool(strings.TrimSpace(required)) // the value has been checked
 	var invokers []string
 	access := "Who can call it remains as it is."
 	switch {
-	case closed:
+	case iamRequired:
 		invokers, access = []string{"--no-allow-unauthenticated"}, "Only callers with roles/run.invoker on it can call it."
 	case named || !exists: // otherwise the deployed function may rely on IAM
 		invokers, access = []string{"--allow-unauthenticated"}, "Anyone can call it; ORGA_AUTH decides which callers get a session."
@@ -100,7 +100,7 @@ func (d *deploy) gcp(ctx context.Context) (plan, error) {
 	release := []string{
 		"gcloud", "functions", "deploy", name, "--gen2", "--runtime=go126", "--region=" + region, "--source=dist/gcp",
 		"--entry-point=OrgaSession", "--trigger-http", "--memory=256Mi", "--cpu=1", "--timeout=15s", "--concurrency=80",
-		"--service-account=" + account, "--update-secrets=" + mounted + "=" + secret + ":latest",
+		"--service-account=" + account, "--update-secrets=" + mountedKey + "=" + secret + ":latest",
 		"--flags-file=" + gcpFile, in, "--quiet",
 	}
 	release = append(release, invokers...)
@@ -109,7 +109,7 @@ func (d *deploy) gcp(ctx context.Context) (plan, error) {
 	}
 	return plan{
 		summary: compact(
-			fmt.Sprintf("Google Cloud: stage the source and deploy it as function %s in %s, project %s%s.", name, region, project, as(who)),
+			fmt.Sprintf("Google Cloud: stage the source and deploy it as function %s in %s, project %s%s.", name, region, project, asAccount(who)),
 			"It runs as the dedicated service account "+account+", which can read only the secret "+secret+".",
 			access, d.tags()),
 		steps: append(steps,
@@ -124,7 +124,7 @@ func (d *deploy) gcp(ctx context.Context) (plan, error) {
 		exists: exists,
 		file: settingsFile{
 			name:     gcpFile,
-			settings: append(variables, setting{name: "GOOGLE_CLOUD_PROJECT", value: project}, setting{name: "ORGA_API_KEY_SOURCE", value: "file:" + mounted}),
+			settings: append(variables, setting{name: "GOOGLE_CLOUD_PROJECT", value: project}, setting{name: "ORGA_API_KEY_SOURCE", value: "file:" + mountedKey}),
 			format:   gcpFlags,
 		},
 		after: "In your app, use the address above with /api/orga-client-secrets. /readyz answers 200 once the key is available. Test the endpoint with make probe URL=…",

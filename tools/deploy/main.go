@@ -262,8 +262,8 @@ func (c cli) failed(what string, err error) error {
 	return missing{what + ":\n" + err.Error(), c.login + "\nOr get the permission that the error names. Then run the same command again."}
 }
 
-// need returns an error for each tool that is not installed. It takes install instructions by tool.
-func need(tools map[string]string) error {
+// checkInstalled returns an error for each tool that is not installed. It takes install instructions by tool.
+func checkInstalled(tools map[string]string) error {
 	var faults []error
 	for name, get := range tools {
 		if _, err := exec.LookPath(name); err != nil {

@@ -22,7 +22,7 @@ func (d *deploy) netlify(ctx context.Context) (plan, error) {
 	if d.env["TAGS"] != "" {
 		err = errors.Join(err, errors.New("TAGS is not deployed: Netlify's build takes no tags, so it cannot include OpenTelemetry"))
 	}
-	faults, exists := []error{err, need(netlifyTools)}, false
+	faults, exists := []error{err, checkInstalled(netlifyTools)}, false
 	site := d.env["NETLIFY_SITE_ID"]
 	if site == "" {
 		state, _ := os.ReadFile(filepath.Join(d.root, ".netlify", "state.json")) // missing if no site is linked

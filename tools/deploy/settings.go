@@ -32,7 +32,7 @@ func (d *deploy) settings(refused map[string]string) ([]setting, error) {
 		case no:
 			faults = append(faults, fmt.Errorf("%s is not deployed: %s", name, why))
 		case strings.HasPrefix(name, "ORGA_"), strings.HasPrefix(name, "OTEL_") && d.hasTag("otel"):
-			list = append(list, setting{name, d.env[name], slices.Contains(private, name)})
+			list = append(list, setting{name, d.env[name], slices.Contains(secretSettings, name)})
 		}
 	}
 	return list, errors.Join(faults...)
@@ -42,9 +42,9 @@ func (d *deploy) hasTag(tag string) bool {
 	return slices.Contains(strings.Split(d.env["TAGS"], ","), tag)
 }
 
-// private lists the settings that may hold a credential. Sources are
+// secretSettings lists the settings that may hold a credential. Sources are
 // included because a key may have been pasted there by mistake.
-var private = func() []string {
+var secretSettings = func() []string {
 	names := []string{"OTEL_EXPORTER_OTLP_HEADERS", "OTEL_EXPORTER_OTLP_TRACES_HEADERS", "OTEL_EXPORTER_OTLP_METRICS_HEADERS"}
 	for _, s := range core.Settings() {
 		if s.Secret || strings.HasSuffix(s.Variable, "_SOURCE") {

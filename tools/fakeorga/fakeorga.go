@@ -224,17 +224,12 @@ func appendOK(b, body []byte) []byte {
 // Check returns an error unless an endpoint's answer has a token of this API and the ICE credential that
 // was issued for that very token. It searches instead of parsing JSON, to leave the CPU to the test.
 func Check(answer []byte) error {
-	return match(textAfter(answer, `"ephemeralToken":"`), answer)
+	return CheckICE(textAfter(answer, `"ephemeralToken":"`), answer)
 }
 
 // CheckICE is [Check] for a client that makes the two calls itself: it has the token, from [Token], and
 // the answer to the ICE call.
-func CheckICE(token string, ice []byte) error { return match(token, ice) }
-
-// Token returns the token of an answer to a mint, "" if there is none.
-func Token(answer []byte) string { return textAfter(answer, `"ephemeral_token":"`) }
-
-func match(token string, ice []byte) error {
+func CheckICE(token string, ice []byte) error {
 	number := numberOf(token, tokenPrefix)
 	if number == "" {
 		return errors.New("fakeorga: no token in the answer")
@@ -244,6 +239,9 @@ func match(token string, ice []byte) error {
 	}
 	return nil
 }
+
+// Token returns the token of an answer to a mint, "" if there is none.
+func Token(answer []byte) string { return textAfter(answer, `"ephemeral_token":"`) }
 
 // textAfter returns the JSON string after prefix, "" if there is none.
 func textAfter(body []byte, prefix string) string {

@@ -68,7 +68,7 @@ func run(ctx context.Context, args []string, env core.Env, out io.Writer) error 
 	defer listener.Close()
 	p := &playground{}
 	overrides := map[string]string{}
-	if !withReal(env) {
+	if !usesRealOrga(env) {
 		key := newKey()
 		if p.cloud, err = orgacloud.Start(orgacloud.Config{APIKey: key, Addr: loopback(*cloudPort)}); err != nil {
 			return err
@@ -100,7 +100,7 @@ func run(ctx context.Context, args []string, env core.Env, out io.Writer) error 
 	server := &http.Server{Handler: handler, ReadHeaderTimeout: 10 * time.Second, IdleTimeout: time.Minute}
 	served := make(chan error, 1)
 	go func() { served <- server.Serve(listener) }()
-	introduce(ctx, out, "http://"+listener.Addr().String(), p)
+	printIntroduction(ctx, out, "http://"+listener.Addr().String(), p)
 
 	select {
 	case err := <-served:

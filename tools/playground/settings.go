@@ -9,8 +9,8 @@ import (
 	"github.com/orga-session/orga-session/core/orga"
 )
 
-// withReal reports whether to use the real Orga: the settings name a key or a base URL.
-func withReal(env core.Env) bool {
+// usesRealOrga reports whether to use the real Orga: the settings name a key or a base URL.
+func usesRealOrga(env core.Env) bool {
 	for _, name := range []string{"ORGA_API_KEY", "ORGA_API_KEY_SOURCE", "ORGA_BASE_URL"} {
 		if env[name] != "" {
 			return true

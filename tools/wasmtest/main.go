@@ -26,8 +26,8 @@ const (
 	notUsed   = "a Worker connects by fetch"
 )
 
-// cannot lists the skipped tests; "" skips a whole package.
-var cannot = []struct{ pkg, test, why string }{
+// skipped lists the skipped tests; "" skips a whole package.
+var skipped = []struct{ pkg, test, why string }{
 	{"core", "TestHangingRequestBody/a_GET", clock},
 	{"core", "TestConnectionReuseAfterBody", clock},
 	{"core", "TestTenantIssuerKeys", noControl},
@@ -72,7 +72,7 @@ func run(ctx context.Context) error {
 		}
 		var skip []string
 		whole := false
-		for _, c := range cannot {
+		for _, c := range skipped {
 			if c.pkg == pkg {
 				fmt.Printf("skip  %s %s: %s\n", pkg, cmp.Or(c.test, "(all of it)"), c.why)
 				skip, whole = append(skip, "^"+strings.ReplaceAll(c.test, "/", "$/^")), whole || c.test == ""

@@ -11,9 +11,9 @@ import (
 	"time"
 )
 
-// introduce prints the addresses and next steps. With the local cloud, it also prints one response of the endpoint;
+// printIntroduction prints the addresses and next steps. With the local cloud, it also prints one response of the endpoint;
 // with the real Orga it does not, because each response is a real token.
-func introduce(ctx context.Context, out io.Writer, home string, p *playground) {
+func printIntroduction(ctx context.Context, out io.Writer, home string, p *playground) {
 	fmt.Fprintf(out, "\n  Page      %s/\n  Endpoint  %s%s\n", home, home, endpoint)
 	if p.cloud != nil {
 		fmt.Fprintf(out, "  Orga      %s/ (local Orga Cloud; open it to see its counters)\n", p.orga)
@@ -27,7 +27,7 @@ func introduce(ctx context.Context, out io.Writer, home string, p *playground) {
 	if p.cloud != nil {
 		ctx, cancel := context.WithTimeout(ctx, 15*time.Second)
 		defer cancel()
-		answer, err := ask(ctx, home+endpoint)
+		answer, err := tryRequest(ctx, home+endpoint)
 		if err != nil {
 			fmt.Fprintf(out, "A test request failed: %v\n\n", err)
 		} else {
@@ -45,8 +45,8 @@ Press Ctrl-C to stop.
 `)
 }
 
-// ask makes one request and formats the response with abbreviated credentials.
-func ask(ctx context.Context, url string) (string, error) {
+// tryRequest makes one request and formats the response with abbreviated credentials.
+func tryRequest(ctx context.Context, url string) (string, error) {
 	r, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
 	if err != nil {
 		return "", err
