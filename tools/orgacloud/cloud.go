@@ -1,6 +1,7 @@
 package orgacloud
 
 import (
+	"cmp"
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
@@ -60,11 +61,7 @@ func Start(config Config) (*Cloud, error) {
 		certificate = &server.TLS.Certificates[0]
 		c.roots = server.Client().Transport.(*http.Transport).TLSClientConfig.RootCAs
 	}
-	addr := config.Addr
-	if addr == "" {
-		addr = loopback
-	}
-	listener, err := net.Listen("tcp", addr)
+	listener, err := net.Listen("tcp", cmp.Or(config.Addr, loopback))
 	if err != nil {
 		return nil, fmt.Errorf("orgacloud: %w", err)
 	}

@@ -11,12 +11,7 @@ import (
 
 // usesRealOrga reports whether to use the real Orga: the settings name a key or a base URL.
 func usesRealOrga(env core.Env) bool {
-	for _, name := range []string{"ORGA_API_KEY", "ORGA_API_KEY_SOURCE", "ORGA_BASE_URL"} {
-		if env[name] != "" {
-			return true
-		}
-	}
-	return false
+	return env["ORGA_API_KEY"] != "" || env["ORGA_API_KEY_SOURCE"] != "" || env["ORGA_BASE_URL"] != ""
 }
 
 // withDefaults adds the playground's defaults to the settings; overrides win. Callers are anonymous because only

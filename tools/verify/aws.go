@@ -124,7 +124,7 @@ func (s *suite) startLambda(ctx context.Context, d *deployment, a arns) (func(co
 	if _, err := s.run(ctx, s.source, nil, "sh", "-ec", recipe); err != nil {
 		return nil, err
 	}
-	const limits = "verify-limits"
+	const limits = "verify-RateLimitTable" // its name in the stack
 	if err := createTable(ctx, s.fixtures.moto.URL, limits); err != nil {
 		return nil, err
 	}
@@ -143,7 +143,7 @@ func (s *suite) startLambda(ctx context.Context, d *deployment, a arns) (func(co
 		return nil, err
 	}
 	env := function.Environment.Variables
-	if store := env["ORGA_RATE_LIMIT_STORE"]; store != "dynamodb:verify-RateLimitTable" {
+	if store := env["ORGA_RATE_LIMIT_STORE"]; store != "dynamodb:"+limits {
 		return nil, fmt.Errorf("without a parameter, the function counts in %s, not in the table of its stack", store)
 	}
 	maps.Copy(env, map[string]string{ // Lambda's own variables, and moto's address
@@ -151,7 +151,6 @@ func (s *suite) startLambda(ctx context.Context, d *deployment, a arns) (func(co
 		"AWS_LAMBDA_FUNCTION_TIMEOUT":      fmt.Sprint(function.Timeout),
 		"AWS_LAMBDA_FUNCTION_MEMORY_SIZE":  "256",
 		"AWS_ENDPOINT_URL_SECRETS_MANAGER": s.fixtures.moto.URL, "AWS_ENDPOINT_URL_DYNAMODB": s.fixtures.moto.URL,
-		"ORGA_RATE_LIMIT_STORE": "dynamodb:" + limits,
 	})
 	ports, err := freePorts(2)
 	if err != nil {
@@ -162,16 +161,11 @@ func (s *suite) startLambda(ctx context.Context, d *deployment, a arns) (func(co
 	if err != nil || len(found) != 1 {
 		return nil, errors.New("aws-sam-cli brings no Lambda emulator for this machine")
 	}
-	emulator := filepath.Join(s.scratch, "aws-lambda-rie")
-	program, err := os.ReadFile(found[0])
-	if err != nil {
-		return nil, err
-	}
-	if err := os.WriteFile(emulator, program, 0o755); err != nil {
+	if err := os.Chmod(found[0], 0o755); err != nil {
 		return nil, err
 	}
 	addr := fmt.Sprintf("127.0.0.1:%d", ports[0])
-	if _, err := s.start(ctx, listens(addr), dir, environ(env), emulator,
+	if _, err := s.start(ctx, listens(addr), dir, environ(env), found[0],
 		"--runtime-interface-emulator-address", addr, "--runtime-api-address", fmt.Sprintf("127.0.0.1:%d", ports[1]), "./bootstrap"); err != nil {
 		return nil, err
 	}

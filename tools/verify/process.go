@@ -83,27 +83,16 @@ func freePorts(n int) (ports []int, err error) {
 func listens(addr string) func(context.Context) bool {
 	return func(ctx context.Context) bool {
 		conn, err := new(net.Dialer).DialContext(ctx, "tcp", addr)
-		if err != nil {
-			return false
-		}
-		return conn.Close() == nil
+		return err == nil && conn.Close() == nil
 	}
 }
 
 // answers is ready once url answers 200.
 func answers(url string) func(context.Context) bool {
-	return func(ctx context.Context) bool {
-		ctx, cancel := context.WithTimeout(ctx, 20*time.Second)
-		defer cancel()
-		req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
-		if err != nil {
-			return false
-		}
-		resp, err := http.DefaultClient.Do(req)
-		if err != nil {
-			return false
-		}
-		return resp.Body.Close() == nil && resp.StatusCode == http.StatusOK
+	client := &http.Client{Timeout: 20 * time.Second}
+	return func(context.Context) bool {
+		resp, err := client.Get(url)
+		return err == nil && resp.Body.Close() == nil && resp.StatusCode == http.StatusOK
 	}
 }
 

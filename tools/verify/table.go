@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
@@ -8,8 +9,8 @@ import (
 	"os"
 	"strings"
 	"sync"
+	"text/tabwriter"
 	"time"
-	"unicode/utf8"
 )
 
 // table collects the results: a cell for each check of a platform, and notes below. It is safe for concurrent use.
@@ -91,35 +92,26 @@ func (t *table) passed() bool {
 	return !t.fault
 }
 
-func (t *table) print(w io.Writer) {
+func (t *table) print(out io.Writer) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	first := 0
+	fmt.Fprintln(out)
+	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(w, "\t"+strings.Join(t.columns, "\t"))
 	for _, row := range t.rows {
-		first = max(first, len(row))
-	}
-	fmt.Fprintf(w, "\n%-*s", first, "")
-	for _, column := range t.columns {
-		fmt.Fprintf(w, "  %s", column)
-	}
-	fmt.Fprintln(w)
-	for _, row := range t.rows {
-		fmt.Fprintf(w, "%-*s", first, row)
+		fmt.Fprint(w, row)
 		for _, column := range t.columns {
-			cell := t.cells[[2]string{column, row}]
-			if cell == "" {
-				cell = "·"
-			}
-			fmt.Fprintf(w, "  %s%s", cell, strings.Repeat(" ", max(0, len(column)-utf8.RuneCountInString(cell))))
+			fmt.Fprint(w, "\t", cmp.Or(t.cells[[2]string{column, row}], "·"))
 		}
 		fmt.Fprintln(w)
 	}
-	fmt.Fprintln(w)
+	w.Flush()
+	fmt.Fprintln(out)
 	for _, s := range t.sizes {
-		fmt.Fprintf(w, "%-44s %6.2f MB\n", s.artefact, s.megabytes)
+		fmt.Fprintf(out, "%-44s %6.2f MB\n", s.artefact, s.megabytes)
 	}
-	fmt.Fprintln(w)
+	fmt.Fprintln(out)
 	for _, line := range t.notes {
-		fmt.Fprintln(w, line)
+		fmt.Fprintln(out, line)
 	}
 }

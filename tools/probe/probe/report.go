@@ -69,15 +69,15 @@ func IDs() []string {
 	}
 }
 
-func (r *Report) ok(id, detail string)           { r.add(Check{ID: id, Status: OK, Detail: detail}) }
-func (r *Report) skip(id, detail string)         { r.add(Check{ID: id, Status: Skip, Detail: detail}) }
-func (r *Report) warn(id, detail, remedy string) { r.judge(Warn, id, detail, remedy) }
-func (r *Report) fail(id, detail, remedy string) { r.judge(Fail, id, detail, remedy) }
-func (r *Report) add(c Check)                    { r.Checks = append(r.Checks, c) }
-
-func (r *Report) judge(s Status, id, detail, remedy string) {
-	r.add(Check{ID: id, Status: s, Detail: detail, Remedy: remedy})
+func (r *Report) ok(id, detail string)   { r.add(Check{ID: id, Status: OK, Detail: detail}) }
+func (r *Report) skip(id, detail string) { r.add(Check{ID: id, Status: Skip, Detail: detail}) }
+func (r *Report) warn(id, detail, remedy string) {
+	r.add(Check{ID: id, Status: Warn, Detail: detail, Remedy: remedy})
 }
+func (r *Report) fail(id, detail, remedy string) {
+	r.add(Check{ID: id, Status: Fail, Detail: detail, Remedy: remedy})
+}
+func (r *Report) add(c Check) { r.Checks = append(r.Checks, c) }
 
 // notReached is the detail of a check that an earlier failure made impossible.
 const notReached = "needs a check that failed"
