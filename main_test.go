@@ -114,6 +114,10 @@ func TestDNSRebinding(t *testing.T) {
 		{core.Env{"ORGA_AUTH": " anonymous,\r\n"}, "evil.example", 403},
 		{core.Env{"ORGA_ALLOWED_HOSTS": ", \t\r"}, "evil.example", 403},
 		{core.Env{"ORGA_ALLOWED_HOSTS": " ,"}, "evil.example", 403},
+		{core.Env{"ORGA_AUTH": "anonymous\r"}, "evil.example", 403}, // a file with Windows line ends
+		{core.Env{"ORGA_AUTH": "\tanonymous\n"}, "evil.example", 403},
+		{core.Env{"ORGA_ALLOWED_HOSTS": "\r"}, "evil.example", 403},
+		{core.Env{"ORGA_ALLOWED_HOSTS": ", \t\u00a0"}, "evil.example", 403},
 		{core.Env{"ORGA_ALLOWED_HOSTS": "voice.example"}, "voice.example", 200},
 		{core.Env{"ORGA_ALLOWED_HOSTS": "voice.example"}, "localhost:PORT", 403},
 		{core.Env{"ORGA_AUTH": "gateway"}, "voice.example", 401}, // a page has no credential
