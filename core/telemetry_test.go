@@ -394,6 +394,73 @@ func TestTelemetryIsBounded(t *testing.T) {
 	}
 }
 
+// Nothing that a client chooses makes a span large, breaks an export or counts as its address.
+func TestTelemetryBoundsSpans(t *testing.T) {
+	long := strings.Repeat("x", 20_000)
+	const trace = "4bf92f3577b34da6a3ce929d0e0e4736"
+	traced := []string{"Traceparent", "00-" + trace + "-00f067aa0ba902b7-01"}
+	state := make([]string, 32)
+	for i := range state {
+		state[i] = fmt.Sprintf("k%d=%s", i, strings.Repeat("v", 200))
+	}
+	for name, tt := range map[string]struct {
+		method, target string
+		headers        []string
+		key, want      string // an attribute
+	}{
+		"agent":                   {"GET", mintPath, append(traced, "User-Agent", "agent/1 "+long), "user_agent.original", "agent/1 " + long[:248]},
+		"agent that is not UTF-8": {"GET", mintPath, append(traced, "User-Agent", "agent/\xff"), "user_agent.original", "agent/\uFFFD"},
+		"no agent":                {"GET", mintPath, traced, "user_agent.original", ""},
+		"path":                    {"GET", "/" + long, traced, "url.path", "/" + long[:255]},
+		"path that is not UTF-8":  {"GET", "/%ff", traced, "url.path", "/\uFFFD"},
+		"method":                  {"GET" + long, mintPath, traced, "http.request.method_original", "GET" + long[:253]},
+		"address":                 {"GET", mintPath, append(traced, "X-Forwarded-For", "6.6.6.6"), "client.address", "192.0.2.1"},
+		"port":                    {"GET", "http://a.example:7777" + mintPath, traced, "server.port", ""},
+		"trace state":             {"GET", mintPath, append(traced, "Tracestate", "a=b"), "url.path", mintPath},
+		"long trace state":        {"GET", mintPath, append(traced, "Tracestate", strings.Join(state, ",")), "url.path", mintPath},
+		"baggage":                 {"GET", mintPath, append(traced, "Baggage", "a="+long[:8000]), "url.path", mintPath},
+	} {
+		t.Run(name, func(t *testing.T) {
+			c := newCollector(t)
+			d := watched(t, env{"OTEL_EXPORTER_OTLP_ENDPOINT": c.URL}, nil)
+			d.ask(tt.method, tt.target, slices.Clone(tt.headers)...)
+			i := slices.IndexFunc(c.spans, func(s span) bool { return s.parent == "00f067aa0ba902b7" })
+			if i < 0 || c.spans[i].trace != trace {
+				t.Fatalf("no span in the trace: %+v", c.spans)
+			}
+			if got := c.spans[i].attributes[tt.key]; got != tt.want {
+				t.Errorf("%s is %q, want %q", tt.key, got, tt.want)
+			}
+			if bytes.Contains(c.sent, []byte("7777")) || bytes.Contains(c.sent, []byte("6.6.6.6")) {
+				t.Error("the client's port or address was sent")
+			}
+			if len(c.sent) > 16<<10 {
+				t.Errorf("%d bytes were sent", len(c.sent))
+			}
+			if sent := bytes.Contains(c.sent, []byte("a=b")); sent != (name == "trace state") {
+				t.Errorf("the trace's state was sent: %t", sent)
+			}
+		})
+	}
+}
+
+// A handler gets the whole request.
+func TestTelemetryKeepsTheRequest(t *testing.T) {
+	const origin = "https://app.example"
+	c := newCollector(t)
+	d := watched(t, env{"OTEL_EXPORTER_OTLP_ENDPOINT": c.URL}, env{"ORGA_ALLOWED_HOSTS": "voice.example", "ORGA_CORS_ORIGINS": origin})
+	r := httptest.NewRequest("POST", "http://voice.example"+mintPath, strings.NewReader(`{"a":1}`))
+	if a := d.send(r, "Content-Type", "application/json", "Origin", origin); a.StatusCode != 200 || a.Header.Get("Access-Control-Allow-Origin") != origin {
+		t.Errorf("%d %s", a.StatusCode, a.body)
+	}
+	if spans := c.named("POST " + mintPath); len(spans) != 1 || spans[0].attributes["http.request.body.size"] != "int_value:7" {
+		t.Errorf("spans %+v", spans)
+	}
+	if a := d.ask("OPTIONS", "http://voice.example"+mintPath, "Origin", origin, "Access-Control-Request-Headers", strings.Repeat("x", 9<<10)); a.StatusCode != 431 {
+		t.Errorf("a long header is answered %d", a.StatusCode)
+	}
+}
+
 // Outcomes of a secret's refresh are counted, like its log lines.
 func TestTelemetryOfASecret(t *testing.T) {
 	c := newCollector(t)

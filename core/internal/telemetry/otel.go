@@ -12,6 +12,7 @@ import (
 	"net/http"
 	"net/url"
 	"path"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -103,14 +104,17 @@ func (t *Telemetry) Handler(next http.Handler, route func(*http.Request) string)
 	if t == nil {
 		return next
 	}
-	spans := otelhttp.NewHandler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		ctx := r.Context()
+	spans := otelhttp.NewHandler(http.HandlerFunc(func(w http.ResponseWriter, s *http.Request) {
+		ctx := s.Context()
+		r, _ := ctx.Value(wholeRequest{}).(*http.Request)
 		if span := trace.SpanContextFromContext(ctx); span.HasTraceID() {
 			info := platform.From(ctx)
 			info.TraceID, info.SpanID = span.TraceID().String(), span.SpanID().String()
 			ctx = platform.With(ctx, info)
 		}
-		next.ServeHTTP(w, r.WithContext(ctx))
+		r = r.WithContext(ctx)
+		r.Body = s.Body // counted by otelhttp
+		next.ServeHTTP(w, r)
 	}), "", t.options(
 		otelhttp.WithPropagators(t.propagators),
 		otelhttp.WithServerName("orga-session"), // otherwise each metric has the Host sent by the client
@@ -121,8 +125,6 @@ func (t *Telemetry) Handler(next http.Handler, route func(*http.Request) string)
 			next.ServeHTTP(w, r)
 			return
 		}
-		r = r.WithContext(r.Context()) // a copy, for the pattern
-		r.Pattern = pattern
 		t.underWay.Add(1)
 		defer func() {
 			if t.underWay.Add(-1) == 0 {
@@ -130,9 +132,38 @@ func (t *Telemetry) Handler(next http.Handler, route func(*http.Request) string)
 				t.flush(context.WithoutCancel(r.Context()))
 			}
 		}()
-		spans.ServeHTTP(w, r)
+		spans.ServeHTTP(w, shown(r, pattern))
 	})
 }
+
+// Up to 2,048 spans wait for the collector, so the texts of clients in them are bounded, in bytes. W3C asks for at least 512 of
+// a trace's state.
+const (
+	maxShown       = 256
+	maxTraceHeader = 512
+)
+
+// shown returns a copy of the request to make a span from, with bounded texts. Without X-Forwarded-For, which may be forged, the
+// client's address is RemoteAddr; without Host, metrics have no port. The context has the whole request.
+func shown(r *http.Request, pattern string) *http.Request {
+	s := r.WithContext(context.WithValue(r.Context(), wholeRequest{}, r))
+	s.Pattern, s.Host, s.Method, s.URL = pattern, "", bounded(r.Method), &url.URL{Path: bounded(r.URL.Path)}
+	s.Header = make(http.Header, len(r.Header))
+	for name, values := range r.Header {
+		if len(values[0]) <= maxTraceHeader && name != "X-Forwarded-For" {
+			s.Header[name] = values[:1]
+		}
+	}
+	s.Header.Set("User-Agent", bounded(r.UserAgent()))
+	return s
+}
+
+// bounded returns a copy of the start of a text; a substring would keep the rest in memory.
+func bounded(s string) string {
+	return strings.Clone(strings.ToValidUTF8(s[:min(len(s), maxShown)], "\uFFFD"))
+}
+
+type wholeRequest struct{}
 
 func (t *Telemetry) options(more ...otelhttp.Option) []otelhttp.Option {
 	return append(more, otelhttp.WithTracerProvider(t.traces), otelhttp.WithMeterProvider(t.metrics))
