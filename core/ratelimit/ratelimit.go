@@ -2,8 +2,8 @@
 // instances. [Quotas] are settings of the endpoint (core.Tenant); a [Driver] in core.Drivers opens a [Limiter]. Without
 // one, each instance counts in its own memory.
 //
-// Redis and DynamoDB are drivers in separate packages (redislimit, redisrest, dynamolimit), so that a program links only
-// those that it imports. To write another, implement [Limiter] and run the tests of ratelimittest.
+// Stores are drivers in separate packages, such as redislimit, so that a program links only those that it imports. To write
+// another, implement [Limiter] and run the tests of ratelimittest.
 package ratelimit
 
 import (

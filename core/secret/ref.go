@@ -29,7 +29,7 @@ func ParseRef(s string) (Ref, error) {
 	case strings.Contains(s, keyPrefix):
 		return Ref{}, fmt.Errorf("%w: it contains a key; name the place where the key is kept", ErrMisconfigured)
 	case !found || ref.Name == "":
-		return Ref{}, fmt.Errorf("%w: want SCHEME:NAME, such as env:NAME, file:/path, awssm:NAME-or-ARN, gcpsm:projects/P/secrets/S or cloudflare:BINDING", ErrMisconfigured)
+		return Ref{}, fmt.Errorf("%w: want SCHEME:NAME, such as env:NAME, file:/path or awssm:NAME", ErrMisconfigured)
 	case field && ref.Field == "":
 		return Ref{}, fmt.Errorf("%w: want the name of a JSON member after the #", ErrMisconfigured)
 	}

@@ -2,7 +2,7 @@
 //
 // A setting such as "awssm:orga-key#apiKey" is a [Ref]; the [Driver] of its scheme opens it as a [Source]. The endpoint
 // validates the content, caches it and picks up rotations, so a Source does none of these. The schemes env: and file: are
-// built in. Other stores are drivers in separate packages (awssm, gcpsm), so that a program links only those that it
+// built in. Other stores are drivers in separate packages, such as awssm, so that a program links only those that it
 // imports. To write another, implement [Driver] and run the tests of secrettest.
 package secret
 
