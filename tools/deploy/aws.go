@@ -109,10 +109,16 @@ func (d *deploy) awsParameters() (list []setting, err error) {
 			list = append(list, setting{name: name, value: value})
 		}
 	}
+	for _, p := range list {
+		if strings.Contains(p.value, `\`) || strings.Contains(p.value, "ParameterKey=") {
+			err = errors.Join(err, fmt.Errorf("%s: SAM takes a value with a backslash or ParameterKey= for several parameters", p.name))
+		}
+	}
 	return list, err
 }
 
-// samConfig formats parameters as a configuration file of SAM. Its strings are JSON's, which TOML reads.
+// samConfig formats parameters as a configuration file of SAM. Its strings are JSON's, which TOML reads. Values have no backslash:
+// SAM does not read a doubled one as one.
 func samConfig(parameters []setting) string {
 	var text strings.Builder
 	text.WriteString("version = 0.1\n\n[default.deploy.parameters]\nparameter_overrides = [\n")

@@ -160,6 +160,11 @@ func TestPrerequisites(t *testing.T) {
 		{"a key in place of a source", "gcp", loggedInGCP, []string{"ORGA_AUTH_HMAC_KEY_SOURCE=sk_orga_ai_test"}, "ORGA_AUTH_HMAC_KEY_SOURCE: invalid setting: it contains a key"},
 		{"a region of AWS at Google", "gcp", loggedInGCP, []string{"REGION=eu-central-1", "ORGA_AUTH=hmac"}, "REGION=europe-west1"},
 		{"no ORGA_AUTH at a first deployment, in CI", "aws", but(loggedInAWS, "aws", firstAWS), []string{"REGION=eu-central-1", "YES=1"}, "ORGA_AUTH=anonymous    for a trial"},
+		{"a backslash at AWS", "aws", loggedInAWS, []string{"REGION=eu-central-1", "ORGA_AUTH=hmac", `ORGA_USER_EMAIL=a@b.example\" Auth=anonymous X=\"`}, "UserEmail: SAM takes a value with a backslash"},
+		{"a backslash in a parameter", "aws", loggedInAWS, []string{"REGION=eu-central-1", "ORGA_AUTH=hmac", `AlarmEmail=a@b.example\`}, "AlarmEmail: SAM takes a value with a backslash"},
+		{"another parameter at AWS", "aws", loggedInAWS, []string{"REGION=eu-central-1", "ORGA_AUTH=hmac", "ORGA_USER_EMAIL=ParameterKey=Auth,ParameterValue=anonymous@b.example"}, "UserEmail: SAM takes a value with a backslash or ParameterKey="},
+		{"a control character", "gcp", loggedInGCP, []string{"ORGA_AUTH=oidc", "ORGA_AUTH_ISSUER=https://i.example", "ORGA_AUTH_AUDIENCE=a\u0085b"}, "ORGA_AUTH_AUDIENCE: remove the control characters"},
+		{"a reference", "netlify", loggedInNetlify, []string{"NETLIFY_SITE_ID=site", "ORGA_AUTH=oidc", "ORGA_AUTH_ISSUER=https://i.example", "ORGA_AUTH_AUDIENCE=$ORGA_RATE_LIMIT_STORE"}, "ORGA_AUTH_AUDIENCE: want a value"},
 		{"no gcloud", "gcp", but(loggedInGCP, "gcloud", ""), nil, "cloud.google.com/sdk"},
 		{"no project", "gcp", but(loggedInGCP, "gcloud", `case "$*" in *project*) ;; *) echo x;; esac`), nil, "PROJECT=my-project"},
 		{"not logged in at Google", "gcp", but(loggedInGCP, "gcloud", notLoggedIn), nil, "gcloud auth login"},
@@ -276,10 +281,11 @@ func TestDeploy(t *testing.T) {
 		{"Google without IAM", "gcp", loggedInGCP, []string{"ORGA_GCP_IAM_REQUIRED=false", "ORGA_AUTH=oidc"}, []string{" --allow-unauthenticated"}},
 		{"Google with IAM", "gcp", loggedInGCP, []string{"ORGA_GCP_IAM_REQUIRED=true", "ORGA_AUTH=gateway"}, []string{"--no-allow-unauthenticated"}},
 		{"Netlify", "netlify", loggedInNetlify, append([]string{"NETLIFY_SITE_ID=site"}, aws...), []string{
-			"netlify env:set ORGA_AUTH hmac --context production", "netlify env:unset ORGA_DEBUG",
-			"netlify env:set ORGA_RATE_LIMIT_STORE $ORGA_RATE_LIMIT_STORE --context production --force --secret",
+			"netlify env:set --context production --force -- ORGA_AUTH hmac", "netlify env:unset ORGA_DEBUG",
+			"netlify env:set --context production --force --secret -- ORGA_RATE_LIMIT_STORE $ORGA_RATE_LIMIT_STORE",
 			"netlify deploy --prod",
 		}},
+		{"Netlify, with a dash", "netlify", loggedInNetlify, []string{"NETLIFY_SITE_ID=site", "ORGA_AUTH=oidc", "ORGA_AUTH_ISSUER=https://i.example", "ORGA_AUTH_AUDIENCE=--secret"}, []string{"-- ORGA_AUTH_AUDIENCE --secret"}},
 		{"Cloudflare", "cloudflare", loggedInCloudflare, []string{"WORKER=orga-test", "ORGA_AUTH=hmac", "ORGA_AUTH_HMAC_KEY_SOURCE=cloudflare:hunter2", "ORGA_CORS_ORIGINS=https://a.example,https://b.example", "ORGA_DEBUG="}, []string{
 			"make build-cloudflare",
 			"wrangler deploy --config cloudflare/wrangler.jsonc --name orga-test --keep-vars --var ORGA_AUTH:hmac --var ORGA_AUTH_HMAC_KEY_SOURCE:$ORGA_AUTH_HMAC_KEY_SOURCE --var ORGA_CORS_ORIGINS:https://a.example,https://b.example --var ORGA_DEBUG:",
@@ -455,7 +461,7 @@ if (args.startsWith("env:list")) console.log('{"ORGA_API_KEY":"hidden","ORGA_AUT
 	_, calls, err := run(t, "netlify", but(loggedInNetlify, "netlify", cli), "y\n", false,
 		"NETLIFY_SITE_ID=site", "ORGA_AUTH=hmac", "ORGA_RATE_LIMIT_STORE=rediss://:pass%20w%24rd@r.example", "NODE_OPTIONS=--no-deprecation")
 	const value = "rediss://:pass%20w%24rd@r.example"
-	if err != nil || !strings.Contains(calls, "netlify env:set ORGA_RATE_LIMIT_STORE "+value+" --context production") || strings.Count(calls, value) != 1 {
+	if err != nil || !strings.Contains(calls, "netlify env:set --context production --force --secret -- ORGA_RATE_LIMIT_STORE "+value+"\n") || strings.Count(calls, value) != 1 {
 		t.Errorf("%v\n%s", err, calls)
 	}
 }

@@ -41,11 +41,11 @@ func (d *deploy) netlify(ctx context.Context) (plan, error) {
 		if s.value == "" {
 			steps = append(steps, []string{"netlify", "env:unset", s.name, "--context", "production", "--force"})
 		} else {
-			step := []string{"netlify", "env:set", s.name, argument(s), "--context", "production", "--force"}
+			step := []string{"netlify", "env:set", "--context", "production", "--force"}
 			if s.secret {
 				step = append(step, "--secret")
 			}
-			steps = append(steps, step)
+			steps = append(steps, append(step, "--", s.name, argument(s))) // a value may start with a dash
 		}
 	}
 	return plan{

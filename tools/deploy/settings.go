@@ -10,6 +10,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"unicode"
 
 	"github.com/orga-session/orga-session/core"
 )
@@ -31,12 +32,20 @@ func (d *deploy) settings(refused map[string]string) ([]setting, error) {
 		switch {
 		case no:
 			faults = append(faults, fmt.Errorf("%s is not deployed: %s", name, why))
-		case strings.HasPrefix(name, "ORGA_"), strings.HasPrefix(name, "OTEL_") && d.hasTag("otel"):
+		case !strings.HasPrefix(name, "ORGA_") && !(strings.HasPrefix(name, "OTEL_") && d.hasTag("otel")):
+		case strings.ContainsFunc(d.env[name], isControl): // gcloud replaces or refuses them
+			faults = append(faults, fmt.Errorf("%s: remove the control characters", name))
+		case strings.Contains(d.env[name], "$ORGA_"):
+			faults = append(faults, fmt.Errorf("%s: want a value, not the name of another variable ($ORGA_…)", name))
+		default:
 			list = append(list, setting{name, d.env[name], slices.Contains(secretSettings, name)})
 		}
 	}
 	return list, errors.Join(faults...)
 }
+
+// isControl reports whether a character is a control character other than a tab or a line end.
+func isControl(r rune) bool { return unicode.IsControl(r) && !strings.ContainsRune("\t\n\r", r) }
 
 func (d *deploy) hasTag(tag string) bool {
 	return slices.Contains(strings.Split(d.env["TAGS"], ","), tag)
