@@ -147,6 +147,12 @@ func TestTenants(t *testing.T) {
 	}
 }
 
+// unsignedToken returns the header with a token of an issuer for voice, without a signature.
+func unsignedToken(iss string) string {
+	part := base64.RawURLEncoding.EncodeToString
+	return "Bearer " + part([]byte(`{"alg":"ES256"}`)) + "." + part([]byte(`{"iss":"`+iss+`","aud":"voice","exp":4e9}`)) + "." + strings.Repeat("A", 86)
+}
+
 // A tenant with its own issuer does not inherit the default tenant's keys. fault 60: its keys are fetched only from public
 // addresses.
 func TestTenantIssuerKeys(t *testing.T) {
@@ -156,17 +162,13 @@ func TestTenantIssuerKeys(t *testing.T) {
 	d := withTenants(t, `{"tenants":{"acme":{"apiKeySource":"env:ORGA_API_KEY_ACME","authIssuer":"`+issuer.URL+`/acme"},`+
 		`"other":{"apiKeySource":"env:ORGA_API_KEY_OTHER"}}}`,
 		env{"ORGA_AUTH": "oidc", "ORGA_AUTH_ISSUER": issuer.URL, "ORGA_AUTH_AUDIENCE": "voice", "ORGA_AUTH_JWKS_URL": issuer.URL + "/home-keys"}, nil)
-	part := base64.RawURLEncoding.EncodeToString
-	unsigned := func(iss string) string {
-		return "Bearer " + part([]byte(`{"alg":"ES256"}`)) + "." + part([]byte(`{"iss":"`+iss+`","aud":"voice","exp":4e9}`)) + "." + strings.Repeat("A", 86)
-	}
-	if a := d.ask("GET", mintPath+"/acme", "Authorization", unsigned(issuer.URL+"/acme")); a.json.Code != "auth_unavailable" || asked != nil {
+	if a := d.ask("GET", mintPath+"/acme", "Authorization", unsignedToken(issuer.URL+"/acme")); a.json.Code != "auth_unavailable" || asked != nil {
 		t.Errorf("a loopback issuer of a tenant's: %s, asked for %q", a.json.Code, asked)
 	}
 	if !strings.Contains(d.log.String(), `"issuer":"`+issuer.URL+`/acme","cause":"discovery: `) || !strings.Contains(d.log.String(), "public address") {
 		t.Errorf("the tenant's own issuer is not named as the one that was asked:\n%s", d.log)
 	}
-	d.ask("GET", mintPath+"/other", "Authorization", unsigned(issuer.URL))
+	d.ask("GET", mintPath+"/other", "Authorization", unsignedToken(issuer.URL))
 	if len(asked) != 1 || asked[0] != "/home-keys" {
 		t.Errorf("asked for %q, want the default tenant's keys", asked)
 	}

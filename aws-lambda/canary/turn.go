@@ -120,6 +120,9 @@ func (s turnServer) allocate(ctx context.Context, username, credential string) e
 		dialer = new(tls.Dialer)
 	}
 	conn, err := dialer.DialContext(ctx, s.network, s.host)
+	if _, ok := errors.AsType[*tls.CertificateVerificationError](err); ok {
+		return errors.New("its certificate is not trusted") // the text of crypto/x509 has the certificate's names
+	}
 	if err != nil {
 		return err
 	}

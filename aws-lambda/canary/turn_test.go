@@ -6,7 +6,10 @@ import (
 	"crypto/md5"
 	"encoding/hex"
 	"encoding/json"
+	"io"
+	"log"
 	"net"
+	"net/http/httptest"
 	"strings"
 	"testing"
 
@@ -35,6 +38,18 @@ func TestParseTURN(t *testing.T) {
 		if ok != (want != nil) || ok && got != *want {
 			t.Errorf("%q: %v %v", address, got, ok)
 		}
+	}
+}
+
+// The log has no names of a server's certificate.
+func TestUntrustedTURNServer(t *testing.T) {
+	srv := httptest.NewUnstartedServer(nil)
+	srv.Config.ErrorLog = log.New(io.Discard, "", 0)
+	srv.StartTLS()
+	defer srv.Close()
+	server, _ := parseTURN("turns:" + strings.TrimPrefix(srv.URL, "https://"))
+	if err := server.allocate(t.Context(), "ada", "secret"); err == nil || err.Error() != "its certificate is not trusted" {
+		t.Error(err)
 	}
 }
 

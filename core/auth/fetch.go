@@ -14,6 +14,7 @@ import (
 	"strings"
 
 	"github.com/orga-session/orga-session/core/internal/netaddr"
+	"github.com/orga-session/orga-session/core/internal/neterror"
 	"github.com/orga-session/orga-session/core/internal/wallclock"
 )
 
@@ -121,7 +122,7 @@ func (s *keySet) get(ctx context.Context, at *address) ([]byte, error) {
 	// A client would follow redirects, and its errors would have the whole URL.
 	resp, err := at.transport.RoundTrip(r)
 	if err != nil {
-		return nil, fmt.Errorf("%s: %w", at.Host, err)
+		return nil, fmt.Errorf("%s: %w", at.Host, neterror.Describe(err))
 	}
 	defer resp.Body.Close()
 	if resp.StatusCode != http.StatusOK {
@@ -130,7 +131,7 @@ func (s *keySet) get(ctx context.Context, at *address) ([]byte, error) {
 	body, err := io.ReadAll(io.LimitReader(resp.Body, maxDocument+1))
 	switch {
 	case err != nil:
-		return nil, fmt.Errorf("%s: the answer ended early: %w", at.Host, err)
+		return nil, fmt.Errorf("%s: %w", at.Host, neterror.Describe(err))
 	case len(body) > maxDocument:
 		return nil, fmt.Errorf("%s: the answer is larger than %d bytes", at.Host, maxDocument)
 	}

@@ -380,7 +380,7 @@ func TestLogHasNoPath(t *testing.T) {
 		answer http.RoundTripper
 		want   string
 	}{
-		"no connection": {unreachable{}, "keys.example:8443: unreachable"},
+		"no connection": {unreachable{}, "keys.example:8443: dial tcp: unreachable"},
 		"a status": {transport(func(*http.Request) *http.Response {
 			w := httptest.NewRecorder()
 			w.WriteHeader(http.StatusForbidden)
@@ -395,7 +395,7 @@ func TestLogHasNoPath(t *testing.T) {
 		"no keys": {transport(func(*http.Request) *http.Response { return httptest.NewRecorder().Result() }), "keys.example:8443: the document is not a key set"},
 		"a broken answer": {transport(func(*http.Request) *http.Response {
 			return &http.Response{StatusCode: http.StatusOK, Body: broken{}}
-		}), "keys.example:8443: the answer ended early"},
+		}), "keys.example:8443: closed before the complete answer arrived"},
 	} {
 		var log bytes.Buffer
 		issuers := auth.Issuers{Log: slog.New(slog.NewTextHandler(&log, nil)), Transport: tt.answer}
@@ -446,7 +446,7 @@ func (c *closing) Close() error { c.closed = true; return nil }
 // broken is a body that ends with an error.
 type broken struct{}
 
-func (broken) Read([]byte) (int, error) { return 0, errors.New("reset") }
+func (broken) Read([]byte) (int, error) { return 0, io.ErrUnexpectedEOF }
 func (broken) Close() error             { return nil }
 
 // Entra's common issuer is rejected, because each token names its own directory.

@@ -17,6 +17,7 @@ import (
 	"fmt"
 	"log/slog"
 	"maps"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -169,7 +170,7 @@ func oidc(t http.RoundTripper, cfg auth.OIDCConfig) auth.Verifier {
 type unreachable struct{}
 
 func (unreachable) RoundTrip(*http.Request) (*http.Response, error) {
-	return nil, errors.New("unreachable")
+	return nil, &net.OpError{Op: "dial", Net: "tcp", Err: errors.New("unreachable")}
 }
 
 func bearer(token string) *http.Request { return requesttest.New("Authorization", "Bearer "+token) }

@@ -2,16 +2,16 @@ package orga
 
 import (
 	"context"
-	"crypto/tls"
 	"errors"
 	"fmt"
-	"io"
 	"net"
 	"net/http"
 	"slices"
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/orga-session/orga-session/core/internal/neterror"
 )
 
 // Call names a call of the API.
@@ -46,7 +46,7 @@ type Error struct {
 	RetryAfter time.Duration // from the answer's Retry-After, 1 s to 24 h; 0 if there is no usable one
 	RequestID  string        // Orga's own ID of the call (X-Request-Id), for its support; "" if it gave none that is safe to print
 	detail     string        // in this package's words
-	cause      error         // of a failed connection; see describe
+	cause      error         // of a failed connection; see neterror.Describe
 }
 
 // Retryable reports whether the same call may succeed later: after [ErrRateLimited], [ErrServer],
@@ -172,28 +172,10 @@ func transportError(ctx context.Context, call Call, status int, err error) error
 		e.Kind = ErrTimeout
 		fallthrough
 	default:
-		e.detail, e.cause = describe(err)
+		e.cause = neterror.Describe(err)
+		e.detail = e.cause.Error()
 	}
 	return e
-}
-
-// describe extracts the safe parts of a transport's error: addresses, and what the system or the certificate check
-// reported about them. It replaces everything else with this package's words: a url.Error quotes the URL, which may have
-// the user's email, and net/http quotes answers that it cannot parse.
-func describe(err error) (detail string, cause error) {
-	if opErr, ok := errors.AsType[*net.OpError](err); ok {
-		return opErr.Error(), opErr
-	}
-	if certErr, ok := errors.AsType[*tls.CertificateVerificationError](err); ok {
-		return certErr.Error(), certErr
-	}
-	if isTimeout(err) {
-		return "", context.DeadlineExceeded
-	}
-	if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
-		return "closed before the complete answer arrived", io.ErrUnexpectedEOF
-	}
-	return "the answer is not HTTP, or ended early", nil
 }
 
 func isTimeout(err error) bool {

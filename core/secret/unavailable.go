@@ -2,10 +2,10 @@ package secret
 
 import (
 	"context"
-	"crypto/tls"
 	"errors"
 	"fmt"
-	"net"
+
+	"github.com/orga-session/orga-session/core/internal/neterror"
 )
 
 // Unavailable returns the error for a Source that could not reach its store; err is the error of its client. The text has
@@ -15,14 +15,5 @@ func Unavailable(err error) error {
 	if errors.Is(err, context.DeadlineExceeded) {
 		return fmt.Errorf("the store did not answer in time: %w", context.DeadlineExceeded)
 	}
-	if errors.Is(err, context.Canceled) {
-		return context.Canceled
-	}
-	if _, ok := errors.AsType[*tls.CertificateVerificationError](err); ok {
-		return errors.New("the store's certificate is not trusted")
-	}
-	if e, ok := errors.AsType[*net.OpError](err); ok {
-		return e
-	}
-	return errors.New("the connection to the store broke")
+	return neterror.Describe(err)
 }

@@ -282,7 +282,7 @@ var incidents = []incident{
 		server.StartTLS()
 		s.t.Cleanup(server.Close)
 		s.env["ORGA_BASE_URL"] = server.URL
-	}, line: "orga mint: connection failed: tls:", alarm: "FastBurnAlarm"},
+	}, line: "orga mint: connection failed: the certificate is not trusted", alarm: "FastBurnAlarm"},
 	{name: "Orga closes connections", set: orgaAnswers(orga.CallMint, orgatest.Close()), line: "orga mint: connection failed", alarm: "FastBurnAlarm"},
 	{name: "the base URL redirects", set: orgaAnswers(orga.CallMint, orgatest.Redirect("https://elsewhere.example/")), line: "orga mint: request rejected (status 307", alarm: "FastBurnAlarm"},
 

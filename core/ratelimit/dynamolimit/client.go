@@ -17,6 +17,7 @@ import (
 	v4 "github.com/aws/aws-sdk-go-v2/aws/signer/v4"
 
 	"github.com/orga-session/orga-session/core/internal/awsenv"
+	"github.com/orga-session/orga-session/core/internal/neterror"
 	"github.com/orga-session/orga-session/core/internal/storehttp"
 )
 
@@ -118,12 +119,12 @@ func (c *client) update(ctx context.Context, in *updateItem) (map[string]value, 
 			c.http.CloseIdleConnections() // other connections may have died, too
 			return nil, fmt.Errorf("dynamodb: %w", ctx.Err())
 		}
-		return nil, fmt.Errorf("dynamodb: %w", errors.Unwrap(err)) // omits the address
+		return nil, fmt.Errorf("dynamodb: %w", neterror.Describe(err))
 	}
 	defer resp.Body.Close()
 	text, err := io.ReadAll(io.LimitReader(resp.Body, maxAnswer))
 	if err != nil {
-		return nil, fmt.Errorf("dynamodb: %w", err)
+		return nil, fmt.Errorf("dynamodb: %w", neterror.Describe(err))
 	}
 	var answer struct {
 		Attributes, Item map[string]value

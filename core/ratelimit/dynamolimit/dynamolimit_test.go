@@ -240,7 +240,7 @@ var outages = []struct {
 		fmt.Fprint(w, `["`+secret+`"]`)
 		return true
 	}},
-	{"closes connections", "EOF", func(w http.ResponseWriter, _ *http.Request) bool {
+	{"closes connections", "closed before the complete answer arrived", func(w http.ResponseWriter, _ *http.Request) bool {
 		conn, _, _ := w.(http.Hijacker).Hijack()
 		_ = conn.Close()
 		return true

@@ -16,6 +16,7 @@ import (
 	"github.com/redis/go-redis/v9"
 	"github.com/redis/go-redis/v9/maintnotifications"
 
+	"github.com/orga-session/orga-session/core/internal/neterror"
 	"github.com/orga-session/orga-session/core/ratelimit"
 	"github.com/orga-session/orga-session/core/ratelimit/internal/redisscript"
 )
@@ -111,32 +112,24 @@ func (l *limiter) Ping(ctx context.Context) error {
 // Close closes all connections.
 func (l *limiter) Close() error { return l.batcher.Load().client.Close() }
 
-// describe returns the safe part of an error: the word of a server's refusal (NOAUTH, WRONGPASS, OOM), nothing of an
-// unreadable answer, and all of any other error. If a replica answered, it drops b's connections, because the name of a
+// describe returns the safe part of an error: the word of a server's refusal (NOAUTH, WRONGPASS, OOM), or what this side knows
+// of the failure. If a replica answered, it drops b's connections, because the name of a
 // primary that has moved now resolves elsewhere.
 func (l *limiter) describe(b *batcher, err error) error {
 	refusal, ok := errors.AsType[redis.Error](err)
 	switch {
-	case !ok && isUnreadable(err), errors.Is(err, redis.Nil):
+	case errors.Is(err, redis.Nil):
 		return fmt.Errorf("redis: %w", redisscript.ErrAnswer)
+	case errors.Is(err, redis.ErrPoolTimeout), errors.Is(err, redis.ErrClosed):
+		return err // these start with redis:
 	case !ok:
-		return fmt.Errorf("redis: %w", err)
+		return fmt.Errorf("redis: %w", neterror.Describe(err))
 	}
 	word := redisscript.Refusal(refusal.Error())
 	if word == "READONLY" && l.batcher.CompareAndSwap(b, l.connect()) {
 		_ = b.client.Close() // decisions in flight would be refused as well
 	}
 	return fmt.Errorf("redis: the server refused: %s", word)
-}
-
-// isUnreadable reports whether an error is about an unreadable answer. go-redis has no type for these errors, and quotes the
-// answer in them.
-func isUnreadable(err error) bool {
-	_, isNumber := errors.AsType[*strconv.NumError](err)
-	for _, part := range []string{"redis: can't ", "redis: invalid ", "redis: unexpected "} {
-		isNumber = isNumber || strings.Contains(err.Error(), part)
-	}
-	return isNumber
 }
 
 type silence struct{}

@@ -15,6 +15,7 @@ import (
 	"strings"
 
 	"github.com/orga-session/orga-session/core/internal/netaddr"
+	"github.com/orga-session/orga-session/core/internal/neterror"
 	"github.com/orga-session/orga-session/core/internal/storehttp"
 	"github.com/orga-session/orga-session/core/ratelimit"
 	"github.com/orga-session/orga-session/core/ratelimit/internal/redisscript"
@@ -110,12 +111,12 @@ func (l *limiter) do(ctx context.Context, result any, command []string) error {
 			l.client.CloseIdleConnections() // other connections may have died, too
 			return ctx.Err()
 		}
-		return errors.Unwrap(err) // omits the address
+		return neterror.Describe(err)
 	}
 	defer resp.Body.Close()
 	text, err := io.ReadAll(io.LimitReader(resp.Body, maxAnswer))
 	if err != nil {
-		return err
+		return neterror.Describe(err)
 	}
 	var answer struct {
 		Result json.RawMessage

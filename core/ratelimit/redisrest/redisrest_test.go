@@ -72,7 +72,7 @@ func TestFault29FallsBackAndRecovers(t *testing.T) {
 			fmt.Fprint(w, `{"result":[1,2,3]}`)
 			return true
 		}},
-		{"closes connections", "EOF", func(w http.ResponseWriter, _ *http.Request) bool {
+		{"closes connections", "closed before the complete answer arrived", func(w http.ResponseWriter, _ *http.Request) bool {
 			conn, _, _ := w.(http.Hijacker).Hijack()
 			_ = conn.Close()
 			return true

@@ -35,6 +35,8 @@ const (
 	// maxAnswer fits a secret of 64 KiB, AWS's limit, with every byte escaped in JSON.
 	maxAnswer = 512 << 10
 
+	maxVersion = 64 // bytes of a version ID, AWS's limit
+
 	current = "AWSCURRENT" // never AWSPREVIOUS, never AWSPENDING
 )
 
@@ -128,7 +130,7 @@ func (s *source) Fetch(ctx context.Context) (secret.Secret, error) {
 		text = string(out.SecretBinary)
 	}
 	version := secret.Version(aws.ToString(out.VersionId))
-	if version == "" {
+	if version == "" || len(version) > maxVersion {
 		version = secret.Fingerprint(text)
 	}
 	return secret.Secret{Value: secret.NewValue(text), Version: version}, nil

@@ -270,7 +270,7 @@ func TestFaults(t *testing.T) {
 		{"an answer without an end", http.HandlerFunc(endless), nil, "does not parse"},
 		{"an answer without a value", answer(200, `{"Name":"`+key+`"}`), secret.ErrMalformed, "no value"},
 		{"an answer of another type", answer(200, `{"SecretString":["`+key+`"]}`), nil, "does not parse"},
-		{"an answer that is cut off", http.HandlerFunc(cutOff), nil, "connection to the store broke"},
+		{"an answer that is cut off", http.HandlerFunc(cutOff), nil, "closed before the complete answer arrived"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()

@@ -32,6 +32,8 @@ const (
 
 	// maxAnswer fits a payload of 64 KiB, Google's limit, in base64, with the surrounding JSON.
 	maxAnswer = 96 << 10
+
+	maxVersion = 64 // bytes; Google's are numbers
 )
 
 // Open returns the driver of "gcpsm:". lookup reads the environment ([os.LookupEnv] in a program).
@@ -183,7 +185,11 @@ func read(body []byte) (got secret.Secret, next verdict, err error) {
 	if !utf8.Valid(data) {
 		return got, final, fmt.Errorf("%w: it must be UTF-8 text", secret.ErrMalformed)
 	}
-	return secret.Secret{Value: secret.NewValue(string(data)), Version: secret.Version(path.Base(answer.Name))}, final, nil
+	version := secret.Version(path.Base(answer.Name))
+	if len(version) > maxVersion {
+		version = secret.Fingerprint(string(data))
+	}
+	return secret.Secret{Value: secret.NewValue(string(data)), Version: version}, final, nil
 }
 
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
