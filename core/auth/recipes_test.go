@@ -7,6 +7,7 @@ import (
 	"net/http/httptest"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"regexp"
 	"runtime"
 	"strings"
@@ -86,7 +87,7 @@ func TestRecipesForHMAC(t *testing.T) {
 		needs    []string
 		args     []string
 	}{
-		{"sh", []string{"sh", "openssl", "curl"}, []string{"sh", "-euc"}},
+		{"sh", []string{"sh", "python3", "curl"}, []string{"sh", "-euc"}},
 		{"js", []string{"node"}, []string{"node", "--input-type=module", "-e"}},
 	} {
 		t.Run(recipe.language, func(t *testing.T) {
@@ -112,5 +113,45 @@ func TestRecipesForHMAC(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// The endpoint accepts the signature of the workflow with the probe.
+func TestProbeWorkflowSigns(t *testing.T) {
+	if _, err := exec.LookPath("python3"); err != nil {
+		t.Skip("python3 is not installed")
+	}
+	workflow, err := os.ReadFile("../../docs/ci/probe.yml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, step, _ := strings.Cut(string(workflow), "shell: python")
+	_, step, _ = strings.Cut(step, "run: |\n")
+	script, _, ok := strings.Cut(step, "        env:\n")
+	if !ok {
+		t.Fatal("docs/ci/probe.yml has no step that signs")
+	}
+	const key = "0123456789abcdef-of-a-test-0123456789"
+	output := filepath.Join(t.TempDir(), "output")
+	cmd := exec.CommandContext(t.Context(), "python3", "-c", regexp.MustCompile(`(?m)^ {10}`).ReplaceAllString(script, ""))
+	cmd.Env = append(os.Environ(), "KEY="+key, "ENDPOINT=https://voice.example"+mintPath, "GITHUB_OUTPUT="+output)
+	printed, err := cmd.CombinedOutput()
+	if err != nil {
+		t.Fatalf("%v: %s", err, printed)
+	}
+	text, err := os.ReadFile(output)
+	if err != nil {
+		t.Fatal(err)
+	}
+	header, ok := strings.CutPrefix(strings.TrimSpace(string(text)), "header=Authorization: ")
+	_, sig, _ := strings.Cut(header, "sig=")
+	if !ok || strings.TrimSpace(string(printed)) != "::add-mask::"+sig {
+		t.Errorf("printed %s, output %s", printed, text)
+	}
+	method := access.HMAC(func(context.Context) (string, *problem.Problem) { return key, nil })
+	r := httptest.NewRequest(http.MethodGet, mintPath, nil)
+	r.Header.Set("Authorization", header)
+	if caller, err := method.Verify(r); err != nil || caller.Subject != "canary" {
+		t.Errorf("%v %v", caller, err)
 	}
 }

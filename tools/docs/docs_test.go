@@ -82,7 +82,7 @@ func TestFileNames(t *testing.T) {
 	}
 }
 
-// make verify lets the platforms' own tools parse their commands; core/auth runs those for the shell, curl and openssl.
+// make verify lets the platforms' own tools parse their commands; core/auth runs those for the shell, curl and Python.
 func TestCommands(t *testing.T) {
 	files := tree(t)
 	targets := regexp.MustCompile(`(?m)^([a-z-]+):`).FindAllStringSubmatch(files["Makefile"], -1)

@@ -55,6 +55,30 @@ func TestWorkflowsArePinned(t *testing.T) {
 	}
 }
 
+// The shell of a workflow does not expand a secret, and openssl gets no key as an argument: other processes can read arguments.
+func TestNoSecretsInArguments(t *testing.T) {
+	files := tree(t)
+	secret := regexp.MustCompile(`(?m)^ +(\w+): \$\{\{ *secrets\.`)
+	found := 0
+	for _, name := range slices.Sorted(maps.Keys(files)) {
+		if ext := path.Ext(name); ext != ".md" && ext != ".yml" {
+			continue
+		}
+		if strings.Contains(files[name], `-hmac "$`) {
+			t.Errorf("%s: openssl has a key as an argument", name)
+		}
+		for _, m := range secret.FindAllStringSubmatch(files[name], -1) {
+			found++
+			if regexp.MustCompile(`\$\{?` + m[1] + `\b`).MatchString(files[name]) {
+				t.Errorf("%s: the shell expands the secret %s", name, m[1])
+			}
+		}
+	}
+	if found < 3 {
+		t.Errorf("only %d secrets", found)
+	}
+}
+
 // versions returns the versions of the platforms' tools that make verify installs.
 func versions(t *testing.T, files map[string]string) map[string]string {
 	t.Helper()
