@@ -97,7 +97,8 @@ func parseToken(raw string) (*token, error) {
 // isType reports whether a token with this typ may be an access or ID token. A typ ending in +jwt names a purpose (RFC
 // 8725, section 3.11); the only accepted one is an access token's (RFC 9068).
 func isType(typ string) bool {
-	typ = strings.TrimPrefix(strings.ToLower(typ), "application/")
+	typ, _, _ = strings.Cut(strings.TrimPrefix(strings.ToLower(typ), "application/"), ";") // a media type may have parameters
+	typ = strings.TrimSpace(typ)
 	return !strings.HasSuffix(typ, "+jwt") || typ == "at+jwt"
 }
 

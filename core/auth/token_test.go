@@ -194,10 +194,10 @@ func TestTokenKinds(t *testing.T) {
 	}
 	typed := func(typ string) string { return `{"alg":"ES256","kid":"kid-1","typ":` + typ + `}` }
 	for _, typ := range []string{`"logout+jwt"`, `"secevent+jwt"`, `"dpop+jwt"`, `"Logout+JWT"`, `"application/logout+jwt"`, `"token-introspection+jwt"`,
-		`"oauth-authz-req+jwt"`, `"kb+jwt"`, `"entity-statement+jwt"`, `"client-authentication+jwt"`, `"+jwt"`} {
+		`"oauth-authz-req+jwt"`, `"kb+jwt"`, `"entity-statement+jwt"`, `"client-authentication+jwt"`, `"+jwt"`, `"dpop+jwt;x=1"`, `"application/logout+jwt ; x=1"`} {
 		ask("typ "+typ, typed(typ), nil, "unauthenticated")
 	}
-	for _, typ := range []string{`"JWT"`, `"jwt"`, `"at+jwt"`, `"AT+JWT"`, `"application/at+jwt"`, `"JOSE"`, `""`, `null`, `7`} {
+	for _, typ := range []string{`"JWT"`, `"jwt"`, `"at+jwt"`, `"AT+JWT"`, `"application/at+jwt"`, `"at+jwt; x=1"`, `"JOSE"`, `""`, `null`, `7`} {
 		ask("typ "+typ, typed(typ), nil, "")
 	}
 	ask("no typ", `{"alg":"ES256","kid":"kid-1"}`, nil, "")
