@@ -190,14 +190,14 @@ func TestHangingIssuer(t *testing.T) {
 		}
 		const brief = 450 * time.Millisecond
 		for name, claims := range refused {
-			ask(name+", before any failure", claims, "unauthenticated", brief)
+			ask(name+", before any failure", claims, "auth_unavailable", brief)
 		}
 		ask("before any failure", nil, "auth_unavailable", 6*time.Second)
 		time.Sleep(5 * time.Second) // the fetch has failed, and the next may start
 		for range 30 {
 			ask("after a failure", nil, "auth_unavailable", brief)
 			for name, claims := range refused {
-				ask(name+", after a failure", claims, "unauthenticated", 0)
+				ask(name+", after a failure", claims, "auth_unavailable", 0)
 			}
 		}
 		time.Sleep(10 * time.Second)

@@ -122,8 +122,8 @@ func (s *keySet) inFlight() *flight.Flight[*keys] {
 }
 
 // verify returns the keys if one of them made the token's signature. refusal is why the token's own claims show that it is
-// not for us, nil if they do not; verify returns it unless there are keys that made the signature. Such a token causes no
-// fetch while there are keys.
+// not for us, nil if they do not; verify returns it unless there are no keys, or keys that made the signature. Such a token
+// causes no fetch while there are keys.
 func (s *keySet) verify(ctx context.Context, t *token, refusal error) (*keys, error) {
 	known := s.cached(ctx)
 	if known.verify(t) {
@@ -139,7 +139,7 @@ func (s *keySet) verify(ctx context.Context, t *token, refusal error) (*keys, er
 	}
 	newer, err := s.newerThan(ctx, known, refused)
 	switch {
-	case err != nil && (refused || known.has(t.keyID)): // the key with this ID did not make the signature
+	case err != nil && known.has(t.keyID): // the key with this ID did not make the signature
 		return nil, refusal
 	case err != nil && known != nil:
 		return nil, fmt.Errorf("no cached key has the token's id %.64q, and fetching failed: %w", t.keyID, err)
