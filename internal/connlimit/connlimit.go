@@ -23,9 +23,9 @@ var errLines = errors.New("too many lines in a header")
 // Apply sets the server's ConnState, and returns the listener for it to serve.
 //
 // Whenever there are more than most connections, it closes the one that has waited longest for a request: an idle one, or one
-// whose request has not arrived completely. If all others are serving requests, that is the new connection, and a line in the
-// log ([slog.Default]) says so, once a minute. At most half of the process's file descriptors are used, because a request may
-// need another one for a connection to Orga.
+// whose request has not arrived completely. If all others are serving requests, that is the new connection. If the closed one
+// has served no request, a line in the log ([slog.Default]) says so, once a minute. At most half of the process's file
+// descriptors are used, because a request may need another one for a connection to Orga.
 func Apply(server *http.Server, l net.Listener, most int) net.Listener {
 	server.ConnState = (&limiter{most: min(most, openFiles()/2), open: make(map[net.Conn]*list.Element)}).track
 	return listener{l}
@@ -50,20 +50,21 @@ func (l *limiter) track(c net.Conn, state http.ConnState) {
 	switch state {
 	case http.StateNew, http.StateIdle:
 		counted.lines.Store(maxLines)
-		l.open[c] = l.waiting.PushBack(c)
+		l.open[c] = l.waiting.PushBack(counted)
 	case http.StateActive:
 		counted.lines.Store(math.MaxInt64) // a body may have any number
+		counted.served = true
 		l.open[c] = nil
 	default:
 		delete(l.open, c)
 	}
 	if len(l.open) > l.most && l.waiting.Len() > 0 {
-		longest, _ := l.waiting.Remove(l.waiting.Front()).(net.Conn)
+		longest, _ := l.waiting.Remove(l.waiting.Front()).(*conn)
 		delete(l.open, longest)
 		_ = longest.Close() // the server's next read fails, and it forgets the connection
-		if longest == c && state == http.StateNew && time.Since(l.logged) > time.Minute {
+		if !longest.served && time.Since(l.logged) > time.Minute {
 			l.logged = time.Now()
-			slog.Default().Warn("new connections closed", "serving", l.most)
+			slog.Default().Warn("new connections closed", "connections", l.most)
 		}
 	}
 }
@@ -81,7 +82,8 @@ func (l listener) Accept() (net.Conn, error) {
 // conn counts the lines that the server reads from it.
 type conn struct {
 	net.Conn
-	lines atomic.Int64 // that may still be read
+	lines  atomic.Int64 // that may still be read
+	served bool         // a request; guarded by the limiter's mu
 }
 
 func (c *conn) Read(p []byte) (int, error) {
