@@ -15,7 +15,8 @@ import (
 	"time"
 )
 
-// maxLines is the maximum number of lines in a request's header; up to 4 KiB of further ones may be read with the last.
+// maxLines is the maximum number of lines in a request's header; up to 4 KiB of further ones may be read with the last. Since
+// Go 1.27, net/http itself allows 500.
 const maxLines = 128
 
 var errLines = errors.New("too many lines in a header")
