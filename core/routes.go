@@ -94,12 +94,17 @@ func (r *router) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 	r.notFound.ServeHTTP(w, req)
 }
 
+// unreadTimeout is how long the server waits for a body that nobody has read.
+const unreadTimeout = time.Second
+
 // boundBody bounds the time to read a request's body. Otherwise the server would wait for it indefinitely, even before
 // sending a refusal. Behind an adapter, the body is complete, and there is no deadline.
 func (r *router) boundBody(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
 		if req.ContentLength != 0 {
-			_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(r.timeout))
+			control := http.NewResponseController(w)
+			_ = control.SetReadDeadline(time.Now().Add(r.timeout))
+			defer func() { _ = control.SetReadDeadline(time.Now().Add(unreadTimeout)) }()
 		}
 		next.ServeHTTP(w, req)
 	})

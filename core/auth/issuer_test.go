@@ -11,6 +11,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/http/httptrace"
+	"runtime"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -202,6 +203,7 @@ func TestHangingIssuer(t *testing.T) {
 		}
 		time.Sleep(10 * time.Second)
 
+		synctest.Wait() // the fetches have ended
 		transport.after = 1500 * time.Millisecond
 		ask("while a fetch is slow", nil, "auth_unavailable", brief)
 		time.Sleep(2600 * time.Millisecond)
@@ -239,6 +241,63 @@ func TestHangingIssuer(t *testing.T) {
 			}
 		})
 	})
+}
+
+// fault 59: tokens that wait for keys take little more memory than their text.
+func TestWaitingTokensTakeLittleMemory(t *testing.T) {
+	claims := `"iss":"https://id.example","aud":"` + audience + `","sub":"ada","exp":4e9`
+	fill := func(n int, member func(i int) string) string {
+		var b strings.Builder
+		for i := 0; b.Len() < n; i++ {
+			b.WriteString(member(i))
+		}
+		return b.String()
+	}
+	number := func(i int) string { return fmt.Sprintf(`,"%d":1`, i) }
+	nested := strings.Repeat(`{"":`, 2000) + "1" + strings.Repeat("}", 2000)
+	for _, tt := range []struct {
+		name, header, claims, want string
+	}{
+		{"a nested header", `{"alg":"ES256","kid":"1","x":` + nested + `}`, `{` + claims + `}`, "unauthenticated"},
+		{"many header members", `{"alg":"ES256","kid":"1"` + fill(10_000, number) + `}`, `{` + claims + `}`, "unauthenticated"},
+		{"a list as typ", `{"alg":"ES256","kid":"1","typ":["JWT"]}`, `{` + claims + `}`, "unauthenticated"},
+		{"one header member twice", `{"alg":"ES256","kid":"1","kid":"2"}`, `{` + claims + `}`, "unauthenticated"},
+		{"nested claims", `{"alg":"ES256","kid":"1"}`, `{` + claims + `,"x":` + nested + `}`, "auth_unavailable"},
+		{"many claims", `{"alg":"ES256","kid":"1"}`, `{` + claims + fill(11_000, number) + `}`, "auth_unavailable"},
+		{"a long claim", `{"alg":"ES256","kid":"1"}`, `{` + claims + `,"x":"` + strings.Repeat("x", 11_000) + `"}`, "auth_unavailable"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				idp := newIssuer("https://id.example", public(kid1, ecKey()))
+				h := behind(oidc(slow{idp, time.Hour}, auth.OIDCConfig{}), http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
+				const requests = 100
+				var all []*http.Request
+				for range requests {
+					all = append(all, within(t, bearer(signES256(tt.header, tt.claims)), 8*time.Second))
+				}
+				heap := func() uint64 {
+					var m runtime.MemStats
+					runtime.GC()
+					runtime.ReadMemStats(&m)
+					return m.HeapAlloc
+				}
+				before := heap()
+				var wg sync.WaitGroup
+				for _, r := range all {
+					wg.Go(func() {
+						if got := requesttest.Code(t, requesttest.Serve(h, r)); got != tt.want {
+							t.Errorf("code %q, want %q", got, tt.want)
+						}
+					})
+				}
+				synctest.Wait()
+				if each := (int64(heap()) - int64(before)) / requests; each > 32<<10 {
+					t.Errorf("%d bytes for each token of %d", each, len(all[0].Header.Get("Authorization")))
+				}
+				time.Sleep(time.Minute) // the fetch has ended
+			})
+		})
+	}
 }
 
 // fault 60: an issuer on the internet cannot direct requests to this machine or its network.

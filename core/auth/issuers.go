@@ -120,7 +120,10 @@ func plainTransport() *http.Transport {
 	}
 }
 
-const maxURL = 2 << 10 // bytes
+const (
+	maxURL  = 2 << 10 // bytes
+	maxHost = 261     // a DNS name has at most 255, and a port 6 more
+)
 
 // parseURL parses a URL for trustworthy keys: https, or http on this machine. The error does not repeat it.
 func parseURL(s string) (*url.URL, error) {
@@ -128,7 +131,7 @@ func parseURL(s string) (*url.URL, error) {
 	switch {
 	case len(s) > maxURL: // errors contain the host, and a key set keeps the URL for the instance's lifetime
 		return nil, fmt.Errorf("must be a URL of at most %d bytes", maxURL)
-	case err != nil || u.Host == "":
+	case err != nil || u.Host == "" || len(u.Host) > maxHost:
 		return nil, errors.New("must be a URL with a host")
 	case u.User != nil || u.Fragment != "":
 		return nil, errors.New("must be a URL without a user and a fragment")

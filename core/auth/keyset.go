@@ -121,11 +121,10 @@ func (s *keySet) inFlight() *flight.Flight[*keys] {
 	return s.flight
 }
 
-// verify returns the keys if one of them made the token's signature. refusal is why the token's own claims show that it is
+// verify returns the keys, known or newer, if one of them made the token's signature. refusal is why the token's own claims show that it is
 // not for us, nil if they do not; verify returns it unless there are no keys, or keys that made the signature. Such a token
 // causes no fetch while there are keys.
-func (s *keySet) verify(ctx context.Context, t *token, refusal error) (*keys, error) {
-	known := s.cached(ctx)
+func (s *keySet) verify(ctx context.Context, t *token, refusal error, known *keys) (*keys, error) {
 	if known.verify(t) {
 		s.verified.Store(true)
 		return known, nil
@@ -137,6 +136,7 @@ func (s *keySet) verify(ctx context.Context, t *token, refusal error) (*keys, er
 	if !refused {
 		refusal = t.unverified()
 	}
+	*t = token{raw: t.raw, keyID: t.keyID} // many tokens may wait, and a parsed one can take 25 times its size
 	newer, err := s.newerThan(ctx, known, refused)
 	switch {
 	case err != nil && known.has(t.keyID): // the key with this ID did not make the signature
@@ -146,9 +146,15 @@ func (s *keySet) verify(ctx context.Context, t *token, refusal error) (*keys, er
 	case err != nil:
 		return nil, err
 	}
-	if newer != known && newer.verify(t) {
-		s.verified.Store(true)
-		return newer, nil
+	if newer != known {
+		parsed, err := parseToken(t.raw)
+		if err != nil {
+			return nil, err
+		}
+		if *t = *parsed; newer.verify(t) {
+			s.verified.Store(true)
+			return newer, nil
+		}
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()

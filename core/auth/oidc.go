@@ -29,10 +29,11 @@ func (v *oidcVerifier) Verify(r *http.Request) (Principal, error) {
 		return Principal{}, err
 	}
 	id, signature := v.split(raw)
+	known := v.keys.cached(r.Context()) // may wait, so before the token is parsed and takes memory
 	t := v.verified.get(id, signature)
-	if t == nil || t.keys != v.keys.cached(r.Context()).number { // there are keys, because t was verified
+	if t == nil || t.keys != known.number { // there are keys if t was verified
 		var err error
-		if t, err = v.verify(r.Context(), raw); err != nil {
+		if t, err = v.verify(r.Context(), raw, known); err != nil {
 			return Principal{}, err
 		}
 		t.signature = signature
@@ -47,13 +48,13 @@ func (v *oidcVerifier) Verify(r *http.Request) (Principal, error) {
 }
 
 // verify checks a token that is not cached.
-func (v *oidcVerifier) verify(ctx context.Context, raw string) (*verifiedToken, error) {
+func (v *oidcVerifier) verify(ctx context.Context, raw string, known *keys) (*verifiedToken, error) {
 	t, err := parseToken(raw)
 	if err != nil {
 		return nil, err
 	}
 	checked, claim, refusal := v.check(t)
-	keys, err := v.keys.verify(ctx, t, refusal)
+	keys, err := v.keys.verify(ctx, t, refusal, known)
 	switch {
 	case err != nil:
 		return nil, err

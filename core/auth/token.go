@@ -18,6 +18,8 @@ import (
 const (
 	// maxToken bounds a token, in bytes; a token with many groups has about 12,000.
 	maxToken = 16 << 10
+	// maxHeaderMembers bounds the members of a token's header; Entra's have six.
+	maxHeaderMembers = 32
 	// maxDate bounds the times of a token to the year 9999. Far later times overflow in a time.Time, and may become past ones.
 	maxDate = 253_402_300_799
 )
@@ -36,6 +38,7 @@ var (
 
 // token is a parsed JWT whose signature has not been checked.
 type token struct {
+	raw       string
 	jws       *jose.JSONWebSignature
 	algorithm jose.SignatureAlgorithm
 	keyID     string // "" if it has none
@@ -62,17 +65,18 @@ func parseToken(raw string) (*token, error) {
 	if strings.ContainsAny(raw, "\r\n") { // the decoder would skip these
 		return nil, errTokenForm
 	}
-	var payload []byte
-	for i, part := range strings.Split(raw, ".") {
+	var parts [3][]byte
+	for i, part := range strings.SplitN(raw, ".", len(parts)) {
 		decoded, err := base64.RawURLEncoding.Strict().DecodeString(part)
 		if err != nil {
 			return nil, errTokenForm
 		}
-		if i == 1 {
-			payload = decoded
-		}
+		parts[i] = decoded
 	}
-	claims, err := strictjson.Parse(payload)
+	if err := checkHeader(parts[0]); err != nil {
+		return nil, err
+	}
+	claims, err := strictjson.Parse(parts[1])
 	if err != nil {
 		return nil, errTokenForm
 	}
@@ -84,7 +88,7 @@ func parseToken(raw string) (*token, error) {
 		return nil, errTokenForm
 	}
 	header := jws.Signatures[0].Protected
-	t := &token{jws: jws, algorithm: jose.SignatureAlgorithm(header.Algorithm), keyID: header.KeyID, claims: claims}
+	t := &token{raw: raw, jws: jws, algorithm: jose.SignatureAlgorithm(header.Algorithm), keyID: header.KeyID, claims: claims}
 	if _, critical := header.ExtraHeaders["crit"]; critical { // extensions that must be understood (RFC 7515, section 4.1.11)
 		return nil, errTokenForm
 	}
@@ -92,6 +96,20 @@ func parseToken(raw string) (*token, error) {
 		return nil, errTokenKind
 	}
 	return t, nil
+}
+
+// checkHeader refuses a header that would take far more memory than its size: go-jose decodes every member of it.
+func checkHeader(header []byte) error {
+	members, err := strictjson.Parse(header)
+	if err != nil || len(members) > maxHeaderMembers {
+		return errTokenForm
+	}
+	for _, m := range members {
+		if nested := m.Value[0] == '{' || m.Value[0] == '['; nested && m.Name != "jwk" && m.Name != "x5c" {
+			return errTokenForm
+		}
+	}
+	return nil
 }
 
 // isType reports whether a token with this typ may be an access or ID token. A typ ending in +jwt names a purpose (RFC

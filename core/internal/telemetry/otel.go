@@ -150,7 +150,7 @@ func shown(r *http.Request, pattern string) *http.Request {
 	s.Pattern, s.Host, s.Method, s.URL = pattern, "", bounded(r.Method), &url.URL{Path: bounded(r.URL.Path)}
 	s.Header = make(http.Header, len(r.Header))
 	for name, values := range r.Header {
-		if len(values[0]) <= maxTraceHeader && name != "X-Forwarded-For" {
+		if len(values) > 0 && len(values[0]) <= maxTraceHeader && name != "X-Forwarded-For" {
 			s.Header[name] = values[:1]
 		}
 	}
