@@ -21,7 +21,7 @@ const (
 	keysMaxAge   = 10 * time.Minute       // after this, the next request refetches the keys in the background
 	keysWaitAge  = 20 * time.Minute       // after this, requests wait for the refetch: see cached
 	keysOutage   = time.Minute            // after a failed fetch, requests wait for the next only briefly, or not at all
-	keysBrief    = 600 * time.Millisecond // the remaining time that a request counts with if it is to wait only briefly
+	keysBrief    = 600 * time.Millisecond // of which a request that is to wait only briefly waits three quarters
 	keysCooldown = 30 * time.Second       // between fetches caused by tokens, or after a failed one
 	keysBackoff  = time.Second            // between failed fetches while there are no keys
 	maxHung      = 4                      // fetches that hang past their timeout
@@ -121,9 +121,9 @@ func (s *keySet) inFlight() *flight.Flight[*keys] {
 	return s.flight
 }
 
-// verify returns the keys, known or newer, if one of them made the token's signature. refusal is why the token's own claims show that it is
-// not for us, nil if they do not; verify returns it unless there are no keys, or keys that made the signature. Such a token
-// causes no fetch while there are keys.
+// verify returns the known keys (nil if there are none) or newer ones, whichever made the token's signature. refusal is why
+// the token's own claims show that it is not for us, nil if they do not; verify returns it unless there are no keys, or keys
+// that made the signature. Such a token causes no fetch while there are keys.
 func (s *keySet) verify(ctx context.Context, t *token, refusal error, known *keys) (*keys, error) {
 	if known.verify(t) {
 		s.verified.Store(true)

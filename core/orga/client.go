@@ -194,7 +194,7 @@ func (c *Client) do(ctx context.Context, call Call, template *http.Request, cred
 
 	// A transport must not modify a request, but many do, so each call has its own URL and header.
 	req := template.WithContext(ctx)
-	own := &struct {
+	own := &struct { // one allocation for both
 		url           url.URL
 		authorization [1]string
 	}{*template.URL, [1]string{"Bearer " + credential}}
