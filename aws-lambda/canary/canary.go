@@ -11,7 +11,6 @@ import (
 	"io"
 	"log/slog"
 	"net/http"
-	"net/url"
 	"strings"
 	"time"
 
@@ -19,6 +18,7 @@ import (
 	"github.com/orga-session/orga-session/core/auth"
 	"github.com/orga-session/orga-session/core/orga"
 	"github.com/orga-session/orga-session/core/secret"
+	"github.com/orga-session/orga-session/internal/neterror"
 )
 
 // Handler is the function's handler in template.yaml. The binary is the same as the endpoint's.
@@ -126,7 +126,7 @@ func (c *Canary) mint(ctx context.Context) (config orga.SessionConfig, status in
 	client := http.Client{Transport: transport, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
 	resp, err := client.Do(req)
 	if err != nil {
-		return config, 0, "", fmt.Errorf("canary: no answer: %w", inner(err))
+		return config, 0, "", fmt.Errorf("canary: no answer: %w", neterror.Describe(err))
 	}
 	defer resp.Body.Close()
 	status = resp.StatusCode
@@ -136,7 +136,7 @@ func (c *Canary) mint(ctx context.Context) (config orga.SessionConfig, status in
 	body, err := io.ReadAll(io.LimitReader(resp.Body, maxBody))
 	switch {
 	case err != nil:
-		return config, status, requestID, fmt.Errorf("canary: the answer broke off: %w", err)
+		return config, status, requestID, fmt.Errorf("canary: the answer broke off: %w", neterror.Describe(err))
 	case status != http.StatusOK:
 		var problem struct{ Code string }
 		if json.Unmarshal(body, &problem) != nil || !isID(problem.Code) { // not every gateway's answer is JSON with a code
@@ -169,14 +169,6 @@ func (c *Canary) request(ctx context.Context) (*http.Request, error) {
 		return nil, fmt.Errorf("canary: %w", err)
 	}
 	return req, nil
-}
-
-// inner returns a client's error without the address, which is always the same.
-func inner(err error) error {
-	if e, ok := errors.AsType[*url.Error](err); ok {
-		return e.Err
-	}
-	return err
 }
 
 // isID reports whether text from an answer has the form of a code or an ID. Other text, which may not come from the

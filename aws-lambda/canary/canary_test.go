@@ -95,6 +95,15 @@ func TestRun(t *testing.T) {
 			fmt.Fprintf(w, `{"code":"Bearer %s"}`, strings.Repeat("x", 10_000))
 		}, cause: "canary: status 503 (no code)", has: []string{"http.response.status_code", "total_ms"}},
 		{name: "a redirect", serve: http.RedirectHandler("https://elsewhere.example", 302).ServeHTTP, cause: "canary: status 302", has: []string{"http.response.status_code", "total_ms"}},
+		{name: "not HTTP", serve: func(w http.ResponseWriter, _ *http.Request) {
+			conn, _, err := http.NewResponseController(w).Hijack()
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			defer conn.Close()
+			fmt.Fprintf(conn, "HTTP/1.1 %s\r\n\r\n", strings.Repeat("x", 100_000))
+		}, cause: "canary: no answer: the answer is unreadable, or ended early"},
 		{name: "a web page", serve: status(200, "<html>"), cause: "canary: unusable answer: ", has: []string{"request_id", "http.response.status_code", "total_ms"}},
 		{name: "no token", serve: status(200, `{"iceServers":[]}`), cause: "canary: unusable answer: ", has: []string{"request_id", "http.response.status_code", "total_ms"}},
 		{name: "nothing listens", env: core.Env{"CANARY_URL": "http://127.0.0.1:1/"}, cause: "canary: no answer: dial tcp 127.0.0.1:1:"},

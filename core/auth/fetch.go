@@ -14,8 +14,8 @@ import (
 	"strings"
 
 	"github.com/orga-session/orga-session/core/internal/netaddr"
-	"github.com/orga-session/orga-session/core/internal/neterror"
 	"github.com/orga-session/orga-session/core/internal/wallclock"
+	"github.com/orga-session/orga-session/internal/neterror"
 )
 
 // maxDocument bounds a discovery document or a key set, in bytes. 100 RSA keys with certificates take about 400,000.

@@ -11,7 +11,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/orga-session/orga-session/core/internal/neterror"
+	"github.com/orga-session/orga-session/internal/neterror"
 )
 
 // Call names a call of the API.

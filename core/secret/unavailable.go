@@ -5,7 +5,7 @@ import (
 	"errors"
 	"fmt"
 
-	"github.com/orga-session/orga-session/core/internal/neterror"
+	"github.com/orga-session/orga-session/internal/neterror"
 )
 
 // Unavailable returns the error for a Source that could not reach its store; err is the error of its client. The text has

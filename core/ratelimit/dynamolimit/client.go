@@ -17,8 +17,8 @@ import (
 	v4 "github.com/aws/aws-sdk-go-v2/aws/signer/v4"
 
 	"github.com/orga-session/orga-session/core/internal/awsenv"
-	"github.com/orga-session/orga-session/core/internal/neterror"
 	"github.com/orga-session/orga-session/core/internal/storehttp"
+	"github.com/orga-session/orga-session/internal/neterror"
 )
 
 // maxAnswer bounds how much of an answer is read, in bytes. An item is smaller than 1 KB.

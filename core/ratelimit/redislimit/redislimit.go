@@ -16,9 +16,9 @@ import (
 	"github.com/redis/go-redis/v9"
 	"github.com/redis/go-redis/v9/maintnotifications"
 
-	"github.com/orga-session/orga-session/core/internal/neterror"
 	"github.com/orga-session/orga-session/core/ratelimit"
 	"github.com/orga-session/orga-session/core/ratelimit/internal/redisscript"
+	"github.com/orga-session/orga-session/internal/neterror"
 )
 
 const (

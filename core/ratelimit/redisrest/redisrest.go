@@ -15,10 +15,10 @@ import (
 	"strings"
 
 	"github.com/orga-session/orga-session/core/internal/netaddr"
-	"github.com/orga-session/orga-session/core/internal/neterror"
 	"github.com/orga-session/orga-session/core/internal/storehttp"
 	"github.com/orga-session/orga-session/core/ratelimit"
 	"github.com/orga-session/orga-session/core/ratelimit/internal/redisscript"
+	"github.com/orga-session/orga-session/internal/neterror"
 )
 
 // maxAnswer bounds how much of an answer is read, in bytes.

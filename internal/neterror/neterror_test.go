@@ -20,7 +20,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/orga-session/orga-session/core/internal/neterror"
+	"github.com/orga-session/orga-session/internal/neterror"
 )
 
 // quoted is a text that clients quote in their errors.
