@@ -4,11 +4,13 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"io"
 	"net/http"
 	"net/http/httptest"
 	"os"
 	"strings"
 	"testing"
+	"unicode"
 
 	"github.com/orga-session/orga-session/tools/probe/probe"
 )
@@ -84,7 +86,7 @@ func TestChecklistIsAligned(t *testing.T) {
 	r := probe.Report{URL: "https://host/path", Outcome: probe.Broken, Checks: []probe.Check{
 		{ID: "tls", Status: probe.OK, Detail: "TLS 1.3"},
 		{ID: "cors.request", Status: probe.Fail, Detail: "no", Remedy: "add it"},
-		{ID: "turn", Target: "turn:host\x1b[2J:1", Status: probe.Warn, Detail: "hm"},
+		{ID: "turn", Target: "turn:host:1", Status: probe.Warn, Detail: "hm"},
 	}}
 	var out bytes.Buffer
 	if err := r.Print(&out, false); err != nil {
@@ -95,12 +97,28 @@ func TestChecklistIsAligned(t *testing.T) {
 ✓ tls             TLS 1.3
 ✗ cors.request    no
                   → add it
-! turn            turn:host[2J:1  hm
+! turn            turn:host:1  hm
 
 It does not work. Failed: 1, warnings: 1, tokens minted: 0.
 `
 	if out.String() != want {
 		t.Errorf("%s\nwant\n%s", out.String(), want)
+	}
+}
+
+// What the endpoint answers cannot manipulate the terminal.
+func TestNoControlCharacters(t *testing.T) {
+	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("X-Request-Id", "\u009b2J")
+		_, _ = io.WriteString(w, `{"ephemeralToken":"a\u009b","iceServers":[{"urls":"turn:\u009b2J\u202e.invalid","username":"u","credential":"c"}]}`)
+	}))
+	defer s.Close()
+	for _, args := range [][]string{{s.URL}, {"--json", s.URL}} {
+		var stdout bytes.Buffer
+		run(t.Context(), args, &stdout, &stdout, false)
+		if out := stdout.String(); !strings.Contains(out, "2J.invalid") || strings.ContainsFunc(out, func(r rune) bool { return r != '\n' && !unicode.IsPrint(r) }) {
+			t.Errorf("%v: %q", args, out)
+		}
 	}
 }
 

@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"io"
 	"strings"
-	"unicode"
 )
 
 // signs mark a line, with a terminal color.
@@ -47,9 +46,9 @@ func (r Report) Print(w io.Writer, colour bool) error {
 		if c.RequestID != "" {
 			detail += ", request ID " + c.RequestID
 		}
-		fmt.Fprintf(&out, "%s %-*s  %s\n", paint(signs[c.Status].colour, signs[c.Status].sign), width, c.ID, printable(detail))
+		fmt.Fprintf(&out, "%s %-*s  %s\n", paint(signs[c.Status].colour, signs[c.Status].sign), width, c.ID, detail)
 		if c.Remedy != "" && (i+1 == len(r.Checks) || r.Checks[i+1].Remedy != c.Remedy) { // print equal remedies in a row once
-			fmt.Fprintf(&out, "  %-*s  → %s\n", width, "", printable(c.Remedy))
+			fmt.Fprintf(&out, "  %-*s  → %s\n", width, "", c.Remedy)
 		}
 	}
 	if len(unchecked) > 0 {
@@ -74,14 +73,4 @@ func fromPage(origin string) string {
 		return ""
 	}
 	return "  called from a page of " + origin
-}
-
-// printable drops control characters, which could manipulate the terminal: server names come from the endpoint.
-func printable(s string) string {
-	return strings.Map(func(r rune) rune {
-		if unicode.IsPrint(r) {
-			return r
-		}
-		return -1
-	}, s)
 }

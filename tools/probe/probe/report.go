@@ -3,7 +3,9 @@ package probe
 import (
 	"cmp"
 	"slices"
+	"strings"
 	"time"
+	"unicode"
 )
 
 // Status is the result of a check.
@@ -77,7 +79,23 @@ func (r *Report) warn(id, detail, remedy string) {
 func (r *Report) fail(id, detail, remedy string) {
 	r.add(Check{ID: id, Status: Fail, Detail: detail, Remedy: remedy})
 }
-func (r *Report) add(c Check) { r.Checks = append(r.Checks, c) }
+
+// add adds a check without control characters, which could manipulate the terminal: parts of the texts come from the endpoint.
+func (r *Report) add(c Check) {
+	for _, text := range []*string{&c.Target, &c.Detail, &c.Remedy, &c.Code, &c.RequestID} {
+		*text = printable(*text)
+	}
+	r.Checks = append(r.Checks, c)
+}
+
+func printable(s string) string {
+	return strings.Map(func(r rune) rune {
+		if unicode.IsPrint(r) {
+			return r
+		}
+		return -1
+	}, s)
+}
 
 // notReached is the detail of a check that an earlier failure made impossible.
 const notReached = "needs a check that failed"
