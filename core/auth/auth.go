@@ -14,7 +14,8 @@ type Principal struct {
 
 	// Claims are verified claims by name. Strings, numbers and booleans are decoded as by encoding/json.
 	// [Issuers.OIDC] keeps only those named in its configuration, with lists and objects as
-	// [encoding/json.RawMessage]; a path into a value that is not an object yields an empty list.
+	// [encoding/json.RawMessage]; a path into a value that is not an object yields an empty list. Include the claim that
+	// ORGA_AUTH_TENANT_CLAIM names: a caller without it may use the default route.
 	Claims map[string]any
 
 	// PathSigned means that the credential covers the request's path, and so its tenant: no tenant claim is needed.

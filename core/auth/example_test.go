@@ -170,7 +170,11 @@ func ExampleSignRequest() {
 // Firebase's users in an app that Firebase attests: two issuers, combined by [userOfApp].
 func ExampleIssuers() {
 	issuers := new(auth.Issuers)
-	user, err := issuers.OIDC(auth.OIDCConfig{Issuer: "https://securetoken.google.com/PROJECT-ID", Audiences: []string{"PROJECT-ID"}})
+	user, err := issuers.OIDC(auth.OIDCConfig{
+		Issuer:    "https://securetoken.google.com/PROJECT-ID",
+		Audiences: []string{"PROJECT-ID"},
+		Claims:    []string{"firebase.tenant"}, // of ORGA_AUTH_TENANT_CLAIM, if set: without it, every user may use the default route
+	})
 	if err != nil {
 		log.Fatal(err)
 	}

@@ -28,8 +28,8 @@ func identityV2(authorizer any) *platform.Identity {
 	return nil
 }
 
-// iamCaller returns the signer of a request, "" if unknown. It omits the session name from a role's ARN, because callers
-// choose it, so that one caller could pretend to be many. All users of a Cognito identity pool share a role and are
+// iamCaller returns the signer of a request, "" if unknown. It omits the names of sessions, because callers choose them, so
+// that one caller could pretend to be many. All users of a Cognito identity pool share a role and are
 // distinguished by their identity in the pool. Guests of the pool need no credential and have no identity.
 func iamCaller(iam map[string]any) string {
 	cognito := object(iam["cognitoIdentity"])
@@ -39,14 +39,17 @@ func iamCaller(iam map[string]any) string {
 	return cmp.Or(first(cognito, "identityId"), withoutSession(first(iam, "userArn", "userId", "callerId")))
 }
 
-// withoutSession removes the session name from an assumed role's ARN (arn:aws:sts::ACCOUNT:assumed-role/ROLE/SESSION) or
-// unique ID (AROA…:SESSION).
+// withoutSession removes the session name from the ARN of an assumed role (arn:aws:sts::ACCOUNT:assumed-role/ROLE/SESSION)
+// or a federated user (arn:aws:sts::ACCOUNT:federated-user/NAME), or from a unique ID (AROA…:SESSION, ACCOUNT:NAME).
 func withoutSession(caller string) string {
+	if before, _, ok := strings.Cut(caller, ":federated-user/"); ok {
+		return before + ":federated-user"
+	}
 	if before, role, ok := strings.Cut(caller, ":assumed-role/"); ok {
 		role, _, _ = strings.Cut(role, "/")
 		return before + ":assumed-role/" + role
 	}
-	if id, _, ok := strings.Cut(caller, ":"); ok && strings.HasPrefix(id, "AROA") {
+	if id, _, ok := strings.Cut(caller, ":"); ok && id != "arn" {
 		return id
 	}
 	return caller

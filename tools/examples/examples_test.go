@@ -3,6 +3,7 @@
 package examples
 
 import (
+	"context"
 	"io"
 	"maps"
 	"net/http"
@@ -49,8 +50,11 @@ func onEcho(endpoint http.Handler) http.Handler {
 
 func onFiber(endpoint http.Handler) *fiber.App {
 	app := fiber.New()
-	app.All("/api/orga-client-secrets", adaptor.HTTPHandler(endpoint))
-	app.All("/api/orga-client-secrets/:tenant", adaptor.HTTPHandler(endpoint))
+	handler := adaptor.HTTPHandler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		endpoint.ServeHTTP(w, r.WithContext(context.Background())) // fiber reuses its contexts for other requests
+	}))
+	app.All("/api/orga-client-secrets", handler)
+	app.All("/api/orga-client-secrets/:tenant", handler)
 	return app
 }
 

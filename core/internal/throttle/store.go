@@ -38,9 +38,10 @@ type StoreOptions struct {
 //   - A decision takes at most 100 ms.
 //   - A bucket that refused is not asked again before the time that it named, so retries of a limited caller cause no
 //     calls.
-//   - In an outage, the instance counts alone, from zero. One request at a time tries the shared limiter again, after 1,
-//     2, 4 … 10 s. A strict Store fails instead, and every request tries. The start and the end of an outage are logged
-//     once each.
+//   - In an outage, the instance counts alone. It starts from zero, but later outages continue its counts, so that a caller
+//     who causes outages, by keeping the instance busy, does not get the limit again in each. One request at a time tries
+//     the shared limiter again, after 1, 2, 4 … 10 s. A strict Store fails instead, and every request tries. The start
+//     and the end of an outage are logged once each.
 //
 // A Store is safe for concurrent use. Create one with [NewStore] or [Open].
 type Store struct {
@@ -48,9 +49,9 @@ type Store struct {
 	strict  bool
 	log     *slog.Logger
 	refused refusals
+	own     *Memory // counts of all outages, or everything if shared is nil
 
 	mu       sync.Mutex
-	own      *Memory   // of the current or the last outage
 	failures int       // in a row; 0 while shared is in use
 	outSince time.Time // wall clock, as is triedAt
 	triedAt  time.Time
@@ -115,10 +116,7 @@ func (s *Store) Allow(ctx context.Context, buckets []ratelimit.Bucket) ([]rateli
 
 func (s *Store) alone(ctx context.Context, buckets []ratelimit.Bucket) ([]ratelimit.Decision, error) {
 	request.From(ctx).LimitFallback = true
-	s.mu.Lock()
-	own := s.own
-	s.mu.Unlock()
-	return own.Allow(ctx, buckets)
+	return s.own.Allow(ctx, buckets)
 }
 
 // next reports whether to ask shared, and whether the request is a probe for its recovery.
@@ -144,7 +142,6 @@ func (s *Store) failed(err error, probe bool) {
 	s.triedAt = wallclock.Now()
 	if s.failures++; s.failures == 1 {
 		s.outSince = s.triedAt
-		s.own = NewMemory()
 		meanwhile := "this instance counts alone"
 		if s.strict {
 			meanwhile = "every mint is refused"
