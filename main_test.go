@@ -1,10 +1,12 @@
 package main
 
 import (
+	"bufio"
 	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"maps"
 	"net"
@@ -194,6 +196,55 @@ func TestClientThatReadsNothing(t *testing.T) {
 	}
 	if errors.Is(err, os.ErrDeadlineExceeded) {
 		t.Errorf("the connection is still there after %v", 3*writeTimeout)
+	}
+}
+
+// fault 87: a request whose body does not come ends soon, even if net/http answers it.
+func TestMissingBodies(t *testing.T) {
+	address, _ := start(t, core.Env{"ORGA_TIMEOUT": "1s"})
+	u, err := url.Parse(address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, line := range []string{
+		"OPTIONS * HTTP/1.1", "OPTIONS / HTTP/1.1", "POST / HTTP/1.1", "POST /healthz HTTP/1.1", "POST " + u.Path + " HTTP/1.1", "PUT * HTTP/1.1",
+		"GET http://" + u.Host + u.Path + " HTTP/1.1", "CONNECT " + u.Host + " HTTP/1.1", "PRI * HTTP/2.0", "POST " + u.Path + " HTTP/1.0",
+		"POST / HTTP/1.1\r\nExpect: 100-continue", "POST / HTTP/1.1\r\nExpect: nothing", "OPTIONS * HTTP/1.1\r\nConnection: keep-alive",
+	} {
+		t.Run(line, func(t *testing.T) {
+			t.Parallel()
+			conn, err := net.Dial("tcp", u.Host)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer conn.Close()
+			_ = conn.SetDeadline(time.Now().Add(5 * time.Second))
+			fmt.Fprintf(conn, "%s\r\nHost: %s\r\nContent-Length: 100\r\n\r\n", line, u.Host)
+			if _, err := io.Copy(io.Discard, conn); errors.Is(err, os.ErrDeadlineExceeded) {
+				t.Error("the connection is open after 5 s")
+			}
+		})
+	}
+}
+
+// A body has the request's time.
+func TestSlowBody(t *testing.T) {
+	address, _ := start(t, nil)
+	u, err := url.Parse(address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	conn, err := net.Dial("tcp", u.Host)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	fmt.Fprintf(conn, "POST %s HTTP/1.1\r\nHost: %s\r\nContent-Type: application/json\r\nContent-Length: 2\r\n\r\n", u.Path, u.Host)
+	<-time.After(1200 * time.Millisecond)
+	fmt.Fprint(conn, "{}")
+	answer, err := http.ReadResponse(bufio.NewReader(conn), nil)
+	if err != nil || answer.StatusCode != http.StatusOK {
+		t.Error(answer, err)
 	}
 }
 

@@ -1,5 +1,5 @@
 // Package connlimit bounds what the clients of an HTTP server can take of its memory and file descriptors: the number of
-// connections, and of lines in a request's header. A header of many short lines takes 20 times its size.
+// connections, the lines in a request's header (one of many short lines takes 20 times its size), and the time for a body.
 package connlimit
 
 import (
@@ -19,6 +19,10 @@ import (
 // Go 1.27, net/http itself allows 500.
 const maxLines = 128
 
+// bodyTimeout is the time for a request's body, unless the handler sets another read deadline. net/http would wait indefinitely
+// for the body of a request that it answers itself: "OPTIONS *", or an unknown Expect.
+const bodyTimeout = time.Second
+
 var errLines = errors.New("too many lines in a header")
 
 // Apply sets the server's ConnState, and returns the listener for it to serve.
@@ -27,6 +31,8 @@ var errLines = errors.New("too many lines in a header")
 // whose request has not arrived completely. If all others are serving requests, that is the new connection. If the closed one
 // has served no request, a line in the log ([slog.Default]) says so, once a minute. At most half of the process's file
 // descriptors are used, because a request may need another one for a connection to Orga.
+//
+// The handler must set a read deadline for the bodies that it reads; they have a second otherwise.
 func Apply(server *http.Server, l net.Listener, most int) net.Listener {
 	server.ConnState = (&limiter{most: min(most, openFiles()/2), open: make(map[net.Conn]*list.Element)}).track
 	return listener{l}
@@ -55,6 +61,7 @@ func (l *limiter) track(c net.Conn, state http.ConnState) {
 	case http.StateActive:
 		counted.lines.Store(math.MaxInt64) // a body may have any number
 		counted.served = true
+		_ = c.SetReadDeadline(time.Now().Add(bodyTimeout))
 		l.open[c] = nil
 	default:
 		delete(l.open, c)

@@ -29,8 +29,9 @@ const (
 	// maxIdle is the number of connections kept for each host: the number of requests that an instance serves
 	// concurrently (80 by default on Cloud Run). With fewer, bursts would pay for TLS handshakes.
 	maxIdle = 128
-	// maxHeader bounds the header of an answer, as orga bounds its body.
-	maxHeader = 64 << 10
+	// maxHeader bounds the header of an answer, of which short lines take 20 times their size in memory while its body
+	// arrives. Proxies such as nginx pass on no more either, by default.
+	maxHeader = 8 << 10
 	// maxHosts bounds the hosts that have their own connection pool. Settings name fewer, but an issuer may name another
 	// host for its keys at each discovery.
 	maxHosts = 1 << 10

@@ -14,7 +14,7 @@ func TestIsPublic(t *testing.T) {
 
 		"127.0.0.1": false, "127.255.255.254": false, "0.0.0.0": false, "0.1.2.3": false,
 		"10.0.0.1": false, "172.16.0.1": false, "172.31.255.255": false, "192.168.1.1": false,
-		"169.254.169.254": false, "169.254.170.2": false, // the metadata services
+		"169.254.169.254": false, "169.254.170.2": false, "168.63.129.16": false, // the metadata services
 		"100.64.0.1": false, "192.0.0.192": false, "198.18.0.1": false,
 		"224.0.0.1": false, "240.0.0.1": false, "255.255.255.255": false,
 		"::": false, "::1": false, "::127.0.0.1": false, "fe80::1": false, "fe80::1%eth0": false, "fec0::1": false,

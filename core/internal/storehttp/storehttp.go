@@ -17,6 +17,8 @@ const (
 	idleTimeout = 50 * time.Second
 	// maxIdle is the number of connections kept: the number of requests that an instance serves concurrently (Cloud Run: 80).
 	maxIdle = 128
+	// maxHeader bounds the header of an answer.
+	maxHeader = 8 << 10
 )
 
 // New returns a client that keeps connections, for a store that each request asks. Connecting takes at most a second, TLS
@@ -30,6 +32,7 @@ func New() *http.Client {
 func NewWithoutKeepAlives() *http.Client { return client(&http.Transport{DisableKeepAlives: true}) }
 
 func client(t *http.Transport) *http.Client {
+	t.MaxResponseHeaderBytes = maxHeader
 	t.DialContext = (&net.Dialer{Timeout: dialTimeout}).DialContext
 	t.TLSClientConfig = &tls.Config{MinVersion: tls.VersionTLS12, ClientSessionCache: tls.NewLRUClientSessionCache(8)}
 	return &http.Client{
