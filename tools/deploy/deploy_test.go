@@ -168,6 +168,7 @@ func TestPrerequisites(t *testing.T) {
 		{"no gcloud", "gcp", but(loggedInGCP, "gcloud", ""), nil, "cloud.google.com/sdk"},
 		{"no project", "gcp", but(loggedInGCP, "gcloud", `case "$*" in *project*) ;; *) echo x;; esac`), nil, "PROJECT=my-project"},
 		{"not logged in at Google", "gcp", but(loggedInGCP, "gcloud", notLoggedIn), nil, "gcloud auth login"},
+		{"a long name at Google", "gcp", loggedInGCP, []string{"FUNCTION=orga-session-for-the-staging-team"}, "FUNCTION=shorter-name"},
 		{"no secret at Google", "gcp", but(loggedInGCP, "gcloud", `case "$*" in secrets*) echo "ERROR: (gcloud.secrets.describe) NOT_FOUND: Secret not found." >&2; exit 1;; *) echo x;; esac`), nil, "gcloud secrets create orga-api-key"},
 		{"builds without a role at Google", "gcp", but(firstGCP, "gcloud", strings.Replace(firstGCP["gcloud"], "echo roles/cloudbuild.builds.builder", "true", 1)), []string{"ORGA_AUTH=oidc", "ORGA_AUTH_ISSUER=https://i.example", "ORGA_AUTH_AUDIENCE=a"}, "gcloud projects add-iam-policy-binding my-project --member=serviceAccount:1-compute@developer.gserviceaccount.com --role=roles/cloudbuild.builds.builder"},
 		{"telemetry at Netlify", "netlify", loggedInNetlify, []string{"NETLIFY_SITE_ID=site", "TAGS=otel"}, "takes no tags"},
@@ -217,6 +218,7 @@ func TestUnknownDeployment(t *testing.T) {
 		{"the login at AWS", "aws", after(loggedInAWS, "aws", "sts"), "REGION=eu-central-1", "aws configure sso"},
 		{"the function", "gcp", after(loggedInGCP, "gcloud", "functions describe"), "", "gcloud auth login"},
 		{"the service account", "gcp", after(loggedInGCP, "gcloud", "iam service-accounts describe"), "", "gcloud auth login"},
+		{"the callers", "gcp", after(loggedInGCP, "gcloud", "run services get-iam-policy"), "ORGA_GCP_IAM_REQUIRED=true", "gcloud auth login"},
 		{"the secret at Google", "gcp", after(loggedInGCP, "gcloud", "secrets describe"), "", "gcloud auth login"},
 		{"the site's variables", "netlify", after(loggedInNetlify, "netlify", "env:list"), "NETLIFY_SITE_ID=site", "netlify login"},
 		{"the login at Netlify", "netlify", after(loggedInNetlify, "netlify", "api"), "NETLIFY_SITE_ID=site", "netlify login"},
@@ -240,7 +242,7 @@ func TestUnknownDeployment(t *testing.T) {
 
 // changes reports whether the calls changed anything.
 func changes(calls string) bool {
-	for _, sign := range []string{"sam deploy", "functions deploy", "netlify deploy", "wrangler deploy ", "env:set", "services enable", "accounts create", "add-iam"} {
+	for _, sign := range []string{"sam deploy", "functions deploy", "netlify deploy", "wrangler deploy ", "env:set", "services enable", "accounts create", "add-iam", "remove-iam"} {
 		if strings.Contains(calls, sign) {
 			return true
 		}
@@ -262,6 +264,7 @@ func TestDeploy(t *testing.T) {
 			`Slo=\"99.5\"`, `CanaryMinutes=\"5\"`, `RateLimitStore=\"rediss://:hunter2@r.example\"`,
 		}},
 		{"Google", "gcp", loggedInGCP, append([]string{"REGION=europe-west1"}, aws[1:]...), []string{
+			"--format=value(serviceConfig.uri)", // it prints no settings
 			"gcloud iam service-accounts create orga-session", "gcloud secrets add-iam-policy-binding orga-api-key", "make build-gcp",
 			"gcloud functions deploy orga-session --gen2 --runtime=go126 --region=europe-west1",
 			`"ORGA_CORS_ORIGINS": "https://a.example,https://b.example"`, `"ORGA_DEBUG": ""`,
@@ -271,6 +274,10 @@ func TestDeploy(t *testing.T) {
 		}},
 		{"Google with another program's telemetry", "gcp", loggedInGCP, []string{"OTEL_EXPORTER_OTLP_HEADERS=hunter2", "ORGA_AUTH=oidc"}, []string{`"ORGA_AUTH": "oidc"`}},
 		{"Netlify with another program's telemetry", "netlify", loggedInNetlify, []string{"NETLIFY_SITE_ID=site", "ORGA_AUTH=hmac", "OTEL_SERVICE_NAME=agent"}, []string{"netlify deploy --prod"}},
+		{"another function at Google", "gcp", loggedInGCP, []string{"FUNCTION=staging", "SECRET=staging-key"}, []string{
+			"gcloud iam service-accounts create orga-staging", "add-iam-policy-binding staging-key --member=serviceAccount:orga-staging@my-project.iam.gserviceaccount.com",
+			"functions deploy staging ", "--service-account=orga-staging@my-project.iam.gserviceaccount.com",
+		}},
 		{"Google, the first time", "gcp", firstGCP, []string{"ORGA_AUTH=anonymous"}, []string{"gcloud functions deploy", "gcloud projects get-iam-policy my-project"}},
 		{"Google, whose build account cannot be read", "gcp", but(firstGCP, "gcloud", strings.Replace(firstGCP["gcloud"], "echo projects/my-project/serviceAccounts/1-compute@developer.gserviceaccount.com", "exit 1", 1)), []string{"ORGA_AUTH=anonymous"}, []string{"gcloud functions deploy"}},
 		{"Google with a build account", "gcp", but(firstGCP, "gcloud", strings.Replace(firstGCP["gcloud"], "echo roles/cloudbuild.builds.builder", "true", 1)), []string{"ORGA_AUTH=anonymous", "BUILD_ACCOUNT=b@my-project.iam.gserviceaccount.com"}, []string{"--build-service-account=projects/my-project/serviceAccounts/b@my-project.iam.gserviceaccount.com"}},
@@ -383,6 +390,24 @@ func TestRedeploymentKeepsIAM(t *testing.T) {
 		if err != nil || strings.Contains(calls, "allow-unauthenticated") != tt.opens {
 			t.Errorf("%s: %v\n%s", tt.name, err, calls)
 		}
+	}
+}
+
+// A public function that is to rely on IAM is closed before its new settings are in effect, because gcloud would do so after.
+func TestClosesFunctionFirst(t *testing.T) {
+	public := but(loggedInGCP, "gcloud", `case "$*" in "run services get-iam-policy"*) echo allUsers; echo user:a@b.example; echo allAuthenticatedUsers;; esac; `+loggedInGCP["gcloud"])
+	_, calls, err := run(t, "gcp", public, "y\n", false, "ORGA_AUTH=gateway", "ORGA_GCP_IAM_REQUIRED=true")
+	if err != nil {
+		t.Fatal(err)
+	}
+	deployed := strings.Index(calls, "functions deploy")
+	for _, member := range []string{"allUsers", "allAuthenticatedUsers"} {
+		if at := strings.Index(calls, "remove-iam-policy-binding orga-session --region=europe-west1 --member="+member+" "); at < 0 || at > deployed {
+			t.Errorf("%s can call it while it is deployed:\n%s", member, calls)
+		}
+	}
+	if strings.Contains(calls, "--member=user:") {
+		t.Errorf("a caller by name is removed:\n%s", calls)
 	}
 }
 

@@ -58,8 +58,17 @@ func (d *deploy) gcp(ctx context.Context) (plan, error) {
 	if regexp.MustCompile(`^[a-z]{2}(-[a-z]+)+-[0-9]$`).MatchString(region) {
 		faults = append(faults, missing{region + " is an AWS region.", "make deploy-gcp REGION=europe-west1    (gcloud functions regions list prints all regions)"})
 	}
-	account := "orga-session@" + project + ".iam.gserviceaccount.com"
-	hasAccount, exists := false, false
+	id := name // of the function's service account; a prefix keeps it from being another program's
+	if !strings.HasPrefix(id, "orga-") {
+		id = "orga-" + id
+	}
+	if len(id) > 30 {
+		faults = append(faults, missing{"The service account " + id + " would have more than 30 characters.", "make deploy-gcp FUNCTION=shorter-name"})
+	}
+	account := id + "@" + project + ".iam.gserviceaccount.com"
+	required, named := d.env.Lookup("ORGA_GCP_IAM_REQUIRED")
+	iamRequired, _ := strconv.ParseBool(strings.TrimSpace(required)) // the value has been checked
+	hasAccount, exists, invoking := false, false, ""
 	if errors.Join(faults...) == nil {
 		var stored bool
 		if who, _ = d.query(ctx, "gcloud", "auth", "list", "--filter=status:ACTIVE", "--format=value(account)"); who == "" {
@@ -76,6 +85,11 @@ func (d *deploy) gcp(ctx context.Context) (plan, error) {
 			_, exists, unknown[0] = d.find(ctx, gcloud, "the function "+name, "gcloud", "functions", "describe", name, "--gen2", "--region="+region, "--project="+project, "--quiet")
 			_, hasAccount, unknown[1] = d.find(ctx, gcloud, "the service account "+account, "gcloud", "iam", "service-accounts", "describe", account, "--project="+project, "--quiet")
 			faults = append(faults, unknown[:]...)
+			if exists && iamRequired {
+				invoking, _, err = d.find(ctx, gcloud, "a policy of "+name, "gcloud", "run", "services", "get-iam-policy", name, "--region="+region, "--project="+project,
+					"--flatten=bindings[].members", "--filter=bindings.role=roles/run.invoker", "--format=value(bindings.members)", "--quiet")
+				faults = append(faults, err)
+			}
 			if !exists && builder == "" {
 				faults = append(faults, d.gcpBuilds(ctx, project))
 			}
@@ -83,8 +97,6 @@ func (d *deploy) gcp(ctx context.Context) (plan, error) {
 	}
 
 	in := "--project=" + project
-	required, named := d.env.Lookup("ORGA_GCP_IAM_REQUIRED")
-	iamRequired, _ := strconv.ParseBool(strings.TrimSpace(required)) // the value has been checked
 	var invokers []string
 	access := "Who can call it remains as it is."
 	switch {
@@ -95,32 +107,41 @@ func (d *deploy) gcp(ctx context.Context) (plan, error) {
 	}
 	steps := [][]string{append([]string{"gcloud", "services", "enable"}, append(gcpServices, in)...)}
 	if !hasAccount {
-		steps = append(steps, []string{"gcloud", "iam", "service-accounts", "create", "orga-session", "--display-name=orga-session", in})
+		steps = append(steps, []string{"gcloud", "iam", "service-accounts", "create", id, "--display-name=" + id, in})
 	}
 	release := []string{
 		"gcloud", "functions", "deploy", name, "--gen2", "--runtime=go126", "--region=" + region, "--source=dist/gcp",
 		"--entry-point=OrgaSession", "--trigger-http", "--memory=256Mi", "--cpu=1", "--timeout=15s", "--concurrency=80",
 		"--service-account=" + account, "--update-secrets=" + mountedKey + "=" + secret + ":latest",
 		"--flags-file=" + gcpFile, in, "--quiet",
+		"--format=value(serviceConfig.uri)", // by default, it prints the settings, secrets included
 	}
 	release = append(release, invokers...)
 	if builder != "" {
 		release = append(release, "--build-service-account=projects/"+project+"/serviceAccounts/"+builder)
 	}
+	var closing [][]string
+	// gcloud would remove public callers only after the new settings, which rely on IAM, are in effect.
+	for member := range strings.FieldsSeq(invoking) {
+		if member == "allUsers" || member == "allAuthenticatedUsers" {
+			closing = append(closing, []string{
+				"gcloud", "run", "services", "remove-iam-policy-binding", name, "--region=" + region, "--member=" + member,
+				"--role=roles/run.invoker", "--condition=None", in, "--quiet",
+			})
+		}
+	}
 	return plan{
 		summary: compact(
 			fmt.Sprintf("Google Cloud: stage the source and deploy it as function %s in %s, project %s%s.", name, region, project, asAccount(who)),
-			"It runs as the dedicated service account "+account+", which can read only the secret "+secret+".",
+			"It runs as the dedicated service account "+account+", which gets access to the secret "+secret+".",
 			access, d.tags()),
-		steps: append(steps,
-			[]string{
+		steps: slices.Concat(steps, [][]string{
+			{
 				"gcloud", "secrets", "add-iam-policy-binding", secret, "--member=serviceAccount:" + account,
 				"--role=roles/secretmanager.secretAccessor", "--condition=None", in, "--quiet",
 			},
-			[]string{"make", "build-gcp", "TAGS=" + d.env["TAGS"]},
-			release,
-			[]string{"gcloud", "functions", "describe", name, "--gen2", "--region=" + region, "--format=value(serviceConfig.uri)", in},
-		),
+			{"make", "build-gcp", "TAGS=" + d.env["TAGS"]},
+		}, closing, [][]string{release}),
 		exists: exists,
 		file: settingsFile{
 			name:     gcpFile,

@@ -38,7 +38,7 @@ func main() {
 	flag.Parse()
 	ctx, stop := context.WithCancelCause(context.Background())
 	signals := make(chan os.Signal, 1)
-	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
+	signal.Notify(signals, os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
 	go func() {
 		if <-signals == os.Interrupt {
 			stop(errInterrupted)
