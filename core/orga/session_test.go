@@ -41,6 +41,13 @@ func TestMarshal(t *testing.T) {
 		"zone as Postgres has it": {`{"ephemeral_token":"t","expires_at":"2000-01-01 02:02:00.5+02"}`, `[]`, `{"ephemeralToken":"t","iceServers":[],"expiresAt":"2000-01-01T00:02:00Z","expiresIn":90}`},
 		"the year 10000":          {`{"ephemeral_token":"t","expires_at":"9999-12-31T23:59:59-01:00"}`, `[]`, `{"ephemeralToken":"t","iceServers":[]}`},
 		"milliseconds":            {`{"ephemeral_token":"t","expires_at":946684920000}`, `[]`, `{"ephemeralToken":"t","iceServers":[]}`},
+		"the last of 9999":        {`{"ephemeral_token":"t","expires_at":"9999-12-31T23:59:59"}`, `[]`, `{"ephemeralToken":"t","iceServers":[],"expiresAt":"9999-12-31T23:59:59Z","expiresIn":9223372036}`},
+		"the year 1":              {`{"ephemeral_token":"t","expires_at":"0001-06-01T00:00:00"}`, `[]`, `{"ephemeralToken":"t","iceServers":[],"expiresAt":"0001-06-01T00:00:00Z","expiresIn":0}`},
+		"the first second":        {`{"ephemeral_token":"t","expires_at":1}`, `[]`, `{"ephemeralToken":"t","iceServers":[],"expiresAt":"1970-01-01T00:00:01Z","expiresIn":0}`},
+		"10000, in seconds":       {`{"ephemeral_token":"t","expires_at":253402300800}`, `[]`, `{"ephemeralToken":"t","iceServers":[]}`},
+		"no ttl left":             {`{"ephemeral_token":"t","ttl":0}`, `[]`, `{"ephemeralToken":"t","iceServers":[]}`},
+		"a ttl below a second":    {`{"ephemeral_token":"t","ttl":0.5}`, `[]`, `{"ephemeralToken":"t","iceServers":[],"expiresAt":"2000-01-01T00:00:00Z","expiresIn":0}`},
+		"a ttl of decades":        {`{"ephemeral_token":"t","ttl":1e9}`, `[]`, `{"ephemeralToken":"t","iceServers":[]}`},
 		"a fraction of ttl":       {`{"ephemeral_token":"t","ttl":120.9}`, `[]`, `{"ephemeralToken":"t","iceServers":[],"expiresAt":"2000-01-01T00:02:00Z","expiresIn":90}`},
 		"no ttl":                  {`{"ephemeral_token":"t","ttl":-1}`, `[]`, `{"ephemeralToken":"t","iceServers":[]}`},
 		"credential as sent":      {`{"ephemeral_token":"t<&>"}`, `{"iceServers":[{"credential":"<&>\u2028é","urls":["turn:t"],"username":null}]}`, `{"ephemeralToken":"t<&>","iceServers":[{"credential":"<&>\u2028é","urls":["turn:t"]}]}`},
@@ -147,8 +154,8 @@ func TestZero(t *testing.T) {
 	if token.Reveal() != "" || server.URLs() != nil || username+credential != "" {
 		t.Error("a zero value holds something")
 	}
-	for _, v := range []any{server, orga.SessionConfig{}, orga.SessionConfig{Token: orga.NewEphemeralToken("t", time.Time{}), ICEServers: []orga.ICEServer{server}}} {
-		if out, err := json.Marshal(v); err == nil {
+	for _, v := range []json.Marshaler{server, orga.SessionConfig{}, orga.SessionConfig{Token: orga.NewEphemeralToken("t", time.Time{}), ICEServers: []orga.ICEServer{server}}} {
+		if out, err := v.MarshalJSON(); err == nil {
 			t.Errorf("%T marshals as %s", v, out)
 		}
 	}

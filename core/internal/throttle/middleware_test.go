@@ -400,6 +400,37 @@ func TestBudgetRunsLowAgain(t *testing.T) {
 	})
 }
 
+// A budget is low from 80 percent on, and again once less than 70 percent was used.
+func TestBudgetThresholds(t *testing.T) {
+	for _, tt := range []struct {
+		n, mints, recovered, more int // recovered: mints that the budget allows again before the further ones
+		warnings                  int
+	}{
+		{n: 1, mints: 1, warnings: 1},
+		{n: 100, mints: 79, warnings: 0},
+		{n: 100, mints: 80, warnings: 1},
+		{n: 100, mints: 80, recovered: 11, more: 11, warnings: 1}, // from 69, and 70 with the next mint
+		{n: 100, mints: 80, recovered: 12, more: 12, warnings: 2},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			var log bytes.Buffer
+			h := throttle.Middleware(throttle.Options{
+				Limiter: throttle.NewMemory(), Log: slog.New(slog.NewTextHandler(&log, nil)), Budget: ratelimit.Quotas{{N: tt.n, Per: time.Hour}},
+			})(new(requesttest.Minted))
+			for range tt.mints {
+				requesttest.Serve(h, requesttest.New())
+			}
+			time.Sleep(time.Duration(tt.recovered) * time.Hour / time.Duration(tt.n))
+			for range tt.more {
+				requesttest.Serve(h, requesttest.New())
+			}
+			if n := strings.Count(log.String(), "tenant budget at 80 percent"); n != tt.warnings {
+				t.Errorf("%+v: %d warnings", tt, n)
+			}
+		})
+	}
+}
+
 // Fault 69: a tenant's budget applies to all of its callers, and to no other tenant; the log names it.
 func TestFault69TenantBudget(t *testing.T) {
 	l := throttle.NewMemory()

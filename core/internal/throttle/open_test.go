@@ -25,16 +25,18 @@ func TestDrivers(t *testing.T) {
 	opened := &pinged{Memory: throttle.NewMemory()}
 	drivers := map[string]ratelimit.Driver{
 		"redis":    func(string) (ratelimit.Limiter, error) { return opened, nil },
+		"nothing":  func(string) (ratelimit.Limiter, error) { return nil, nil },
 		"dynamodb": func(string) (ratelimit.Limiter, error) { return nil, errors.New("want a table") },
 	}
 	for _, tt := range []struct {
 		drivers          map[string]ratelimit.Driver
 		setting, contain string
 	}{
-		{drivers, "valkey://:canary@host", "unknown store: use memory, dynamodb: or redis:"},
-		{drivers, "redis", "unknown store: use memory, dynamodb: or redis:"},
-		{drivers, "canary", "unknown store: use memory, dynamodb: or redis:"},
+		{drivers, "valkey://:canary@host", "unknown store: use memory, dynamodb:, nothing: or redis:"},
+		{drivers, "redis", "unknown store: use memory, dynamodb:, nothing: or redis:"},
+		{drivers, "canary", "unknown store: use memory, dynamodb:, nothing: or redis:"},
 		{drivers, "dynamodb:", "want a table"},
+		{drivers, "nothing:", "the driver opened no store"},
 		{nil, "redis://:canary@host", "unknown store: use memory"},
 	} {
 		if _, err := throttle.Open(tt.drivers, tt.setting, throttle.StoreOptions{}); err == nil || err.Error() != tt.contain || strings.Contains(err.Error(), "canary") {
