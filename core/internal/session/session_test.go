@@ -12,6 +12,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"regexp"
+	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -116,7 +117,21 @@ func (r *rig) quiet(t *testing.T, a answer) {
 	}
 }
 
-var serverTiming = regexp.MustCompile(`^secret;dur=[24]0\.0, token;dur=\d+\.\d, ice;dur=\d+\.\d$`)
+var serverTiming = regexp.MustCompile(`^secret;dur=([24]0\.0), token;dur=(\d+\.\d), ice;dur=(\d+\.\d)$`)
+
+// timed returns the sum of the times in Server-Timing, or -1 if it is malformed.
+func (a answer) timed() time.Duration {
+	parts := serverTiming.FindStringSubmatch(a.Header().Get("Server-Timing"))
+	if parts == nil {
+		return -1
+	}
+	var sum float64
+	for _, part := range parts[1:] {
+		ms, _ := strconv.ParseFloat(part, 64) // the expression matches only numbers
+		sum += ms
+	}
+	return time.Duration(sum * float64(time.Millisecond))
+}
 
 func repeat(h http.Handler, n int) []http.Handler {
 	var list []http.Handler
@@ -148,16 +163,16 @@ func TestUpstream(t *testing.T) {
 	rows := []row{
 		{"nothing", orga.CallMint, nil, 0, ok, 200, 1, 1, "", 0, 20 * time.Millisecond},
 
-		{"closed twice", orga.CallMint, orgatest.Close(), 2, ok, 200, 3, 1, "", 200 * time.Millisecond, 700 * time.Millisecond},
-		{"reset twice", orga.CallMint, reset, 2, ok, 200, 3, 1, "", 200 * time.Millisecond, 700 * time.Millisecond},
-		{"reset ever", orga.CallMint, reset, ever, "upstream_error", 502, 3, 0, "", 200 * time.Millisecond, 700 * time.Millisecond},
+		{"closed twice", orga.CallMint, orgatest.Close(), 2, ok, 200, 3, 1, "", 200 * time.Millisecond, 620 * time.Millisecond},
+		{"reset twice", orga.CallMint, reset, 2, ok, 200, 3, 1, "", 200 * time.Millisecond, 620 * time.Millisecond},
+		{"reset ever", orga.CallMint, reset, ever, "upstream_error", 502, 3, 0, "", 200 * time.Millisecond, 620 * time.Millisecond},
 		{"cut off", orga.CallMint, orgatest.Truncate(), 1, ok, 200, 2, 1, "", 50 * time.Millisecond, 250 * time.Millisecond},
-		{"500 twice", orga.CallMint, status(500, ""), 2, ok, 200, 3, 1, "", 200 * time.Millisecond, 700 * time.Millisecond},
-		{"500 ever", orga.CallMint, status(500, ""), ever, "upstream_error", 502, 3, 0, "", 200 * time.Millisecond, 700 * time.Millisecond},
+		{"500 twice", orga.CallMint, status(500, ""), 2, ok, 200, 3, 1, "", 200 * time.Millisecond, 620 * time.Millisecond},
+		{"500 ever", orga.CallMint, status(500, ""), ever, "upstream_error", 502, 3, 0, "", 200 * time.Millisecond, 620 * time.Millisecond},
 		{"502", orga.CallMint, status(502, "<html>"), 1, ok, 200, 2, 1, "", 50 * time.Millisecond, 250 * time.Millisecond},
 		{"504", orga.CallMint, status(504, ""), 1, ok, 200, 2, 1, "", 50 * time.Millisecond, 250 * time.Millisecond},
 		{"503", orga.CallMint, status(503, ""), 1, ok, 200, 2, 1, "", 50 * time.Millisecond, 250 * time.Millisecond},
-		{"503 ever", orga.CallMint, status(503, ""), ever, "upstream_error", 502, 3, 0, "", 200 * time.Millisecond, 700 * time.Millisecond},
+		{"503 ever", orga.CallMint, status(503, ""), ever, "upstream_error", 502, 3, 0, "", 200 * time.Millisecond, 620 * time.Millisecond},
 
 		{"fault 38: silent", orga.CallMint, hang, 1, ok, 200, 2, 1, "", 3 * time.Second, 3300 * time.Millisecond},
 		{"fault 38: silent twice", orga.CallMint, hang, 2, ok, 200, 3, 1, "", 5 * time.Second, 7 * time.Second},
@@ -166,8 +181,8 @@ func TestUpstream(t *testing.T) {
 		{"silent ever", orga.CallMint, hang, ever, "timeout", 504, 3, 0, "", 7 * time.Second, 7500 * time.Millisecond},
 		{"silent ever ICE", orga.CallICE, hang, ever, "timeout", 504, 1, 3, "", 7 * time.Second, 7500 * time.Millisecond},
 
-		{"fault 40: ICE 500 twice", orga.CallICE, status(500, ""), 2, ok, 200, 1, 3, "", 200 * time.Millisecond, 700 * time.Millisecond},
-		{"fault 40: ICE 500 ever", orga.CallICE, status(500, ""), ever, "upstream_error", 502, 1, 3, "", 200 * time.Millisecond, 700 * time.Millisecond},
+		{"fault 40: ICE 500 twice", orga.CallICE, status(500, ""), 2, ok, 200, 1, 3, "", 200 * time.Millisecond, 620 * time.Millisecond},
+		{"fault 40: ICE 500 ever", orga.CallICE, status(500, ""), ever, "upstream_error", 502, 1, 3, "", 200 * time.Millisecond, 620 * time.Millisecond},
 		{"fault 40: ICE 401", orga.CallICE, refuse, 1, ok, 200, 2, 2, "", 0, 20 * time.Millisecond},
 		{"fault 40: ICE 401 ever", orga.CallICE, refuse, ever, "upstream_error", 502, 2, 2, "", 0, 20 * time.Millisecond},
 		{"fault 40: ICE 403", orga.CallICE, status(403, ""), ever, "upstream_error", 502, 1, 1, "", 0, 20 * time.Millisecond},
@@ -189,7 +204,7 @@ func TestUpstream(t *testing.T) {
 		{"fault 41: 503 a day", orga.CallMint, status(503, "", "Retry-After", "86400"), 1, "upstream_rate_limited", 503, 1, 0, "120", 0, 20 * time.Millisecond},
 		{"fault 41: 503 garbage", orga.CallMint, status(503, "", "Retry-After", "soon"), 1, ok, 200, 2, 1, "", 50 * time.Millisecond, 250 * time.Millisecond},
 		{"fault 41: 500 a day", orga.CallMint, status(500, "", "Retry-After", "86400"), 1, ok, 200, 2, 1, "", 50 * time.Millisecond, 250 * time.Millisecond},
-		{"fault 41: 502 a day", orga.CallMint, status(502, "", "Retry-After", "86400"), ever, "upstream_error", 502, 3, 0, "", 200 * time.Millisecond, 700 * time.Millisecond},
+		{"fault 41: 502 a day", orga.CallMint, status(502, "", "Retry-After", "86400"), ever, "upstream_error", 502, 3, 0, "", 200 * time.Millisecond, 620 * time.Millisecond},
 		{"fault 41: ICE 429", orga.CallICE, status(429, "", "Retry-After", "1"), 1, ok, 200, 1, 2, "", time.Second, 1200 * time.Millisecond},
 
 		{"fault 42: redirect", orga.CallMint, orgatest.Redirect("https://elsewhere.example/"), ever, "upstream_error", 502, 1, 0, "", 0, 20 * time.Millisecond},
@@ -198,7 +213,7 @@ func TestUpstream(t *testing.T) {
 		{"fault 43: 100 MB", orga.CallMint, orgatest.Flood(), ever, "upstream_error", 502, 1, 0, "", 0, 20 * time.Millisecond},
 		{"fault 43: gzip bomb", orga.CallICE, orgatest.GzipBomb(), ever, "upstream_error", 502, 1, 1, "", 0, 20 * time.Millisecond},
 		{"fault 45: 400 repeats the key", orga.CallMint, orgatest.Repeat(400), ever, "upstream_error", 502, 1, 0, "", 0, 20 * time.Millisecond},
-		{"fault 45: 500 repeats the key", orga.CallMint, orgatest.Repeat(500), ever, "upstream_error", 502, 3, 0, "", 200 * time.Millisecond, 700 * time.Millisecond},
+		{"fault 45: 500 repeats the key", orga.CallMint, orgatest.Repeat(500), ever, "upstream_error", 502, 3, 0, "", 200 * time.Millisecond, 620 * time.Millisecond},
 		{"fault 45: ICE 400 repeats the token", orga.CallICE, orgatest.Repeat(400), ever, "upstream_error", 502, 1, 1, "", 0, 20 * time.Millisecond},
 
 		{"fault 46: the token repeats the key", orga.CallMint, status(200, `{"ephemeral_token":"for `+orgatest.Key+`"}`), ever, "upstream_error", 502, 1, 0, "", 0, 20 * time.Millisecond},
@@ -239,8 +254,8 @@ func TestUpstream(t *testing.T) {
 						t.Errorf("token and ICE servers do not belong together: %s", a.Body)
 					}
 				}
-				if !serverTiming.MatchString(a.Header().Get("Server-Timing")) {
-					t.Errorf("Server-Timing: %q", a.Header().Get("Server-Timing"))
+				if (a.took - a.timed()).Abs() > time.Millisecond {
+					t.Errorf("Server-Timing: %q, in %v", a.Header().Get("Server-Timing"), a.took)
 				}
 				r.quiet(t, a)
 
@@ -301,6 +316,19 @@ func TestBudget(t *testing.T) {
 			})
 		})
 	}
+	t.Run("an attempt takes at most half of a small budget", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			r := newRig(t)
+			r.get(t.Context()) // fetches the key
+			r.api.Fail(orga.CallMint, orgatest.Hang())
+			ctx, cancel := context.WithTimeout(t.Context(), 2*time.Second)
+			defer cancel()
+			// Half of 1.5 s, and a wait of 100 ms ±50 %.
+			if a := r.get(ctx); a.Code != 200 || a.took < 800*time.Millisecond || a.took > 900*time.Millisecond {
+				t.Errorf("%d %s after %v", a.Code, a.Problem, a.took)
+			}
+		})
+	})
 	t.Run("a slow store leaves time for the calls", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			r := newRig(t)
@@ -344,6 +372,9 @@ func TestRotation(t *testing.T) {
 			wg.Wait()
 			if got := r.fetches.Load(); got != 2 {
 				t.Errorf("after %d: %d fetches, want the first and the forced one", status, got)
+			}
+			if log := r.logged(); !strings.Contains(log, `"level":"DEBUG","msg":"key refreshed"`) {
+				t.Error(log)
 			}
 			r.quiet(t, r.get(t.Context()))
 		})
@@ -559,6 +590,9 @@ func TestClientLeavesDuringAWait(t *testing.T) {
 			a := r.get(ctx)
 			if a.Problem != "client_gone" || a.took != time.Second || r.api.Calls(call) != 1 {
 				t.Errorf("%s: %s after %v and %d calls", call, a.Problem, a.took, r.api.Calls(call))
+			}
+			if log := r.logged(); !regexp.MustCompile(`"msg":"waiting for another attempt".*"wait_ms":4[01]\d\d\b`).MatchString(log) {
+				t.Errorf("%s: the wait of 4 s is not in the log: %s", call, log)
 			}
 			time.Sleep(5 * time.Second)
 			if n := r.api.Calls(call); n != 1 {
