@@ -142,6 +142,7 @@ func TestCacheWarm(t *testing.T) {
 			b.want("warm", "v1")
 		}
 		b.fetched("after 1,000 calls", 1)
+		b.logged("after 1,000 calls", `level=DEBUG msg="secret fetched" source=awssm:orga version=v1`, 1)
 	})
 	run(t, "instances do not refresh at the same time", func(b bench) {
 		var earliest, latest time.Duration = time.Hour, 0
@@ -384,6 +385,7 @@ func TestCacheOutage(t *testing.T) {
 		time.Sleep(200 * time.Millisecond)
 		b.want("a second later", "v1")
 		b.fetched("a second later", 2)
+		b.logged("a second later", `level=INFO msg="secret fetch recovered" source=awssm:orga version=v1 failures=1`, 1)
 	})
 	run(t, "fault 3: the store hangs", func(b bench) {
 		b.store.set(func(s *store) { s.hangs = true })
@@ -813,6 +815,18 @@ func TestCacheReady(t *testing.T) {
 			b.Error(err)
 		}
 		b.fetched("after 10 s", 2)
+	})
+	run(t, "after a failure, it waits for a fetch in flight", func(b bench) {
+		b.store.fail(errOut)
+		b.want("no cached key", "")
+		b.store.fail(nil)
+		time.Sleep(time.Second)
+		go b.want("the store is back", "v1")
+		synctest.Wait()
+		if err := b.Ready(b.Context()); err != nil {
+			b.Error(err)
+		}
+		b.fetched("in all", 2)
 	})
 }
 
