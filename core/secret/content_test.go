@@ -44,6 +44,7 @@ func TestDecode(t *testing.T) {
 		refused string // what the error says; "" where want is handed out
 	}{
 		{"fault 12: a key", secretcache.CheckKey, "", key, key, ""},
+		{"fault 12: all of printable ASCII", secretcache.CheckKey, "", "!" + key + "~", "!" + key + "~", ""},
 		{"fault 12: a trailing newline", secretcache.CheckKey, "", key + "\r\n", key, ""},
 		{"fault 12: a byte order mark", secretcache.CheckKey, "", "\ufeff" + key, key, ""},
 		{"fault 12: both, and blanks", secretcache.CheckKey, "", "\ufeff \t" + key + " \n\n", key, ""},

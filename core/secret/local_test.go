@@ -107,6 +107,12 @@ func TestFileThatCannotBeRead(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) { cannotBeRead(t, tt.path, tt.says, tt.is) })
 	}
+	if err := os.Truncate(large, 1<<20); err != nil {
+		t.Fatal(err)
+	}
+	if got, err := openFile(t, large).Fetch(t.Context()); err != nil || len(got.Value.Reveal()) != 1<<20 {
+		t.Errorf("a file as large as may be: %v", err)
+	}
 	if _, err := secret.File("etc/orga"); !errors.Is(err, secret.ErrMisconfigured) {
 		t.Errorf("a relative path: the error is %v", err)
 	}

@@ -69,6 +69,18 @@ func TestFileWithoutAnEnd(t *testing.T) {
 	cannotBeRead(t, "/dev/zero", "must be a regular file", nil)
 }
 
+// An I/O error is an outage, of a network mount for example, and not a fault of the settings.
+func TestFileWithAnInputError(t *testing.T) {
+	const broken = "/proc/self/mem" // there is no memory at the address 0
+	if _, err := os.Stat(broken); err != nil {
+		t.Skip(err)
+	}
+	_, err := openFile(t, broken).Fetch(t.Context())
+	if !errors.Is(err, syscall.EIO) || errors.Is(err, secret.ErrMisconfigured) || strings.Count(err.Error(), broken) != 1 {
+		t.Errorf("the error is %v", err)
+	}
+}
+
 // A pipe instead of the file does not block, and a file that replaces it is read.
 func TestFileThatIsAPipe(t *testing.T) {
 	pipe := filepath.Join(t.TempDir(), "pipe")

@@ -24,6 +24,7 @@ func TestParseRef(t *testing.T) {
 		{"env:", secret.Ref{}},
 		{"awssm:#apiKey", secret.Ref{}},
 		{"awssm:orga#", secret.Ref{}},
+		{"env:sk_orga_ai_test", secret.Ref{}}, // a key, though it could be a name
 	} {
 		got, err := secret.ParseRef(tt.setting)
 		if got != tt.want || (tt.want == secret.Ref{}) != errors.Is(err, secret.ErrMisconfigured) {

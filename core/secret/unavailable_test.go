@@ -2,7 +2,9 @@ package secret_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"io"
 	"net"
 	"net/http"
 	"testing"
@@ -46,5 +48,20 @@ func TestUnavailableQuotesNothing(t *testing.T) {
 			t.Errorf("the client said %v; this test is for one that quotes", err)
 		}
 		silent(t, "an outage", secret.Unavailable(err))
+	}
+}
+
+func TestUnavailable(t *testing.T) {
+	for name, tt := range map[string]struct {
+		err, is error
+		text    string
+	}{
+		"a deadline":     {fmt.Errorf("%s: %w", canary, context.DeadlineExceeded), context.DeadlineExceeded, "the store did not answer in time: context deadline exceeded"},
+		"a cancellation": {fmt.Errorf("%s: %w", canary, context.Canceled), context.Canceled, "context canceled"},
+		"an early end":   {fmt.Errorf("%s: %w", canary, io.EOF), io.ErrUnexpectedEOF, "closed before the complete answer arrived"},
+	} {
+		if err := secret.Unavailable(tt.err); !errors.Is(err, tt.is) || err.Error() != tt.text {
+			t.Errorf("%s: the error is %v", name, err)
+		}
 	}
 }
