@@ -16,6 +16,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"reflect"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -852,6 +853,9 @@ func TestDebug(t *testing.T) {
 				if !strings.Contains(log.String(), has) {
 					t.Errorf("no %s in\n%s", has, log.String())
 				}
+			}
+			if n := len(regexp.MustCompile(`"took_ms":\d{1,4}(\.\d+)?[,}]`).FindAllString(log.String(), -1)); n != want {
+				t.Errorf("%d lines have a duration of less than 10 s in\n%s", n, log.String())
 			}
 			if strings.Contains(log.String(), answers) {
 				t.Error("a token is in the log")
