@@ -165,6 +165,8 @@ func TestPrerequisites(t *testing.T) {
 		{"another parameter at AWS", "aws", loggedInAWS, []string{"REGION=eu-central-1", "ORGA_AUTH=hmac", "ORGA_USER_EMAIL=ParameterKey=Auth,ParameterValue=anonymous@b.example"}, "UserEmail: SAM takes a value with a backslash or ParameterKey="},
 		{"a control character", "gcp", loggedInGCP, []string{"ORGA_AUTH=oidc", "ORGA_AUTH_ISSUER=https://i.example", "ORGA_AUTH_AUDIENCE=a\u0085b"}, "ORGA_AUTH_AUDIENCE: remove the control characters"},
 		{"a reference", "netlify", loggedInNetlify, []string{"NETLIFY_SITE_ID=site", "ORGA_AUTH=oidc", "ORGA_AUTH_ISSUER=https://i.example", "ORGA_AUTH_AUDIENCE=$ORGA_RATE_LIMIT_STORE"}, "ORGA_AUTH_AUDIENCE: want a value"},
+		{"a password in a collector's URL", "gcp", loggedInGCP, []string{"TAGS=otel", "OTEL_EXPORTER_OTLP_ENDPOINT=https://u:sk_orga_ai_test@c.example"}, "OTEL_EXPORTER_OTLP_ENDPOINT: remove the user name and password"},
+		{"a password in a collector's URL at AWS", "aws", loggedInAWS, []string{"REGION=eu-central-1", "TAGS=otel", "OTEL_EXPORTER_OTLP_ENDPOINT=https://sk_orga_ai_test@c.example"}, "OTEL_EXPORTER_OTLP_ENDPOINT: remove the user name and password"},
 		{"no gcloud", "gcp", but(loggedInGCP, "gcloud", ""), nil, "cloud.google.com/sdk"},
 		{"no project", "gcp", but(loggedInGCP, "gcloud", `case "$*" in *project*) ;; *) echo x;; esac`), nil, "PROJECT=my-project"},
 		{"not logged in at Google", "gcp", but(loggedInGCP, "gcloud", notLoggedIn), nil, "gcloud auth login"},

@@ -37,12 +37,16 @@ func (d *deploy) settings(refused map[string]string) ([]setting, error) {
 			faults = append(faults, fmt.Errorf("%s: remove the control characters", name))
 		case strings.Contains(d.env[name], "$ORGA_"):
 			faults = append(faults, fmt.Errorf("%s: want a value, not the name of another variable ($ORGA_…)", name))
+		case userinfo.MatchString(d.env[name]) && !slices.Contains(secretSettings, name):
+			faults = append(faults, fmt.Errorf("%s: remove the user name and password from the URL, which is not kept secret", name))
 		default:
 			list = append(list, setting{name, d.env[name], slices.Contains(secretSettings, name)})
 		}
 	}
 	return list, errors.Join(faults...)
 }
+
+var userinfo = regexp.MustCompile(`//[^/?#\s]*@`) // of a URL
 
 // isControl reports whether a character is a control character other than a tab or a line end.
 func isControl(r rune) bool { return unicode.IsControl(r) && !strings.ContainsRune("\t\n\r", r) }
