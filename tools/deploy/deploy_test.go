@@ -7,6 +7,7 @@ import (
 	"maps"
 	"os"
 	"os/exec"
+	"os/signal"
 	"path/filepath"
 	"regexp"
 	"runtime"
@@ -171,6 +172,8 @@ func TestPrerequisites(t *testing.T) {
 		{"no project", "gcp", but(loggedInGCP, "gcloud", `case "$*" in *project*) ;; *) echo x;; esac`), nil, "PROJECT=my-project"},
 		{"not logged in at Google", "gcp", but(loggedInGCP, "gcloud", notLoggedIn), nil, "gcloud auth login"},
 		{"a long name at Google", "gcp", loggedInGCP, []string{"FUNCTION=orga-session-for-the-staging-team"}, "FUNCTION=shorter-name"},
+		{"another program's service account", "gcp", but(loggedInGCP, "gcloud", strings.Replace(loggedInGCP["gcloud"], noAccount, "true", 1)), []string{"FUNCTION=canary"}, "FUNCTION=another-name"},
+		{"another function's service account", "gcp", but(loggedInGCP, "gcloud", strings.Replace(loggedInGCP["gcloud"], noAccount, "echo staging", 1)), []string{"FUNCTION=orga-staging"}, "FUNCTION=another-name"},
 		{"no secret at Google", "gcp", but(loggedInGCP, "gcloud", `case "$*" in secrets*) echo "ERROR: (gcloud.secrets.describe) NOT_FOUND: Secret not found." >&2; exit 1;; *) echo x;; esac`), nil, "gcloud secrets create orga-api-key"},
 		{"builds without a role at Google", "gcp", but(firstGCP, "gcloud", strings.Replace(firstGCP["gcloud"], "echo roles/cloudbuild.builds.builder", "true", 1)), []string{"ORGA_AUTH=oidc", "ORGA_AUTH_ISSUER=https://i.example", "ORGA_AUTH_AUDIENCE=a"}, "gcloud projects add-iam-policy-binding my-project --member=serviceAccount:1-compute@developer.gserviceaccount.com --role=roles/cloudbuild.builds.builder"},
 		{"telemetry at Netlify", "netlify", loggedInNetlify, []string{"NETLIFY_SITE_ID=site", "TAGS=otel"}, "takes no tags"},
@@ -277,9 +280,10 @@ func TestDeploy(t *testing.T) {
 		{"Google with another program's telemetry", "gcp", loggedInGCP, []string{"OTEL_EXPORTER_OTLP_HEADERS=hunter2", "ORGA_AUTH=oidc"}, []string{`"ORGA_AUTH": "oidc"`}},
 		{"Netlify with another program's telemetry", "netlify", loggedInNetlify, []string{"NETLIFY_SITE_ID=site", "ORGA_AUTH=hmac", "OTEL_SERVICE_NAME=agent"}, []string{"netlify deploy --prod"}},
 		{"another function at Google", "gcp", loggedInGCP, []string{"FUNCTION=staging", "SECRET=staging-key"}, []string{
-			"gcloud iam service-accounts create orga-staging", "add-iam-policy-binding staging-key --member=serviceAccount:orga-staging@my-project.iam.gserviceaccount.com",
+			"gcloud iam service-accounts create orga-staging --display-name=staging ", "add-iam-policy-binding staging-key --member=serviceAccount:orga-staging@my-project.iam.gserviceaccount.com",
 			"functions deploy staging ", "--service-account=orga-staging@my-project.iam.gserviceaccount.com",
 		}},
+		{"Google, with its service account", "gcp", but(loggedInGCP, "gcloud", strings.Replace(loggedInGCP["gcloud"], noAccount, "echo orga-session", 1)), nil, []string{"functions deploy"}},
 		{"Google, the first time", "gcp", firstGCP, []string{"ORGA_AUTH=anonymous"}, []string{"gcloud functions deploy", "gcloud projects get-iam-policy my-project"}},
 		{"Google, whose build account cannot be read", "gcp", but(firstGCP, "gcloud", strings.Replace(firstGCP["gcloud"], "echo projects/my-project/serviceAccounts/1-compute@developer.gserviceaccount.com", "exit 1", 1)), []string{"ORGA_AUTH=anonymous"}, []string{"gcloud functions deploy"}},
 		{"Google with a build account", "gcp", but(firstGCP, "gcloud", strings.Replace(firstGCP["gcloud"], "echo roles/cloudbuild.builds.builder", "true", 1)), []string{"ORGA_AUTH=anonymous", "BUILD_ACCOUNT=b@my-project.iam.gserviceaccount.com"}, []string{"--build-service-account=projects/my-project/serviceAccounts/b@my-project.iam.gserviceaccount.com"}},
@@ -541,6 +545,43 @@ func TestCtrlC(t *testing.T) {
 			}
 		})
 	}
+}
+
+// Each signal that ends the command cancels its context, so that the settings file is removed. Under nohup, which ignores
+// SIGHUP, a closed terminal does not.
+func TestSignals(t *testing.T) {
+	if runtime.GOOS == "windows" || signal.Ignored(syscall.SIGHUP) {
+		t.Skip("a process cannot signal itself, or the test runs under nohup")
+	}
+	self, err := os.FindProcess(os.Getpid())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, tt := range []struct {
+		nohup bool
+		sent  []os.Signal
+		want  error
+	}{
+		{false, []os.Signal{os.Interrupt}, errInterrupted},
+		{false, []os.Signal{syscall.SIGTERM}, errTerminated},
+		{false, []os.Signal{syscall.SIGHUP}, errTerminated},
+		{true, []os.Signal{syscall.SIGHUP, os.Interrupt}, errInterrupted},
+	} {
+		if tt.nohup {
+			signal.Ignore(syscall.SIGHUP)
+		}
+		ctx := untilSignal()
+		for _, s := range tt.sent {
+			if err := self.Signal(s); err != nil {
+				t.Fatal(err)
+			}
+		}
+		<-ctx.Done()
+		if cause := context.Cause(ctx); cause != tt.want {
+			t.Errorf("%v: %v, want %v", tt.sent, cause, tt.want)
+		}
+	}
+	signal.Reset(os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
 }
 
 // printSignal closes seen once a text was printed.

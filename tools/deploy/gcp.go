@@ -83,8 +83,15 @@ func (d *deploy) gcp(ctx context.Context) (plan, error) {
 		} else {
 			var unknown [2]error
 			_, exists, unknown[0] = d.find(ctx, gcloud, "the function "+name, "gcloud", "functions", "describe", name, "--gen2", "--region="+region, "--project="+project, "--quiet")
-			_, hasAccount, unknown[1] = d.find(ctx, gcloud, "the service account "+account, "gcloud", "iam", "service-accounts", "describe", account, "--project="+project, "--quiet")
+			var owner string
+			owner, hasAccount, unknown[1] = d.find(ctx, gcloud, "the service account "+account, "gcloud", "iam", "service-accounts", "describe", account, "--project="+project, "--format=value(displayName)", "--quiet")
 			faults = append(faults, unknown[:]...)
+			if hasAccount && unknown[1] == nil && owner != name {
+				faults = append(faults, missing{
+					fmt.Sprintf("The service account %s exists for something else: its display name is %q, not %s.", account, owner, name),
+					fmt.Sprintf("make deploy-gcp FUNCTION=another-name\nOr, if it is this function's: gcloud iam service-accounts update %s --display-name=%s --project=%s", account, name, project),
+				})
+			}
 			if exists && iamRequired {
 				invoking, _, err = d.find(ctx, gcloud, "a policy of "+name, "gcloud", "run", "services", "get-iam-policy", name, "--region="+region, "--project="+project,
 					"--flatten=bindings[].members", "--filter=bindings.role=roles/run.invoker", "--format=value(bindings.members)", "--quiet")
@@ -107,7 +114,7 @@ func (d *deploy) gcp(ctx context.Context) (plan, error) {
 	}
 	steps := [][]string{append([]string{"gcloud", "services", "enable"}, append(gcpServices, in)...)}
 	if !hasAccount {
-		steps = append(steps, []string{"gcloud", "iam", "service-accounts", "create", id, "--display-name=" + id, in})
+		steps = append(steps, []string{"gcloud", "iam", "service-accounts", "create", id, "--display-name=" + name, in})
 	}
 	release := []string{
 		"gcloud", "functions", "deploy", name, "--gen2", "--runtime=go126", "--region=" + region, "--source=dist/gcp",

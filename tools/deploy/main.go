@@ -36,16 +36,7 @@ func main() {
 	dry := flag.Bool("dry-run", isSet("DRY_RUN"), "print the commands without running them")
 	yes := flag.Bool("yes", isSet("YES"), "skip the confirmation")
 	flag.Parse()
-	ctx, stop := context.WithCancelCause(context.Background())
-	signals := make(chan os.Signal, 1)
-	signal.Notify(signals, os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
-	go func() {
-		if <-signals == os.Interrupt {
-			stop(errInterrupted)
-		} else {
-			stop(errTerminated)
-		}
-	}()
+	ctx := untilSignal()
 	d := &deploy{env: core.Environ(os.Environ()), root: "..", dry: *dry, yes: *yes, in: os.Stdin, out: os.Stdout}
 	err := d.to(ctx, flag.Arg(0))
 	switch cause := context.Cause(ctx); {
@@ -58,6 +49,24 @@ func main() {
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(1)
 	}
+}
+
+// untilSignal returns a context that a signal cancels, with the cause errInterrupted or errTerminated.
+func untilSignal() context.Context {
+	ctx, stop := context.WithCancelCause(context.Background())
+	signals := make(chan os.Signal, 1)
+	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
+	if !signal.Ignored(syscall.SIGHUP) { // nohup ignores it
+		signal.Notify(signals, syscall.SIGHUP) // the terminal was closed
+	}
+	go func() {
+		if <-signals == os.Interrupt {
+			stop(errInterrupted)
+		} else {
+			stop(errTerminated)
+		}
+	}()
+	return ctx
 }
 
 // isSet reports whether a switch is on, as make passes it: anything but empty, 0, no and false.
