@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"context"
+	"errors"
 	"io"
 	"maps"
 	"os"
@@ -577,7 +578,7 @@ func TestSignals(t *testing.T) {
 			}
 		}
 		<-ctx.Done()
-		if cause := context.Cause(ctx); cause != tt.want {
+		if cause := context.Cause(ctx); !errors.Is(cause, tt.want) {
 			t.Errorf("%v: %v, want %v", tt.sent, cause, tt.want)
 		}
 	}
