@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"iter"
+	"unicode/utf8"
 )
 
 // These functions walk JSON that json.Valid has accepted, so they validate nothing. encoding/json would match names
@@ -58,9 +59,9 @@ func elements(array []byte) iter.Seq[[]byte] {
 	}
 }
 
-// document returns the value of an answer without surrounding white space; false if the answer is not valid JSON.
+// document returns the value of an answer without surrounding white space; false if the answer is not valid JSON in UTF-8.
 func document(body []byte) ([]byte, bool) {
-	if !json.Valid(body) {
+	if !json.Valid(body) || !utf8.Valid(body) { // encoding/json would replace what is not UTF-8
 		return nil, false
 	}
 	at := space(body, 0)

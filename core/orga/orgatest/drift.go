@@ -169,6 +169,7 @@ var BadICE = []Sample{
 	{"null", `null`},
 	{"missing", `{}`},
 	{"something else", `{"detail":"no servers today"}`},
+	{"not UTF-8", `{"iceServers":[{"urls":"turn:a` + "\xff" + `"}]}`},
 	{"list null", `{"iceServers":null}`},
 	{"list a string", `{"iceServers":"stun:127.0.0.1"}`},
 	{"one server without urls", `{"iceServers":{"username":"u","credential":"c"}}`},
