@@ -96,6 +96,33 @@ func TestLimiterFailure(t *testing.T) {
 	}
 }
 
+// fixed is a Limiter that always decides the same.
+type fixed []ratelimit.Decision
+
+func (f fixed) Allow(context.Context, []ratelimit.Bucket) ([]ratelimit.Decision, error) {
+	return f, nil
+}
+
+// A refusal is one even if the limiter names no time after which to retry.
+func TestRefusalWithoutRetry(t *testing.T) {
+	var log bytes.Buffer
+	m := new(requesttest.Minted)
+	h := throttle.Middleware(throttle.Options{
+		Limiter: fixed{{Allowed: true, Remaining: 25, Reset: 10 * time.Second}, {}},
+		Caller:  ratelimit.Quotas{{N: 30, Per: time.Minute}, {N: 500, Per: time.Hour}},
+	})(m)
+	w := requesttest.Serve(request.Handler(h, slog.New(slog.NewTextHandler(&log, &slog.HandlerOptions{Level: slog.LevelDebug}))), requesttest.New())
+	if w.Code != http.StatusTooManyRequests || w.Header().Get("Retry-After") != "1" || m.N != 0 {
+		t.Errorf("%d, Retry-After %q, minted %d times", w.Code, w.Header().Get("Retry-After"), m.N)
+	}
+	if got := w.Header().Get("RateLimit"); got != `"caller";r=25;t=1, "caller-3600";r=0;t=0` {
+		t.Errorf("RateLimit %s", got)
+	}
+	if !strings.Contains(log.String(), `level=DEBUG msg="limit checked" `) || !strings.Contains(log.String(), ` allowed=false limit=caller-3600`) {
+		t.Errorf("the log is %s", &log)
+	}
+}
+
 // verified replaces authentication: it records the caller named by the test.
 func verified(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"runtime"
 	"strconv"
 	"strings"
 	"testing"
@@ -56,6 +57,15 @@ func TestFault78RefusalsAreRemembered(t *testing.T) {
 			if d := ask(); !d[0].Allowed || d[0].Remaining != 0 || d[2].Remaining != 97 || shared.asked != 3 {
 				t.Errorf("after its time: %+v; asked %d times, want 3", d, shared.asked)
 			}
+			shared.asked = 0
+			for range 10 {
+				for _, caller := range []string{"acme:eve", "acme:joe"} {
+					_, _ = one(l, caller, ratelimit.Quota{N: 1, Per: time.Hour})
+				}
+			}
+			if shared.asked != 4 {
+				t.Errorf("two callers of one request: asked %d times, want 4", shared.asked)
+			}
 		})
 	}
 }
@@ -104,6 +114,7 @@ func TestRefusalsAreBounded(t *testing.T) {
 		if grown := int64(requesttest.Heap()) - int64(before); grown > 5<<20 {
 			t.Errorf("refusals of 200,000 callers take %d MB", grown>>20)
 		}
+		runtime.KeepAlive(l)
 	})
 }
 
