@@ -61,6 +61,7 @@ func TestHMAC(t *testing.T) {
 		{"another time than was signed", strings.Replace(good, fmt.Sprint(now.Unix()), fmt.Sprint(now.Unix()+1), 1), "unauthenticated"},
 		{"a negative time", strings.Replace(good, "ts=", "ts=-", 1), "unauthenticated"},
 		{"a time that overflows", strings.Replace(good, "ts=", "ts=99999999999999999999", 1), "unauthenticated"},
+		{"no ts=", strings.Replace(good, "ts=", "", 1), "unauthenticated"},
 		{"no time", strings.Replace(good, fmt.Sprintf("ts=%d", now.Unix()), "ts=", 1), "unauthenticated"},
 		{"no parameters", "Orga-HMAC", "unauthenticated"},
 		{"nothing", "", "unauthenticated"},
