@@ -166,6 +166,26 @@ func TestItemsOutliveTheirPeriod(t *testing.T) {
 	}
 }
 
+// A refused caller says nothing about the tenant's budget, which is not asked.
+func TestRefusedCallerAsksNoBudget(t *testing.T) {
+	_, l, _ := double(t)
+	buckets := []ratelimit.Bucket{{Key: "acme:ada", Quota: ratelimit.Quota{N: 1, Per: time.Hour}}, {Key: "acme:", Quota: ratelimit.Quota{N: 4, Per: time.Hour}}}
+	for i, want := range [][]ratelimit.Decision{
+		{{Allowed: true, Remaining: 0, Reset: time.Hour}, {Allowed: true, Remaining: 3, Reset: 15 * time.Minute}},
+		{{Allowed: false, Remaining: 0}, {Allowed: true, Remaining: -1}},
+	} {
+		got, err := l.Allow(t.Context(), buckets)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for j := range want {
+			if got[j].Allowed != want[j].Allowed || got[j].Remaining != want[j].Remaining || i == 0 && got[j].Reset != want[j].Reset {
+				t.Errorf("call %d: %+v, want %+v", i, got, want)
+			}
+		}
+	}
+}
+
 // An instance whose clock is less than a second ahead of another's neither reduces nor extends a quota.
 func TestClocksDiffer(t *testing.T) {
 	d, l, _ := double(t)
@@ -291,8 +311,10 @@ func TestOpenFaults(t *testing.T) {
 	}
 	ambient := map[string]string{"AWS_REGION": "eu-central-1", "AWS_ACCESS_KEY_ID": "A", "AWS_SECRET_ACCESS_KEY": secret}
 	lookup := func(name string) (string, bool) { v, ok := ambient[name]; return v, ok }
-	if _, err := dynamolimit.Open(lookup, true)("dynamodb:table"); err != nil {
-		t.Error(err)
+	for _, table := range []string{"table", "abc", strings.Repeat("t", 255)} {
+		if _, err := dynamolimit.Open(lookup, true)("dynamodb:" + table); err != nil {
+			t.Errorf("%s: %v", table, err)
+		}
 	}
 	if _, err := dynamolimit.Open(lookup, false)("dynamodb:table"); err == nil || !strings.Contains(err.Error(), "ORGA_AWS_ACCESS_KEY_ID") {
 		t.Errorf("the ambient credentials are used: %v", err)

@@ -102,6 +102,28 @@ func refuse(status int, message string) func(http.ResponseWriter, *http.Request)
 	}
 }
 
+// A ping succeeds only if the store itself answers, and the token may follow a user name.
+func TestPing(t *testing.T) {
+	h, setting := api(t)
+	ping := open(t, strings.Replace(setting, token, "default:"+token, 1)).(interface{ Ping(context.Context) error }).Ping
+	if err := ping(t.Context()); err != nil {
+		t.Error(err)
+	}
+	for name, answer := range map[string]string{"a page": "<html>", "another result": `{"result":[1]}`, "cut off": ""} {
+		h.Intercept = func(w http.ResponseWriter, _ *http.Request) bool {
+			if answer == "" {
+				w.Header().Set("Content-Length", "100")
+				answer = `{"result":"PONG"}`
+			}
+			fmt.Fprint(w, answer)
+			return true
+		}
+		if err := ping(t.Context()); err == nil {
+			t.Errorf("%s passes", name)
+		}
+	}
+}
+
 func TestWrongToken(t *testing.T) {
 	_, setting := api(t)
 	l := open(t, strings.Replace(setting, token, "another", 1))
