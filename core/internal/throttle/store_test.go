@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"net/http/httptest"
 	"runtime"
 	"strconv"
 	"strings"
@@ -12,6 +13,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/orga-session/orga-session/core/internal/request"
 	"github.com/orga-session/orga-session/core/internal/request/requesttest"
 	"github.com/orga-session/orga-session/core/internal/throttle"
 	"github.com/orga-session/orga-session/core/ratelimit"
@@ -198,6 +200,11 @@ func TestFallback(t *testing.T) {
 				if allow() == "y" {
 					t.Error("the shared limit is not back within 10 s")
 				}
+				for _, text := range []string{`meanwhile="this instance counts alone"`, "down_for=1m"} {
+					if !strings.Contains(log.String(), text) {
+						t.Errorf("the log lacks %s:\n%s", text, log)
+					}
+				}
 				for _, line := range []string{"level=WARN", "level=INFO"} {
 					if n := strings.Count(log.String(), line); n != 1 {
 						t.Errorf("%d lines of %s in an outage, want 1:\n%s", n, line, log)
@@ -254,6 +261,40 @@ func TestFallback(t *testing.T) {
 				t.Errorf("of 50 requests %d asked and %d waited, want 1 and 1", shared.asked, waited)
 			}
 		})
+	})
+
+	t.Run("a strict store asks each time", func(t *testing.T) {
+		log := new(bytes.Buffer)
+		shared := &store{Memory: throttle.NewMemory()}
+		l := throttle.NewStore(shared, throttle.StoreOptions{Strict: true, Log: slog.New(slog.NewTextHandler(log, nil))})
+		for outage := 1; outage <= 2; outage++ {
+			shared.fault, shared.asked = "out", 0
+			for range 3 {
+				if _, err := one(l, "ada", q); err == nil {
+					t.Error("a request is decided without the store")
+				}
+			}
+			shared.fault = ""
+			if _, err := one(l, "bob"+strconv.Itoa(outage), q); err != nil || shared.asked != 4 {
+				t.Errorf("%v; the store was asked %d times, want 4", err, shared.asked)
+			}
+			if n := strings.Count(log.String(), `meanwhile="every mint is refused"`); n != outage || strings.Count(log.String(), "level=INFO") != outage {
+				t.Errorf("outage %d:\n%s", outage, log)
+			}
+		}
+	})
+
+	t.Run("the request's line says so", func(t *testing.T) {
+		for fault, want := range map[string]bool{"": false, "out": true} {
+			h := throttle.Middleware(throttle.Options{
+				Limiter: throttle.NewStore(&store{Memory: throttle.NewMemory(), fault: fault}, throttle.StoreOptions{}), Caller: ratelimit.Quotas{q},
+			})(new(requesttest.Minted))
+			var line bytes.Buffer
+			request.Handler(h, slog.New(slog.NewTextHandler(&line, nil))).ServeHTTP(httptest.NewRecorder(), requesttest.New())
+			if strings.Contains(line.String(), "limit_fallback=true") != want {
+				t.Errorf("store %q: %s", fault, &line)
+			}
+		}
 	})
 
 	t.Run("without a log", func(t *testing.T) {
