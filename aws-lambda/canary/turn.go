@@ -18,6 +18,7 @@ import (
 	"time"
 
 	"github.com/orga-session/orga-session/core/orga"
+	"github.com/orga-session/orga-session/internal/neterror"
 )
 
 // turnTimeout is the timeout for one TURN server, as in browsers.
@@ -120,11 +121,8 @@ func (s turnServer) allocate(ctx context.Context, username, credential string) e
 		dialer = new(tls.Dialer)
 	}
 	conn, err := dialer.DialContext(ctx, s.network, s.host)
-	if _, ok := errors.AsType[*tls.CertificateVerificationError](err); ok {
-		return errors.New("its certificate is not trusted") // the text of crypto/x509 has the certificate's names
-	}
 	if err != nil {
-		return err
+		return neterror.Describe(err) // crypto/x509 quotes certificates
 	}
 	defer conn.Close()
 	defer context.AfterFunc(ctx, func() { _ = conn.SetDeadline(time.Now()) })()

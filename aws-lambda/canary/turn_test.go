@@ -3,15 +3,19 @@ package canary
 import (
 	"bytes"
 	"context"
+	"crypto/ed25519"
 	"crypto/md5"
+	"crypto/tls"
+	"crypto/x509"
 	"encoding/hex"
 	"encoding/json"
 	"io"
-	"log"
+	"math/big"
 	"net"
-	"net/http/httptest"
+	"net/url"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/orga-session/orga-session/core/orga"
 )
@@ -41,15 +45,36 @@ func TestParseTURN(t *testing.T) {
 	}
 }
 
-// The log has no names of a server's certificate.
-func TestUntrustedTURNServer(t *testing.T) {
-	srv := httptest.NewUnstartedServer(nil)
-	srv.Config.ErrorLog = log.New(io.Discard, "", 0)
-	srv.StartTLS()
-	defer srv.Close()
-	server, _ := parseTURN("turns:" + strings.TrimPrefix(srv.URL, "https://"))
-	if err := server.allocate(t.Context(), "ada", "secret"); err == nil || err.Error() != "its certificate is not trusted" {
-		t.Error(err)
+// The log has no texts of a server's certificate, not even of one that cannot be parsed.
+func TestTURNCertificates(t *testing.T) {
+	pub, key, err := ed25519.GenerateKey(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for address, want := range map[string]string{
+		"http://name.example": "the certificate is not trusted: its authority is unknown",
+		"http://[name":        "the answer is unreadable, or ended early",
+	} {
+		named := &x509.Certificate{SerialNumber: big.NewInt(1), NotAfter: time.Now().Add(time.Hour), URIs: []*url.URL{{Opaque: address}}}
+		der, err := x509.CreateCertificate(nil, named, named, pub, key)
+		if err != nil {
+			t.Fatal(err)
+		}
+		listener, err := tls.Listen("tcp", "127.0.0.1:0", &tls.Config{Certificates: []tls.Certificate{{Certificate: [][]byte{der}, PrivateKey: key}}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		go func() {
+			if conn, err := listener.Accept(); err == nil {
+				_, _ = io.Copy(io.Discard, conn)
+				conn.Close()
+			}
+		}()
+		server, _ := parseTURN("turns:" + listener.Addr().String())
+		if err := server.allocate(t.Context(), "ada", "secret"); err == nil || err.Error() != want {
+			t.Errorf("a certificate for %s: %v", address, err)
+		}
+		listener.Close()
 	}
 }
 
