@@ -55,7 +55,7 @@ func TestTURNCertificates(t *testing.T) {
 		"http://name.example": "the certificate is not trusted: its authority is unknown",
 		"http://[name":        "the answer is unreadable, or ended early",
 	} {
-		named := &x509.Certificate{SerialNumber: big.NewInt(1), NotAfter: time.Now().Add(time.Hour), URIs: []*url.URL{{Opaque: address}}}
+		named := &x509.Certificate{SerialNumber: big.NewInt(1), NotAfter: time.Now().Add(time.Hour), IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)}, URIs: []*url.URL{{Opaque: address}}}
 		der, err := x509.CreateCertificate(nil, named, named, pub, key)
 		if err != nil {
 			t.Fatal(err)
