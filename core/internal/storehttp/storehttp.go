@@ -4,6 +4,7 @@ package storehttp
 
 import (
 	"crypto/tls"
+	"errors"
 	"net"
 	"net/http"
 	"time"
@@ -36,7 +37,21 @@ func client(t *http.Transport) *http.Client {
 	t.DialContext = (&net.Dialer{Timeout: dialTimeout}).DialContext
 	t.TLSClientConfig = &tls.Config{MinVersion: tls.VersionTLS12, ClientSessionCache: tls.NewLRUClientSessionCache(8)}
 	return &http.Client{
-		Transport:     t,
+		Transport:     transport{t},
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 	}
+}
+
+// transport refuses answers that switch protocols: their body is the connection, and a context does not end its reads.
+type transport struct{ *http.Transport }
+
+var errSwitches = errors.New("the answer switches protocols")
+
+func (t transport) RoundTrip(r *http.Request) (*http.Response, error) {
+	resp, err := t.Transport.RoundTrip(r)
+	if err == nil && resp.StatusCode == http.StatusSwitchingProtocols {
+		_ = resp.Body.Close()
+		return nil, errSwitches
+	}
+	return resp, err
 }

@@ -98,7 +98,7 @@ func (l *limiter) decide(ctx context.Context, windows []ratelimit.Bucket, decisi
 		item, err := l.api.update(ctx, l.count(windows, fullAt, now))
 		isRefused := errors.Is(err, errCondition)
 		if err == nil || isRefused {
-			fullAt, err = times(windows, item)
+			fullAt, err = times(windows, item, !isRefused)
 		}
 		if err != nil {
 			return false, err
@@ -200,11 +200,13 @@ func (l *limiter) Ping(ctx context.Context) error {
 	u.number(":0", 0)
 	u.require("attribute_exists(#id)")
 	u.set("#0 = :0")
-	_, err := l.api.update(ctx, u.done())
-	if errors.Is(err, errCondition) {
+	switch _, err := l.api.update(ctx, u.done()); {
+	case errors.Is(err, errCondition):
 		return nil
+	case err != nil:
+		return err
 	}
-	return err
+	return errAnswer
 }
 
 // Close closes idle connections.
@@ -225,12 +227,12 @@ func id(key string) string {
 	return base64.RawURLEncoding.EncodeToString(sum[:18])
 }
 
-// times returns the windows of an item; 0 for missing ones.
-func times(windows []ratelimit.Bucket, item map[string]value) ([]int64, error) {
+// times returns the windows of an item; 0 for missing ones, unless all were set.
+func times(windows []ratelimit.Bucket, item map[string]value, set bool) ([]int64, error) {
 	fullAt := make([]int64, len(windows))
 	for i, w := range windows {
 		stored, ok := item[attribute(w)]
-		if !ok {
+		if !ok && !set {
 			continue
 		}
 		t, err := strconv.ParseInt(stored.N, 10, 64)

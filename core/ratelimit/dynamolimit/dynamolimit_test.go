@@ -260,6 +260,17 @@ var outages = []struct {
 		fmt.Fprint(w, `["`+secret+`"]`)
 		return true
 	}},
+	{"answers nothing", "unexpected answer", func(w http.ResponseWriter, _ *http.Request) bool {
+		fmt.Fprint(w, `{}`)
+		return true
+	}},
+	{"switches protocols", "unreadable", func(w http.ResponseWriter, _ *http.Request) bool {
+		conn, _, _ := w.(http.Hijacker).Hijack()
+		defer conn.Close()
+		_, _ = io.WriteString(conn, "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: x\r\n\r\n")
+		_, _ = io.Copy(io.Discard, conn)
+		return true
+	}},
 	{"closes connections", "closed before the complete answer arrived", func(w http.ResponseWriter, _ *http.Request) bool {
 		conn, _, _ := w.(http.Hijacker).Hijack()
 		_ = conn.Close()
