@@ -116,7 +116,7 @@ const shutdownTimeout = 10 * time.Second
 const writeTimeout = 5 * time.Second
 
 // Without a credential, a client can make the server hold maxConnections headers of maxHeaderBytes. With 512 and 24 KiB, the
-// process takes at most 105 MB, of the 128 MiB in docs/kubernetes/orga-session.yaml.
+// process takes at most about 110 MB, of the 128 MiB in docs/kubernetes/orga-session.yaml.
 const (
 	maxConnections = 512
 	maxHeaderBytes = 24 << 10 // tokens have up to 16 KiB; the endpoint bounds the body and its time

@@ -11,8 +11,14 @@ import (
 // forged and are ignored. If there are fewer entries, it returns the left-most; if there are none, or the entry is not
 // an address, the zero Addr.
 func ForwardedAddr(h http.Header, hops int) netip.Addr {
-	entries := strings.Split(strings.Join(h.Values("X-Forwarded-For"), ","), ",")
-	return ParseAddr(strings.TrimSpace(entries[max(0, len(entries)-1-max(0, hops))]))
+	list := strings.Join(h.Values("X-Forwarded-For"), ",")
+	for { // from the right: a list of thousands must not be split
+		comma := strings.LastIndexByte(list, ',')
+		if comma < 0 || hops <= 0 {
+			return ParseAddr(strings.TrimSpace(list[comma+1:]))
+		}
+		list, hops = list[:comma], hops-1
+	}
 }
 
 // ForwardedHTTPS reports whether the client used https, on platforms that set X-Forwarded-Proto themselves (Google

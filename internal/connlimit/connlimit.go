@@ -15,9 +15,13 @@ import (
 	"time"
 )
 
-// maxLines is the maximum number of lines in a request's header; up to 4 KiB of further ones may be read with the last. Since
-// Go 1.27, net/http itself allows 500.
+// maxLines is the maximum number of lines in a request's header; up to maxRead bytes of further ones may be read with the last.
+// Since Go 1.27, net/http itself allows 500.
 const maxLines = 128
+
+// maxRead is the number of bytes that the server reads at once. net/http's buffer would take 4 KiB, in which a thousand more
+// lines can end a header, or follow a body, without another read that could be refused.
+const maxRead = 512
 
 // bodyTimeout is the time for a request's body, unless the handler sets another read deadline. net/http would wait indefinitely
 // for the body of a request that it answers itself: "OPTIONS *", or an unknown Expect.
@@ -98,7 +102,7 @@ func (c *conn) Read(p []byte) (int, error) {
 	if c.lines.Load() < 0 {
 		return 0, errLines // the server answers 400
 	}
-	n, err := c.Conn.Read(p)
+	n, err := c.Conn.Read(p[:min(len(p), maxRead)])
 	c.lines.Add(-int64(bytes.Count(p[:n], []byte("\n"))))
 	return n, err
 }

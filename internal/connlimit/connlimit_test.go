@@ -190,6 +190,10 @@ func TestLines(t *testing.T) {
 		}
 		return b.String()
 	}
+	var short strings.Builder // fits into one read of net/http
+	for i := range 900 {
+		fmt.Fprintf(&short, "%c%c:\n", 'a'+i/36, "abcdefghijklmnopqrstuvwxyz0123456789"[i%36])
+	}
 	body := strings.Repeat("\n", 20_000)
 	const refused = 400
 	for name, tt := range map[string]struct {
@@ -199,6 +203,8 @@ func TestLines(t *testing.T) {
 		"a hundred":          {"GET / HTTP/1.1\r\nHost: a\r\n" + header(100) + "\r\n", []int{200}},
 		"two thousand":       {"GET / HTTP/1.1\r\nHost: a\r\n" + header(2000) + "\r\n", []int{refused}},
 		"no end":             {"GET / HTTP/1.1\r\nHost: a\r\n" + header(2000), []int{refused}},
+		"short ones":         {"GET / HTTP/1.1\r\nHost: a\r\n" + short.String() + "\n", []int{refused}},
+		"behind a body":      {"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\n\r\n{GET / HTTP/1.1\nHost: a\n" + short.String() + "\n", []int{200, refused}},
 		"a body":             {fmt.Sprintf("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: %d\r\n\r\n%s", len(body), body), []int{200}},
 		"a body of a second": {get("/") + fmt.Sprintf("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: %d\r\n\r\n%s", len(body), body) + get("/"), []int{200, 200, 200}},
 		"a second header":    {get("/") + "GET / HTTP/1.1\r\nHost: a\r\n" + header(2000), []int{200, refused}},
