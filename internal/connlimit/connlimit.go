@@ -21,7 +21,7 @@ const maxLines = 128
 
 // maxRead is the number of bytes that the server reads at once. net/http's buffer would take 4 KiB, in which a thousand more
 // lines can end a header, or follow a body, without another read that could be refused.
-const maxRead = 512
+const maxRead = 1024
 
 // bodyTimeout is the time for a request's body, unless the handler sets another read deadline. net/http would wait indefinitely
 // for the body of a request that it answers itself: "OPTIONS *", or an unknown Expect.
