@@ -120,8 +120,8 @@ func (d *deploy) gcp(ctx context.Context) (plan, error) {
 		"gcloud", "functions", "deploy", name, "--gen2", "--runtime=go126", "--region=" + region, "--source=dist/gcp",
 		"--entry-point=OrgaSession", "--trigger-http", "--memory=256Mi", "--cpu=1", "--timeout=15s", "--concurrency=80",
 		"--service-account=" + account, "--update-secrets=" + mountedKey + "=" + secret + ":latest",
-		"--flags-file=" + gcpFile, in, "--quiet",
 		"--format=value(serviceConfig.uri)", // by default, it prints the settings, secrets included
+		"--flags-file=" + gcpFile, in, "--quiet",
 	}
 	release = append(release, invokers...)
 	if builder != "" {
