@@ -64,6 +64,21 @@ func start(t *testing.T, set core.Env) (url string, stop func() error) {
 	return url, stop
 }
 
+// dial opens a connection to the server at an address, until the test ends.
+func dial(t *testing.T, address string) (*url.URL, net.Conn) {
+	t.Helper()
+	u, err := url.Parse(address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	conn, err := net.Dial("tcp", u.Host)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = conn.Close() })
+	return u, conn
+}
+
 func TestServes(t *testing.T) {
 	url, stop := start(t, nil)
 	resp, err := http.Get(url)
@@ -178,17 +193,10 @@ func TestCallersOnCloudRun(t *testing.T) {
 // A client that sends requests and reads no answer does not keep its connection.
 func TestClientThatReadsNothing(t *testing.T) {
 	address, _ := start(t, core.Env{"ORGA_TIMEOUT": "100ms"})
-	u, err := url.Parse(address)
-	if err != nil {
-		t.Fatal(err)
-	}
-	conn, err := net.Dial("tcp", u.Host)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer conn.Close()
+	u, conn := dial(t, address)
 	request := strings.Repeat("GET /healthz HTTP/1.1\r\nHost: "+u.Host+"\r\n\r\n", 1000)
-	if err := conn.SetWriteDeadline(time.Now().Add(3 * writeTimeout)); err != nil {
+	err := conn.SetWriteDeadline(time.Now().Add(3 * writeTimeout))
+	if err != nil {
 		t.Fatal(err)
 	}
 	for err == nil { // until neither side's buffers take more, and then until the server gives up
@@ -230,15 +238,7 @@ func TestMissingBodies(t *testing.T) {
 // A body has the request's time.
 func TestSlowBody(t *testing.T) {
 	address, _ := start(t, nil)
-	u, err := url.Parse(address)
-	if err != nil {
-		t.Fatal(err)
-	}
-	conn, err := net.Dial("tcp", u.Host)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer conn.Close()
+	u, conn := dial(t, address)
 	fmt.Fprintf(conn, "POST %s HTTP/1.1\r\nHost: %s\r\nContent-Type: application/json\r\nContent-Length: 2\r\n\r\n", u.Path, u.Host)
 	<-time.After(1200 * time.Millisecond)
 	fmt.Fprint(conn, "{}")
