@@ -115,7 +115,7 @@ func plainTransport() *http.Transport {
 		DialContext:            (&net.Dialer{Timeout: 2 * time.Second}).DialContext,
 		TLSHandshakeTimeout:    2 * time.Second,
 		IdleConnTimeout:        5 * time.Second,
-		MaxResponseHeaderBytes: 64 << 10,
+		MaxResponseHeaderBytes: 8 << 10,
 		ForceAttemptHTTP2:      true,
 	}
 }

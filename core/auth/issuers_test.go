@@ -1,6 +1,9 @@
 package auth_test
 
 import (
+	"io"
+	"net/http"
+	"net/http/httptest"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -55,4 +58,23 @@ func TestIssuersShareKeys(t *testing.T) {
 			t.Error("no audience passes")
 		}
 	})
+}
+
+// Without a Transport, keys are fetched with bounds, too: short lines of a header take 20 times their size in memory.
+func TestDefaultTransport(t *testing.T) {
+	idp := newIssuer("", public(kid1, ecKey()))
+	for size, want := range map[int]bool{4 << 10: true, 9 << 10: false} {
+		server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			for range size / len("A: \r\n") {
+				w.Header()["A"] = append(w.Header()["A"], "")
+			}
+			_, _ = io.WriteString(w, keySet(jwk(ecKey(), nil)))
+		}))
+		defer server.Close()
+		v := must(new(auth.Issuers).OIDC(auth.OIDCConfig{Issuer: "tests", Audiences: []string{audience}, JWKSURL: server.URL}))
+		_, err := v.Verify(bearer(token(jose.ES256, kid1, ecKey(), idp.claims(map[string]any{"iss": "tests"}))))
+		if (err == nil) != want {
+			t.Errorf("a header of %d KiB: %v", size>>10, err)
+		}
+	}
 }

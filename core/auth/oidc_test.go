@@ -1037,6 +1037,7 @@ func TestOIDCIgnoresUnusableKeys(t *testing.T) {
 }
 
 func TestNewOIDCFaults(t *testing.T) {
+	sized := func(s string, size int) string { return s + strings.Repeat("a", size-len(s)) }
 	good := auth.OIDCConfig{Issuer: "https://id.example", Audiences: []string{audience}}
 	for _, tt := range []struct {
 		name   string
@@ -1054,6 +1055,10 @@ func TestNewOIDCFaults(t *testing.T) {
 		{"issuer without a scheme", func(c *auth.OIDCConfig) { c.Issuer = "id.example" }, "issuer"},
 		{"issuer with a password", func(c *auth.OIDCConfig) { c.Issuer = "https://a:b@id.example" }, "issuer"},
 		{"keys without TLS", func(c *auth.OIDCConfig) { c.JWKSURL = "http://id.example/keys" }, "JWKS"},
+		{"an address of 2 KiB", func(c *auth.OIDCConfig) { c.JWKSURL = sized("https://id.example/", 2<<10) }, ""},
+		{"one of a byte more", func(c *auth.OIDCConfig) { c.JWKSURL = sized("https://id.example/", 2<<10+1) }, "JWKS URL must be a URL of at most 2048 bytes"},
+		{"a host of 261 bytes", func(c *auth.OIDCConfig) { c.Issuer = sized("https://", 8+261) }, ""},
+		{"one of a byte more", func(c *auth.OIDCConfig) { c.Issuer = sized("https://", 8+262) }, "issuer"},
 		{"keys in a file", func(c *auth.OIDCConfig) { c.JWKSURL = "file:///etc/passwd" }, "JWKS"},
 		{"all at once", func(c *auth.OIDCConfig) { *c = auth.OIDCConfig{JWKSURL: "x"} }, "issuer is missing\nthe JWKS URL must be a URL with a host\nthe audience"},
 	} {

@@ -299,6 +299,21 @@ func TestLargeTokens(t *testing.T) {
 	}
 }
 
+// A token's header may have 32 members.
+func TestHeaderMembers(t *testing.T) {
+	idp := newIssuer("https://id.example", public(kid1, ecKey()))
+	for n, want := range map[int]bool{32: true, 33: false} {
+		header := `{"alg":"ES256","kid":"kid-1"`
+		for i := range n - 2 {
+			header += fmt.Sprintf(`,"%d":0`, i)
+		}
+		_, err := idp.verifier(t).Verify(bearer(signES256(header+"}", string(must(json.Marshal(idp.claims(nil)))))))
+		if (err == nil) != want {
+			t.Errorf("%d members: %v", n, err)
+		}
+	}
+}
+
 // fault 56: Google's tokens may omit the scheme of their issuer.
 func TestGooglesIssuer(t *testing.T) {
 	for _, tt := range []struct {
