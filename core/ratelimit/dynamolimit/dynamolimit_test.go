@@ -118,6 +118,7 @@ func TestFault70Calls(t *testing.T) {
 		{"knows both now", other, []ratelimit.Bucket{{Key: "acme:eve", Quota: caller[0].Quota}, budget}, true, 2},
 		{"a caller's refusal does not ask for the budget", l, append(caller[:2:2], budget), false, 1},
 		{"a budget's refusal is taken back", l, []ratelimit.Bucket{{Key: "acme:joe", Quota: caller[0].Quota}, budget}, false, 3},
+		{"and its caller is unused again", l, []ratelimit.Bucket{{Key: "acme:joe", Quota: caller[0].Quota}}, true, 1},
 	} {
 		before := d.Calls()
 		decisions, err := step.l.Allow(t.Context(), step.buckets)
@@ -240,6 +241,10 @@ func TestBudgetUnderContention(t *testing.T) {
 	}
 }
 
+func TestConnections(t *testing.T) {
+	ratelimittest.TestConnections(t, &ratelimittest.DynamoDB{Table: table}, func(t *testing.T, address string) ratelimit.Limiter { return open(t, address) })
+}
+
 // outages are failures of DynamoDB, with the word of each in the log.
 var outages = []struct {
 	name, cause string
@@ -269,6 +274,11 @@ var outages = []struct {
 		defer conn.Close()
 		_, _ = io.WriteString(conn, "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: x\r\n\r\n")
 		_, _ = io.Copy(io.Discard, conn)
+		return true
+	}},
+	{"breaks off", "closed before the complete answer arrived", func(w http.ResponseWriter, _ *http.Request) bool {
+		w.Header().Set("Content-Length", "100")
+		fmt.Fprint(w, `{"Attributes":`)
 		return true
 	}},
 	{"closes connections", "closed before the complete answer arrived", func(w http.ResponseWriter, _ *http.Request) bool {

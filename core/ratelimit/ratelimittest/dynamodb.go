@@ -5,6 +5,7 @@ import (
 	"io"
 	"maps"
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -71,17 +72,31 @@ func (d *DynamoDB) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	switch {
-	case r.Header.Get("X-Amz-Target") != "DynamoDB_20120810.UpdateItem":
+	case r.Header.Get("X-Amz-Target") != "DynamoDB_20120810.UpdateItem", r.Header.Get("Content-Type") != "application/x-amz-json-1.0":
 		DynamoDBError(w, http.StatusBadRequest, "AccessDeniedException", nil)
 	case !strings.Contains(r.Header.Get("Authorization"), "/dynamodb/aws4_request"):
 		DynamoDBError(w, http.StatusBadRequest, "MissingAuthenticationTokenException", nil)
-	case json.Unmarshal(body, &in) != nil, in.Key["id"].S == "", len(in.Key) != 1:
+	case json.Unmarshal(body, &in) != nil, in.Key["id"].S == "", len(in.Key) != 1, !in.usesWhatItDefines():
 		DynamoDBError(w, http.StatusBadRequest, "ValidationException", nil)
 	case in.TableName != d.Table:
 		DynamoDBError(w, http.StatusBadRequest, "ResourceNotFoundException", nil)
 	default:
 		d.update(w, &in)
 	}
+}
+
+// usesWhatItDefines reports whether the expressions use all names and values that the request defines, and no others.
+func (in *updateItem) usesWhatItDefines() bool {
+	used := make(map[string]bool)
+	for _, token := range tokens(in.ConditionExpression + " " + in.UpdateExpression) {
+		switch token[0] {
+		case '#':
+			used[token] = in.ExpressionAttributeNames[token] != ""
+		case ':':
+			used[token] = in.ExpressionAttributeValues[token].N != ""
+		}
+	}
+	return len(used) == len(in.ExpressionAttributeNames)+len(in.ExpressionAttributeValues) && !slices.Contains(slices.Collect(maps.Values(used)), false)
 }
 
 // DynamoDBError answers with an error of DynamoDB; item may be nil.
@@ -153,11 +168,15 @@ type expression struct {
 	fault  string
 }
 
-func (e *expression) parse(text string, rule func() bool) bool {
+func tokens(text string) []string {
 	for _, separate := range []string{"(", ")", ",", "+", "-"} {
 		text = strings.ReplaceAll(text, separate, " "+separate+" ")
 	}
-	e.tokens = strings.Fields(text)
+	return strings.Fields(text)
+}
+
+func (e *expression) parse(text string, rule func() bool) bool {
+	e.tokens = tokens(text)
 	result := rule()
 	if len(e.tokens) > 0 {
 		e.fault = "unexpected " + e.tokens[0]

@@ -121,7 +121,7 @@ func (h *RedisREST) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	switch {
 	case r.Header.Get("Authorization") != "Bearer "+h.Token:
 		RedisRESTError(w, http.StatusUnauthorized, "WRONGPASS invalid or missing auth token")
-	case r.Method != http.MethodPost || r.URL.Path != "/" || json.Unmarshal(body, &command) != nil || len(command) == 0:
+	case r.Header.Get("Content-Type") != "application/json" || r.Method != http.MethodPost || r.URL.Path != "/" || json.Unmarshal(body, &command) != nil || len(command) == 0:
 		RedisRESTError(w, http.StatusBadRequest, "ERR failed to parse command")
 	default:
 		result, err := h.Redis.Do(command...)

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -95,6 +96,71 @@ func TestKeys(t *testing.T) {
 	}
 }
 
+// Only what the limit needs is sent: on a new connection, a round trip may take longer than a decision may.
+func TestCommands(t *testing.T) {
+	s := ratelimittest.StartRedis(t)
+	l := open(t, "redis://"+s.Addr)
+	if _, err := one(l, "acme:ada", minute); err != nil {
+		t.Fatal(err)
+	}
+	stats, err := s.Do("INFO", "commandstats", "errorstats")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var got []string
+	for line := range strings.Lines(fmt.Sprint(stats)) {
+		if _, name, ok := strings.Cut(line, "stat_"); ok {
+			name, _, _ = strings.Cut(name, ":")
+			got = append(got, name)
+		}
+	}
+	slices.Sort(got)
+	if want := "[NOSCRIPT eval evalsha get hello ping set time]"; fmt.Sprint(got) != want {
+		t.Errorf("commands and errors: %s, want %s", got, want)
+	}
+}
+
+// Fault 80: a replica is asked once, and its connections are dropped, too.
+func TestConnectionsAreClosed(t *testing.T) {
+	for name, end := range map[string]func(*ratelimittest.Redis, limiter) error{
+		"by Close": func(_ *ratelimittest.Redis, l limiter) error { return l.Close() },
+		"when the server has become a replica": func(s *ratelimittest.Redis, l limiter) error {
+			if _, err := s.Do("REPLICAOF", "127.0.0.1", "1"); err != nil {
+				return err
+			}
+			_, refused := one(l, "acme:ada", minute)
+			stats, err := s.Do("INFO", "errorstats")
+			if err == nil && !strings.Contains(fmt.Sprint(stats), "errorstat_READONLY:count=1\r") {
+				err = fmt.Errorf("%w; the server counts %s", refused, stats)
+			}
+			return err
+		},
+	} {
+		s := ratelimittest.StartRedis(t)
+		l := open(t, "redis://"+s.Addr)
+		burst(l)
+		if n := clients(t, s); n == 0 {
+			t.Errorf("%s: no connection before", name)
+		}
+		if err := end(s, l); err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
+		if n := clients(t, s); n != 0 {
+			t.Errorf("%s: %d connections", name, n)
+		}
+	}
+}
+
+// clients returns the number of the server's connections, without the one that asks.
+func clients(t *testing.T, s *ratelimittest.Redis) int {
+	t.Helper()
+	list, err := s.Do("CLIENT", "LIST")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return strings.Count(fmt.Sprint(list), "\n") - 1
+}
+
 // A burst uses the instance's few connections, and each of its callers is counted.
 func TestBurstIsBatched(t *testing.T) {
 	s := ratelimittest.StartRedis(t)
@@ -114,12 +180,7 @@ func TestBurstIsBatched(t *testing.T) {
 		})
 	}
 	wg.Wait()
-	clients, err := s.Do("CLIENT", "LIST")
-	if err != nil {
-		t.Fatal(err)
-	}
-	n := strings.Count(fmt.Sprint(clients), "\n") - 1 // this client's own aside
-	if got := allowed.Load(); got == 0 || got > 30 || got < 30 && late.Load() == 0 || n > 4 {
+	if got, n := allowed.Load(), clients(t, s); got == 0 || got > 30 || got < 30 && late.Load() == 0 || n > 4 {
 		t.Errorf("%d of 200 allowed, %d late, on %d connections", got, late.Load(), n)
 	}
 }
@@ -174,11 +235,7 @@ func TestFault80PrimaryMoves(t *testing.T) {
 	to.Store(old.Addr)
 	name := forward(t, &to)
 	l := open(t, "redis://"+name)
-	var wg sync.WaitGroup
-	for range 200 { // on all the connections that there may be
-		wg.Go(func() { _, _ = one(l, "acme:many", minute) })
-	}
-	wg.Wait()
+	burst(l)
 	if _, err := old.Do("REPLICAOF", "127.0.0.1", "1"); err != nil {
 		t.Fatal(err)
 	}
@@ -191,6 +248,15 @@ func TestFault80PrimaryMoves(t *testing.T) {
 			t.Errorf("the new primary is not found: %v", err)
 		}
 	}
+}
+
+// burst opens all the connections that l may have.
+func burst(l limiter) {
+	var wg sync.WaitGroup
+	for range 200 {
+		wg.Go(func() { _, _ = one(l, "acme:many", minute) })
+	}
+	wg.Wait()
 }
 
 // forward simulates a name: connections lead to its target at the time when they were opened.

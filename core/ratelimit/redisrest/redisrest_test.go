@@ -95,6 +95,13 @@ func TestFault29FallsBackAndRecovers(t *testing.T) {
 	})
 }
 
+func TestConnections(t *testing.T) {
+	h, _ := api(t)
+	ratelimittest.TestConnections(t, h, func(t *testing.T, address string) ratelimit.Limiter {
+		return open(t, strings.Replace(address, "://", "://"+token+"@", 1))
+	})
+}
+
 func refuse(status int, message string) func(http.ResponseWriter, *http.Request) bool {
 	return func(w http.ResponseWriter, _ *http.Request) bool {
 		ratelimittest.RedisRESTError(w, status, message)
