@@ -5,6 +5,7 @@ package connlimit
 import (
 	"bytes"
 	"container/list"
+	"context"
 	"errors"
 	"log/slog"
 	"math"
@@ -15,8 +16,9 @@ import (
 	"time"
 )
 
-// maxLines is the maximum number of lines in a request's header; up to maxRead bytes of further ones may be read with the last.
-// Since Go 1.27, net/http itself allows 500.
+// maxLines is the maximum number of lines in a request's header, and in a chunked body with its trailer, which net/http parses
+// like a header; up to maxRead bytes of further ones may be read with the last. Since Go 1.27, net/http itself allows 500 in
+// a header.
 const maxLines = 128
 
 // maxRead is the number of bytes that the server reads at once. net/http's buffer would take 4 KiB, in which a thousand more
@@ -29,7 +31,7 @@ const bodyTimeout = time.Second
 
 var errLines = errors.New("too many lines in a header")
 
-// Apply sets the server's ConnState, and returns the listener for it to serve.
+// Apply sets the server's ConnState and ConnContext, wraps its Handler, and returns the listener for it to serve.
 //
 // Whenever there are more than most connections, it closes the one that has waited longest for a request: an idle one, or one
 // whose request has not arrived completely. If all others are serving requests, that is the new connection. If the closed one
@@ -39,8 +41,18 @@ var errLines = errors.New("too many lines in a header")
 // The handler must set a read deadline for the bodies that it reads; they have a second otherwise.
 func Apply(server *http.Server, l net.Listener, most int) net.Listener {
 	server.ConnState = (&limiter{most: min(most, openFiles()/2), open: make(map[net.Conn]*list.Element)}).track
+	server.ConnContext = func(ctx context.Context, c net.Conn) context.Context { return context.WithValue(ctx, connKey{}, c) }
+	handler := server.Handler
+	server.Handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.ContentLength >= 0 { // a body without a trailer may have any number of lines
+			r.Context().Value(connKey{}).(*conn).lines.Store(math.MaxInt64)
+		}
+		handler.ServeHTTP(w, r)
+	})
 	return listener{l}
 }
+
+type connKey struct{}
 
 type limiter struct {
 	most int
@@ -63,7 +75,7 @@ func (l *limiter) track(c net.Conn, state http.ConnState) {
 		counted.lines.Store(maxLines)
 		l.open[c] = l.waiting.PushBack(counted)
 	case http.StateActive:
-		counted.lines.Store(math.MaxInt64) // a body may have any number
+		counted.lines.Store(maxLines)
 		counted.served = true
 		_ = c.SetReadDeadline(time.Now().Add(bodyTimeout))
 		l.open[c] = nil

@@ -38,7 +38,9 @@ func serve(t *testing.T) (connect func() client, entered, answer chan struct{}, 
 			entered <- struct{}{}
 			<-answer
 		}
-		_, _ = io.Copy(w, r.Body)
+		if r.URL.Path != "/unread" {
+			_, _ = io.Copy(w, r.Body)
+		}
 	}))
 	before := slog.Default()
 	slog.SetDefault(slog.New(slog.NewTextHandler(&out, nil)))
@@ -195,7 +197,10 @@ func TestLines(t *testing.T) {
 		fmt.Fprintf(&short, "%c%c:\n", 'a'+i/36, "abcdefghijklmnopqrstuvwxyz0123456789"[i%36])
 	}
 	body := strings.Repeat("\n", 20_000)
-	const refused = 400
+	chunked := func(path string, chunks int, trailer string) string {
+		return "POST " + path + " HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n" + strings.Repeat("1\r\na\r\n", chunks) + "0\r\n" + trailer + "\r\n"
+	}
+	const refused, closed = 400, 0
 	for name, tt := range map[string]struct {
 		request string
 		want    []int // refused: 400, or 431 by net/http itself since Go 1.27
@@ -207,6 +212,10 @@ func TestLines(t *testing.T) {
 		"behind a body":      {"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\n\r\n{GET / HTTP/1.1\nHost: a\n" + short.String() + "\n", []int{200, refused}},
 		"a body":             {fmt.Sprintf("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: %d\r\n\r\n%s", len(body), body), []int{200}},
 		"a body of a second": {get("/") + fmt.Sprintf("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: %d\r\n\r\n%s", len(body), body) + get("/"), []int{200, 200, 200}},
+		"a chunked body":     {chunked("/", 50, "") + chunked("/unread", 50, "") + get("/"), []int{200, 200, 200}},
+		"a trailer":          {chunked("/", 1, header(20)) + chunked("/unread", 1, header(20)) + get("/"), []int{200, 200, 200}},
+		"a long trailer":     {chunked("/", 1, short.String()) + get("/"), []int{200, closed}},
+		"an unread one":      {chunked("/unread", 1, short.String()) + get("/"), []int{200, closed}},
 		"a second header":    {get("/") + "GET / HTTP/1.1\r\nHost: a\r\n" + header(2000), []int{200, refused}},
 		"many requests":      {strings.Repeat(get("/"), 500), slices.Repeat([]int{200}, 500)},
 	} {
