@@ -60,6 +60,7 @@ type Tenant struct {
 	TenantRateLimit ratelimit.Quotas // of all callers together (a budget); nil means no limit
 
 	ownBaseURL, ownIssuer bool // set by the tenants' JSON, and so restricted to public addresses
+	ownCredential         bool // an issuer, an audience or an HMAC key is set by the tenants' JSON
 }
 
 const (

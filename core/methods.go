@@ -30,8 +30,8 @@ func (b *builder) methods(s scope, t Tenant) (list []access.Method, hmacKey *sec
 		switch name {
 		case "anonymous":
 			m = access.Anonymous()
-			if t.AuthIssuer != "" && (s == "" || t.ownIssuer) {
-				b.log.Warn("anonymous lets everybody in although an issuer is set", "setting", setting)
+			if s == "" && t.AuthIssuer != "" || t.ownCredential {
+				b.log.Warn("anonymous lets everybody in although an issuer, an audience or an HMAC key is set", "setting", setting)
 			}
 		case "gateway":
 			m = access.Gateway()

@@ -180,6 +180,7 @@ func (b *builder) readTenant(s scope, raw json.RawMessage) Tenant {
 	}
 	has := func(name string) bool { _, ok := entry.Get(name); return ok }
 	t.ownBaseURL, t.ownIssuer = has("baseURL"), has("authIssuer") || has("authJWKSURL")
+	t.ownCredential = t.ownIssuer || has("authAudience") || has("authHMACKeySource")
 	if has("authIssuer") && !has("authJWKSURL") {
 		t.AuthJWKSURL = "" // these are the default issuer's keys
 	}

@@ -318,6 +318,8 @@ func TestWarningsOfSharing(t *testing.T) {
 		{"separate keys", env{"ORGA_AUTH": "hmac"}, `,"authHMACKeySource":"env:ORGA_API_KEY_HMAC1"`, `,"authHMACKeySource":"env:ORGA_API_KEY_HMAC2"`, ""},
 		{"an issuer that is not asked", env{"ORGA_AUTH": "anonymous", "ORGA_AUTH_ISSUER": "https://home.example"}, "", "", unasked},
 		{"a tenant's issuer that is not asked", env{"ORGA_AUTH": "gateway"}, `,"auth":"anonymous","authIssuer":"https://own.example"`, `,"auth":"gateway"`, unasked},
+		{"a tenant's key that is not asked", env{"ORGA_AUTH": "anonymous"}, `,"authHMACKeySource":"env:ORGA_API_KEY_HMAC1"`, `,"auth":"gateway"`, unasked},
+		{"a tenant's audience that is not asked", env{"ORGA_AUTH": "anonymous"}, `,"authAudience":"acme"`, `,"auth":"gateway"`, unasked},
 		{"no issuer", env{"ORGA_AUTH": "anonymous"}, "", "", ""},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
