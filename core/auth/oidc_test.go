@@ -634,7 +634,7 @@ func TestOIDCWithoutAnyKeys(t *testing.T) {
 			leaves := func(cancel context.CancelFunc) { time.AfterFunc(time.Second, cancel) }
 			wg.Go(func() { ask(100*time.Millisecond, stays, "auth_unavailable", 75*time.Millisecond) }) // the one that starts the fetch
 			synctest.Wait()
-			wg.Go(func() { ask(8*time.Second, leaves, "timeout", time.Second) })
+			wg.Go(func() { ask(8*time.Second, leaves, "client_gone", time.Second) })
 			for range 98 { // a quarter of their time is left for the mint
 				wg.Go(func() { ask(8*time.Second, stays, "auth_unavailable", 6*time.Second) })
 			}

@@ -73,6 +73,8 @@ func TestAuthNeedsOneVerifierThatAccepts(t *testing.T) {
 func TestErrorsOfVerifiers(t *testing.T) {
 	canceled, cancel := context.WithCancel(t.Context())
 	cancel()
+	expired, cancel := context.WithTimeout(t.Context(), 0)
+	defer cancel()
 	down := errors.New("down")
 	for _, tt := range []struct {
 		err               error
@@ -88,8 +90,9 @@ func TestErrorsOfVerifiers(t *testing.T) {
 		{&auth.UnavailableError{Err: down}, t.Context(), 503, "auth_unavailable", "", "down"},
 		{&auth.UnavailableError{RetryAfter: 1500 * time.Millisecond, Err: down}, t.Context(), 503, "auth_unavailable", "2", "down"},
 		{fmt.Errorf("sessions: %w", &auth.UnavailableError{RetryAfter: time.Second, Err: down}), t.Context(), 503, "auth_unavailable", "1", "sessions: down"},
-		{&auth.UnavailableError{Err: context.Canceled}, canceled, 503, "auth_unavailable", "", "context canceled"},
-		{fmt.Errorf("sessions: %w", context.Canceled), canceled, 504, "timeout", "", "sessions: context canceled"},
+		{&auth.UnavailableError{Err: context.Canceled}, canceled, 499, "client_gone", "", "context canceled"},
+		{fmt.Errorf("sessions: %w", context.Canceled), canceled, 499, "client_gone", "", "sessions: context canceled"},
+		{fmt.Errorf("sessions: %w", context.DeadlineExceeded), expired, 504, "timeout", "", "sessions: context deadline exceeded"},
 		{context.Canceled, t.Context(), 401, "unauthenticated", "", "context canceled"},               // of another context
 		{context.DeadlineExceeded, canceled, 401, "unauthenticated", "", "context deadline exceeded"}, // the same
 	} {

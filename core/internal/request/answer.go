@@ -2,6 +2,7 @@ package request
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"errors"
 	"maps"
@@ -11,12 +12,16 @@ import (
 	"github.com/orga-session/orga-session/core/internal/problem"
 )
 
-// Fail answers r with the [problem.Problem] in err, or Internal if err has none, and records it. Nothing may have been
-// written before.
+// Fail answers r with the [problem.Problem] in err, or Internal if err has none, and records it. If the client has
+// disconnected, a failure that may pass is recorded as ClientGone: it says nothing about the endpoint. Nothing may have
+// been written before.
 func Fail(w http.ResponseWriter, r *http.Request, err error) {
 	p, ok := errors.AsType[*problem.Problem](err)
 	if !ok {
 		p = problem.New(problem.Internal, err)
+	}
+	if errors.Is(r.Context().Err(), context.Canceled) && p.Retryable() && p.Status() >= http.StatusInternalServerError {
+		p = problem.New(problem.ClientGone, p.Cause)
 	}
 	x := From(r.Context())
 	x.Refuse(p)

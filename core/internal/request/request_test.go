@@ -2,6 +2,7 @@ package request_test
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
@@ -338,6 +339,41 @@ func TestLongTextsInTheLog(t *testing.T) {
 		for _, text := range []string{got.Method, got.Cause} {
 			if start, ok := strings.CutSuffix(text, "…"); !ok || !strings.HasPrefix(long, start) || len(start) < 1000 {
 				t.Errorf("%d bytes are logged as %q", len(long), text)
+			}
+		}
+	}
+}
+
+// A client that disconnects makes waits fail: those are no symptoms. What needs a person is recorded all the same.
+func TestClientGone(t *testing.T) {
+	gone, cancel := context.WithCancel(t.Context())
+	cancel()
+	expired, cancel := context.WithTimeout(t.Context(), 0)
+	defer cancel()
+	const same = ""
+	for _, tt := range []struct {
+		failure *problem.Problem
+		want    problem.Code
+	}{
+		{problem.New(problem.Timeout, nil), problem.ClientGone},
+		{problem.New(problem.LimiterUnavailable, nil), problem.ClientGone},
+		{problem.New(problem.AuthUnavailable, nil), problem.ClientGone},
+		{problem.New(problem.SecretUnavailable, nil), problem.ClientGone},
+		{&problem.Problem{Code: problem.SecretUnavailable, Permanent: true}, same},
+		{problem.New(problem.UpstreamError, nil), problem.ClientGone},
+		{problem.New(problem.UpstreamRateLimited, nil), problem.ClientGone},
+		{problem.New(problem.UpstreamAuthFailed, nil), same},
+		{problem.New(problem.Misconfigured, nil), same},
+		{problem.New(problem.Internal, nil), same},
+		{problem.New(problem.RateLimited, nil), same},
+		{problem.New(problem.Unauthenticated, nil), same},
+	} {
+		for ctx, want := range map[context.Context]problem.Code{t.Context(): same, expired: same, gone: tt.want} {
+			want = cmp.Or(want, tt.failure.Code)
+			w := httptest.NewRecorder()
+			request.Fail(w, get().WithContext(ctx), tt.failure)
+			if !strings.Contains(w.Body.String(), `"code":"`+string(want)+`"`) {
+				t.Errorf("%s, %v: %s, want %s", tt.failure.Code, ctx.Err(), w.Body, want)
 			}
 		}
 	}

@@ -23,8 +23,6 @@ func refusal(ctx context.Context, err error) *problem.Problem {
 		request.From(ctx).OrgaRequestID = e.RequestID
 	}
 	switch {
-	case errors.Is(ctx.Err(), context.Canceled):
-		return problem.New(problem.ClientGone, err)
 	case ctx.Err() != nil, errors.Is(err, orga.ErrTimeout), !ok:
 		return problem.New(problem.Timeout, err)
 	case errors.Is(err, orga.ErrUserEmail):

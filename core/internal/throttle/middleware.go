@@ -54,7 +54,11 @@ func Middleware(o Options) func(http.Handler) http.Handler {
 		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			record := request.From(r.Context())
 			decisions, err := o.Limiter.Allow(r.Context(), buckets(policies, o.Tenant, r))
-			if err != nil {
+			switch {
+			case err != nil && r.Context().Err() != nil:
+				request.Fail(w, r, problem.New(problem.Timeout, err))
+				return
+			case err != nil:
 				request.Fail(w, r, &problem.Problem{Code: problem.LimiterUnavailable, RetryAfter: time.Second, Cause: err})
 				return
 			}

@@ -89,10 +89,24 @@ func (broken) Allow(context.Context, []ratelimit.Bucket) ([]ratelimit.Decision, 
 }
 
 func TestLimiterFailure(t *testing.T) {
-	m := new(requesttest.Minted)
-	w := requesttest.Serve(throttle.Middleware(throttle.Options{Limiter: broken{}, Caller: ratelimit.Quotas{{N: 1, Per: time.Second}}})(m), requesttest.New())
-	if requesttest.Code(t, w) != "limiter_unavailable" || w.Header().Get("Retry-After") != "1" || m.N != 0 {
-		t.Errorf("code %q, Retry-After %q, minted %d times", requesttest.Code(t, w), w.Header().Get("Retry-After"), m.N)
+	canceled, cancel := context.WithCancel(t.Context())
+	cancel()
+	expired, cancel := context.WithTimeout(t.Context(), 0)
+	defer cancel()
+	for _, tt := range []struct {
+		ctx         context.Context
+		code, retry string
+	}{
+		{t.Context(), "limiter_unavailable", "1"},
+		{expired, "timeout", ""},
+		{canceled, "client_gone", ""},
+	} {
+		m := new(requesttest.Minted)
+		h := throttle.Middleware(throttle.Options{Limiter: broken{}, Caller: ratelimit.Quotas{{N: 1, Per: time.Second}}})(m)
+		w := requesttest.Serve(h, requesttest.New().WithContext(tt.ctx))
+		if code := requesttest.Code(t, w); code != tt.code || w.Header().Get("Retry-After") != tt.retry || m.N != 0 {
+			t.Errorf("code %q, want %q; Retry-After %q, minted %d times", code, tt.code, w.Header().Get("Retry-After"), m.N)
+		}
 	}
 }
 

@@ -81,7 +81,7 @@ func (s *Store) Close() error {
 	return nil
 }
 
-// Allow implements [ratelimit.Limiter]. Only a strict Store fails.
+// Allow implements [ratelimit.Limiter]. Unless the Store is strict, it fails only if ctx ends.
 func (s *Store) Allow(ctx context.Context, buckets []ratelimit.Bucket) ([]ratelimit.Decision, error) {
 	if s.shared == nil {
 		return s.own.Allow(ctx, buckets)
@@ -105,9 +105,10 @@ func (s *Store) Allow(ctx context.Context, buckets []ratelimit.Bucket) ([]rateli
 		}
 		s.refused.remember(buckets, decisions)
 		return decisions, nil
-	case ctx.Err() == nil: // a caller who disconnected says nothing about the store
-		s.failed(err, probe)
+	case ctx.Err() != nil: // says nothing about the store
+		return nil, err
 	}
+	s.failed(err, probe)
 	if s.strict {
 		return nil, err
 	}

@@ -310,7 +310,9 @@ func TestFallback(t *testing.T) {
 			shared.fault = "hangs"
 			ctx, cancel := context.WithTimeout(t.Context(), time.Millisecond)
 			defer cancel()
-			_, _ = l.Allow(ctx, []ratelimit.Bucket{{Key: "ada", Quota: q}})
+			if _, err := l.Allow(ctx, []ratelimit.Bucket{{Key: "ada", Quota: q}}); err == nil {
+				t.Error("the instance counts it alone")
+			}
 			shared.fault, shared.asked = "", 0
 			if _, _ = one(l, "ada", q); shared.asked != 1 || log.Len() > 0 {
 				t.Errorf("the store was asked %d times, and the log says %q", shared.asked, log)
