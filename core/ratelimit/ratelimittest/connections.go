@@ -18,7 +18,7 @@ import (
 // TestConnections tests which connections a driver that speaks HTTP keeps. store is the handler of a store.
 func TestConnections(t *testing.T, store http.Handler, open func(t *testing.T, address string) ratelimit.Limiter) {
 	var opened, closed, requests atomic.Int32
-	var hangs atomic.Bool
+	var hangs, drops atomic.Bool
 	var both sync.WaitGroup
 	both.Add(2)
 	server := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -31,6 +31,9 @@ func TestConnections(t *testing.T, store http.Handler, open func(t *testing.T, a
 		if hangs.Load() {
 			<-r.Context().Done()
 			return
+		}
+		if drops.CompareAndSwap(true, false) {
+			panic(http.ErrAbortHandler) // the server closes the connection without an answer
 		}
 		store.ServeHTTP(w, r)
 	}))
@@ -83,6 +86,11 @@ func TestConnections(t *testing.T, store http.Handler, open func(t *testing.T, a
 	if err := ask(t.Context()); err != nil {
 		t.Error(err)
 	}
+	drops.Store(true) // as a store does that closes a kept connection just then
+	if err := ask(t.Context()); err != nil {
+		t.Errorf("a kept connection is closed: %v", err)
+	}
+	want("a request on it is sent again", 4, 3)
 	_ = l.(io.Closer).Close()
-	want("closing the driver closes its connections", 3, 3)
+	want("closing the driver closes its connections", 4, 4)
 }

@@ -105,6 +105,8 @@ func (l *limiter) do(ctx context.Context, result any, command []string) error {
 	}
 	r.Header.Set("Authorization", "Bearer "+l.token)
 	r.Header.Set("Content-Type", "application/json")
+	// Lets net/http resend the request if a kept connection turns out to be closed. At worst, a request counts twice.
+	r.Header["Idempotency-Key"] = nil // not sent
 	resp, err := l.client.Do(r)
 	if err != nil {
 		if ctx.Err() != nil {
