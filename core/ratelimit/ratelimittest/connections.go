@@ -18,7 +18,7 @@ import (
 // TestConnections tests which connections a driver that speaks HTTP keeps. store is the handler of a store.
 func TestConnections(t *testing.T, store http.Handler, open func(t *testing.T, address string) ratelimit.Limiter) {
 	var opened, closed, requests atomic.Int32
-	var hangs, drops atomic.Bool
+	var hangs, drops, floods atomic.Bool
 	var both sync.WaitGroup
 	both.Add(2)
 	server := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -34,6 +34,10 @@ func TestConnections(t *testing.T, store http.Handler, open func(t *testing.T, a
 		}
 		if drops.CompareAndSwap(true, false) {
 			panic(http.ErrAbortHandler) // the server closes the connection without an answer
+		}
+		if floods.CompareAndSwap(true, false) {
+			_, _ = w.Write(bytes.Repeat([]byte(" "), 16<<20)) // the client disconnects
+			return
 		}
 		store.ServeHTTP(w, r)
 	}))
@@ -91,6 +95,16 @@ func TestConnections(t *testing.T, store http.Handler, open func(t *testing.T, a
 		t.Errorf("a kept connection is closed: %v", err)
 	}
 	want("a request on it is sent again", 4, 3)
+
+	floods.Store(true)
+	if err := ask(t.Context()); err == nil {
+		t.Error("an answer of 16 MiB is accepted")
+	}
+	want("an answer that is too long ends its connection", 4, 4)
+
+	if err := ask(t.Context()); err != nil {
+		t.Error(err)
+	}
 	_ = l.(io.Closer).Close()
-	want("closing the driver closes its connections", 4, 4)
+	want("closing the driver closes its connections", 5, 5)
 }
