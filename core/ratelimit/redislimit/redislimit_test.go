@@ -123,7 +123,15 @@ func TestCommands(t *testing.T) {
 // Fault 80: a replica is asked once, and its connections are dropped, too.
 func TestConnectionsAreClosed(t *testing.T) {
 	for name, end := range map[string]func(*ratelimittest.Redis, limiter) error{
-		"by Close": func(_ *ratelimittest.Redis, l limiter) error { return l.Close() },
+		"by Close": func(_ *ratelimittest.Redis, l limiter) error {
+			if err := l.Close(); err != nil {
+				return err
+			}
+			if _, err := one(l, "acme:ada", minute); err == nil || !strings.HasPrefix(err.Error(), "redis: ") {
+				return fmt.Errorf("a decision after it: %w", err)
+			}
+			return nil
+		},
 		"when the server has become a replica": func(s *ratelimittest.Redis, l limiter) error {
 			if _, err := s.Do("REPLICAOF", "127.0.0.1", "1"); err != nil {
 				return err
