@@ -111,7 +111,9 @@ type conn struct {
 }
 
 func (c *conn) Read(p []byte) (int, error) {
-	if c.lines.Load() < 0 {
+	// A read of one byte waits for the client to disconnect while a request is served. An error would cancel the context of
+	// this request, and of all later ones on the connection.
+	if c.lines.Load() < 0 && len(p) > 1 {
 		return 0, errLines // the server answers 400
 	}
 	n, err := c.Conn.Read(p[:min(len(p), maxRead)])

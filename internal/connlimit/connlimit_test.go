@@ -29,7 +29,7 @@ type client struct {
 	idle <-chan struct{} // has a value for each connection of the server that has become idle
 }
 
-// serve starts a server, which answers /wait once answer is closed.
+// serve starts a server, which answers /wait once answer is closed. It answers 499 to a request that is canceled.
 func serve(t *testing.T) (connect func() client, entered, answer chan struct{}, logged func() string) {
 	var out bytes.Buffer
 	entered, answer = make(chan struct{}), make(chan struct{})
@@ -37,6 +37,9 @@ func serve(t *testing.T) (connect func() client, entered, answer chan struct{}, 
 		if r.URL.Path == "/wait" {
 			entered <- struct{}{}
 			<-answer
+		}
+		if r.Context().Err() != nil {
+			w.WriteHeader(499)
 		}
 		if r.URL.Path != "/unread" {
 			_, _ = io.Copy(w, r.Body)
@@ -227,6 +230,34 @@ func TestLines(t *testing.T) {
 				if got := c.status(); got != want && (want != refused || got != 431) {
 					t.Errorf("answer %d: %d, want %d", i, got, want)
 				}
+			}
+		})
+	}
+}
+
+// A body whose last read has more lines than are allowed does not cancel the requests after it, which may be other callers':
+// proxies share connections.
+func TestRequestsAfterManyLines(t *testing.T) {
+	// The lines come with the second read of a kilobyte.
+	body := strings.Repeat("x", 1000) + strings.Repeat("\n", 200)
+	const chunked = " HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n"
+	const sized = " HTTP/1.1\r\nHost: a\r\nContent-Length: 1200\r\n\r\n"
+	chunk := "4b0\r\n" + body + "\r\n0\r\n\r\n"
+	for name, request := range map[string]string{
+		"read":                 "POST /" + chunked + chunk,
+		"not read":             "DELETE /unread" + chunked + chunk,
+		"of a GET":             "GET /" + chunked + chunk,
+		"not chunked":          "POST /" + sized + body,
+		"answered by net/http": "OPTIONS *" + sized + body,
+	} {
+		t.Run(name, func(t *testing.T) {
+			connect, _, _, _ := serve(t)
+			c := connect().send(request)
+			for i := range 4 {
+				if got := c.status(); got != http.StatusOK {
+					t.Fatalf("answer %d: %d", i, got)
+				}
+				c.send(get("/"))
 			}
 		})
 	}
