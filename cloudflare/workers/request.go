@@ -14,9 +14,21 @@ import (
 	"github.com/orga-session/orga-session/core/platform"
 )
 
-// newRequest creates a request from the host's data: ID, method, address, headers, and whether it has a body.
+// maxLines is the maximum number of lines in a request's header, of which short ones take 20 times their size. Requests of
+// an isolate share 128 MB.
+const maxLines = 128
+
+// newRequest creates a request from the host's data: ID, method, address, headers (null if they are too long), and whether
+// it has a body. It returns nil if the headers are too long or too many.
 func newRequest(ctx context.Context, w *responseWriter, args []js.Value) *http.Request {
-	method, address, h, hasBody := args[1].String(), args[2].String(), splitHeader(args[3].String()), args[4].Bool()
+	if args[3].IsNull() {
+		return nil
+	}
+	method, address, text, hasBody := args[1].String(), args[2].String(), args[3].String(), args[4].Bool()
+	if strings.Count(text, "\n") > 2*maxLines {
+		return nil
+	}
+	h := splitHeader(text)
 	h.Del("Host") // as net/http does
 	scheme, rest, _ := strings.Cut(address, "://")
 	host, target := rest, "/"

@@ -18,7 +18,11 @@ func Serve(h http.Handler) {
 			cancels[id] = cancel
 			go func() {
 				w := newResponseWriter()
-				h.ServeHTTP(w, newRequest(ctx, w, args))
+				if r := newRequest(ctx, w, args); r != nil {
+					h.ServeHTTP(w, r)
+				} else {
+					w.WriteHeader(http.StatusRequestHeaderFieldsTooLarge)
+				}
 				cancel()
 				delete(cancels, id)
 				host.Call("post", id, w.reply(args[1].String()))

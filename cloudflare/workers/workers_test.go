@@ -274,6 +274,21 @@ func TestRequest(t *testing.T) {
 	}
 }
 
+// Long headers, and many short ones, are refused before they take memory.
+func TestHeaderLimits(t *testing.T) {
+	for lines, want := range map[int]bool{128: true, 129: false} {
+		headers := strings.Repeat("a\n\n", lines)
+		if r := newRequest(t.Context(), newResponseWriter(), values("GET", "https://orga.example/", headers, false)); (r != nil) != want {
+			t.Errorf("%d lines: %v", lines, r)
+		}
+	}
+	tooLong := values("GET", "https://orga.example/", "", false)
+	tooLong[3] = js.Null()
+	if r := newRequest(t.Context(), newResponseWriter(), tooLong); r != nil {
+		t.Errorf("a header that the host withholds: %v", r)
+	}
+}
+
 func TestAccess(t *testing.T) {
 	for _, tt := range []struct{ headers, want string }{
 		{"cf-access-jwt-assertion\na.b.c\n", "Bearer a.b.c"},
