@@ -111,8 +111,8 @@ type conn struct {
 }
 
 func (c *conn) Read(p []byte) (int, error) {
-	// A read of one byte waits for the client to disconnect while a request is served. An error would cancel the context of
-	// this request, and of all later ones on the connection.
+	// While net/http serves a request, it reads one byte to notice when the client disconnects. An error would cancel this request
+	// and all later ones on the connection.
 	if c.lines.Load() < 0 && len(p) > 1 {
 		return 0, errLines // the server answers 400
 	}
