@@ -8,7 +8,6 @@
 
 const PULSE = 1000; // ms
 const PIECE = 64 * 1024; // maximum bytes of a body that Go gets at once
-const HEADER = 24 * 1024; // maximum characters of a request's header; Go gets no longer one, and answers 431
 
 // endpoint returns a Worker's default export: { fetch(request, env, ctx) }. module is the compiled Go program. An isolate
 // runs one instance of it, started by the first request because random numbers are not available in the global scope.
@@ -189,9 +188,8 @@ class Instance {
     if (invocation.begun) return;
     invocation.begun = true;
     const { method, url, headers, body, signal } = invocation.request;
-    const header = join(headers);
     this.enter(invocation, () => {
-      this.calls.request(invocation.id, method, url, header.length <= HEADER ? header : null, body !== null);
+      this.calls.request(invocation.id, method, url, join(headers), body !== null);
       if (signal?.aborted) this.calls.cancel(invocation.id);
     });
   }

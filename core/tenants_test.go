@@ -331,8 +331,9 @@ func TestWarningsOfSharing(t *testing.T) {
 			d := withTenants(t, `{"tenants":{"acme":`+entry(tt.acme)+`,"other":`+entry(tt.other)+`}}`, set, nil)
 			log := d.log.String()
 			for _, warning := range []string{shared, unasked} {
-				if d.fault != nil || strings.Contains(log, warning) != (warning == tt.warned) {
-					t.Errorf("fault %v, want the warning %q in\n%s", d.fault, tt.warned, log)
+				want := map[bool]int{true: 1}[warning == tt.warned]
+				if n := strings.Count(log, warning); d.fault != nil || n != want {
+					t.Errorf("fault %v, %d times the warning %q, want %d, in\n%s", d.fault, n, warning, want, log)
 				}
 			}
 		})

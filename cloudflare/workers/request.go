@@ -14,18 +14,18 @@ import (
 	"github.com/orga-session/orga-session/core/platform"
 )
 
-// maxLines is the maximum number of lines in a request's header, of which short ones take 20 times their size. Requests of
-// an isolate share 128 MB.
-const maxLines = 128
+// A request's header has at most so many bytes and lines, because short lines take 20 times their size, and the requests of an
+// isolate share 128 MB.
+const (
+	maxHeader = 24 << 10
+	maxLines  = 128
+)
 
-// newRequest creates a request from the host's data: ID, method, address, headers (null if they are too long), and whether
-// it has a body. It returns nil if the headers are too long or too many.
+// newRequest creates a request from the host's data: ID, method, address, headers, and whether it has a body. It returns nil if
+// the headers are too long or too many.
 func newRequest(ctx context.Context, w *responseWriter, args []js.Value) *http.Request {
-	if args[3].IsNull() {
-		return nil
-	}
 	method, address, text, hasBody := args[1].String(), args[2].String(), args[3].String(), args[4].Bool()
-	if strings.Count(text, "\n") > 2*maxLines {
+	if len(text) > maxHeader || strings.Count(text, "\n") > 2*maxLines {
 		return nil
 	}
 	h := splitHeader(text)

@@ -276,16 +276,20 @@ func TestRequest(t *testing.T) {
 
 // Long headers, and many short ones, are refused before they take memory.
 func TestHeaderLimits(t *testing.T) {
-	for lines, want := range map[int]bool{128: true, 129: false} {
-		headers := strings.Repeat("a\n\n", lines)
-		if r := newRequest(t.Context(), newResponseWriter(), values("GET", "https://orga.example/", headers, false)); (r != nil) != want {
-			t.Errorf("%d lines: %v", lines, r)
+	sized := func(size int) string { return "a\n" + strings.Repeat("b", size-3) + "\n" }
+	for name, tt := range map[string]struct {
+		headers string
+		fits    bool
+	}{
+		"24 KiB":        {sized(24 << 10), true},
+		"a byte more":   {sized(24<<10 + 1), false},
+		"128 lines":     {strings.Repeat("a\n\n", 128), true},
+		"one line more": {strings.Repeat("a\n\n", 129), false},
+	} {
+		r := newRequest(t.Context(), newResponseWriter(), values("GET", "https://orga.example/", tt.headers, false))
+		if (r != nil) != tt.fits {
+			t.Errorf("%s: %v", name, r)
 		}
-	}
-	tooLong := values("GET", "https://orga.example/", "", false)
-	tooLong[3] = js.Null()
-	if r := newRequest(t.Context(), newResponseWriter(), tooLong); r != nil {
-		t.Errorf("a header that the host withholds: %v", r)
 	}
 }
 
